@@ -1,0 +1,145 @@
+//! The broker: the doorbell. This is the port; `broker/redis` (streams) and `broker/memory` are its sides, and
+//! `tests/it/conformance/broker` is its contract, which both run.
+//!
+//! It carries references to rows, and signals between processes. Losing all of it loses nothing: the rows are the truth, and the sweeps ring
+//! again what was lost. It may deliver a reference twice; the begin is a compare-and-set and takes it once.
+
+pub mod keys;
+pub mod memory;
+pub mod redis;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+
+use crate::domain::{Band, Doorbell, Progress, QueueName, TaskId, TaskStatus, WorkerId};
+
+/// Why the broker could not do it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// It cannot be reached, or did not answer in time.
+    #[error("the broker is not available: {0}")]
+    Unavailable(String),
+    /// It answered with an error: a bug, or a server that is not as expected.
+    #[error("the broker answered with an error: {0}")]
+    Refused(String),
+}
+
+/// A task reference handed to one worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// What was rung.
+    pub doorbell: Doorbell,
+    /// The broker's own name of it, for the acknowledgement (empty where it did not come from the broker).
+    pub entry: String,
+}
+
+/// How much of a queue a worker takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// Which queue.
+    pub queue: QueueName,
+    /// At most so many in this call.
+    pub max: usize,
+}
+
+/// What a worker asks for.
+#[derive(Clone, Debug)]
+pub struct Want {
+    /// Who asks.
+    pub worker: WorkerId,
+    /// Of which queues, and how many of each.
+    pub lanes: Vec<Lane>,
+    /// At most so many in all: its free slots.
+    pub max: usize,
+    /// How long to wait for the first one.
+    pub wait: Duration,
+}
+
+/// What processes tell each other. Lost signals cost time only: whoever needs one also looks into the store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "signal")]
+pub enum Signal {
+    /// Tasks have changed their state.
+    Changed {
+        /// Which, and to what.
+        tasks: Vec<(TaskId, TaskStatus)>,
+    },
+    /// A running task has told progress.
+    Progress {
+        /// Which.
+        id: TaskId,
+        /// What.
+        progress: Progress,
+    },
+    /// A running task is to stop.
+    Revoke {
+        /// Which.
+        id: TaskId,
+        /// At once, or at its next checkpoint.
+        terminate: bool,
+    },
+    /// Queues were paused, resumed, limited or made known.
+    Queues,
+    /// A worker was told to do something.
+    Worker,
+    /// A token was revoked.
+    Tokens,
+}
+
+/// The doorbell and the signals.
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// Rings doorbells, pipelined. Returns when the broker has them all.
+    async fn publish(&self, doorbells: &[Doorbell]) -> Result<(), BrokerError>;
+
+    /// Hands out up to `want.max` references: band by band, at most `lane.max` of a queue, the oldest of a stream first, queues taking
+    /// turns; of every ten, one goes to a lower band that has work, so that it never starves. Waits up to `want.wait` for the first one.
+    /// What is handed out is held for the worker until it is acknowledged. An empty answer is no error.
+    ///
+    /// Dropping the future may leave what it would have returned held by the worker, until [`reclaim`](Broker::reclaim) finds it.
+    async fn receive(&self, want: &Want) -> Result<Vec<Delivery>, BrokerError>;
+
+    /// Ends a waiting [`receive`](Broker::receive) of this process early.
+    fn wake(&self);
+
+    /// Forgets deliveries: the begin has decided about them.
+    async fn acknowledge(&self, deliveries: &[Delivery]) -> Result<(), BrokerError>;
+
+    /// Takes over up to `max` references of these queues that were handed to any worker more than `idle` ago and not acknowledged.
+    async fn reclaim(
+        &self,
+        worker: WorkerId,
+        queues: &[QueueName],
+        idle: Duration,
+        max: usize,
+    ) -> Result<Vec<Delivery>, BrokerError>;
+
+    /// When the oldest entry that a lane holds (also what is handed out and not acknowledged) was rung; `None` where it holds nothing.
+    async fn oldest_held(&self, queue: &QueueName, band: Band) -> Result<Option<Timestamp>, BrokerError>;
+
+    /// Drops all doorbells of a queue.
+    async fn purge(&self, queue: &QueueName) -> Result<(), BrokerError>;
+
+    /// Forgets a worker that has ended in good order and holds nothing.
+    async fn leave(&self, worker: WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;
+
+    /// Tells all processes, this one included.
+    async fn signal(&self, signal: &Signal) -> Result<(), BrokerError>;
+
+    /// Hears what is told from now on.
+    fn signals(&self) -> broadcast::Receiver<Arc<Signal>>;
+
+    /// Answers if the broker does.
+    async fn ping(&self) -> Result<(), BrokerError>;
+
+    /// Ends its background work and connections.
+    async fn close(&self);
+}
+
+/// A broker behind a handle.
+pub type SharedBroker = Arc<dyn Broker>;

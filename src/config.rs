@@ -1,0 +1,385 @@
+//! Every setting: its name, its default, its check. The only reader of the environment.
+//!
+//! [`SETTINGS`] is the list; `.env.example` is written from it and a test compares the two. [`Config::read`] reports every mistake at once.
+
+mod parse;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::domain::{QueueName, Routing};
+
+pub use settings::{SETTINGS, Setting, env_example};
+
+use parse::Reader;
+
+/// What a process does. Any mix; all by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    /// Answers HTTP.
+    pub api: bool,
+    /// Runs tasks.
+    pub worker: bool,
+    /// Does what time brings: relay, rescue, prune.
+    pub scheduler: bool,
+}
+
+/// Where rows are kept.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// A file in `DATA_DIR`.
+    Sqlite(PathBuf),
+    /// `DATABASE_URL`.
+    Postgres(SecretString),
+}
+
+/// The store's settings.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// Which one.
+    pub database: Database,
+    /// Connections for everything but the batched writes, which hold their own.
+    pub connections: u32,
+}
+
+/// The broker's settings.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// `REDIS_URL`; `None` means in-process.
+    pub redis: Option<SecretString>,
+    /// What every key begins with.
+    pub prefix: String,
+}
+
+/// The HTTP server's settings.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How users reach it, without a slash at the end.
+    pub public_url: String,
+    /// Submissions per principal and second; `None` is no limit.
+    pub rate_limit: Option<NonZeroU32>,
+    /// The largest body, in bytes.
+    pub body_limit: usize,
+    /// The longest time for a request, long polls and streams apart.
+    pub request_timeout: Duration,
+    /// The most tasks in one batch.
+    pub batch_limit: usize,
+    /// Origins that browsers may call from.
+    pub cors_origins: Vec<String>,
+    /// Whether `/metrics` is served.
+    pub metrics: bool,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpRange>,
+}
+
+/// A range of addresses (CIDR).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpRange {
+    /// Its first address.
+    pub address: std::net::IpAddr,
+    /// How many leading bits count.
+    pub prefix: u8,
+}
+
+impl IpRange {
+    /// Whether `ip` is in it. An IPv4 address mapped into IPv6 counts as IPv4.
+    pub fn contains(&self, ip: std::net::IpAddr) -> bool {
+        use std::net::IpAddr::{V4, V6};
+        match (self.address, ip.to_canonical()) {
+            (V4(net), V4(ip)) => {
+                let shift = 32 - u32::from(self.prefix.min(32));
+                u32::from(net).checked_shr(shift).unwrap_or(0) == u32::from(ip).checked_shr(shift).unwrap_or(0)
+            }
+            (V6(net), V6(ip)) => {
+                let shift = 128 - u32::from(self.prefix.min(128));
+                u128::from(net).checked_shr(shift).unwrap_or(0) == u128::from(ip).checked_shr(shift).unwrap_or(0)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The keys of tokens.
+#[derive(Clone, Debug)]
+pub struct AuthConfig {
+    /// HS256 secrets; the first signs, all verify.
+    pub secrets: Vec<SecretString>,
+    /// A public key in PEM form, for RS256 or `EdDSA`.
+    pub public_key: Option<String>,
+    /// `iss`.
+    pub issuer: String,
+    /// `aud`.
+    pub audience: String,
+}
+
+/// What a submission may be.
+#[derive(Clone, Debug)]
+pub struct SubmitConfig {
+    /// The largest args, in bytes of JSON.
+    pub args_limit: usize,
+    /// Which queue a kind goes to.
+    pub routing: Routing,
+    /// How long a key is kept.
+    pub key_retention: Duration,
+}
+
+/// The worker pool's settings.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// Its name; `%h` is the host, `%p` the process id.
+    pub name: Option<String>,
+    /// Tasks at once.
+    pub concurrency: usize,
+    /// Its queues; empty means all.
+    pub queues: Vec<QueueName>,
+    /// Tasks of a queue at once, in this process.
+    pub queue_concurrency: BTreeMap<QueueName, usize>,
+    /// How long running tasks may finish after SIGTERM.
+    pub grace: Duration,
+    /// How long a worker lives without a heartbeat.
+    pub lease: Duration,
+    /// The largest result, in bytes of JSON.
+    pub result_limit: usize,
+}
+
+/// The sweeps' settings.
+#[derive(Clone, Debug)]
+pub struct SchedulerConfig {
+    /// How long a worker lives without a heartbeat.
+    pub lease: Duration,
+    /// How long results are kept.
+    pub result_retention: Duration,
+    /// How long a key is kept.
+    pub key_retention: Duration,
+}
+
+/// Where mail goes.
+#[derive(Clone, Debug)]
+pub struct MailConfig {
+    /// The relay; `None` is the outbox.
+    pub smtp: Option<SmtpConfig>,
+    /// Where the outbox is.
+    pub outbox: PathBuf,
+    /// The sender, as in `Legwork <legwork@example.org>`.
+    pub from: String,
+}
+
+/// An SMTP relay.
+#[derive(Clone, Debug)]
+pub struct SmtpConfig {
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: SmtpSecurity,
+    /// Name and password.
+    pub login: Option<(String, SecretString)>,
+    /// Connections at most.
+    pub connections: usize,
+    /// Messages over one connection at most.
+    pub messages_per_connection: u32,
+    /// How long one command may take.
+    pub timeout: Duration,
+}
+
+/// How an SMTP connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpSecurity {
+    /// `smtp://`: plain, for a relay on the same host or network.
+    Plain,
+    /// `smtp+starttls://`: plain at first, then TLS, or nothing.
+    StartTls,
+    /// `smtps://`: TLS from the start.
+    Tls,
+}
+
+/// What templates and pages say of the site.
+#[derive(Clone, Debug)]
+pub struct RenderConfig {
+    /// The folder with `emails/`.
+    pub templates_dir: PathBuf,
+    /// `site_name` in templates.
+    pub site_name: String,
+    /// `frontend_url` in templates.
+    pub frontend_url: String,
+}
+
+/// How we call others.
+#[derive(Clone, Debug)]
+pub struct OutboundConfig {
+    /// Private ranges that may be called all the same.
+    pub allow: Vec<IpRange>,
+    /// What signs callbacks (Standard Webhooks, `whsec_…`).
+    pub webhook_secret: Option<SecretString>,
+}
+
+/// How we log.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// A filter, as in `info` or `info,legwork::queue=debug`.
+    pub level: String,
+    /// JSON lines instead of text.
+    pub json: bool,
+}
+
+/// Everything, by section. A module takes its own section.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What this process does.
+    pub roles: Roles,
+    /// Where files are kept.
+    pub data_dir: PathBuf,
+    /// The store.
+    pub store: StoreConfig,
+    /// The broker.
+    pub broker: BrokerConfig,
+    /// The HTTP server.
+    pub http: HttpConfig,
+    /// Whether `LISTEN` was set (a bare worker listens only then).
+    pub listen_is_set: bool,
+    /// Tokens.
+    pub auth: AuthConfig,
+    /// Submissions.
+    pub submit: SubmitConfig,
+    /// The pool.
+    pub worker: WorkerConfig,
+    /// The sweeps.
+    pub scheduler: SchedulerConfig,
+    /// Mail.
+    pub mail: MailConfig,
+    /// Templates.
+    pub render: RenderConfig,
+    /// Outbound calls.
+    pub outbound: OutboundConfig,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+/// One mistake in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The setting.
+    pub setting: &'static str,
+    /// What is wrong with it, and what is allowed.
+    pub detail: String,
+}
+
+/// Every mistake in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Mistakes(pub Vec<Mistake>);
+
+impl std::fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, mistake) in self.0.iter().enumerate() {
+            let end = if index + 1 == self.0.len() { "" } else { "\n" };
+            write!(f, "{}: {}{end}", mistake.setting, mistake.detail)?;
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Reads the process's environment.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where the environment is read")]
+    pub fn from_env() -> Result<Self, Mistakes> {
+        Self::read(std::env::vars().collect())
+    }
+
+    /// Reads settings from `vars`; an empty value is as good as none.
+    pub fn read(vars: BTreeMap<String, String>) -> Result<Self, Mistakes> {
+        let mut reader = Reader::new(vars);
+        let data_dir: PathBuf = reader.text("DATA_DIR").into();
+        let listen: SocketAddr = reader.parsed("LISTEN");
+        let database = reader.database(&data_dir);
+        let redis = reader.redis(&["REDIS_URL", "REDISCLOUD_URL", "CELERY_BROKER_URL"]);
+        let public_url = match reader.optional("PUBLIC_URL") {
+            Some(_) => reader.url("PUBLIC_URL", &["http", "https"]).map_or_else(String::new, without_slash),
+            None => format!("http://{listen}"),
+        };
+        let key_retention = reader.duration("IDEMPOTENCY_RETENTION");
+        let lease = reader.duration("LEASE");
+        let config = Self {
+            roles: reader.roles("ROLES"),
+            store: StoreConfig { database, connections: reader.at_least("DATABASE_CONNECTIONS", 1) },
+            broker: BrokerConfig { redis, prefix: reader.prefix("REDIS_PREFIX") },
+            http: http_config(&mut reader, listen, public_url.clone()),
+            listen_is_set: reader.is_set("LISTEN"),
+            auth: AuthConfig {
+                secrets: reader.secrets("JWT_SECRET"),
+                public_key: reader.public_key("JWT_PUBLIC_KEY"),
+                issuer: reader.text("JWT_ISSUER"),
+                audience: reader.text("JWT_AUDIENCE"),
+            },
+            submit: SubmitConfig { args_limit: reader.bytes("ARGS_LIMIT"), routing: reader.parsed("ROUTES"), key_retention },
+            worker: worker_config(&mut reader, lease),
+            scheduler: SchedulerConfig { lease, result_retention: reader.duration("RESULT_RETENTION"), key_retention },
+            mail: MailConfig { smtp: reader.smtp(), outbox: data_dir.join("outbox"), from: reader.mailbox("MAIL_FROM") },
+            render: RenderConfig {
+                templates_dir: reader.text("TEMPLATES_DIR").into(),
+                site_name: reader.text("SITE_NAME"),
+                frontend_url: match reader.optional("FRONTEND_URL") {
+                    Some(_) => reader.url("FRONTEND_URL", &["http", "https"]).map_or_else(String::new, without_slash),
+                    None => public_url,
+                },
+            },
+            outbound: OutboundConfig {
+                allow: reader.ranges("OUTBOUND_ALLOW"),
+                webhook_secret: reader.webhook_secret("WEBHOOK_SECRET"),
+            },
+            log: LogConfig {
+                level: reader.log_filter("LOG_LEVEL"),
+                json: reader.choice("LOG_FORMAT", &["text", "json"]) == "json",
+            },
+            data_dir,
+        };
+        reader.finish(config)
+    }
+
+    /// Whether nothing but this process can be using the store.
+    pub fn is_embedded(&self) -> bool {
+        matches!(self.store.database, Database::Sqlite(_))
+    }
+}
+
+fn without_slash(url: Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+fn http_config(reader: &mut Reader, listen: SocketAddr, public_url: String) -> HttpConfig {
+    HttpConfig {
+        listen,
+        public_url,
+        rate_limit: reader.rate("RATE_LIMIT"),
+        body_limit: reader.bytes("BODY_LIMIT"),
+        request_timeout: reader.duration("REQUEST_TIMEOUT"),
+        batch_limit: reader.at_least("BATCH_LIMIT", 1),
+        cors_origins: reader.list("CORS_ORIGINS"),
+        metrics: reader.switch("METRICS"),
+        trusted_proxies: reader.ranges("TRUSTED_PROXIES"),
+    }
+}
+
+fn worker_config(reader: &mut Reader, lease: Duration) -> WorkerConfig {
+    WorkerConfig {
+        name: reader.optional("WORKER_NAME"),
+        concurrency: reader.at_least("CONCURRENCY", 1),
+        queues: reader.parsed_list("QUEUES"),
+        queue_concurrency: reader.queue_numbers("QUEUE_CONCURRENCY"),
+        grace: reader.duration("SHUTDOWN_GRACE"),
+        lease,
+        result_limit: reader.bytes("RESULT_LIMIT"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

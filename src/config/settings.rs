@@ -1,0 +1,129 @@
+//! The list of settings, from which `.env.example` is written.
+
+use std::fmt::Write as _;
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The environment variable.
+    pub name: &'static str,
+    /// Its default, as it would be written; empty where there is none.
+    pub default: &'static str,
+    /// What it does, and what is allowed.
+    pub doc: &'static str,
+}
+
+const fn setting(name: &'static str, default: &'static str, doc: &'static str) -> Setting {
+    Setting { name, default, doc }
+}
+
+/// Every setting, in the order of `.env.example`.
+pub const SETTINGS: &[Setting] = &[
+    setting("ROLES", "api,worker,scheduler", "What this process does: any of api, worker, scheduler."),
+    setting("LISTEN", "127.0.0.1:8000", "Address and port of the HTTP server. A bare worker listens only where it is set."),
+    setting("PUBLIC_URL", "", "How users reach the server, as in https://tasks.example.org. Default: http:// and LISTEN."),
+    setting("DATA_DIR", "data", "Folder for the embedded database, generated secrets and the outbox."),
+    setting("DATABASE_URL", "", "postgres://user:password@host/database. Default: a SQLite file in DATA_DIR."),
+    setting("DATABASE_CONNECTIONS", "10", "Connections to the database for reads; the batched writes hold five more."),
+    setting(
+        "REDIS_URL",
+        "",
+        "redis://, rediss:// (TLS), redis+sentinel://host:port,host:port/service or redis+cluster://host:port,host:port. \
+        Falls back to REDISCLOUD_URL, then CELERY_BROKER_URL. Default: an in-process queue.",
+    ),
+    setting("REDISCLOUD_URL", "", "Used where REDIS_URL is not set."),
+    setting("CELERY_BROKER_URL", "", "Used where REDIS_URL and REDISCLOUD_URL are not set."),
+    setting("REDIS_PREFIX", "legwork", "What every Redis key begins with, so that a server can be shared."),
+    setting(
+        "JWT_SECRET",
+        "",
+        "Secret for HS256 tokens, at least 32 characters; several with commas for rotation: the first signs, all verify. \
+        Required with Postgres unless JWT_PUBLIC_KEY is set; embedded, one is made and kept in DATA_DIR.",
+    ),
+    setting(
+        "JWT_PUBLIC_KEY",
+        "",
+        "Public key (PEM, or the path of a PEM file) for RS256 or EdDSA tokens that somebody else signs.",
+    ),
+    setting("JWT_ISSUER", "legwork", "The iss that a token must have."),
+    setting("JWT_AUDIENCE", "legwork", "The aud that a token must have."),
+    setting("RATE_LIMIT", "1000", "Submissions per second and principal; off for no limit."),
+    setting("BODY_LIMIT", "1MiB", "The largest request body."),
+    setting("ARGS_LIMIT", "256KiB", "The largest args of one task."),
+    setting("RESULT_LIMIT", "256KiB", "The largest result of one task."),
+    setting("BATCH_LIMIT", "1000", "The most tasks in one POST /tasks/batch."),
+    setting("REQUEST_TIMEOUT", "30s", "The longest time for a request; long polls and event streams have their own."),
+    setting("CORS_ORIGINS", "", "Origins that browsers may call from, with commas; none by default."),
+    setting("TRUSTED_PROXIES", "", "Addresses or ranges of reverse proxies whose X-Forwarded-For is believed, with commas."),
+    setting("METRICS", "on", "Whether /metrics is served: on or off."),
+    setting("WORKER_NAME", "", "This worker's name: %h is the host, %p the process id. Unique by default."),
+    setting("CONCURRENCY", "100", "Tasks that run at once in this process."),
+    setting("QUEUES", "", "Queues that this worker serves, with commas; all by default."),
+    setting("QUEUE_CONCURRENCY", "", "Tasks of a queue that run at once in this process, as in heavy=2,mail=10."),
+    setting("ROUTES", "", "Which queue a kind goes to, as in email.*=mail,report.*=heavy; the first pattern that fits."),
+    setting("SHUTDOWN_GRACE", "25s", "How long running tasks may finish after SIGTERM before they are handed back."),
+    setting("LEASE", "30s", "A worker that has not been heard of for so long is dead and its tasks are rescued; 3s to 1h."),
+    setting("RESULT_RETENTION", "30d", "How long results are kept."),
+    setting("IDEMPOTENCY_RETENTION", "24h", "How long an Idempotency-Key is kept."),
+    setting(
+        "SMTP_URL",
+        "",
+        "smtp://host:25 (plain), smtp+starttls://user:password@host:587 or smtps://user:password@host:465. \
+        Default: mails are written to DATA_DIR/outbox.",
+    ),
+    setting("SMTP_CONNECTIONS", "4", "Connections to the mail server at most."),
+    setting("SMTP_MESSAGES_PER_CONNECTION", "100", "Messages over one connection before it is opened anew."),
+    setting("SMTP_TIMEOUT", "30s", "How long the mail server may take for one command."),
+    setting("MAIL_FROM", "Legwork <legwork@localhost>", "The sender of mails."),
+    setting(
+        "TEMPLATES_DIR",
+        "templates",
+        "Folder with emails/NAME.html and emails/NAME.txt; what is not there comes from the program itself.",
+    ),
+    setting("SITE_NAME", "Legwork", "site_name in templates."),
+    setting("FRONTEND_URL", "", "frontend_url in templates. Default: PUBLIC_URL."),
+    setting(
+        "OUTBOUND_ALLOW",
+        "",
+        "Private addresses or ranges that callbacks may go to, as in 10.0.0.0/8, with commas; none by default.",
+    ),
+    setting(
+        "WEBHOOK_SECRET",
+        "",
+        "Secret that signs callbacks: whsec_ and base64 of 24 to 64 bytes. Embedded, one is made and kept in DATA_DIR; \
+        where there is none, callback_url is refused.",
+    ),
+    setting("LOG_LEVEL", "info", "error, warn, info, debug or trace, also by module, as in info,legwork::queue=debug."),
+    setting("LOG_FORMAT", "text", "text or json."),
+];
+
+/// The text of `.env.example`.
+pub fn env_example() -> String {
+    let mut text = String::from(
+        "# Every setting of Legwork with its default. Nothing has to be set: without any, it runs embedded.\n\
+         # Durations: 500ms, 30s, 5m, 2h, 30d. Sizes: 256KiB, 1MiB.\n",
+    );
+    for Setting { name, default, doc } in SETTINGS {
+        for line in wrapped(doc, 118) {
+            let _ = write!(text, "\n# {line}");
+        }
+        let _ = write!(text, "\n# {name}={default}\n");
+    }
+    text
+}
+
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.len() - 1;
+        if !lines[last].is_empty() && lines[last].len() + 1 + word.len() > width {
+            lines.push(word.to_owned());
+        } else {
+            if !lines[last].is_empty() {
+                lines[last].push(' ');
+            }
+            lines[last].push_str(word);
+        }
+    }
+    lines
+}

@@ -1,0 +1,4 @@
+//! Outbound HTTP.
+
+/// Calls others.
+pub struct Fetcher;

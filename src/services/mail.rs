@@ -1,0 +1,4 @@
+//! Mail.
+
+/// Sends mail.
+pub struct Mailer;

@@ -1,0 +1,4 @@
+//! Templates.
+
+/// Renders templates.
+pub struct Renderer;

@@ -1,0 +1,4 @@
+//! Standard Webhooks signatures.
+
+/// Signs.
+pub struct Signer;

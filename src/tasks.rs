@@ -1,0 +1,114 @@
+//! Kinds: what sort of work there is. A kind is one file here and one line in [`registry`]; its route, its schema in OpenAPI and in
+//! `/tasks/kinds`, its CLI and its metric labels come from that line.
+
+pub mod registry;
+pub mod system;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::domain::{Attempt, FieldError, KindName, Progress, RetryPolicy, TaskFailure, TaskId};
+use crate::services::Services;
+use crate::store::MailLedger;
+
+pub use registry::{KindSet, TaskKind};
+
+/// A kind: its args are the struct that implements this.
+///
+/// The fields of a kind's args may not use the names of the submission options (a test holds every registered kind to it).
+pub trait Kind: DeserializeOwned + utoipa::ToSchema + Send + Sync + 'static {
+    /// Its name, as in `email.send`.
+    const NAME: &'static str;
+    /// One or two sentences for the user who chooses.
+    const DESCRIPTION: &'static str;
+    /// The queue of its tasks, unless the submission or the routing says otherwise.
+    const QUEUE: &'static str = "default";
+    /// How its failed attempts are tried again.
+    const RETRY: RetryPolicy = RetryPolicy::DEFAULT;
+    /// An attempt past this ends.
+    const HARD_LIMIT: Duration = Duration::from_secs(30 * 60);
+    /// An attempt past this is asked to stop.
+    const SOFT_LIMIT: Option<Duration> = None;
+    /// Its typed route below `/tasks`, as in `/email/send`, where it has one.
+    const ROUTE: Option<&'static str> = None;
+    /// Whether users may submit it; the engine's own kinds they may not.
+    const PUBLIC: bool = true;
+
+    /// Args that work on the embedded default.
+    fn example() -> Value;
+
+    /// Checks what the types do not say, at submission: every fault found, with a pointer into the args (`/recipient_email`).
+    fn check(&self, services: &Services) -> Vec<FieldError> {
+        let _ = services;
+        Vec::new()
+    }
+
+    /// Does the work. Dropping the future at any await must leave nothing half-done that a second attempt would do twice.
+    fn run(self, cx: TaskContext) -> impl Future<Output = Result<Value, TaskFailure>> + Send;
+}
+
+/// What an attempt knows and may use.
+#[derive(Clone)]
+pub struct TaskContext {
+    /// Its task.
+    pub task: TaskId,
+    /// Its number.
+    pub attempt: Attempt,
+    /// Its kind.
+    pub kind: KindName,
+    /// When the task was submitted.
+    pub submitted_at: Timestamp,
+    /// The outside world.
+    pub services: Arc<Services>,
+    /// What became of each mail of a task.
+    pub ledger: Arc<dyn MailLedger>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Cancelled when the attempt is to stop.
+    pub stop: CancellationToken,
+    /// Takes progress.
+    pub progress: Arc<dyn ProgressSink>,
+}
+
+impl TaskContext {
+    /// A place to stop at: `Err(Stopped)` once the attempt was asked to. Put `?` behind it.
+    pub fn checkpoint(&self) -> Result<(), TaskFailure> {
+        if self.stop.is_cancelled() { Err(TaskFailure::Stopped) } else { Ok(()) }
+    }
+
+    /// Waits for `work`, or ends with `Err(Stopped)` as soon as the attempt is asked to stop.
+    pub async fn or_stop<T>(&self, work: impl Future<Output = T>) -> Result<T, TaskFailure> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(TaskFailure::Stopped),
+            done = work => Ok(done),
+        }
+    }
+
+    /// Tells how far the work is. Cheap: what comes faster than it can be written is folded.
+    pub fn tell(&self, done: u64, total: Option<u64>, message: Option<String>) {
+        self.progress.tell(Progress { done, total, message });
+    }
+
+    /// A key for an effect outside (a Message-ID, an idempotency header), the same in every attempt of the task.
+    pub fn effect_key(&self, part: &str) -> String {
+        format!("{}.{part}", self.task)
+    }
+}
+
+/// Where progress goes.
+pub trait ProgressSink: Send + Sync {
+    /// Takes the latest.
+    fn tell(&self, progress: Progress);
+}
+
+/// A boxed run.
+pub type RunFuture = Pin<Box<dyn Future<Output = Result<Value, TaskFailure>> + Send>>;

@@ -1,0 +1,193 @@
+//! The list of kinds, and what is derived from a line of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+
+use super::{Kind, RunFuture, TaskContext, system};
+use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, TaskFailure};
+use crate::services::Services;
+
+/// Every compiled kind.
+fn kinds() -> Vec<TaskKind> {
+    vec![TaskKind::of::<system::Echo>(), TaskKind::of::<system::Sleep>()]
+}
+
+/// A kind with its args type erased.
+#[derive(Clone)]
+pub struct TaskKind {
+    /// Its name.
+    pub name: KindName,
+    /// What it does.
+    pub description: &'static str,
+    /// Its own queue.
+    pub queue: QueueName,
+    /// How its failed attempts are tried again.
+    pub retry: RetryPolicy,
+    /// Its hard limit.
+    pub hard_limit: Duration,
+    /// Its soft limit.
+    pub soft_limit: Option<Duration>,
+    /// Its typed route below `/tasks`.
+    pub route: Option<&'static str>,
+    /// Whether users may submit it.
+    pub is_public: bool,
+    /// Args that work.
+    pub example: Value,
+    /// The name of its args in OpenAPI.
+    pub schema_name: String,
+    /// The schema of its args, references into `components` included.
+    pub schema: RefOr<Schema>,
+    /// The schemas that it refers to, by name.
+    pub components: Vec<(String, RefOr<Schema>)>,
+    /// The args' JSON Schema (2020-12), self-contained.
+    pub json_schema: Arc<Value>,
+    validator: Arc<jsonschema::Validator>,
+    check: fn(&str, &Services) -> Result<(), Vec<FieldError>>,
+    run: fn(&str, TaskContext) -> Result<RunFuture, TaskFailure>,
+}
+
+impl TaskKind {
+    /// Erases the type of a kind.
+    pub fn of<K: Kind>() -> Self {
+        let mut components = Vec::new();
+        K::schemas(&mut components);
+        let schema = K::schema();
+        let json_schema = self_contained(&schema, &components);
+        Self {
+            name: KindName::from_store(K::NAME),
+            description: K::DESCRIPTION,
+            queue: QueueName::from_store(K::QUEUE),
+            retry: K::RETRY,
+            hard_limit: K::HARD_LIMIT,
+            soft_limit: K::SOFT_LIMIT,
+            route: K::ROUTE,
+            is_public: K::PUBLIC,
+            example: K::example(),
+            schema_name: K::name().into_owned(),
+            schema,
+            components,
+            validator: Arc::new(validator_of(&json_schema)),
+            json_schema: Arc::new(json_schema),
+            check: check_args::<K>,
+            run: run_args::<K>,
+        }
+    }
+
+    /// Checks args as submitted: the kind's own types and rules. On failure every bad field is named.
+    pub fn check(&self, args: &str, services: &Services) -> Result<(), Vec<FieldError>> {
+        (self.check)(args, services).map_err(|errors| self.all_faults(args, errors))
+    }
+
+    /// Starts the work. Args that do not parse (a newer version wrote them) are a failure here.
+    pub fn run(&self, args: &str, cx: TaskContext) -> Result<RunFuture, TaskFailure> {
+        (self.run)(args, cx)
+    }
+
+    /// The parser stops at its first error; the schema finds them all.
+    fn all_faults(&self, args: &str, errors: Vec<FieldError>) -> Vec<FieldError> {
+        let Ok(value) = serde_json::from_str::<Value>(args) else { return errors };
+        let found: Vec<FieldError> = self
+            .validator
+            .iter_errors(&value)
+            .map(|error| FieldError::new(error.instance_path().to_string(), error.to_string()))
+            .collect();
+        if found.is_empty() { errors } else { found }
+    }
+}
+
+fn check_args<K: Kind>(args: &str, services: &Services) -> Result<(), Vec<FieldError>> {
+    let parsed: K = parse_args(args)?;
+    let faults = parsed.check(services);
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+fn run_args<K: Kind>(args: &str, cx: TaskContext) -> Result<RunFuture, TaskFailure> {
+    let parsed: K = parse_args(args).map_err(|errors| {
+        let text: Vec<String> = errors.into_iter().map(|error| format!("{}: {}", error.pointer, error.detail)).collect();
+        TaskFailure::fail("BadArgs", text.join("; "))
+    })?;
+    Ok(Box::pin(parsed.run(cx)))
+}
+
+fn parse_args<K: Kind>(args: &str) -> Result<K, Vec<FieldError>> {
+    let mut input = serde_json::Deserializer::from_str(args);
+    serde_path_to_error::deserialize(&mut input).map_err(|error| {
+        let path: String = error.path().iter().map(|segment| format!("/{segment}")).collect();
+        vec![FieldError::new(path, error.inner().to_string())]
+    })
+}
+
+/// The schema with everything that it refers to under `$defs`.
+fn self_contained(schema: &RefOr<Schema>, components: &[(String, RefOr<Schema>)]) -> Value {
+    let mut root = serde_json::to_value(schema).unwrap_or_default();
+    if let (Some(object), false) = (root.as_object_mut(), components.is_empty()) {
+        let defs = components.iter().map(|(name, schema)| (name.clone(), serde_json::to_value(schema).unwrap_or_default()));
+        object.insert("$defs".into(), Value::Object(defs.collect()));
+    }
+    repoint(&mut root);
+    root
+}
+
+fn repoint(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::String(target)) = map.get_mut("$ref") {
+                *target = target.replace("#/components/schemas/", "#/$defs/");
+            }
+            map.values_mut().for_each(repoint);
+        }
+        Value::Array(items) => items.iter_mut().for_each(repoint),
+        _ => {}
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the schema is derived at compile time; a test builds every kind's validator")]
+fn validator_of(schema: &Value) -> jsonschema::Validator {
+    jsonschema::options().build(schema).expect("a derived schema is valid")
+}
+
+/// The kinds that this process knows.
+#[derive(Clone)]
+pub struct KindSet {
+    by_name: Arc<HashMap<KindName, Arc<TaskKind>>>,
+    in_order: Arc<[Arc<TaskKind>]>,
+}
+
+impl KindSet {
+    /// The compiled kinds.
+    pub fn compiled() -> Self {
+        Self::new(kinds())
+    }
+
+    /// The compiled kinds and `more`.
+    pub fn with(more: impl IntoIterator<Item = TaskKind>) -> Self {
+        Self::new(kinds().into_iter().chain(more).collect())
+    }
+
+    fn new(kinds: Vec<TaskKind>) -> Self {
+        let mut in_order: Vec<Arc<TaskKind>> = kinds.into_iter().map(Arc::new).collect();
+        in_order.sort_by(|a, b| a.name.cmp(&b.name));
+        let by_name = in_order.iter().map(|kind| (kind.name.clone(), kind.clone())).collect();
+        Self { by_name: Arc::new(by_name), in_order: in_order.into() }
+    }
+
+    /// A kind by name.
+    pub fn get(&self, name: &KindName) -> Option<&Arc<TaskKind>> {
+        self.by_name.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<TaskKind>> {
+        self.in_order.iter()
+    }
+
+    /// Those that users may submit, by name.
+    pub fn public(&self) -> impl Iterator<Item = &Arc<TaskKind>> {
+        self.in_order.iter().filter(|kind| kind.is_public)
+    }
+}
