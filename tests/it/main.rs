@@ -1,1 +1,4 @@
+//! The integration tests: one binary, modules by capability.
 
+mod conformance;
+mod support;
