@@ -119,8 +119,7 @@ impl Renderer {
                 parts.text |= ending == "txt";
             }
         }
-        let inliner =
-            CSSInliner::options().load_remote_stylesheets(false).keep_style_tags(false).keep_at_rules(true).build();
+        let inliner = CSSInliner::options().load_remote_stylesheets(false).keep_style_tags(false).keep_at_rules(true).build();
         Ok(Self { env, inliner, mailable, site_name: config.site_name.clone(), frontend_url: config.frontend_url.clone() })
     }
 
