@@ -33,7 +33,7 @@ pub use answers::{
 };
 
 /// Why the store could not do it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be reached, is shutting down, or did not answer in time. Nothing is known of the write.
     #[error("the database is not available: {0}")]
