@@ -154,7 +154,7 @@ start_redis() {
 # stop_pid SIGNAL PID: asks it to end, and after ten seconds ends it.
 stop_pid() {
     local signal=$1 pid=$2 end=$((SECONDS + 10))
-    kill -"$signal" "$pid" 2>/dev/null || return 0
+    kill -"$signal" "$pid" 2>/dev/null || true
     while kill -0 "$pid" 2>/dev/null; do
         if [ $SECONDS -ge $end ]; then
             kill -KILL "$pid" 2>/dev/null || true
@@ -163,15 +163,23 @@ stop_pid() {
         sleep 0.05
     done
     wait "$pid" 2>/dev/null || true
+    forget_pid "$pid"
+}
+
+# A pid that has ended may be another process's by and by.
+forget_pid() {
+    local entry kept=()
+    for entry in "${STARTED[@]}"; do
+        [ "${entry#* }" = "$1" ] || kept+=("$entry")
+    done
+    STARTED=("${kept[@]}")
 }
 
 stop_servers() {
-    local index
-    for ((index = ${#STARTED[@]} - 1; index >= 0; index--)); do
+    while [ ${#STARTED[@]} -gt 0 ]; do
         # shellcheck disable=SC2086 # a signal and a pid
-        stop_pid ${STARTED[index]}
+        stop_pid ${STARTED[-1]}
     done
-    STARTED=()
     if [ -n "$WORKDIR" ]; then rm -rf "$WORKDIR"; fi
     WORKDIR=
 }
