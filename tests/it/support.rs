@@ -2,5 +2,6 @@
 
 pub mod brokers;
 pub mod redis_server;
+pub mod postgres;
 pub mod stores;
 pub mod tasks;
