@@ -1,4 +1,6 @@
 //! The integration tests: one binary, a module for each capability.
 
+mod conformance;
 mod layering;
 mod packaging;
+mod support;
