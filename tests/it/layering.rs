@@ -55,6 +55,8 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("src/scheduler.rs", "the pause between two steps of a duty"),
     ("src/tasks/system.rs", "system.sleep sleeps; that is what it is for"),
     ("src/worker/executor.rs", "the soft and the hard limit of an attempt"),
+    ("src/worker/pool.rs", "pauses while nothing may be taken, and the grace of a revoke"),
+    ("src/worker/progress.rs", "the pause in which progress is folded"),
 ];
 
 /// Files that may box an error, with the reason.
