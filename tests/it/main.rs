@@ -1,2 +1,8 @@
+//! The integration tests: one binary, a module for each capability.
+
 mod auth;
+mod conformance;
+mod layering;
 mod outbound;
+mod packaging;
+mod support;

@@ -1,0 +1,3 @@
+//! The contracts of the ports. Every side of a port runs the same cases.
+
+mod store;
