@@ -5,4 +5,5 @@ mod conformance;
 mod layering;
 mod outbound;
 mod packaging;
+mod redis_broker;
 mod support;
