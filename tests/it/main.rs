@@ -1,4 +1,8 @@
 //! The integration tests: one binary, a module for each capability.
 
+mod conformance;
+mod layering;
 mod mail;
+mod packaging;
+mod redis_broker;
 mod support;

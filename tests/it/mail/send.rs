@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use legwork::clock::{Clock as _, ManualClock};
-use legwork::config::MailConfig;
+use legwork::config::{MailConfig, OutboundConfig};
 use legwork::domain::{Attempt, KindName, Progress, TaskFailure, TaskId};
 use legwork::services::Services;
 use legwork::services::fetch::Fetcher;
@@ -36,7 +36,9 @@ impl Bench {
 
     fn with_ledger(mailer: Mailer, ledger: Arc<MemoryLedger>) -> Self {
         let clock = ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap());
-        let services = Services { mailer, renderer: renderer(), fetcher: Fetcher, webhook_signer: None };
+        let outbound = OutboundConfig { allow: Vec::new(), webhook_secret: None };
+        let fetcher = Fetcher::new(&outbound).unwrap();
+        let services = Services { mailer, renderer: renderer(), fetcher, webhook_signer: None };
         let cx = TaskContext {
             task: TaskId::made(clock.now()),
             attempt: Attempt(1),
