@@ -15,10 +15,11 @@ use crate::services::Services;
 /// Every compiled kind.
 fn kinds() -> Vec<TaskKind> {
     vec![
-        TaskKind::of::<callback::Callback>(),
         TaskKind::of::<email::SendEmail>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
+        // What the engine submits itself.
+        TaskKind::of::<callback::Callback>(),
     ]
 }
 

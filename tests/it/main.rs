@@ -1,8 +1,10 @@
 //! The integration tests: one binary, a module for each capability.
 
+mod auth;
 mod conformance;
 mod layering;
 mod mail;
+mod outbound;
 mod packaging;
 mod redis_broker;
 mod support;
