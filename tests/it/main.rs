@@ -3,4 +3,5 @@
 mod conformance;
 mod layering;
 mod packaging;
+mod redis_broker;
 mod support;

@@ -1,4 +1,7 @@
-//! What the tests stand on: stores of their own, and tasks at fixed times.
+//! What the tests stand on: stores and brokers of their own, servers that can be killed, tasks at fixed times.
 
+pub mod brokers;
+pub mod redis_server;
+pub mod postgres;
 pub mod stores;
 pub mod tasks;

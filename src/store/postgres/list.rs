@@ -72,7 +72,9 @@ fn query(filter: &TaskFilter, page: &PageRequest, ended: bool) -> QueryBuilder<P
     }
     if let Some(text) = &filter.text {
         let pattern = format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
-        for (before, column) in [(" AND (", "kind"), (" OR ", "args"), (" OR ", "error")] {
+        // The error's own words, not those of its JSON.
+        let columns = ["kind", "args", "(error::json ->> 'type')", "(error::json ->> 'message')"];
+        for (before, column) in [" AND (", " OR ", " OR ", " OR "].into_iter().zip(columns) {
             query.push(before).push(column).push(" ILIKE ").push_bind(pattern.clone());
         }
         query.push(")");

@@ -34,18 +34,18 @@ WITH candidates AS MATERIALIZED (
     FROM generate_series($2::int4, $3::int4) AS p (priority)
     CROSS JOIN LATERAL (
         SELECT id, rung_at FROM tasks
-        WHERE queue = $1 AND priority = p.priority::int2 AND rung_at < $4 AND due_at <= $5
+        WHERE queue = $1 AND priority = p.priority::int2 AND rung_at < $4 AND due_at <= $5 AND ring_at IS NULL
         ORDER BY rung_at LIMIT $6
     ) c
     ORDER BY c.rung_at LIMIT $6
 ), lost AS MATERIALIZED (
     SELECT t.id, c.rung_at
     FROM candidates c JOIN tasks t ON t.id = c.id
-    WHERE t.rung_at = c.rung_at
+    WHERE t.rung_at = c.rung_at AND t.ring_at IS NULL
     ORDER BY t.id
     FOR UPDATE OF t SKIP LOCKED
 ), taken AS (
-    UPDATE tasks t SET rung_at = $5, ring_at = NULL FROM lost WHERE t.id = lost.id
+    UPDATE tasks t SET rung_at = $5 FROM lost WHERE t.id = lost.id
     RETURNING t.id, t.attempt, t.queue, t.priority, lost.rung_at
 )
 SELECT id, attempt, queue, priority FROM taken ORDER BY rung_at, id";
