@@ -21,11 +21,15 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use self::fault::{Fault, within};
 use self::lane::{Lane, Session};
-use super::{BeginAnswer, BeginBatch, InsertAnswer, Settled, Settlement, Store, StoreError, StoreResult, SubmittedTask, TaskWrites};
+use self::rows::time;
+use super::{
+    BeginAnswer, BeginBatch, InsertAnswer, Settled, Settlement, Store, StoreError, StoreResult, SubmittedTask, TaskWrites,
+};
 
 /// What the planner must not do on the hot path: the tables grow from nothing to millions within one statistics interval, and the one
 /// right plan, a nested loop over the primary key, is right at every size. It also takes the rows in the order of the batch.
@@ -109,7 +113,7 @@ impl TaskWrites for PgStore {
 }
 
 const PING: &str = "-- ping
-SELECT 1";
+SELECT clock_timestamp()";
 
 #[async_trait]
 impl Store for PgStore {
@@ -121,8 +125,8 @@ impl Store for PgStore {
         pooled(migrations::are_run(&self.pool)).await
     }
 
-    async fn ping(&self) -> StoreResult<()> {
-        pooled(async { Ok(sqlx::query(PING).execute(&self.pool).await.map(drop)?) }).await
+    async fn ping(&self) -> StoreResult<Timestamp> {
+        pooled(async { time(&sqlx::query(PING).fetch_one(&self.pool).await?, 0) }).await
     }
 
     async fn close(&self) {

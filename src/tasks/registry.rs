@@ -14,8 +14,13 @@ use crate::services::Services;
 
 /// Every compiled kind.
 fn kinds() -> Vec<TaskKind> {
-    vec![TaskKind::of::<callback::Callback>(), TaskKind::of::<system::Echo>(), TaskKind::of::<system::Sleep>()]
-    vec![TaskKind::of::<email::SendEmail>(), TaskKind::of::<system::Echo>(), TaskKind::of::<system::Sleep>()]
+    vec![
+        TaskKind::of::<email::SendEmail>(),
+        TaskKind::of::<system::Echo>(),
+        TaskKind::of::<system::Sleep>(),
+        // What the engine submits itself.
+        TaskKind::of::<callback::Callback>(),
+    ]
 }
 
 /// A kind with its args type erased.

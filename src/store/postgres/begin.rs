@@ -92,10 +92,7 @@ impl PgStore {
     }
 }
 
-async fn begin_once(
-    connection: &mut PgConnection,
-    batch: &BeginBatch<'_>,
-) -> Result<Vec<(usize, Option<BeginAnswer>)>, Fault> {
+async fn begin_once(connection: &mut PgConnection, batch: &BeginBatch<'_>) -> Result<Vec<(usize, Option<BeginAnswer>)>, Fault> {
     let places = sorted(batch.refs);
     let rows = sqlx::query(BEGIN_TASKS)
         .bind(places.iter().map(|&at| batch.refs[at].id.as_uuid()).collect::<Vec<_>>())

@@ -125,10 +125,7 @@ pub(super) async fn end_tasks(
 }
 
 /// The same in a transaction of the caller, rows with callbacks included.
-async fn end_tasks_within(
-    transaction: &mut PgConnection,
-    orders: &[EndOrder<'_>],
-) -> Result<Vec<Option<Ended>>, Fault> {
+async fn end_tasks_within(transaction: &mut PgConnection, orders: &[EndOrder<'_>]) -> Result<Vec<Option<Ended>>, Fault> {
     let mut answers: Vec<Option<Ended>> = vec![None; orders.len()];
     let moved = move_rows(transaction, orders, true).await?;
     let ids: Vec<TaskId> = moved.iter().map(|&place| orders[place].id).collect();
