@@ -1,6 +1,11 @@
 //! The engine over both pairs: from a submission to a result, and everything that can come between.
 
+mod callbacks;
+mod chaos;
+mod doorbells;
 mod limits;
+mod news;
+mod queues;
 mod rescue;
 mod runs;
 mod shutdown;
@@ -28,10 +33,47 @@ macro_rules! engine {
 engine! {
     pairs: embedded, production;
     cases: {
+        callbacks {
+            every_end_sends_one_signed_callback,
+            a_receiver_that_cannot_now_gets_it_once_more_after_the_delay,
+        }
+        chaos {
+            nothing_is_lost_and_nothing_ends_twice_whatever_happens,
+        }
+        doorbells {
+            lost_doorbells_are_rung_again_after_a_grace_time,
+            a_backlog_is_rung_once_a_batch_a_sweep_however_long_it_waits,
+            what_was_received_and_not_begun_counts_as_held,
+            submissions_are_taken_and_run_while_the_broker_is_away,
+            the_breaker_opens_after_three_failures_and_closes_when_the_broker_is_back,
+            relays_that_work_at_once_ring_each_task_once,
+            a_doorbell_that_is_rung_twice_starts_one_attempt,
+            a_begin_that_fails_acknowledges_nothing_and_the_task_runs_later,
+            a_begin_whose_answer_was_lost_is_handed_back_and_runs,
+            a_settlement_whose_answer_was_lost_is_not_run_twice,
+            a_store_that_is_away_when_an_attempt_ends_gets_its_end_later,
+        }
         limits {
             the_hard_limit_ends_a_deaf_task_for_good_and_its_worker_lives_on,
             the_soft_limit_asks_and_the_task_is_tried_again,
             the_sweep_ends_what_runs_past_its_limit_and_nobody_ended,
+        }
+        news {
+            a_wait_returns_with_the_end_and_looks_twice,
+            a_wait_that_is_over_returns_the_present_state,
+            a_wait_sees_an_end_whose_signal_was_lost,
+            a_watcher_hears_every_state_and_the_progress_in_order,
+            a_waiting_task_says_what_it_waits_for,
+        }
+        queues {
+            a_paused_queue_runs_nothing_until_it_is_resumed,
+            a_delivery_in_flight_when_its_queue_is_paused_is_put_off,
+            a_purge_ends_what_waits_and_leaves_what_runs,
+            no_more_tasks_of_a_queue_run_at_once_than_its_limits_allow,
+            a_limit_that_is_lifted_lets_the_others_run_at_once,
+            the_urgent_go_first_and_one_in_ten_is_of_a_lower_band,
+            a_pool_that_serves_one_queue_leaves_the_others_to_others,
+            a_drained_worker_finishes_what_runs_and_fetches_nothing_more,
         }
         rescue {
             the_tasks_of_a_killed_worker_run_again_after_its_lease,
