@@ -25,7 +25,9 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use self::fault::{Fault, within};
 use self::lane::{Lane, Session};
-use super::{BeginAnswer, BeginBatch, InsertAnswer, Settled, Settlement, Store, StoreError, StoreResult, SubmittedTask, TaskWrites};
+use super::{
+    BeginAnswer, BeginBatch, InsertAnswer, Settled, Settlement, Store, StoreError, StoreResult, SubmittedTask, TaskWrites,
+};
 
 /// What the planner must not do on the hot path: the tables grow from nothing to millions within one statistics interval, and the one
 /// right plan, a nested loop over the primary key, is right at every size. It also takes the rows in the order of the batch.
@@ -63,9 +65,11 @@ impl PgStore {
     /// [`StoreError::Unavailable`]. Only a URL that cannot be read fails here.
     #[expect(clippy::unused_async, reason = "the sides of the store are opened alike")]
     pub async fn connect(url: &str, schema: &str, connections: u32) -> StoreResult<Self> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|error| StoreError::Database(format!("the database URL cannot be read: {error}")))?
-            .application_name("legwork");
+        let mut options = PgConnectOptions::from_str(url)
+            .map_err(|error| StoreError::Database(format!("the database URL cannot be read: {error}")))?;
+        if options.get_application_name().is_none() {
+            options = options.application_name("legwork");
+        }
         let pooled = Session::new(options.clone(), schema, POOL_SETTINGS);
         let hot = Session::new(options, schema, HOT_SETTINGS);
         let setup = pooled.clone();

@@ -1,4 +1,5 @@
 //! The integration tests: one binary, modules by capability.
 
 mod conformance;
+mod store_postgres;
 mod support;

@@ -42,8 +42,7 @@ SELECT part, recipient, message_id, state, response, updated_at FROM mail_ledger
 
 fn ledger_entry(task: TaskId, row: &PgRow) -> Result<LedgerEntry, Fault> {
     let state: &str = row.try_get(3)?;
-    let known =
-        [LedgerState::Sending, LedgerState::Accepted, LedgerState::Rejected, LedgerState::Deferred, LedgerState::Unknown];
+    let known = [LedgerState::Sending, LedgerState::Accepted, LedgerState::Rejected, LedgerState::Deferred, LedgerState::Unknown];
     let state = known
         .into_iter()
         .find(|known| known.as_str() == state)
@@ -104,10 +103,7 @@ impl Accounts for PgStore {
     }
 
     async fn revoked_tokens(&self, now: Timestamp) -> StoreResult<Vec<String>> {
-        pooled(async {
-            Ok(sqlx::query_scalar(FIND_REVOKED_TOKENS).bind(sql_time(now)).fetch_all(&self.pool).await?)
-        })
-        .await
+        pooled(async { Ok(sqlx::query_scalar(FIND_REVOKED_TOKENS).bind(sql_time(now)).fetch_all(&self.pool).await?) }).await
     }
 }
 
@@ -115,8 +111,7 @@ impl Accounts for PgStore {
 impl MailLedger for PgStore {
     async fn write_ledger(&self, entries: &[LedgerEntry]) -> StoreResult<()> {
         // One statement takes a row once: the last word on each mail is the one to keep.
-        let last: BTreeMap<(TaskId, i32), &LedgerEntry> =
-            entries.iter().map(|entry| ((entry.task, entry.part), entry)).collect();
+        let last: BTreeMap<(TaskId, i32), &LedgerEntry> = entries.iter().map(|entry| ((entry.task, entry.part), entry)).collect();
         let entries: Vec<&LedgerEntry> = last.into_values().collect();
         pooled(async {
             sqlx::query(WRITE_LEDGER)

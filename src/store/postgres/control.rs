@@ -76,8 +76,7 @@ pub(super) fn queue_row(row: &PgRow) -> Result<QueueRow, Fault> {
 
 impl PgStore {
     async fn live_status(&self, id: TaskId) -> Result<Option<TaskStatus>, Fault> {
-        let word_of: Option<String> =
-            sqlx::query_scalar(FIND_LIVE_STATUS).bind(id.as_uuid()).fetch_optional(&self.pool).await?;
+        let word_of: Option<String> = sqlx::query_scalar(FIND_LIVE_STATUS).bind(id.as_uuid()).fetch_optional(&self.pool).await?;
         word_of.map(|text| word("tasks", &text)).transpose()
     }
 

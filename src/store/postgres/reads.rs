@@ -15,7 +15,8 @@ use crate::store::{AttemptEnd, AttemptRow, QueueCounts, QueueRow, StoreResult, T
 
 const FIND_LIVE: &str = concat!("-- find_live\nSELECT ", live_columns!(), " FROM tasks WHERE id = $1");
 
-const FIND_ENDED: &str = concat!("-- find_ended\nSELECT ", ended_columns!(), " FROM task_results WHERE id = $1 AND ended_at >= $2");
+const FIND_ENDED: &str =
+    concat!("-- find_ended\nSELECT ", ended_columns!(), " FROM task_results WHERE id = $1 AND ended_at >= $2");
 
 const FIND_ATTEMPTS: &str = "-- find_attempts
 SELECT attempt, worker_name, started_at, ended_at, outcome, error FROM attempts
