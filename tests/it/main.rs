@@ -2,4 +2,5 @@
 
 mod conformance;
 mod store_postgres;
+mod sqlite;
 mod support;
