@@ -21,10 +21,12 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use self::fault::{Fault, within};
 use self::lane::{Lane, Session};
+use self::rows::time;
 use super::{
     BeginAnswer, BeginBatch, InsertAnswer, Settled, Settlement, Store, StoreError, StoreResult, SubmittedTask, TaskWrites,
 };
@@ -113,7 +115,7 @@ impl TaskWrites for PgStore {
 }
 
 const PING: &str = "-- ping
-SELECT 1";
+SELECT clock_timestamp()";
 
 #[async_trait]
 impl Store for PgStore {
@@ -125,8 +127,8 @@ impl Store for PgStore {
         pooled(migrations::are_run(&self.pool)).await
     }
 
-    async fn ping(&self) -> StoreResult<()> {
-        pooled(async { Ok(sqlx::query(PING).execute(&self.pool).await.map(drop)?) }).await
+    async fn ping(&self) -> StoreResult<Timestamp> {
+        pooled(async { time(&sqlx::query(PING).fetch_one(&self.pool).await?, 0) }).await
     }
 
     async fn close(&self) {

@@ -1,6 +1,13 @@
-//! The integration tests: one binary, modules by capability.
+//! The integration tests: one binary, a module for each capability.
 
+mod auth;
 mod conformance;
-mod store_postgres;
+mod engine;
+mod layering;
+mod mail;
+mod outbound;
+mod packaging;
+mod redis_broker;
 mod sqlite;
+mod store_postgres;
 mod support;
