@@ -47,7 +47,7 @@ impl PgStore {
         let mut tries = Tries::default();
         loop {
             let mut lease = self.settles.lease().await?;
-            let outcome = within(HOT_LIMIT, end_tasks(lease.connection()?, &orders, &mut answers)).await;
+            let outcome = within(HOT_LIMIT, Box::pin(end_tasks(lease.connection()?, &orders, &mut answers))).await;
             lease.done(&outcome);
             match outcome {
                 Ok(()) => return Ok(answers.into_iter().flatten().collect()),
