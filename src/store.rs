@@ -33,7 +33,7 @@ pub use answers::{
 };
 
 /// Why the store could not do it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be reached, is shutting down, or did not answer in time. Nothing is known of the write.
     #[error("the database is not available: {0}")]
@@ -253,8 +253,8 @@ pub trait Store: TaskWrites + TaskControl + TaskReads + Sweeps + Workers + Accou
     /// Whether the schema is up to date.
     async fn is_migrated(&self) -> StoreResult<bool>;
 
-    /// Answers if the store does.
-    async fn ping(&self) -> StoreResult<()>;
+    /// The store's own time, if it answers.
+    async fn ping(&self) -> StoreResult<Timestamp>;
 
     /// Closes all connections.
     async fn close(&self);

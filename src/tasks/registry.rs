@@ -8,13 +8,19 @@ use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use super::{Kind, RunFuture, TaskContext, system};
+use super::{Kind, RunFuture, TaskContext, callback, email, system};
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, TaskFailure};
 use crate::services::Services;
 
 /// Every compiled kind.
 fn kinds() -> Vec<TaskKind> {
-    vec![TaskKind::of::<system::Echo>(), TaskKind::of::<system::Sleep>()]
+    vec![
+        TaskKind::of::<email::SendEmail>(),
+        TaskKind::of::<system::Echo>(),
+        TaskKind::of::<system::Sleep>(),
+        // What the engine submits itself.
+        TaskKind::of::<callback::Callback>(),
+    ]
 }
 
 /// A kind with its args type erased.
@@ -88,15 +94,20 @@ impl TaskKind {
         (self.run)(args, cx)
     }
 
-    /// The parser stops at its first error; the schema finds them all.
+    /// The parser stops at its first error, the schema finds them all, and only the kind's own check knows what no schema says.
     fn all_faults(&self, args: &str, errors: Vec<FieldError>) -> Vec<FieldError> {
         let Ok(value) = serde_json::from_str::<Value>(args) else { return errors };
-        let found: Vec<FieldError> = self
+        let mut found: Vec<FieldError> = self
             .validator
             .iter_errors(&value)
             .map(|error| FieldError::new(error.instance_path().to_string(), error.to_string()))
             .collect();
-        if found.is_empty() { errors } else { found }
+        for error in errors {
+            if found.iter().all(|known| known.pointer != error.pointer) {
+                found.push(error);
+            }
+        }
+        found
     }
 }
 

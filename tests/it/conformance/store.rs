@@ -34,7 +34,7 @@ macro_rules! conformance {
 }
 
 conformance! {
-    sides: sqlite;
+    sides: sqlite, postgres;
     cases: {
         insert {
             an_inserted_task_is_read_back_as_it_was_submitted,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use legwork::store::Store;
 use legwork::store::sqlite::SqliteStore;
 
+pub use super::postgres::postgres;
 use super::tasks;
 
 /// Runs `case` on a fresh SQLite file.
@@ -20,7 +21,7 @@ where
 }
 
 /// Migrates the store, runs the case as a task of its own, so that what follows runs even if it panics, and closes the store.
-async fn run<C, F>(store: Arc<dyn Store>, case: C) -> Result<(), tokio::task::JoinError>
+pub(super) async fn run<C, F>(store: Arc<dyn Store>, case: C) -> Result<(), tokio::task::JoinError>
 where
     C: FnOnce(Arc<dyn Store>) -> F,
     F: Future<Output = ()> + Send + 'static,

@@ -1,0 +1,198 @@
+//! The generic batcher: a write is shared by all who wait for one.
+//!
+//! It collects while the last write is under way and never waits on a timer: at low load a write carries one item and latency is one
+//! commit; at high load throughput follows the store's multi-row rate. It owns its work: a caller that hangs up does not undo a write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+/// How a batch is written.
+#[async_trait]
+pub trait Flush<T, R>: Send + Sync + 'static {
+    /// Writes the batch and answers everybody, in the order of the values. May go on working after the answers.
+    async fn flush(&self, values: Vec<T>, answers: Answers<R>);
+}
+
+/// The callers of a batch, in order.
+pub struct Answers<R>(Vec<oneshot::Sender<R>>);
+
+impl<R> Answers<R> {
+    /// Answers each caller; those that have hung up are passed over.
+    pub fn send(self, answers: impl IntoIterator<Item = R>) {
+        for (caller, answer) in self.0.into_iter().zip(answers) {
+            // A caller that has hung up loses its answer, not its write.
+            drop(caller.send(answer));
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// Too many wait already, or the answer did not come in time. Whether the write was done is not known.
+    #[error("no answer in time")]
+    TimedOut,
+    /// The process is ending.
+    #[error("the process is ending")]
+    Closed,
+}
+
+/// How much a batcher takes.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimits {
+    /// Writes under way at once.
+    pub flushers: usize,
+    /// Items in one write at most.
+    pub batch: usize,
+    /// Items that wait at most; who comes then waits for a place.
+    pub waiting: usize,
+    /// How long a caller waits for its answer.
+    pub deadline: Duration,
+}
+
+struct Item<T, R> {
+    value: T,
+    caller: oneshot::Sender<R>,
+}
+
+/// A handle for callers; clones share the batcher. It ends when the last handle is dropped and all that waited is written.
+pub struct Batcher<T, R> {
+    sender: mpsc::Sender<Item<T, R>>,
+    deadline: Duration,
+}
+
+impl<T, R> Clone for Batcher<T, R> {
+    fn clone(&self) -> Self {
+        Self { sender: self.sender.clone(), deadline: self.deadline }
+    }
+}
+
+impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
+    /// Starts the flushers. They end by themselves, after the last handle.
+    pub fn start(limits: BatchLimits, flush: Arc<dyn Flush<T, R>>) -> Self {
+        let (sender, receiver) = mpsc::channel(limits.waiting);
+        let receiver = Arc::new(Mutex::new(receiver));
+        for _ in 0..limits.flushers.max(1) {
+            tokio::spawn(run_flusher(receiver.clone(), flush.clone(), limits.batch));
+        }
+        Self { sender, deadline: limits.deadline }
+    }
+
+    /// Hands over `value` and waits for the answer of its write.
+    pub async fn submit(&self, value: T) -> Result<R, BatchError> {
+        let answered = async { self.enqueue(value).await?.await.map_err(|_| BatchError::Closed) };
+        tokio::time::timeout(self.deadline, answered).await.unwrap_or(Err(BatchError::TimedOut))
+    }
+
+    /// Hands over `value`; the answer comes through the receiver. Waits only where too many wait already.
+    pub async fn enqueue(&self, value: T) -> Result<oneshot::Receiver<R>, BatchError> {
+        let (caller, answer) = oneshot::channel();
+        self.sender.send(Item { value, caller }).await.map_err(|_| BatchError::Closed)?;
+        Ok(answer)
+    }
+
+    /// Hands over many and waits for all answers, in order.
+    pub async fn submit_all(&self, values: Vec<T>) -> Vec<Result<R, BatchError>> {
+        let deadline = tokio::time::Instant::now() + self.deadline;
+        let mut waiting = Vec::with_capacity(values.len());
+        for value in values {
+            let handed = tokio::time::timeout_at(deadline, self.enqueue(value)).await;
+            waiting.push(handed.unwrap_or(Err(BatchError::TimedOut)));
+        }
+        let mut answers = Vec::with_capacity(waiting.len());
+        for answer in waiting {
+            answers.push(match answer {
+                Err(error) => Err(error),
+                Ok(answer) => match tokio::time::timeout_at(deadline, answer).await {
+                    Ok(Ok(answer)) => Ok(answer),
+                    Ok(Err(_)) => Err(BatchError::Closed),
+                    Err(_) => Err(BatchError::TimedOut),
+                },
+            });
+        }
+        answers
+    }
+}
+
+/// Takes what waits, up to `most`, writes it, and again, until all handles are gone and nothing waits.
+async fn run_flusher<T, R>(receiver: Arc<Mutex<mpsc::Receiver<Item<T, R>>>>, flush: Arc<dyn Flush<T, R>>, most: usize)
+where
+    T: Send + 'static,
+    R: Send + 'static,
+{
+    let mut items = Vec::new();
+    loop {
+        // One flusher collects at a time; the others write or wait for their turn to collect.
+        let taken = receiver.lock().await.recv_many(&mut items, most).await;
+        if taken == 0 {
+            return;
+        }
+        let (values, callers) = items.drain(..).map(|item| (item.value, item.caller)).unzip();
+        flush.flush(values, Answers(callers)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::Semaphore;
+
+    /// Doubles numbers; each write waits for a permit, so that the test says when a write ends.
+    struct Doubler {
+        gate: Semaphore,
+        sizes: parking_lot::Mutex<Vec<usize>>,
+    }
+
+    #[async_trait]
+    impl Flush<u32, u32> for Doubler {
+        async fn flush(&self, values: Vec<u32>, answers: Answers<u32>) {
+            self.sizes.lock().push(values.len());
+            self.gate.acquire().await.unwrap().forget();
+            answers.send(values.into_iter().map(|value| value * 2));
+        }
+    }
+
+    fn doubler(permits: usize) -> Arc<Doubler> {
+        Arc::new(Doubler { gate: Semaphore::new(permits), sizes: parking_lot::Mutex::default() })
+    }
+
+    const LIMITS: BatchLimits = BatchLimits { flushers: 1, batch: 100, waiting: 1000, deadline: Duration::from_secs(60) };
+
+    #[tokio::test]
+    async fn what_comes_while_a_write_is_under_way_shares_the_next_one() {
+        let flush = doubler(0);
+        let batcher = Batcher::start(LIMITS, flush.clone());
+        let first = batcher.enqueue(1).await.unwrap();
+        while flush.sizes.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let mut rest = Vec::new();
+        for number in 2..=50 {
+            rest.push(batcher.enqueue(number).await.unwrap());
+        }
+        flush.gate.add_permits(2);
+        assert_eq!(first.await.unwrap(), 2);
+        for (number, answer) in (2..=50).zip(rest) {
+            assert_eq!(answer.await.unwrap(), number * 2);
+        }
+        assert_eq!(*flush.sizes.lock(), [1, 49]);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_hangs_up_does_not_undo_the_write() {
+        let flush = doubler(10);
+        let batcher = Batcher::start(LIMITS, flush.clone());
+        drop(batcher.enqueue(1).await.unwrap());
+        assert_eq!(batcher.submit(2).await, Ok(4));
+        assert_eq!(flush.sizes.lock().iter().sum::<usize>(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_wait_has_a_deadline() {
+        let batcher = Batcher::start(LIMITS, doubler(0));
+        assert_eq!(batcher.submit(1).await, Err(BatchError::TimedOut));
+    }
+}

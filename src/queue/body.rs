@@ -1,0 +1,273 @@
+//! A submission's body: JSON to kind, args and options, without building a tree of it.
+//!
+//! On the typed routes the options stand beside the args; on `POST /tasks` they stand beside `kind` and `args`. What is kept of the args is
+//! their own text.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::options::TaskOptions;
+use crate::domain::FieldError;
+
+/// Why a body is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// It is not JSON.
+    Malformed(String),
+    /// It is JSON, but not what is asked for.
+    Invalid(Vec<FieldError>),
+}
+
+/// A body, taken apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskBody {
+    /// The kind, where the body names it.
+    pub kind: Option<String>,
+    /// The args as JSON text.
+    pub args: String,
+    /// The options.
+    pub options: TaskOptions,
+    /// An item's own key, in a batch.
+    pub idempotency_key: Option<String>,
+}
+
+impl TaskBody {
+    /// Takes the body of a typed route apart: every field that is no option is an arg.
+    pub fn of_typed(json: &[u8]) -> Result<Self, BodyError> {
+        let fields = Fields::parse(json)?;
+        let mut args = Joined::new(json.len());
+        let mut options = Joined::new(0);
+        for (name, value) in &fields.0 {
+            let into = if TaskOptions::NAMES.contains(&name.as_ref()) { &mut options } else { &mut args };
+            into.push(name, value);
+        }
+        Ok(Self { kind: None, args: args.finish(), options: options.into_options()?, idempotency_key: None })
+    }
+
+    /// Takes the body of `POST /tasks` apart: `kind`, `args` and options.
+    pub fn of_named(json: &[u8]) -> Result<Self, BodyError> {
+        Self::of_fields(&Fields::parse(json)?, false)
+    }
+
+    /// Takes the body of `POST /tasks/batch` apart: `{"tasks": […]}`. Each item answers for itself.
+    pub fn of_batch(json: &[u8]) -> Result<Vec<Result<Self, BodyError>>, BodyError> {
+        let fields = Fields::parse(json)?;
+        let mut items = None;
+        let mut faults = Vec::new();
+        for (name, value) in &fields.0 {
+            match name.as_ref() {
+                "tasks" => match serde_json::from_str::<Vec<&RawValue>>(value.get()) {
+                    Ok(list) => items = Some(list),
+                    Err(_) => faults.push(FieldError::new("/tasks", "is not a list of tasks")),
+                },
+                other => faults.push(unknown(other, "tasks")),
+            }
+        }
+        if items.is_none() && faults.is_empty() {
+            faults.push(FieldError::new("/tasks", "is missing: a list of {\"kind\", \"args\", …}"));
+        }
+        match items {
+            Some(items) if faults.is_empty() => Ok(items
+                .into_iter()
+                .map(|item| Fields::parse(item.get().as_bytes()).and_then(|fields| Self::of_fields(&fields, true)))
+                .collect()),
+            _ => Err(BodyError::Invalid(faults)),
+        }
+    }
+
+    fn of_fields(fields: &Fields<'_>, in_batch: bool) -> Result<Self, BodyError> {
+        let (mut kind, mut args, mut key) = (None, None, None);
+        let mut options = Joined::new(0);
+        let mut faults = Vec::new();
+        for (name, value) in &fields.0 {
+            match name.as_ref() {
+                "kind" => match serde_json::from_str::<String>(value.get()) {
+                    Ok(name) => kind = Some(name),
+                    Err(_) => faults.push(FieldError::new("/kind", "is not a string")),
+                },
+                "args" if value.get().starts_with('{') => args = Some(value.get().to_owned()),
+                "args" => faults.push(FieldError::new("/args", "is not an object")),
+                "idempotency_key" if in_batch => match serde_json::from_str::<String>(value.get()) {
+                    Ok(text) => key = Some(text),
+                    Err(_) => faults.push(FieldError::new("/idempotency_key", "is not a string")),
+                },
+                name if TaskOptions::NAMES.contains(&name) => options.push(name, value),
+                other => faults.push(unknown(other, &format!("kind, args, {}", TaskOptions::NAMES.join(", ")))),
+            }
+        }
+        if kind.is_none() && !faults.iter().any(|fault| fault.pointer == "/kind") {
+            faults.push(FieldError::new("/kind", "is missing: GET /api/v1/tasks/kinds lists what there is"));
+        }
+        let options = match options.into_options() {
+            Ok(options) => options,
+            Err(BodyError::Invalid(more)) => {
+                faults.extend(more);
+                TaskOptions::default()
+            }
+            Err(malformed) => return Err(malformed),
+        };
+        if !faults.is_empty() {
+            return Err(BodyError::Invalid(faults));
+        }
+        Ok(Self { kind, args: args.unwrap_or_else(|| "{}".to_owned()), options, idempotency_key: key })
+    }
+}
+
+fn unknown(name: &str, allowed: &str) -> FieldError {
+    FieldError::new(format!("/{}", name.replace('~', "~0").replace('/', "~1")), format!("is unknown; allowed are {allowed}"))
+}
+
+/// The fields of an object, in order, their values unparsed.
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Fields<'a> {
+    fn parse(json: &'a [u8]) -> Result<Self, BodyError> {
+        let error = match serde_json::from_slice::<Self>(json) {
+            Ok(fields) => return Ok(fields),
+            Err(error) => error,
+        };
+        if json.iter().all(u8::is_ascii_whitespace) {
+            return Err(BodyError::Malformed("the body is empty; a JSON object is asked for".into()));
+        }
+        if error.is_data() {
+            return Err(BodyError::Invalid(vec![FieldError::new("", error.to_string())]));
+        }
+        Err(BodyError::Malformed(format!("the body is not JSON: {error}")))
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::with_capacity(8);
+                while let Some(Name(name)) = map.next_key()? {
+                    if fields.iter().any(|(known, _)| *known == name) {
+                        return Err(serde::de::Error::custom(format!("the field {name:?} is given twice")));
+                    }
+                    fields.push((name, map.next_value()?));
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        input.deserialize_map(FieldsVisitor)
+    }
+}
+
+/// A key, borrowed where it holds no escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a field name")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+
+        input.deserialize_str(NameVisitor)
+    }
+}
+
+/// An object being written from raw values.
+struct Joined(String);
+
+impl Joined {
+    fn new(capacity: usize) -> Self {
+        Self(String::with_capacity(capacity))
+    }
+
+    fn push(&mut self, name: &str, value: &RawValue) {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        // A string always serializes.
+        self.0.push_str(&serde_json::to_string(name).unwrap_or_default());
+        self.0.push(':');
+        self.0.push_str(value.get());
+    }
+
+    fn finish(mut self) -> String {
+        self.0.push_str(if self.0.is_empty() { "{}" } else { "}" });
+        self.0
+    }
+
+    fn into_options(self) -> Result<TaskOptions, BodyError> {
+        if self.0.is_empty() {
+            return Ok(TaskOptions::default());
+        }
+        let text = self.finish();
+        let mut input = serde_json::Deserializer::from_str(&text);
+        serde_path_to_error::deserialize(&mut input).map_err(|error| {
+            let pointer: String = error.path().iter().map(|segment| format!("/{segment}")).collect();
+            let detail = if pointer == "/expires" {
+                "is neither a number of seconds nor a time (RFC 3339)".to_owned()
+            } else {
+                error.inner().to_string()
+            };
+            BodyError::Invalid(vec![FieldError::new(pointer, detail)])
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typed_body_keeps_its_args_as_they_came() {
+        let body = TaskBody::of_typed(br#"{"a": {"b" : [1, 2.50]}, "queue": "q", "c\n": null, "countdown": 5}"#).unwrap();
+        assert_eq!(body.args, r#"{"a":{"b" : [1, 2.50]},"c\n":null}"#);
+        assert_eq!(body.options.queue.as_deref(), Some("q"));
+        assert_eq!(body.options.countdown, Some(5.0));
+    }
+
+    #[test]
+    fn a_named_body_wants_a_kind_and_knows_its_fields() {
+        let body = TaskBody::of_named(br#"{"kind":"system.echo","args":{"x":1},"expires":60}"#).unwrap();
+        assert_eq!((body.kind.as_deref(), body.args.as_str()), (Some("system.echo"), r#"{"x":1}"#));
+        let BodyError::Invalid(faults) = TaskBody::of_named(br#"{"args": [], "colour": 1, "priority": "x"}"#).unwrap_err() else {
+            panic!("invalid")
+        };
+        let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/args", "/colour", "/kind", "/priority"]);
+    }
+
+    #[test]
+    fn what_is_not_json_is_malformed_and_what_is_no_object_is_invalid() {
+        assert!(matches!(TaskBody::of_typed(b"{"), Err(BodyError::Malformed(_))));
+        assert!(matches!(TaskBody::of_typed(b""), Err(BodyError::Malformed(_))));
+        assert!(matches!(TaskBody::of_typed(b"[1]"), Err(BodyError::Invalid(_))));
+        assert!(matches!(TaskBody::of_typed(br#"{"a":1,"a":2}"#), Err(BodyError::Invalid(_))));
+    }
+
+    #[test]
+    fn each_item_of_a_batch_answers_for_itself() {
+        let items = TaskBody::of_batch(br#"{"tasks":[{"kind":"a","idempotency_key":"k"},{"args":{}},7]}"#).unwrap();
+        assert_eq!(items[0].as_ref().unwrap().idempotency_key.as_deref(), Some("k"));
+        assert!(items[1].is_err() && items[2].is_err());
+        assert!(matches!(TaskBody::of_batch(br#"{"items":[]}"#), Err(BodyError::Invalid(_))));
+    }
+}

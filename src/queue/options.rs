@@ -1,0 +1,248 @@
+//! The options of a submission, as every way in takes them, and what they come to.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::{FieldError, Priority, QueueName};
+
+/// The longest a task may be put off: ten years.
+const LONGEST_DELAY: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// The longest time limit: a day.
+const LONGEST_LIMIT: f64 = 86_400.0;
+/// The most retries.
+const MOST_RETRIES: u16 = 100;
+
+/// A moment: seconds from now, or a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum Moment {
+    /// Seconds from now.
+    In(f64),
+    /// RFC 3339, with an offset.
+    At(String),
+}
+
+/// Options that every submission takes, beside its args.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TaskOptions {
+    /// The queue. Default: by the routing, else the kind's own.
+    #[schema(example = "default", pattern = "^[a-z0-9][a-z0-9_.-]{0,99}$")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// 9 is the most urgent. Default: 5.
+    #[schema(minimum = 0, maximum = 9, example = 5)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    /// Begin after so many seconds. Not together with `eta`.
+    #[schema(minimum = 0, example = 60)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub countdown: Option<f64>,
+    /// Begin at this time (RFC 3339, with an offset). Not together with `countdown`.
+    #[schema(format = DateTime, example = "2030-01-01T09:00:00Z")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta: Option<String>,
+    /// Do not begin after this: seconds from now, or a time (RFC 3339). It is then REVOKED, reason `expired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Moment>,
+    /// Retries after the first attempt. Default: the kind's.
+    #[schema(minimum = 0, maximum = 100, example = 3)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_retries: Option<u16>,
+    /// An attempt past so many seconds is ended, and the task is a FAILURE. Default: the kind's, 30 minutes.
+    #[schema(exclusive_minimum = 0, maximum = 86_400, example = 300)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_limit: Option<f64>,
+    /// An attempt past so many seconds is asked to stop, and may be retried.
+    #[schema(exclusive_minimum = 0, maximum = 86_400, example = 270)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soft_time_limit: Option<f64>,
+    /// Gets a signed POST (Standard Webhooks) when the task has ended.
+    #[schema(format = "uri", example = "https://example.com/hooks/legwork")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
+}
+
+impl TaskOptions {
+    /// The names of the options: a kind's args may not use them.
+    pub const NAMES: [&'static str; 9] =
+        ["queue", "priority", "countdown", "eta", "expires", "max_retries", "time_limit", "soft_time_limit", "callback_url"];
+}
+
+/// Options that are parsed and checked against each other. What is `None` is the kind's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResolvedOptions {
+    /// The queue.
+    pub queue: Option<QueueName>,
+    /// The priority.
+    pub priority: Priority,
+    /// When it may begin.
+    pub due_at: Timestamp,
+    /// When it is too late.
+    pub expires_at: Option<Timestamp>,
+    /// Retries.
+    pub max_retries: Option<u16>,
+    /// The hard limit.
+    pub hard_limit: Option<Duration>,
+    /// The soft limit.
+    pub soft_limit: Option<Duration>,
+    /// Who is told.
+    pub callback_url: Option<String>,
+}
+
+impl TaskOptions {
+    /// Checks every option; all faults are told at once. `check_callback` says what is wrong with a callback's URL.
+    pub fn resolve(
+        &self,
+        now: Timestamp,
+        check_callback: impl Fn(&str) -> Result<(), String>,
+    ) -> Result<ResolvedOptions, Vec<FieldError>> {
+        let mut faults = Faults(Vec::new());
+        let queue = self.queue.as_deref().and_then(|name| faults.take("queue", QueueName::parse(name)));
+        let priority = self.priority.and_then(|number| faults.take("priority", Priority::new(number)));
+        let due_at = self.due_at(now, &mut faults);
+        let expires_at = self.expires.as_ref().and_then(|moment| faults.take("expires", moment_at(moment, now)));
+        if expires_at.is_some_and(|expires_at| expires_at <= due_at) {
+            faults.add("expires", "is not after the time at which the task may begin");
+        }
+        if self.max_retries.is_some_and(|retries| retries > MOST_RETRIES) {
+            faults.add("max_retries", format!("is not in 0 to {MOST_RETRIES}"));
+        }
+        let hard_limit = self.time_limit.and_then(|seconds| faults.take("time_limit", limit(seconds)));
+        let soft_limit = self.soft_time_limit.and_then(|seconds| faults.take("soft_time_limit", limit(seconds)));
+        if let (Some(soft), Some(hard)) = (soft_limit, hard_limit)
+            && soft >= hard
+        {
+            faults.add("soft_time_limit", "is not below time_limit");
+        }
+        if let Some(url) = &self.callback_url {
+            faults.take("callback_url", check_callback(url));
+        }
+        if !faults.0.is_empty() {
+            return Err(faults.0);
+        }
+        Ok(ResolvedOptions {
+            queue,
+            priority: priority.unwrap_or(Priority::DEFAULT),
+            due_at,
+            expires_at,
+            max_retries: self.max_retries,
+            hard_limit,
+            soft_limit,
+            callback_url: self.callback_url.clone(),
+        })
+    }
+
+    fn due_at(&self, now: Timestamp, faults: &mut Faults) -> Timestamp {
+        let due_at = match (self.countdown, &self.eta) {
+            (None, None) => return now,
+            (Some(_), Some(_)) => {
+                faults.add("eta", "cannot be given together with countdown");
+                return now;
+            }
+            (Some(seconds), None) => faults.take("countdown", seconds_from(now, seconds)),
+            (None, Some(text)) => faults.take("eta", time(text)),
+        };
+        let due_at = due_at.unwrap_or(now);
+        if due_at.duration_since(now).unsigned_abs() > LONGEST_DELAY && due_at > now {
+            faults.add(if self.eta.is_some() { "eta" } else { "countdown" }, "is more than ten years away");
+        }
+        // A time that has passed is now: the row's due time never precedes its submission.
+        due_at.max(now)
+    }
+}
+
+struct Faults(Vec<FieldError>);
+
+impl Faults {
+    fn add(&mut self, field: &str, detail: impl Into<String>) {
+        self.0.push(FieldError::new(format!("/{field}"), detail));
+    }
+
+    fn take<T, E: std::fmt::Display>(&mut self, field: &str, parsed: Result<T, E>) -> Option<T> {
+        parsed.map_err(|detail| self.add(field, detail.to_string())).ok()
+    }
+}
+
+fn limit(seconds: f64) -> Result<Duration, String> {
+    if seconds > 0.0 && seconds <= LONGEST_LIMIT {
+        // Kept in milliseconds; what is shorter than one is one.
+        return Ok(Duration::from_millis((seconds * 1000.0).max(1.0) as u64));
+    }
+    Err(format!("{seconds} is not a number of seconds above 0, up to {LONGEST_LIMIT}"))
+}
+
+fn seconds_from(now: Timestamp, seconds: f64) -> Result<Timestamp, String> {
+    let wrong = || format!("{seconds} is not a number of seconds from 0 to ten years");
+    if !(seconds >= 0.0 && seconds <= LONGEST_DELAY.as_secs_f64()) {
+        return Err(wrong());
+    }
+    let micros = (seconds * 1e6) as i64;
+    now.checked_add(jiff::SignedDuration::from_micros(micros)).map_err(|_| wrong())
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    let parsed: Result<Timestamp, _> = text.parse();
+    parsed
+        .map(crate::clock::to_micros)
+        .map_err(|_| format!("{text:?} is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset)"))
+}
+
+fn moment_at(moment: &Moment, now: Timestamp) -> Result<Timestamp, String> {
+    match moment {
+        Moment::In(seconds) => seconds_from(now, *seconds),
+        Moment::At(text) => time(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(options: serde_json::Value) -> Result<ResolvedOptions, Vec<String>> {
+        let options: TaskOptions = serde_json::from_value(options).unwrap();
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let named = |faults: Vec<FieldError>| faults.into_iter().map(|fault| fault.pointer).collect();
+        options.resolve(now, |url| if url.contains("bad") { Err("bad".into()) } else { Ok(()) }).map_err(named)
+    }
+
+    #[test]
+    fn nothing_given_means_now_and_the_kinds_own() {
+        let resolved = resolve(serde_json::json!({})).unwrap();
+        assert_eq!(resolved.due_at.to_string(), "2026-01-01T00:00:00Z");
+        assert_eq!(resolved.priority, Priority::DEFAULT);
+        assert_eq!(resolved.hard_limit, None);
+    }
+
+    #[test]
+    fn times_are_told_in_seconds_or_as_times() {
+        let resolved = resolve(serde_json::json!({"countdown": 1.5, "expires": "2026-01-01T01:00:00+00:30"})).unwrap();
+        assert_eq!(resolved.due_at.to_string(), "2026-01-01T00:00:01.5Z");
+        assert_eq!(resolved.expires_at.unwrap().to_string(), "2026-01-01T00:30:00Z");
+        assert_eq!(
+            resolve(serde_json::json!({"eta": "2020-01-01T00:00:00Z"})).unwrap().due_at.to_string(),
+            "2026-01-01T00:00:00Z"
+        );
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        let all = serde_json::json!({
+            "queue": "No Queue", "priority": 12, "countdown": -1, "expires": "soon", "max_retries": 101,
+            "time_limit": 0, "soft_time_limit": 1e9, "callback_url": "bad"
+        });
+        let expected =
+            ["/queue", "/priority", "/countdown", "/expires", "/max_retries", "/time_limit", "/soft_time_limit", "/callback_url"];
+        assert_eq!(resolve(all).unwrap_err(), expected);
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_are_refused() {
+        assert_eq!(resolve(serde_json::json!({"eta": "2027-01-01T00:00:00Z", "countdown": 1})).unwrap_err(), ["/eta"]);
+        assert_eq!(resolve(serde_json::json!({"expires": 5, "countdown": 10})).unwrap_err(), ["/expires"]);
+        assert_eq!(resolve(serde_json::json!({"time_limit": 5, "soft_time_limit": 5})).unwrap_err(), ["/soft_time_limit"]);
+    }
+}

@@ -1,0 +1,295 @@
+//! Takes a task in: parse, check, resolve, one group commit, the answer, the doorbell.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use ring::digest::{SHA256, digest};
+
+use super::batch::{Answers, BatchError, Flush};
+use super::options::TaskOptions;
+use super::ring::Ringer;
+use super::{Queue, QueueError};
+use crate::broker::Signal;
+use crate::domain::{FieldError, KindName, NewTask, QueueName, TaskId};
+use crate::metrics::Metrics;
+use crate::store::{IdempotencyKey, InsertAnswer, SharedStore, StoreError, SubmittedTask};
+use crate::tasks::TaskKind;
+
+/// A submission, whoever makes it.
+#[derive(Clone, Debug)]
+pub struct SubmitTask {
+    /// The kind's name, as given.
+    pub kind: String,
+    /// The args as JSON text.
+    pub args: String,
+    /// What comes before a pointer into the args: empty on typed routes, `/args` elsewhere.
+    pub args_pointer: &'static str,
+    /// The options.
+    pub options: TaskOptions,
+    /// Who submits: the owner.
+    pub principal: Arc<str>,
+    /// Whether kinds that are not public are allowed.
+    pub internal: bool,
+    /// The key under which a repetition finds it again.
+    pub key: Option<SubmitKey>,
+}
+
+/// An idempotency key as given.
+#[derive(Clone, Debug)]
+pub struct SubmitKey {
+    /// The path that it was used on.
+    pub scope: Arc<str>,
+    /// The key.
+    pub key: String,
+    /// SHA-256 of the canonical body.
+    pub body_hash: [u8; 32],
+}
+
+/// SHA-256 of a JSON text in canonical form: keys sorted, no white space.
+pub fn canonical_hash(json: &[u8]) -> [u8; 32] {
+    let canonical = serde_json::from_slice::<serde_json::Value>(json).map(|value| value.to_string());
+    let bytes = canonical.as_deref().map_or(json, str::as_bytes);
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
+
+/// A submission that is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// The task.
+    pub id: TaskId,
+    /// Whether an earlier submission with the same key had made it.
+    pub replayed: bool,
+}
+
+/// Why a submission was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// There is no such kind.
+    #[error("kind {0:?} is unknown")]
+    UnknownKind(String),
+    /// Fields are wrong.
+    #[error("{} fields are wrong", .0.len())]
+    Invalid(Vec<FieldError>),
+    /// The args are too large.
+    #[error("the args have {size} bytes; allowed are {limit}")]
+    TooLarge {
+        /// What came.
+        size: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// The key was used with another body.
+    #[error("the Idempotency-Key was used before with another body")]
+    KeyReused,
+    /// The task could not be made durable, or it is not known whether it is.
+    #[error("the task could not be stored: {0}")]
+    NotStored(String),
+    /// A bug.
+    #[error(transparent)]
+    Queue(QueueError),
+}
+
+pub(super) type InsertResult = Result<InsertAnswer, StoreError>;
+
+/// The longest key, in characters.
+const MAX_KEY_CHARS: usize = 255;
+/// So many queues there may be.
+const MAX_QUEUES: usize = 1_000;
+
+impl Queue {
+    /// Takes one task. Returns when it is durable.
+    pub async fn submit(&self, command: SubmitTask) -> Result<Submitted, SubmitError> {
+        let task = self.prepare(command)?;
+        self.know_queues(std::slice::from_ref(&task.task.queue)).await?;
+        let id = task.task.id;
+        self.submitted(id, self.inserts.submit(task).await)
+    }
+
+    /// Takes many, each for itself; the answers are in order.
+    pub async fn submit_all(&self, commands: Vec<SubmitTask>) -> Vec<Result<Submitted, SubmitError>> {
+        let mut prepared: Vec<Result<TaskId, SubmitError>> = Vec::with_capacity(commands.len());
+        let mut tasks = Vec::with_capacity(commands.len());
+        for command in commands {
+            prepared.push(self.prepare(command).map(|task| {
+                let id = task.task.id;
+                tasks.push(task);
+                id
+            }));
+        }
+        let queues: Vec<QueueName> = tasks.iter().map(|task| task.task.queue.clone()).collect();
+        if let Err(error) = self.know_queues(&queues).await {
+            let reason = error.to_string();
+            return prepared.into_iter().map(|item| item.and(Err(SubmitError::NotStored(reason.clone())))).collect();
+        }
+        let mut answers = self.inserts.submit_all(tasks).await.into_iter();
+        prepared
+            .into_iter()
+            .map(|item| {
+                let id = item?;
+                self.submitted(id, answers.next().unwrap_or(Err(BatchError::Closed)))
+            })
+            .collect()
+    }
+
+    fn submitted(&self, id: TaskId, answer: Result<InsertResult, BatchError>) -> Result<Submitted, SubmitError> {
+        match answer {
+            Ok(Ok(InsertAnswer::Inserted)) => Ok(Submitted { id, replayed: false }),
+            Ok(Ok(InsertAnswer::Replayed(first))) => Ok(Submitted { id: first, replayed: true }),
+            Ok(Ok(InsertAnswer::KeyReused)) => Err(SubmitError::KeyReused),
+            Ok(Err(error @ StoreError::Unavailable(_))) => Err(SubmitError::NotStored(error.to_string())),
+            Ok(Err(error)) => Err(SubmitError::Queue(error.into())),
+            Err(error) => Err(SubmitError::NotStored(error.to_string())),
+        }
+    }
+
+    /// Parses, checks and resolves a submission.
+    pub(super) fn prepare(&self, command: SubmitTask) -> Result<SubmittedTask, SubmitError> {
+        let kind = self.kind_of(&command)?.clone();
+        let limit = self.config.args_limit;
+        if command.args.len() > limit {
+            return Err(SubmitError::TooLarge { size: command.args.len(), limit });
+        }
+        let now = self.clock.now();
+        let mut faults = Vec::new();
+        if let Err(wrong) = kind.check(&command.args, &self.services) {
+            faults.extend(
+                wrong.into_iter().map(|fault| FieldError {
+                    pointer: format!("{}{}", command.args_pointer, fault.pointer),
+                    detail: fault.detail,
+                }),
+            );
+        }
+        let resolved = command.options.resolve(now, |url| self.check_callback(url));
+        let key = command.key.map(|key| key_of(key, &mut faults));
+        match resolved {
+            Ok(options) if faults.is_empty() => {
+                Ok(SubmittedTask { task: self.new_task(&kind, command.args, options, command.principal, now), rung: false, key })
+            }
+            Ok(_) => Err(SubmitError::Invalid(faults)),
+            Err(wrong) => {
+                faults.extend(wrong);
+                Err(SubmitError::Invalid(faults))
+            }
+        }
+    }
+
+    fn kind_of(&self, command: &SubmitTask) -> Result<&Arc<TaskKind>, SubmitError> {
+        let name = KindName::parse(&command.kind).ok();
+        name.and_then(|name| self.kinds.get(&name))
+            .filter(|kind| kind.is_public || command.internal)
+            .ok_or_else(|| SubmitError::UnknownKind(command.kind.clone()))
+    }
+
+    fn check_callback(&self, url: &str) -> Result<(), String> {
+        if self.services.webhook_signer.is_none() {
+            return Err("cannot be used: callbacks are signed, and no WEBHOOK_SECRET is set".into());
+        }
+        self.services.fetcher.check_url(url).map(drop)
+    }
+
+    fn new_task(
+        &self,
+        kind: &TaskKind,
+        args: String,
+        options: super::options::ResolvedOptions,
+        principal: Arc<str>,
+        now: Timestamp,
+    ) -> NewTask {
+        let hard_limit = options.hard_limit.unwrap_or(kind.hard_limit);
+        NewTask {
+            id: TaskId::made(now),
+            queue: options.queue.unwrap_or_else(|| self.config.routing.queue_for(&kind.name, &kind.queue)),
+            kind: kind.name.clone(),
+            priority: options.priority,
+            args,
+            principal,
+            submitted_at: now,
+            due_at: options.due_at,
+            expires_at: options.expires_at,
+            max_retries: options.max_retries.unwrap_or(kind.retry.max_retries),
+            hard_limit,
+            soft_limit: options.soft_limit.or(kind.soft_limit).filter(|soft| *soft < hard_limit),
+            callback_url: options.callback_url,
+            retry_of: None,
+        }
+    }
+
+    /// Makes queues known before the first task goes into them, so that workers that serve all queues look there.
+    pub(super) async fn know_queues(&self, queues: &[QueueName]) -> Result<(), SubmitError> {
+        let mut new: Vec<QueueName> = {
+            let known = self.known_queues.read();
+            queues.iter().filter(|queue| !known.contains(*queue)).cloned().collect()
+        };
+        if new.is_empty() {
+            return Ok(());
+        }
+        new.sort_unstable();
+        new.dedup();
+        if self.known_queues.read().len() + new.len() > MAX_QUEUES {
+            let detail = format!("would be one of more than {MAX_QUEUES} queues; use one that exists");
+            return Err(SubmitError::Invalid(vec![FieldError::new("/queue", detail)]));
+        }
+        match self.store.ensure_queues(&new, self.clock.now()).await {
+            Ok(any_new) => {
+                self.known_queues.write().extend(new);
+                if any_new {
+                    self.tell(Signal::Queues).await;
+                }
+                Ok(())
+            }
+            Err(error) => Err(SubmitError::NotStored(error.to_string())),
+        }
+    }
+}
+
+fn key_of(key: SubmitKey, faults: &mut Vec<FieldError>) -> IdempotencyKey {
+    let printable = key.key.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+    if key.key.is_empty() || key.key.len() > MAX_KEY_CHARS || !printable {
+        let detail = format!("is not 1 to {MAX_KEY_CHARS} printable ASCII characters");
+        faults.push(FieldError::new("Idempotency-Key", detail));
+    }
+    IdempotencyKey { scope: key.scope, key: key.key.into(), body_hash: key.body_hash }
+}
+
+/// The group commit of submissions.
+pub(super) struct SubmitFlush {
+    pub(super) store: SharedStore,
+    pub(super) ringer: Arc<Ringer>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+#[async_trait]
+impl Flush<SubmittedTask, InsertResult> for SubmitFlush {
+    async fn flush(&self, mut tasks: Vec<SubmittedTask>, answers: Answers<InsertResult>) {
+        // While the broker is away, rows are left to the relay from the start; no second write is needed for them.
+        let trusted = self.ringer.is_trusted();
+        for task in &mut tasks {
+            task.rung = trusted && task.task.due_at <= task.task.submitted_at;
+        }
+        let timer = self.metrics.store_timer("insert");
+        let written = self.store.insert(&tasks).await;
+        drop(timer);
+        let results = match written {
+            Ok(results) => results,
+            Err(error) => {
+                answers.send(tasks.iter().map(|_| Err(error.clone())));
+                return;
+            }
+        };
+        let mut doorbells = Vec::with_capacity(tasks.len());
+        for (task, result) in tasks.iter().zip(&results) {
+            if matches!(result, Ok(InsertAnswer::Inserted)) {
+                self.metrics.task_submitted(&task.task.kind, &task.task.queue);
+                if task.rung {
+                    doorbells.push(task.task.doorbell());
+                }
+            }
+        }
+        // Durable is what 202 promises; the doorbell follows, and holds up the next commit only.
+        answers.send(results);
+        self.ringer.ring(doorbells).await;
+    }
+}

@@ -1,0 +1,140 @@
+//! What the scheduler steps: each a call that does a bounded piece and says how much it did.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Queue;
+use crate::domain::{Band, EndReason, ErrorReport, Next, QueueName, after_crash};
+use crate::store::{Prune, Settlement, StartedRow, StoreResult};
+
+/// At most so many rows a step.
+pub const SWEEP_BATCH: u32 = 1_000;
+
+impl Queue {
+    /// Rings what has become due: how many. Does nothing while the broker is away, because the workers then read the store.
+    pub async fn relay_once(&self) -> StoreResult<usize> {
+        if !self.ringer.is_trusted() {
+            return Ok(0);
+        }
+        let now = self.clock.now();
+        if self.store.next_ring().await?.is_none_or(|next| next > now) {
+            return Ok(0);
+        }
+        let due = self.store.take_due(now, SWEEP_BATCH).await?;
+        let count = due.len();
+        self.ringer.ring(due).await;
+        Ok(count)
+    }
+
+    /// Ends waiting tasks that have expired: how many.
+    pub async fn expire_once(&self) -> StoreResult<usize> {
+        let ended = self.store.expire(self.clock.now(), SWEEP_BATCH).await?;
+        let count = ended.len();
+        self.tell_ended(ended).await;
+        Ok(count)
+    }
+
+    /// Gives the tasks of workers that have not been heard of since `beat_before` to others: how many.
+    pub async fn rescue_once(&self, beat_before: Timestamp) -> StoreResult<usize> {
+        let now = self.clock.now();
+        let lost = self.store.started_by_the_dead(beat_before, now, SWEEP_BATCH).await?;
+        if lost.is_empty() {
+            return Ok(0);
+        }
+        for row in &lost {
+            tracing::warn!(task.id = %row.id, task.kind = %row.kind, attempt = %row.attempt, worker = row.worker_name, "rescued from a dead worker");
+        }
+        let settlements = lost.into_iter().map(|row| {
+            let next = after_crash(row.facts, row.progressed, &row.worker_name, now);
+            settlement(row, next, now)
+        });
+        let rescued = self.settle_all(settlements.collect()).await;
+        self.metrics.tasks_rescued(rescued);
+        Ok(rescued)
+    }
+
+    /// Ends what runs past its hard limit and `grace`: its worker should have, long ago. How many.
+    pub async fn overrun_once(&self, grace: Duration) -> StoreResult<usize> {
+        let now = self.clock.now();
+        let over = self.store.overrun(grace, now, SWEEP_BATCH).await?;
+        if over.is_empty() {
+            return Ok(0);
+        }
+        let settlements = over.into_iter().map(|row| {
+            let next = if row.revoke_requested_at.is_some() {
+                Next::revoked(EndReason::Revoked)
+            } else {
+                let message = format!("it ran past its limit of {} s and its worker did not end it", row.hard_limit.as_secs());
+                Next::failure(ErrorReport::new("TimeLimitExceeded", message, false))
+            };
+            settlement(row, next, now)
+        });
+        Ok(self.settle_all(settlements.collect()).await)
+    }
+
+    /// Hands back what the store says `row`'s worker runs, and the worker does not know of.
+    pub async fn hand_back_strangers(&self, rows: Vec<StartedRow>) -> usize {
+        let now = self.clock.now();
+        let settlements = rows.into_iter().map(|row| settlement(row, Next::HandBack { due_at: now }, now));
+        self.settle_all(settlements.collect()).await
+    }
+
+    /// Rings again what waits and was rung longer than `grace` ago, where the broker holds nothing that old any more: how many.
+    ///
+    /// What was received and not begun counts as held, because an entry is deleted only by its acknowledgement.
+    pub async fn lost_doorbells_once(&self, grace: Duration) -> StoreResult<usize> {
+        if !self.ringer.is_trusted() {
+            return Ok(0);
+        }
+        let mut rung = 0;
+        for queue in self.store.queues().await? {
+            if queue.paused_at.is_some() {
+                continue;
+            }
+            for band in Band::ALL {
+                rung += self.lost_in_lane(&queue.name, band, grace).await?;
+            }
+        }
+        Ok(rung)
+    }
+
+    async fn lost_in_lane(&self, queue: &QueueName, band: Band, grace: Duration) -> StoreResult<usize> {
+        let now = self.clock.now();
+        let Ok(oldest_held) = self.broker.oldest_held(queue, band).await else { return Ok(0) };
+        let settled = now.checked_sub(jiff::SignedDuration::try_from(grace).unwrap_or_default()).unwrap_or(now);
+        let rung_before = oldest_held.map_or(settled, |held| held.min(settled));
+        let lost = self.store.take_lost(queue, band, rung_before, now, SWEEP_BATCH).await?;
+        let count = lost.len();
+        if count > 0 {
+            tracing::warn!(%queue, band = band.as_str(), tasks = count, "doorbells were lost and are rung again");
+            self.metrics.doorbells_lost(count);
+            self.ringer.ring(lost).await;
+        }
+        Ok(count)
+    }
+
+    /// Makes partitions ahead.
+    pub async fn make_partitions(&self) -> StoreResult<()> {
+        self.store.make_partitions(self.clock.now()).await
+    }
+
+    /// Forgets what is older than its retention; whether more is left to do.
+    pub async fn prune_once(&self, results: Duration, keys: Duration, workers: Duration) -> StoreResult<bool> {
+        let now = self.clock.now();
+        let before =
+            |age: Duration| now.checked_sub(jiff::SignedDuration::try_from(age).unwrap_or_default()).unwrap_or(Timestamp::MIN);
+        let prune = Prune {
+            results_before: before(results),
+            keys_before: before(keys),
+            workers_before: before(workers),
+            now,
+            limit: SWEEP_BATCH,
+        };
+        self.store.prune(&prune).await
+    }
+}
+
+fn settlement(row: StartedRow, next: Next, now: Timestamp) -> Settlement {
+    Settlement { id: row.id, attempt: row.attempt, worker: row.worker, worker_name: row.worker_name.into(), at: now, next }
+}
