@@ -2,9 +2,11 @@
 //! at fixed times.
 
 pub mod brokers;
+pub mod engine;
 pub mod ledger;
 pub mod mime;
 pub mod postgres;
+pub mod probe;
 pub mod redis_server;
 pub mod smtp;
 pub mod stores;
