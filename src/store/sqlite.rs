@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -147,9 +148,9 @@ impl Store for SqliteStore {
         Ok(migrations::is_migrated(&mut *self.reader().await?).await?)
     }
 
-    async fn ping(&self) -> StoreResult<()> {
+    async fn ping(&self) -> StoreResult<Timestamp> {
         self.reader().await?.ping().await.map_err(Fault::from)?;
-        Ok(())
+        Ok(fleet::machine_time())
     }
 
     async fn close(&self) {
