@@ -26,11 +26,11 @@ use parking_lot::RwLock;
 use crate::broker::{BrokerError, SharedBroker, Signal};
 use crate::clock::Clock;
 use crate::config::SubmitConfig;
-use crate::domain::{QueueName, TaskRow};
+use crate::domain::{Doorbell, QueueName, TaskId, TaskRow};
 use crate::metrics::Metrics;
 use crate::services::Services;
 use crate::shutdown::Shutdown;
-use crate::store::{Ended, Settlement, SharedStore, StoreError, SubmittedTask};
+use crate::store::{Ended, LedgerEntry, MailLedger, Settlement, SharedStore, StoreError, StoreResult, SubmittedTask};
 use crate::tasks::KindSet;
 
 use batch::{BatchLimits, Batcher};
@@ -101,7 +101,7 @@ const SETTLE_BATCH: usize = 500;
 const SETTLEMENTS_WAITING: usize = 2_000;
 
 impl Queue {
-    /// Puts the engine together and starts its batchers; `shutdown` waits for them.
+    /// Puts the engine together and starts its batchers.
     pub fn start(parts: QueueParts, shutdown: &Shutdown) -> Arc<Self> {
         let QueueParts { store, broker, clock, kinds, services, config, metrics, lease } = parts;
         let ringer = Arc::new(Ringer::new(store.clone(), broker.clone(), clock.clone(), metrics.clone()));
@@ -128,8 +128,8 @@ impl Queue {
             lease,
         };
         Arc::new(Self {
-            inserts: Batcher::start(insert_limits, Arc::new(insert_flush), shutdown),
-            settlements: Batcher::start(settle_limits, Arc::new(settle_flush), shutdown),
+            inserts: Batcher::start(insert_limits, Arc::new(insert_flush)),
+            settlements: Batcher::start(settle_limits, Arc::new(settle_flush)),
             store,
             broker,
             clock,
@@ -160,6 +160,16 @@ impl Queue {
         &self.store
     }
 
+    /// What became of mails, for the kinds that send them.
+    pub fn mail_ledger(&self) -> Arc<dyn MailLedger> {
+        Arc::new(StoreLedger(self.store.clone()))
+    }
+
+    /// Rings doorbells of rows that are due; what cannot be rung is handed to the relay.
+    pub async fn ring(&self, doorbells: Vec<Doorbell>) {
+        self.ringer.ring(doorbells).await;
+    }
+
     /// What is counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
@@ -171,7 +181,7 @@ impl Queue {
     }
 
     /// Whether the store answers, and whether the broker does.
-    pub async fn ping(&self) -> (Result<(), StoreError>, Result<(), BrokerError>) {
+    pub async fn ping(&self) -> (Result<jiff::Timestamp, StoreError>, Result<(), BrokerError>) {
         tokio::join!(self.store.ping(), self.broker.ping())
     }
 
@@ -199,5 +209,19 @@ impl Queue {
     /// Whether a principal sees a task; `None` sees all.
     fn is_visible(row: &TaskRow, only_of: Option<&str>) -> bool {
         only_of.is_none_or(|subject| subject == &*row.principal)
+    }
+}
+
+/// The mail ledger's side of the store.
+struct StoreLedger(SharedStore);
+
+#[async_trait::async_trait]
+impl MailLedger for StoreLedger {
+    async fn write_ledger(&self, entries: &[LedgerEntry]) -> StoreResult<()> {
+        self.0.write_ledger(entries).await
+    }
+
+    async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
+        self.0.read_ledger(task).await
     }
 }

@@ -253,8 +253,8 @@ pub trait Store: TaskWrites + TaskControl + TaskReads + Sweeps + Workers + Accou
     /// Whether the schema is up to date.
     async fn is_migrated(&self) -> StoreResult<bool>;
 
-    /// Answers if the store does.
-    async fn ping(&self) -> StoreResult<()>;
+    /// The store's own time, if it answers.
+    async fn ping(&self) -> StoreResult<Timestamp>;
 
     /// Closes all connections.
     async fn close(&self);

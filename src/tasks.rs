@@ -1,6 +1,8 @@
 //! Kinds: what sort of work there is. A kind is one file here and one line in [`registry`]; its route, its schema in OpenAPI and in
 //! `/tasks/kinds`, its CLI and its metric labels come from that line.
 
+pub mod callback;
+pub mod email;
 pub mod registry;
 pub mod system;
 

@@ -9,8 +9,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::shutdown::Shutdown;
-
 /// How a batch is written.
 #[async_trait]
 pub trait Flush<T, R>: Send + Sync + 'static {
@@ -73,12 +71,12 @@ impl<T, R> Clone for Batcher<T, R> {
 }
 
 impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
-    /// Starts the flushers; `shutdown` waits for them.
-    pub fn start(limits: BatchLimits, flush: Arc<dyn Flush<T, R>>, shutdown: &Shutdown) -> Self {
+    /// Starts the flushers. They end by themselves, after the last handle.
+    pub fn start(limits: BatchLimits, flush: Arc<dyn Flush<T, R>>) -> Self {
         let (sender, receiver) = mpsc::channel(limits.waiting);
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..limits.flushers.max(1) {
-            shutdown.spawn(run_flusher(receiver.clone(), flush.clone(), limits.batch));
+            tokio::spawn(run_flusher(receiver.clone(), flush.clone(), limits.batch));
         }
         Self { sender, deadline: limits.deadline }
     }
@@ -166,7 +164,7 @@ mod tests {
     #[tokio::test]
     async fn what_comes_while_a_write_is_under_way_shares_the_next_one() {
         let flush = doubler(0);
-        let batcher = Batcher::start(LIMITS, flush.clone(), &Shutdown::new());
+        let batcher = Batcher::start(LIMITS, flush.clone());
         let first = batcher.enqueue(1).await.unwrap();
         while flush.sizes.lock().is_empty() {
             tokio::task::yield_now().await;
@@ -186,18 +184,15 @@ mod tests {
     #[tokio::test]
     async fn a_caller_that_hangs_up_does_not_undo_the_write() {
         let flush = doubler(10);
-        let shutdown = Shutdown::new();
-        let batcher = Batcher::start(LIMITS, flush.clone(), &shutdown);
+        let batcher = Batcher::start(LIMITS, flush.clone());
         drop(batcher.enqueue(1).await.unwrap());
         assert_eq!(batcher.submit(2).await, Ok(4));
-        drop(batcher);
-        shutdown.finished().await;
         assert_eq!(flush.sizes.lock().iter().sum::<usize>(), 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn every_wait_has_a_deadline() {
-        let batcher = Batcher::start(LIMITS, doubler(0), &Shutdown::new());
+        let batcher = Batcher::start(LIMITS, doubler(0));
         assert_eq!(batcher.submit(1).await, Err(BatchError::TimedOut));
     }
 }

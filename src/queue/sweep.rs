@@ -17,15 +17,14 @@ impl Queue {
         if !self.ringer.is_trusted() {
             return Ok(0);
         }
-        let due = self.store.take_due(self.clock.now(), SWEEP_BATCH).await?;
+        let now = self.clock.now();
+        if self.store.next_ring().await?.is_none_or(|next| next > now) {
+            return Ok(0);
+        }
+        let due = self.store.take_due(now, SWEEP_BATCH).await?;
         let count = due.len();
         self.ringer.ring(due).await;
         Ok(count)
-    }
-
-    /// When the relay has something to do next.
-    pub async fn next_ring(&self) -> StoreResult<Option<Timestamp>> {
-        self.store.next_ring().await
     }
 
     /// Ends waiting tasks that have expired: how many.

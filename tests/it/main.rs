@@ -1,1 +1,9 @@
+//! The integration tests: one binary, a module for each capability.
 
+mod auth;
+mod conformance;
+mod layering;
+mod outbound;
+mod packaging;
+mod redis_broker;
+mod support;

@@ -1,0 +1,394 @@
+//! The pool: a slot first, then a delivery; begin; run; and again.
+//!
+//! Slots are semaphore permits that move into the attempts. The loop alone takes them, but for a task that has seen two workers die: it takes
+//! them all, so that it runs alone, and nobody else is blamed or killed a third time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::executor::Executor;
+use super::lanes::Lanes;
+use super::progress::ProgressBook;
+use super::running::{Running, StopReason};
+use crate::broker::{Delivery, Lane, Signal, Want};
+use crate::config::WorkerConfig;
+use crate::domain::{Begun, QueueName, WorkerId};
+use crate::queue::Queue;
+use crate::queue::control::REVOKE_GRACE;
+use crate::queue::receive::Receiver;
+use crate::services::Services;
+use crate::shutdown::Shutdown;
+use crate::store::BeginAnswer;
+
+/// How long one receive waits for work.
+const RECEIVE_WAIT: Duration = Duration::from_secs(2);
+/// How long the loop rests where no lane is open.
+const CLOSED_PAUSE: Duration = Duration::from_millis(250);
+/// How often the picture of the queues is taken anew, signals apart.
+const REFRESH_EVERY: Duration = Duration::from_secs(2);
+/// What another worker received and did not begin for so long is taken over.
+const RECLAIM_IDLE: Duration = Duration::from_secs(10);
+/// How often an idle pool asks the store whether something is due that nobody rang for.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long tasks may take to stop once they were asked to, at the end of the process.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// Whom a pool is, and what it may do.
+pub struct PoolParts {
+    /// The engine.
+    pub queue: Arc<Queue>,
+    /// The outside world.
+    pub services: Arc<Services>,
+    /// Its settings.
+    pub config: WorkerConfig,
+    /// Its id, fresh per start.
+    pub worker: WorkerId,
+    /// Its name.
+    pub worker_name: Arc<str>,
+}
+
+/// The pool of one process.
+pub struct Pool {
+    queue: Arc<Queue>,
+    config: WorkerConfig,
+    worker: WorkerId,
+    worker_name: Arc<str>,
+    lanes: Arc<Lanes>,
+    running: Arc<Running>,
+    executor: Arc<Executor>,
+    slots: Arc<Semaphore>,
+    solitude: Arc<Mutex<()>>,
+    draining: AtomicBool,
+    stalled: AtomicBool,
+}
+
+impl Pool {
+    /// A pool that does nothing yet.
+    pub fn new(parts: PoolParts) -> Arc<Self> {
+        let PoolParts { queue, services, config, worker, worker_name } = parts;
+        let running = Arc::new(Running::default());
+        let executor = Arc::new(Executor {
+            ledger: queue.mail_ledger(),
+            queue: queue.clone(),
+            services,
+            running: running.clone(),
+            progress: Arc::default(),
+            worker,
+            worker_name: worker_name.clone(),
+            result_limit: config.result_limit,
+        });
+        Arc::new(Self {
+            lanes: Arc::new(Lanes::new(config.queues.clone(), config.queue_concurrency.clone())),
+            slots: Arc::new(Semaphore::new(config.concurrency)),
+            queue,
+            config,
+            worker,
+            worker_name,
+            running,
+            executor,
+            solitude: Arc::default(),
+            draining: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
+        })
+    }
+
+    /// What runs here.
+    pub fn running(&self) -> &Arc<Running> {
+        &self.running
+    }
+
+    /// Where progress is folded.
+    pub fn progress(&self) -> &Arc<ProgressBook> {
+        &self.executor.progress
+    }
+
+    /// The queues that it serves and knows.
+    pub fn queues(&self) -> Vec<QueueName> {
+        self.lanes.queues()
+    }
+
+    /// Stops fetching, until the process ends.
+    pub fn drain(&self) {
+        if !self.draining.swap(true, Ordering::Relaxed) {
+            tracing::info!("draining: nothing more is fetched");
+            self.queue.wake();
+        }
+    }
+
+    /// Whether it has stopped fetching.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether due tasks exist that nobody rang for, and it had to fetch them itself.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// Receives and runs until `shutdown`; then lets what runs finish, hands back what does not, and leaves.
+    pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        self.refresh().await;
+        let helpers = [
+            tokio::spawn(self.executor.progress.clone().run(self.queue.clone(), self.running.clone(), shutdown.clone())),
+            tokio::spawn(self.clone().hear()),
+            tokio::spawn(self.clone().look()),
+            tokio::spawn({
+                let (pool, shutdown) = (self.clone(), shutdown.clone());
+                async move {
+                    shutdown.begun().await;
+                    pool.queue.wake();
+                }
+            }),
+        ];
+        let mut receiver = Receiver::new(self.queue.clone());
+        while !shutdown.is_begun() {
+            self.step(&mut receiver, &shutdown).await;
+        }
+        self.finish().await;
+        for helper in helpers {
+            helper.abort();
+        }
+    }
+
+    /// Takes the free slots, receives for them, and starts what was received.
+    async fn step(self: &Arc<Self>, receiver: &mut Receiver, shutdown: &Shutdown) {
+        if self.is_draining() {
+            return shutdown.begun().await;
+        }
+        let Some(slots) = self.free_slots(shutdown).await else { return };
+        let lanes = self.lanes.open(slots.num_permits());
+        if lanes.is_empty() {
+            drop(slots);
+            tokio::select! {
+                () = tokio::time::sleep(CLOSED_PAUSE) => {}
+                () = shutdown.begun() => {}
+            }
+            return;
+        }
+        let want = Want { worker: self.worker, lanes, max: slots.num_permits(), wait: RECEIVE_WAIT };
+        let deliveries = receiver.receive(&want).await;
+        if deliveries.is_empty() {
+            return;
+        }
+        if shutdown.is_begun() {
+            return self.queue.give_back(deliveries).await;
+        }
+        self.running.fetched(self.queue.clock().now());
+        self.stalled.store(false, Ordering::Relaxed);
+        self.start(deliveries, slots);
+    }
+
+    /// All free slots, at least one.
+    async fn free_slots(&self, shutdown: &Shutdown) -> Option<OwnedSemaphorePermit> {
+        let first = tokio::select! {
+            () = shutdown.begun() => return None,
+            slot = self.slots.clone().acquire_owned() => slot.ok()?,
+        };
+        let more = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+        let mut slots = first;
+        if more > 0
+            && let Ok(rest) = self.slots.clone().try_acquire_many_owned(more)
+        {
+            slots.merge(rest);
+        }
+        self.queue.metrics().slots(self.config.concurrency, self.config.concurrency - slots.num_permits());
+        Some(slots)
+    }
+
+    /// Begins a handful and runs it, aside, so that the next handful can be received meanwhile.
+    fn start(self: &Arc<Self>, mut deliveries: Vec<Delivery>, mut slots: OwnedSemaphorePermit) {
+        let surplus = deliveries.split_off(deliveries.len().min(slots.num_permits()));
+        let unused = slots.num_permits() - deliveries.len();
+        drop(slots.split(unused));
+        for delivery in &deliveries {
+            self.lanes.take(&delivery.doorbell.queue);
+        }
+        let pool = self.clone();
+        tokio::spawn(async move {
+            pool.queue.give_back(surplus).await;
+            pool.begin(deliveries, slots).await;
+        });
+    }
+
+    async fn begin(self: &Arc<Self>, deliveries: Vec<Delivery>, mut slots: OwnedSemaphorePermit) {
+        let queues: Vec<QueueName> = deliveries.iter().map(|delivery| delivery.doorbell.queue.clone()).collect();
+        let decided = match self.queue.begin(self.worker, &self.worker_name, false, deliveries).await {
+            Ok(decided) => decided,
+            Err(error) => {
+                // Nothing is acknowledged: the deliveries come again by the reclaim, or by the sweep of lost doorbells.
+                tracing::warn!(%error, "attempts could not be begun");
+                queues.iter().for_each(|queue| self.leave_lane(queue));
+                // The slots stay taken for a moment, so that a store that is away is not asked in a tight loop.
+                tokio::time::sleep(CLOSED_PAUSE).await;
+                return;
+            }
+        };
+        for (one, queue) in decided.into_iter().zip(queues) {
+            match one.answer {
+                BeginAnswer::Begun(task) => {
+                    let Some(slot) = slots.split(1) else { return };
+                    self.spawn(*task, queue, slot);
+                }
+                BeginAnswer::NeedsSolitude => {
+                    self.leave_lane(&queue);
+                    tokio::spawn(self.clone().run_alone(one.delivery));
+                }
+                BeginAnswer::Ended(_) | BeginAnswer::Postponed | BeginAnswer::Gone => self.leave_lane(&queue),
+            }
+        }
+    }
+
+    fn spawn(self: &Arc<Self>, task: Begun, queue: QueueName, slot: OwnedSemaphorePermit) {
+        let stopper = self.executor.register(&task);
+        let pool = self.clone();
+        let held = HeldSlot { pool: self.clone(), queue, _slot: slot };
+        tokio::spawn(async move { pool.executor.execute(task, stopper, held).await });
+    }
+
+    /// Runs one task while nothing else runs here.
+    async fn run_alone(self: Arc<Self>, delivery: Delivery) {
+        let _turn = self.solitude.lock().await;
+        let all = u32::try_from(self.config.concurrency).unwrap_or(u32::MAX);
+        // The loop may hold the free slots while it waits for work: end that wait, so that they come here.
+        let waiting = self.slots.clone().acquire_many_owned(all);
+        self.queue.wake();
+        let Ok(slots) = waiting.await else { return };
+        let begun = self.queue.begin(self.worker, &self.worker_name, true, vec![delivery]).await;
+        let task = match begun.map(|mut decided| decided.pop().map(|one| one.answer)) {
+            Ok(Some(BeginAnswer::Begun(task))) => *task,
+            Ok(_) => return,
+            Err(error) => return tracing::warn!(%error, "an attempt could not be begun"),
+        };
+        tracing::info!(task.id = %task.id, task.kind = %task.kind, "runs alone: two workers have died with it");
+        let stopper = self.executor.register(&task);
+        self.executor.execute(task, stopper, slots).await;
+    }
+
+    fn leave_lane(&self, queue: &QueueName) {
+        if self.lanes.give_up(queue) {
+            self.queue.wake();
+        }
+    }
+
+    /// Takes the picture of the queues anew.
+    async fn refresh(&self) {
+        match self.queue.store().queues().await {
+            Ok(rows) => {
+                if self.lanes.refresh(rows) {
+                    self.queue.wake();
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the queues could not be read"),
+        }
+    }
+
+    /// Hears signals: queues that changed, tasks to stop.
+    async fn hear(self: Arc<Self>) {
+        let mut signals = self.queue.signals();
+        let mut refresh = tokio::time::interval(REFRESH_EVERY);
+        loop {
+            let signal = tokio::select! {
+                _ = refresh.tick() => None,
+                signal = signals.recv() => signal.ok(),
+            };
+            match signal.as_deref() {
+                None | Some(Signal::Queues) => self.refresh().await,
+                Some(Signal::Revoke { id, terminate }) => self.stop_revoked(*id, *terminate),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Stops a task whose revoke was requested, if it runs here: at once, or at its next checkpoint and by force after a while.
+    pub fn stop_revoked(&self, id: crate::domain::TaskId, terminate: bool) {
+        let Some(attempt) = self.running.get(id) else { return };
+        if terminate {
+            return attempt.stopper.force(StopReason::Revoked);
+        }
+        if attempt.stopper.reason() == Some(StopReason::Revoked) {
+            return;
+        }
+        attempt.stopper.ask(StopReason::Revoked);
+        tokio::spawn(async move {
+            tokio::time::sleep(REVOKE_GRACE).await;
+            attempt.stopper.force(StopReason::Revoked);
+        });
+    }
+
+    /// Looks after what the doorbell may have missed: deliveries that a dead process holds, and, where nothing came for a while, due rows.
+    async fn look(self: Arc<Self>) {
+        let mut every = tokio::time::interval(LOOK_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut idle_since = Instant::now();
+        let mut last_fetch = None;
+        loop {
+            every.tick().await;
+            let fetched = self.running.counts().last_fetch_at;
+            if fetched != last_fetch {
+                (last_fetch, idle_since) = (fetched, Instant::now());
+            }
+            if self.is_draining() {
+                continue;
+            }
+            let looks_idle = idle_since.elapsed() >= 2 * LOOK_EVERY;
+            self.look_once(looks_idle).await;
+        }
+    }
+
+    /// One look. `is_idle` says that nothing was fetched for a while: then due rows that nobody rang for are rung again.
+    pub async fn look_once(self: &Arc<Self>, is_idle: bool) {
+        let lanes = self.lanes.open(self.config.concurrency);
+        let queues: Vec<QueueName> = lanes.iter().map(|Lane { queue, .. }| queue.clone()).collect();
+        let stale = self.queue.reclaim(self.worker, &queues, RECLAIM_IDLE, self.config.concurrency).await;
+        // What is taken over is rung again, so that it takes the straight path to whoever has a slot.
+        self.queue.give_back(stale).await;
+        if !is_idle || self.running.counts().running as usize >= self.config.concurrency {
+            return;
+        }
+        let now = self.queue.clock().now();
+        match self.queue.store().poll(&queues, now, u32::try_from(self.config.concurrency).unwrap_or(u32::MAX)).await {
+            Ok(due) if due.is_empty() => self.stalled.store(false, Ordering::Relaxed),
+            Ok(due) => {
+                tracing::warn!(tasks = due.len(), "due tasks were found that no doorbell had brought; they are rung again");
+                self.stalled.store(true, Ordering::Relaxed);
+                self.queue.ring(due).await;
+                self.queue.wake();
+            }
+            Err(error) => tracing::debug!(%error, "due tasks could not be looked for"),
+        }
+    }
+
+    /// The end: what runs may finish; then it is asked to stop; then it is ended by force and handed back.
+    async fn finish(&self) {
+        let grace = self.config.grace;
+        tracing::info!(running = self.running.counts().running, grace_s = grace.as_secs(), "ending: what runs may finish");
+        if !self.running.empty_within(grace).await {
+            self.running.ask_all(StopReason::Shutdown);
+            if !self.running.empty_within(STOP_GRACE).await {
+                for (id, _) in self.running.all() {
+                    tracing::warn!(task.id = %id, reason = "abandoned_by_shutdown", "did not stop when asked; it is handed back");
+                }
+                self.running.force_all(StopReason::Shutdown);
+                self.running.empty_within(STOP_GRACE).await;
+            }
+        }
+        self.queue.leave(self.worker, &self.lanes.queues()).await;
+    }
+}
+
+/// A slot in use, in its lane.
+struct HeldSlot {
+    pool: Arc<Pool>,
+    queue: QueueName,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Drop for HeldSlot {
+    fn drop(&mut self) {
+        self.pool.leave_lane(&self.queue);
+    }
+}

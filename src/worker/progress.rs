@@ -1,0 +1,69 @@
+//! Folds progress: an attempt tells as often as it likes, the store is written at most twice a second a task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::sync::Notify;
+
+use super::running::{Running, StopReason};
+use crate::domain::{Attempt, Progress, TaskId};
+use crate::queue::Queue;
+use crate::shutdown::Shutdown;
+use crate::tasks::ProgressSink;
+
+/// The least time between two writes.
+const WRITE_EVERY: Duration = Duration::from_millis(500);
+
+/// The latest progress of every attempt that has told any since the last write.
+#[derive(Default)]
+pub struct ProgressBook {
+    latest: DashMap<TaskId, (Attempt, Progress)>,
+    told: Notify,
+}
+
+impl ProgressBook {
+    /// Writes what was told, until `shutdown`.
+    pub async fn run(self: Arc<Self>, queue: Arc<Queue>, running: Arc<Running>, shutdown: Shutdown) {
+        loop {
+            tokio::select! {
+                () = shutdown.begun() => return,
+                () = self.told.notified() => {}
+            }
+            self.write(&queue, &running).await;
+            tokio::time::sleep(WRITE_EVERY).await;
+        }
+    }
+
+    /// Writes what was told since the last write.
+    pub async fn write(&self, queue: &Queue, running: &Running) {
+        let tasks: Vec<TaskId> = self.latest.iter().map(|entry| *entry.key()).collect();
+        for id in tasks {
+            let Some((_, (attempt, progress))) = self.latest.remove(&id) else { continue };
+            let Some(here) = running.get(id).filter(|here| here.attempt == attempt) else { continue };
+            match queue.progress(id, attempt, progress).await {
+                Ok(true) => {}
+                Ok(false) => here.stopper.ask(StopReason::LeaseLost),
+                Err(error) => tracing::debug!(task.id = %id, %error, "progress could not be written"),
+            }
+        }
+    }
+
+    /// Where one attempt tells its progress.
+    pub fn sink(self: &Arc<Self>, id: TaskId, attempt: Attempt) -> Arc<dyn ProgressSink> {
+        Arc::new(AttemptSink { book: self.clone(), id, attempt })
+    }
+}
+
+struct AttemptSink {
+    book: Arc<ProgressBook>,
+    id: TaskId,
+    attempt: Attempt,
+}
+
+impl ProgressSink for AttemptSink {
+    fn tell(&self, progress: Progress) {
+        self.book.latest.insert(self.id, (self.attempt, progress));
+        self.book.told.notify_one();
+    }
+}

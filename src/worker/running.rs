@@ -1,0 +1,181 @@
+//! What runs here, and how it is stopped.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::{Attempt, TaskId};
+
+/// Why an attempt is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StopReason {
+    /// It ran past its soft limit.
+    SoftLimit,
+    /// The process is ending.
+    Shutdown,
+    /// The store may have given it to another.
+    LeaseLost,
+    /// Somebody revoked the task.
+    Revoked,
+}
+
+/// Stops one attempt: asks first, ends by force later.
+#[derive(Debug, Default)]
+pub struct Stopper {
+    asked: CancellationToken,
+    forced: CancellationToken,
+    reason: Mutex<Option<StopReason>>,
+}
+
+impl Stopper {
+    /// Asks the attempt to stop at its next checkpoint. The weightiest reason stays.
+    pub fn ask(&self, reason: StopReason) {
+        let mut present = self.reason.lock();
+        *present = (*present).max(Some(reason));
+        drop(present);
+        self.asked.cancel();
+    }
+
+    /// Ends the attempt wherever it is.
+    pub fn force(&self, reason: StopReason) {
+        self.ask(reason);
+        self.forced.cancel();
+    }
+
+    /// Why it was asked to stop, if it was.
+    pub fn reason(&self) -> Option<StopReason> {
+        *self.reason.lock()
+    }
+
+    /// The token that the kind's code watches.
+    pub fn asked(&self) -> &CancellationToken {
+        &self.asked
+    }
+
+    /// Resolves when it is to be ended by force.
+    pub async fn forced(&self) {
+        self.forced.cancelled().await;
+    }
+}
+
+/// One attempt that runs here.
+#[derive(Clone, Debug)]
+pub struct RunningAttempt {
+    /// Its number.
+    pub attempt: Attempt,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How to stop it.
+    pub stopper: std::sync::Arc<Stopper>,
+}
+
+/// Everything that runs here, settlements under way included, and the counts since the start.
+#[derive(Default)]
+pub struct Running {
+    by_task: DashMap<TaskId, RunningAttempt>,
+    done: AtomicU64,
+    failed: AtomicU64,
+    last_fetch_micros: AtomicI64,
+    last_done_micros: AtomicI64,
+    emptied: Notify,
+}
+
+/// The counts that a heartbeat tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunningCounts {
+    /// Attempts that run now.
+    pub running: u32,
+    /// Tasks ended since the start.
+    pub done: u64,
+    /// Attempts that failed since the start.
+    pub failed: u64,
+    /// When something was last received.
+    pub last_fetch_at: Option<Timestamp>,
+    /// When something last ended.
+    pub last_done_at: Option<Timestamp>,
+}
+
+impl Running {
+    /// Notes an attempt that has begun.
+    pub fn add(&self, id: TaskId, attempt: RunningAttempt) {
+        self.by_task.insert(id, attempt);
+    }
+
+    /// Notes that an attempt is settled, whatever came of it.
+    pub fn remove(&self, id: TaskId, attempt: Attempt) {
+        self.by_task.remove_if(&id, |_, running| running.attempt == attempt);
+        if self.by_task.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Notes that something was received at `now`.
+    pub fn fetched(&self, now: Timestamp) {
+        self.last_fetch_micros.store(now.as_microsecond(), Ordering::Relaxed);
+    }
+
+    /// Notes that an attempt ended at `now`.
+    pub fn ended(&self, now: Timestamp, is_failure: bool, is_task_end: bool) {
+        self.last_done_micros.store(now.as_microsecond(), Ordering::Relaxed);
+        self.done.fetch_add(u64::from(is_task_end), Ordering::Relaxed);
+        self.failed.fetch_add(u64::from(is_failure), Ordering::Relaxed);
+    }
+
+    /// The counts.
+    pub fn counts(&self) -> RunningCounts {
+        let at = |micros: &AtomicI64| match micros.load(Ordering::Relaxed) {
+            0 => None,
+            micros => Timestamp::from_microsecond(micros).ok(),
+        };
+        RunningCounts {
+            running: u32::try_from(self.by_task.len()).unwrap_or(u32::MAX),
+            done: self.done.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            last_fetch_at: at(&self.last_fetch_micros),
+            last_done_at: at(&self.last_done_micros),
+        }
+    }
+
+    /// The attempt of a task that runs here.
+    pub fn get(&self, id: TaskId) -> Option<RunningAttempt> {
+        self.by_task.get(&id).map(|running| running.clone())
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<(TaskId, RunningAttempt)> {
+        self.by_task.iter().map(|entry| (*entry.key(), entry.value().clone())).collect()
+    }
+
+    /// Asks all to stop.
+    pub fn ask_all(&self, reason: StopReason) {
+        for entry in &self.by_task {
+            entry.stopper.ask(reason);
+        }
+    }
+
+    /// Ends all by force.
+    pub fn force_all(&self, reason: StopReason) {
+        for entry in &self.by_task {
+            entry.stopper.force(reason);
+        }
+    }
+
+    /// Resolves when nothing runs, or after `most`: whether nothing runs.
+    pub async fn empty_within(&self, most: Duration) -> bool {
+        let empty = async {
+            loop {
+                let emptied = self.emptied.notified();
+                if self.by_task.is_empty() {
+                    return;
+                }
+                emptied.await;
+            }
+        };
+        tokio::time::timeout(most, empty).await.is_ok()
+    }
+}

@@ -1,0 +1,7 @@
+//! What the tests stand on: stores and brokers of their own, servers that can be killed, tasks at fixed times.
+
+pub mod brokers;
+pub mod postgres;
+pub mod redis_server;
+pub mod stores;
+pub mod tasks;
