@@ -60,9 +60,16 @@ principal_extractor! {
     /// A principal that may control.
     Controller, Scope::Control
 }
-principal_extractor! {
-    /// An admin.
-    Admin, Scope::Admin
+
+/// An admin, whoever it is.
+pub(super) struct Admin;
+
+impl FromRequestParts<ApiState> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        principal_with(Scope::Admin, parts, state).map(|_| Self)
+    }
 }
 
 async fn path_text(parts: &mut Parts, state: &ApiState) -> Result<String, ApiError> {

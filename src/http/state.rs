@@ -34,6 +34,8 @@ pub struct ApiParts {
     pub readiness: Readiness,
     /// The end: streams end with it, and readiness turns red.
     pub shutdown: Shutdown,
+    /// Whether tasks are served, or health and metrics only (a bare worker).
+    pub serves_tasks: bool,
 }
 
 /// Behind the handle.
@@ -49,6 +51,7 @@ pub struct Shared {
     /// When the gauges of queues were last refreshed.
     pub(super) gauges_read_at: Mutex<Option<Timestamp>>,
     pub(super) openapi: Bytes,
+    pub(super) serves_tasks: bool,
 }
 
 /// A handle to what handlers share; clones are cheap.
@@ -58,8 +61,8 @@ pub struct ApiState(Arc<Shared>);
 impl ApiState {
     /// Puts the API together.
     pub fn new(parts: ApiParts) -> Self {
-        let ApiParts { queue, tokens, config, readiness, shutdown } = parts;
-        let openapi = openapi::json(queue.kinds()).into();
+        let ApiParts { queue, tokens, config, readiness, shutdown, serves_tasks } = parts;
+        let openapi = if serves_tasks { openapi::json(queue.kinds()).into() } else { Bytes::new() };
         Self(Arc::new(Shared {
             submit_limit: config.rate_limit.map(SubmitLimit::new),
             queue,
@@ -71,6 +74,7 @@ impl ApiState {
             throttle: LoginThrottle::default(),
             gauges_read_at: Mutex::default(),
             openapi,
+            serves_tasks,
         }))
     }
 

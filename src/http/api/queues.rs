@@ -31,7 +31,7 @@ pub(in crate::http) struct QueueList {
 /// How many tasks wait, how old the oldest is, how fast tasks end, whether the queue is paused, and how many workers serve it.
 #[utoipa::path(get, path = "/api/v1/queues", tag = "queues", operation_id = "listQueues",
     security(("bearer" = ["tasks:read"])), responses((status = 200, description = "The queues.", body = QueueList)))]
-pub(in crate::http) async fn list(Reader(_): Reader, State(state): State<ApiState>) -> Result<Json<QueueList>, ApiError> {
+pub(in crate::http) async fn list(_principal: Reader, State(state): State<ApiState>) -> Result<Json<QueueList>, ApiError> {
     Ok(Json(QueueList { items: state.queue.queues().await?, next_cursor: None }))
 }
 
@@ -81,7 +81,7 @@ fn number_or_null<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u32>, D:
     security(("bearer" = ["tasks:control"])), params(openapi::QueueParam), request_body = QueuePatch,
     responses((status = 200, description = "How it is set now.", body = QueueSettings)))]
 pub(in crate::http) async fn change(
-    Controller(_): Controller,
+    _principal: Controller,
     State(state): State<ApiState>,
     QueuePath(queue): QueuePath,
     JsonOf(patch): JsonOf<QueuePatch>,
@@ -99,7 +99,7 @@ pub(in crate::http) async fn change(
     security(("bearer" = ["tasks:control"])), params(openapi::QueueParam),
     responses((status = 200, description = "How it is set now.", body = QueueSettings)))]
 pub(in crate::http) async fn pause(
-    Controller(_): Controller,
+    _principal: Controller,
     State(state): State<ApiState>,
     QueuePath(queue): QueuePath,
 ) -> Result<Json<QueueSettings>, ApiError> {
@@ -113,7 +113,7 @@ pub(in crate::http) async fn pause(
     security(("bearer" = ["tasks:control"])), params(openapi::QueueParam),
     responses((status = 200, description = "How it is set now.", body = QueueSettings)))]
 pub(in crate::http) async fn resume(
-    Controller(_): Controller,
+    _principal: Controller,
     State(state): State<ApiState>,
     QueuePath(queue): QueuePath,
 ) -> Result<Json<QueueSettings>, ApiError> {
@@ -141,7 +141,7 @@ pub(in crate::http) struct Purged {
     security(("bearer" = ["admin"])), params(openapi::QueueParam),
     responses((status = 200, description = "How many tasks were ended.", body = Purged)))]
 pub(in crate::http) async fn purge(
-    Admin(_): Admin,
+    _principal: Admin,
     State(state): State<ApiState>,
     QueuePath(queue): QueuePath,
 ) -> Result<Json<Purged>, ApiError> {

@@ -106,7 +106,6 @@ fn key_for(scope: &str, key: Option<String>, body: &Bytes) -> Option<SubmitKey> 
 /// body is refused. `GET /api/v1/tasks/kinds` lists the kinds with the schemas of their args.
 #[utoipa::path(post, path = "/api/v1/tasks", tag = "submit", operation_id = "submitTask",
     security(("bearer" = ["tasks:submit"])), params(openapi::KeyParam),
-    request_body(content = openapi::Undescribed, description = "Kind, args and options."),
     responses(
         (status = 202, response = openapi::Accepted),
         (status = 409, response = openapi::KeyReused),
@@ -161,7 +160,6 @@ pub(in crate::http) fn typed_route(kind: &Arc<TaskKind>, path: &str) -> MethodRo
 /// An `Idempotency-Key` covers the whole batch; instead of it, items may carry an `idempotency_key` each.
 #[utoipa::path(post, path = "/api/v1/tasks/batch", tag = "submit", operation_id = "submitBatch",
     security(("bearer" = ["tasks:submit"])), params(openapi::BatchKeyParam),
-    request_body(content = openapi::Undescribed, description = "The tasks, at most `BATCH_LIMIT` (1,000) of them."),
     responses(
         (status = 202, description = "At least one task is durable.", body = BatchAnswer, headers(
             ("Idempotency-Replayed" = String, description = "`true` where every accepted task had been made by an earlier request."),

@@ -1,5 +1,7 @@
 //! Tasks: status, detail, list, change, revoke, retry, and the kinds.
 
+#![expect(unused_qualifications, reason = "utoipa's macro writes longer paths than it needs to, in our name")]
+
 use std::time::Duration;
 
 use axum::Json;
@@ -66,6 +68,7 @@ pub(in crate::http) async fn detail(
 /// Which tasks, and which page of them.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the query is parsed by name, so that all faults are told at once; the struct describes it")]
 pub(in crate::http) struct ListQuery {
     /// In one of these states: repeated, or with commas.
     #[param(inline, style = Form, explode = true)]
@@ -307,6 +310,6 @@ pub(in crate::http) struct KindList {
 /// Each with a description, the JSON Schema of its args, its queue, its limits and an example that works.
 #[utoipa::path(get, path = "/api/v1/tasks/kinds", tag = "tasks", operation_id = "listKinds",
     security(("bearer" = ["tasks:read"])), responses((status = 200, description = "The kinds.", body = KindList)))]
-pub(in crate::http) async fn kinds(Reader(_): Reader, State(state): State<ApiState>) -> Json<KindList> {
+pub(in crate::http) async fn kinds(_principal: Reader, State(state): State<ApiState>) -> Json<KindList> {
     Json(KindList { kinds: state.queue.kind_views() })
 }

@@ -44,7 +44,7 @@ pub(in crate::http) struct WorkerOrder {
     security(("bearer" = ["tasks:control"])), params(openapi::WorkerParam),
     responses((status = 202, description = "The order is taken down.", body = WorkerOrder)))]
 pub(in crate::http) async fn drain(
-    Controller(_): Controller,
+    _principal: Controller,
     State(state): State<ApiState>,
     NamePath(name): NamePath,
 ) -> Result<(StatusCode, Json<WorkerOrder>), ApiError> {
@@ -58,7 +58,7 @@ pub(in crate::http) async fn drain(
     security(("bearer" = ["tasks:control"])), params(openapi::WorkerParam),
     responses((status = 202, description = "The order is taken down.", body = WorkerOrder)))]
 pub(in crate::http) async fn shutdown(
-    Controller(_): Controller,
+    _principal: Controller,
     State(state): State<ApiState>,
     NamePath(name): NamePath,
 ) -> Result<(StatusCode, Json<WorkerOrder>), ApiError> {
