@@ -2,6 +2,7 @@
 
 mod auth;
 mod conformance;
+mod engine;
 mod layering;
 mod outbound;
 mod packaging;
