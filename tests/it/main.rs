@@ -7,4 +7,5 @@ mod layering;
 mod outbound;
 mod packaging;
 mod redis_broker;
+mod sqlite;
 mod support;

@@ -16,8 +16,8 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let folder = tempfile::tempdir().unwrap();
-    let store: Arc<dyn Store> = SqliteStore::open(&folder.path().join("legwork.db")).await.unwrap();
-    run(store, case).await.unwrap();
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("legwork.db")).await.unwrap());
+    rethrow(run(store, case).await);
 }
 
 /// Migrates the store, runs the case as a task of its own, so that what follows runs even if it panics, and closes the store.
@@ -31,4 +31,11 @@ where
     let ended = tokio::spawn(case(store.clone())).await;
     store.close().await;
     ended
+}
+
+/// The case's own panic becomes the test's.
+fn rethrow(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        std::panic::resume_unwind(error.into_panic());
+    }
 }

@@ -137,7 +137,7 @@ pub async fn queues_are_counted_by_what_their_tasks_wait_for(store: Arc<dyn Stor
     insert(&store, &[unrung(NewTask { due_at: at(500), ..task(0) })]).await;
     started(&store, task(0), 6).await;
     ended(&store, task(0), 7, Next::failure(mishap())).await;
-    ended(&store, task(0), -90, Next::success("1".into())).await;
+    ended(&store, task(-90), -90, Next::success("1".into())).await;
     let empty = |name| QueueCounts { name, waiting: 0, scheduled: 0, running: 0, oldest_due_at: None, ended_last_minute: 0 };
     let filled = QueueCounts {
         waiting: 2,

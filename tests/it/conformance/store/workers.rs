@@ -99,9 +99,9 @@ pub async fn the_attempts_of_the_dead_are_found_up_to_the_limit(store: Arc<dyn S
     store.beat(&info(2, "live"), at(50)).await.unwrap();
     let mut expected = Vec::new();
     for n in 0..3 {
-        expected.push(started(&store, task(n), 1).await.id);
+        expected.push(started(&store, task(n), 5).await.id);
         let of_the_living = inserted(&store, task(n)).await;
-        begun(&store, 2, reference(of_the_living, 0), at(n)).await;
+        begun(&store, 2, reference(of_the_living, 0), at(5)).await;
     }
     assert_eq!(of_the_dead(&store, 1, 10).await, [], "a beat at the edge is in time");
     assert_eq!(of_the_dead(&store, 2, 10).await, expected);
