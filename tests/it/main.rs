@@ -4,6 +4,7 @@ mod auth;
 mod conformance;
 mod engine;
 mod layering;
+mod mail;
 mod outbound;
 mod packaging;
 mod redis_broker;
