@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Starts the program for scripts: sourced after servers.sh, never run.
 #
 #   start_legwork NAME SETTING=value… [-- argument…]   one process with these settings and no others; sets LEGWORK_URL

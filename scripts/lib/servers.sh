@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Private servers for scripts: sourced, never run. Everything that is started here is noted by pid and ended by `stop_servers`.
 #
 #   need COMMAND PACKAGE…   installs the packages with apt where the command is missing

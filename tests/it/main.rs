@@ -1,5 +1,7 @@
 //! The integration tests: one binary, a module for each capability.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails in a helper of the tests fails the test")]
+
 mod auth;
 mod conformance;
 mod engine;

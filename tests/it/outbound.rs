@@ -1,5 +1,7 @@
 //! Outbound calls: where they may go, and what a callback makes of the answer.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what cannot be set up, or ends otherwise, fails the test")]
+
 mod receiver;
 
 use std::collections::VecDeque;
@@ -14,7 +16,7 @@ use parking_lot::Mutex;
 use reqwest::Method;
 
 use legwork::config::{IpRange, OutboundConfig};
-use legwork::domain::{KindName, TaskFailure};
+use legwork::domain::{Attempt, KindName, Priority, QueueName, TaskFailure, TaskRow, TaskStatus, callback_task};
 use legwork::services::fetch::{Call, FetchError, Fetcher, Lookup};
 use legwork::services::webhook::Signer;
 use legwork::tasks::KindSet;
@@ -261,6 +263,55 @@ async fn a_callback_to_a_private_address_or_without_a_secret_fails_at_once() {
         panic!("tried again")
     };
     assert_eq!(unsigned.kind, "NoWebhookSecret");
+}
+
+fn ended(callback_url: String) -> TaskRow {
+    TaskRow {
+        id: ENDED_TASK.parse().unwrap(),
+        kind: KindName::from_store("system.echo"),
+        queue: QueueName::from_store("default"),
+        priority: Priority::DEFAULT,
+        status: TaskStatus::Success,
+        args: "{}".into(),
+        principal: "shop".into(),
+        submitted_at: now(),
+        due_at: now(),
+        expires_at: None,
+        attempt: Attempt::default(),
+        retries_used: 0,
+        max_retries: 3,
+        crashes: 0,
+        hard_limit: Duration::from_mins(30),
+        soft_limit: None,
+        worker: None,
+        worker_name: None,
+        started_at: Some(now()),
+        ended_at: Some(now()),
+        progress: None,
+        revoke_requested_at: None,
+        result: Some(r#"{"success":true}"#.into()),
+        error: None,
+        reason: None,
+        callback_url: Some(callback_url),
+        retry_of: None,
+        retried_as: None,
+    }
+}
+
+#[tokio::test]
+async fn what_the_engine_makes_of_an_ended_task_is_what_the_kind_delivers() {
+    let receiver = Receiver::start(&[&answer("200 OK", "", "")]).await;
+    let task = callback_task(&ended(receiver.url("/hook")), now()).unwrap();
+    let kinds = KindSet::compiled();
+    let kind = kinds.get(&task.kind).unwrap();
+    assert_eq!((&task.queue, task.max_retries, task.hard_limit), (&kind.queue, kind.retry.max_retries, kind.hard_limit));
+    let callback: Callback = serde_json::from_str(&task.args).unwrap();
+    callback.deliver(&local_fetcher(), Some(&Signer::new(&SECRET.into()).unwrap()), now()).await.unwrap();
+    let request = receiver.requests().await.remove(0);
+    assert_eq!(request.header("webhook-id"), Some(ENDED_TASK));
+    let body: serde_json::Value = serde_json::from_str(&request.body).unwrap();
+    assert_eq!((&body["type"], &body["data"]["status"]), (&"task.ended".into(), &"SUCCESS".into()));
+    assert_eq!(body["data"]["result"], serde_json::json!({ "success": true }));
 }
 
 #[test]

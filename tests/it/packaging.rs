@@ -1,8 +1,6 @@
 //! What ships beside the program. No container engine is at hand where the tests run, so these files are read, not built; the reading is by a
 //! YAML parser and by line.
 
-#![expect(clippy::panic, reason = "a file that cannot be read fails the test, with its name")]
-
 use std::fs;
 use std::path::Path;
 

@@ -191,7 +191,7 @@ fn wrong(what: &str) -> BrokerError {
 
 fn one(url: &str) -> Result<ConnectionInfo, BrokerError> {
     let mut url = Url::parse(url).map_err(|error| wrong(&format!("does not parse: {error}")))?;
-    if url.scheme().starts_with("rediss") || url.scheme() == "redis" {
+    if matches!(url.scheme(), "redis" | "rediss") {
         url.set_query(None);
     }
     url.into_connection_info().map_err(|error| wrong(&format!("does not parse: {error}")))

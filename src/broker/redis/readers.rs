@@ -52,15 +52,14 @@ impl Readers {
         link: &Link,
         command: &Cmd,
         block: Duration,
-        call_off: impl Future<Output = ()>,
+        call_off: &(impl Future<Output = ()> + Clone),
     ) -> RedisResult<Value> {
-        let mut call_off = pin!(call_off);
         loop {
             let mut reader = tokio::select! {
                 reader = self.reader() => reader?,
-                () = &mut call_off => return Ok(Value::Nil),
+                () = call_off.clone() => return Ok(Value::Nil),
             };
-            match reader.read(link, command, block, &mut call_off).await {
+            match reader.read(link, command, block, call_off.clone()).await {
                 // It had died while it was idle, or its server is not the one for our keys any more.
                 Err(error) if (is_gone(&error) || is_elsewhere(&error)) && !reader.fresh => {}
                 Ok(Some(answer)) => {
@@ -110,7 +109,7 @@ impl Reader {
         link: &Link,
         command: &Cmd,
         block: Duration,
-        call_off: &mut (impl Future<Output = ()> + Unpin),
+        call_off: impl Future<Output = ()>,
     ) -> RedisResult<Option<Value>> {
         let mut answer = pin!(command.query_async::<Value>(&mut self.connection));
         tokio::select! {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use redis::{RedisError, RedisResult, Value};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
@@ -189,8 +190,9 @@ async fn wait_for_one(
             () = hand.closed() => {}
             () = inner.closing.cancelled() => {}
         }
-    };
-    let mut call_off = std::pin::pin!(call_off);
+    }
+    .boxed()
+    .shared();
     if want.max == 0 || lanes.is_empty() {
         // Nothing may be taken now; the caller comes again when it has been woken.
         drop(tokio::time::timeout_at(until, call_off).await);
@@ -202,15 +204,14 @@ async fn wait_for_one(
         if block.as_millis() == 0 {
             return Ok(Vec::new());
         }
-        let mut called_off = false;
-        let noted = async {
-            (&mut call_off).await;
-            called_off = true;
-        };
-        match inner.readers.read(&inner.link, &blocking_read(inner, want.worker, lanes, block), block, noted).await {
+        let command = blocking_read(inner, want.worker, lanes, block);
+        let answer = inner.readers.read(&inner.link, &command, block, &call_off).await;
+        let called_off = call_off.peek().is_some();
+        match answer {
             Ok(Value::Nil) if called_off => return Ok(Vec::new()),
             Ok(Value::Nil) => {}
             Ok(answer) => return Ok(fitting(inner, want, settled(inner, first_entries(inner, lanes, answer)).await).await),
+            Err(error) if lacks_groups(&error) && called_off => return Ok(Vec::new()),
             Err(error) if lacks_groups(&error) => make_groups(inner, lanes).await?,
             Err(error) => return Err(error),
         }

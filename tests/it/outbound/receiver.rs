@@ -84,7 +84,7 @@ async fn serve(listener: TcpListener, answers: Vec<String>, requests: Arc<Mutex<
             drop(gate.lock().await);
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn read_request(stream: &mut BufReader<TcpStream>) -> Request {

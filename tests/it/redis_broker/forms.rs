@@ -26,9 +26,16 @@ async fn works(broker: &SharedBroker) {
 
 #[tokio::test]
 async fn a_user_with_a_password_needs_only_the_keys_and_the_channel_of_the_prefix() {
-    let server = RedisServer::start(&["--user", "default off", "--user", "ann on >s@crt ~{shop}:* &{shop}:* +@all -@dangerous"]);
+    let rules = "--user default off --user ann on >s@crt ~{shop}:* &{shop}:* +@all -@dangerous";
+    let server = RedisServer::start(&rules.split(' ').collect::<Vec<_>>());
     let url = |password: &str| format!("redis://ann:{password}@127.0.0.1:{}/3", server.port);
-    works(&connect(&url("s%40crt"), "shop")).await;
+    let broker = connect(&url("s%40crt"), "shop");
+    works(&broker).await;
+    // CLIENT UNBLOCK is not allowed to this user; the connection is closed in its place.
+    let wanted = waiting(&["a"], 1);
+    let (woken, ()) = tokio::join!(broker.receive(&wanted), async { broker.wake() });
+    assert_eq!(woken.unwrap(), []);
+    works(&broker).await;
     let refused = connect(&url("wrong"), "shop").publish(&rings("a", Band::Low, 1)).await;
     assert!(matches!(refused, Err(BrokerError::Refused(_))), "{refused:?}");
     let elsewhere = connect(&url("s%40crt"), "office").publish(&rings("a", Band::Low, 1)).await;
