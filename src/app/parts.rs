@@ -45,7 +45,7 @@ fn kept(config: &Config, name: &str, make: fn() -> std::io::Result<SecretString>
 /// Opens the store; it need not answer yet, and is not migrated.
 pub async fn build_store(config: &StoreConfig) -> Result<SharedStore, StoreError> {
     match &config.database {
-        Database::Sqlite(path) => SqliteStore::open(path).await,
+        Database::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path).await?)),
         Database::Postgres(url) => Ok(Arc::new(PgStore::connect(url.expose_secret(), SCHEMA, config.connections).await?)),
     }
 }

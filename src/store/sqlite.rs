@@ -147,9 +147,9 @@ impl Store for SqliteStore {
         Ok(migrations::is_migrated(&mut *self.reader().await?).await?)
     }
 
-    async fn ping(&self) -> StoreResult<()> {
+    async fn ping(&self) -> StoreResult<jiff::Timestamp> {
         self.reader().await?.ping().await.map_err(Fault::from)?;
-        Ok(())
+        Ok(fleet::machine_time())
     }
 
     async fn close(&self) {

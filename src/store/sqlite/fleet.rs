@@ -64,7 +64,7 @@ impl Workers for SqliteStore {
 
 /// The time of a store without a server: this machine's.
 #[expect(clippy::disallowed_methods, reason = "the answer to a heartbeat carries the store's own time, and this is it")]
-fn machine_time() -> Timestamp {
+pub(super) fn machine_time() -> Timestamp {
     to_micros(Timestamp::now())
 }
 
