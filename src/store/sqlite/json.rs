@@ -26,6 +26,11 @@ impl JsonRows {
         JsonRow { bytes: &mut self.0, fault: None, empty: true }
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.len() <= 1
+    }
+
     /// The parameter.
     pub(super) fn text(mut self) -> Result<String, Fault> {
         self.0.push(b']');
