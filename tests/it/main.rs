@@ -11,4 +11,5 @@ mod outbound;
 mod packaging;
 mod redis_broker;
 mod sqlite;
+mod store_postgres;
 mod support;
