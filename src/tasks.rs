@@ -2,6 +2,7 @@
 //! `/tasks/kinds`, its CLI and its metric labels come from that line.
 
 pub mod callback;
+pub mod email;
 pub mod registry;
 pub mod system;
 

@@ -1,4 +1,289 @@
-//! Templates.
+//! Templates of mails: Jinja, from `TEMPLATES_DIR/emails`, else from the program itself.
+//!
+//! All files are read and compiled at start, so a broken one is told with its file and line before anything is sent, and no name that
+//! a user gives ever reaches the file system. `NAME.html` is autoescaped, `NAME.txt` is not. Names that begin with `_`, and `base`, are
+//! layouts: they can be extended, not mailed.
 
-/// Renders templates.
-pub struct Renderer;
+mod built_in;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
+use std::path::Path;
+
+use css_inline::CSSInliner;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use serde_json::{Map, Value, json};
+
+use crate::config::RenderConfig;
+
+/// What one render may cost, in instructions of the template engine: far more than a real mail takes, and well below a second.
+const FUEL: u64 = 5_000_000;
+/// The largest template file, in bytes.
+const LARGEST_FILE: u64 = 1 << 20;
+/// Where a text that is made from HTML is wrapped, in characters.
+const TEXT_WIDTH: usize = 78;
+
+/// Why a mail could not be rendered. No second attempt will mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The folder, or a file of it, cannot be read.
+    #[error("templates: {path}: {reason}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// There is no such template.
+    #[error("there is no template {name:?}; there are: {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// All names, with commas.
+        known: String,
+    },
+    /// The template needs a variable that neither the context nor the settings give.
+    #[error("a variable is missing: {what} ({place})")]
+    MissingVariable {
+        /// Which expression.
+        what: String,
+        /// File and line.
+        place: String,
+    },
+    /// The template does not compile or does not render.
+    #[error("{reason} ({place})")]
+    Template {
+        /// Why.
+        reason: String,
+        /// File and line.
+        place: String,
+    },
+}
+
+/// A mail's two parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// The text part.
+    pub text: String,
+    /// The HTML part, its CSS inlined; `None` where the template is text alone.
+    pub html: Option<String>,
+}
+
+/// What is in a template's scope beside the context, `site_name`, `frontend_url`, `recipient_name` (from `name` or `user` of the context;
+/// may be empty) and a `user` of its own where the context brings none. Where the context has a field of the same name, the context wins.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// The bare address. `user.email` where the context brings no `user`.
+    pub recipient_email: &'a str,
+    /// `subject`.
+    pub subject: &'a str,
+}
+
+/// Renders templates. One a process.
+pub struct Renderer {
+    env: Environment<'static>,
+    inliner: CSSInliner<'static>,
+    mailable: BTreeMap<String, Parts>,
+    site_name: String,
+    frontend_url: String,
+}
+
+/// Which files a template has.
+#[derive(Clone, Copy, Debug, Default)]
+struct Parts {
+    html: bool,
+    text: bool,
+}
+
+impl Renderer {
+    /// Reads and compiles all templates: those of `emails/` in the configured folder (which need not exist), and the program's own. A file
+    /// `NAME.html` replaces both of the program's files of that name, because its text would not fit any more.
+    pub fn new(config: &RenderConfig) -> Result<Self, RenderError> {
+        let mut sources = built_in::sources();
+        let own = read_folder(&config.templates_dir.join("emails"))?;
+        for file in own.keys().filter(|file| file.ends_with(".html")) {
+            sources.remove(&file.replace(".html", ".txt"));
+        }
+        sources.extend(own);
+
+        let mut env = environment()?;
+        let mut mailable: BTreeMap<String, Parts> = BTreeMap::new();
+        for (file, source) in sources {
+            env.add_template_owned(file.clone(), source).map_err(|error| told(&error))?;
+            let Some((name, ending)) = file.rsplit_once('.') else { continue };
+            if !is_layout(name) {
+                let parts = mailable.entry(name.to_owned()).or_default();
+                parts.html |= ending == "html";
+                parts.text |= ending == "txt";
+            }
+        }
+        let inliner = CSSInliner::options().load_remote_stylesheets(false).keep_style_tags(false).keep_at_rules(true).build();
+        Ok(Self { env, inliner, mailable, site_name: config.site_name.clone(), frontend_url: config.frontend_url.clone() })
+    }
+
+    /// The names that can be mailed, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.mailable.keys().map(String::as_str)
+    }
+
+    /// Whether there is such a template; the error names what there is.
+    pub fn check_name(&self, name: &str) -> Result<(), RenderError> {
+        self.parts(name).map(|_| ())
+    }
+
+    /// Renders both parts. Where there is no text template, the text is made from the HTML.
+    pub fn render(&self, name: &str, scope: Scope<'_>, context: &Map<String, Value>) -> Result<Rendered, RenderError> {
+        let parts = self.parts(name)?;
+        let variables = minijinja::Value::from(Serde(self.variables(scope, context)));
+        let html = if parts.html { Some(self.inlined(self.file(name, "html", &variables)?)?) } else { None };
+        let text = match &html {
+            Some(html) if !parts.text => text_of(html)?,
+            _ => tidied(&self.file(name, "txt", &variables)?),
+        };
+        Ok(Rendered { text, html })
+    }
+
+    fn parts(&self, name: &str) -> Result<Parts, RenderError> {
+        self.mailable.get(name).copied().ok_or_else(|| RenderError::Unknown {
+            name: name.chars().take(100).collect(),
+            known: self.names().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    fn variables(&self, scope: Scope<'_>, context: &Map<String, Value>) -> Map<String, Value> {
+        let mut variables = Map::new();
+        variables.insert("site_name".into(), self.site_name.clone().into());
+        variables.insert("frontend_url".into(), self.frontend_url.clone().into());
+        variables.insert("recipient_email".into(), scope.recipient_email.into());
+        variables.insert("subject".into(), scope.subject.into());
+        variables.insert("recipient_name".into(), recipient_name(context).into());
+        variables.insert("user".into(), json!({ "email": scope.recipient_email }));
+        variables.extend(context.iter().map(|(name, value)| (name.clone(), value.clone())));
+        variables
+    }
+
+    fn file(&self, name: &str, ending: &str, variables: &minijinja::Value) -> Result<String, RenderError> {
+        let template = self.env.get_template(&format!("{name}.{ending}")).map_err(|error| told(&error))?;
+        template.render(variables.clone()).map_err(|error| told(&error))
+    }
+
+    fn inlined(&self, html: String) -> Result<String, RenderError> {
+        if !html.contains("<style") {
+            return Ok(html);
+        }
+        self.inliner.inline(&html).map_err(|error| RenderError::Template { reason: error.to_string(), place: "its CSS".into() })
+    }
+}
+
+/// How the recipient is greeted: `name`, or what `user` is called; empty where neither tells.
+fn recipient_name(context: &Map<String, Value>) -> String {
+    let user = context.get("user");
+    let of_user = |field: &str| user.and_then(|user| user.get(field));
+    let candidates = [context.get("name"), of_user("first_name"), of_user("name"), of_user("username"), user];
+    candidates.into_iter().flatten().filter_map(Value::as_str).find(|name| !name.trim().is_empty()).unwrap_or_default().to_owned()
+}
+
+fn environment() -> Result<Environment<'static>, RenderError> {
+    let mut env = Environment::new();
+    env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_fuel(Some(FUEL));
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|error| told(&error))?;
+    env.set_syntax(syntax);
+    Ok(env)
+}
+
+fn is_layout(name: &str) -> bool {
+    name == "base" || name.starts_with('_')
+}
+
+/// `NAME.html` or `NAME.txt`, where NAME is of letters, digits, `_` and `-`.
+fn is_template_file(file: &str) -> bool {
+    let stem = file.strip_suffix(".html").or_else(|| file.strip_suffix(".txt"));
+    stem.is_some_and(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')))
+}
+
+/// The template files of a folder by name; other files are passed over, and so are links that lead out of it.
+fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>, RenderError> {
+    let failed = |path: &Path, error: &dyn std::fmt::Display| RenderError::File {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    };
+    let mut sources = BTreeMap::new();
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(sources),
+        Err(error) => return Err(failed(folder, &error)),
+    };
+    let root = folder.canonicalize().map_err(|error| failed(folder, &error))?;
+    let mut files = BTreeSet::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| failed(folder, &error))?;
+        files.extend(entry.file_name().to_str().filter(|file| is_template_file(file)).map(str::to_owned));
+    }
+    for file in files {
+        let path = folder.join(&file);
+        let target = path.canonicalize().map_err(|error| failed(&path, &error))?;
+        if !target.starts_with(&root) {
+            return Err(failed(&path, &"is a link that leads out of the folder"));
+        }
+        let size = target.metadata().map_err(|error| failed(&path, &error))?.len();
+        if size > LARGEST_FILE {
+            return Err(failed(&path, &format!("has {size} bytes; {LARGEST_FILE} are allowed")));
+        }
+        let source = std::fs::read_to_string(&target).map_err(|error| failed(&path, &error))?;
+        sources.insert(file, source);
+    }
+    Ok(sources)
+}
+
+/// The innermost error: what an include or a parent says of its child only repeats it.
+fn told(error: &minijinja::Error) -> RenderError {
+    let mut innermost = error;
+    while let Some(source) = innermost.source().and_then(|source| source.downcast_ref::<minijinja::Error>()) {
+        innermost = source;
+    }
+    let place = match (innermost.name(), innermost.line()) {
+        (Some(name), Some(line)) => format!("{name}, line {line}"),
+        (Some(name), None) => name.to_owned(),
+        _ => "template".to_owned(),
+    };
+    let detail = innermost.detail().map(str::to_owned);
+    if innermost.kind() == ErrorKind::UndefinedError {
+        let what = detail.unwrap_or_else(|| innermost.kind().to_string());
+        return RenderError::MissingVariable { what, place };
+    }
+    let kind = innermost.kind().to_string();
+    RenderError::Template { reason: detail.map_or(kind.clone(), |detail| format!("{kind}: {detail}")), place }
+}
+
+fn text_of(html: &str) -> Result<String, RenderError> {
+    html2text::config::plain()
+        .raw_mode(true)
+        .no_table_borders()
+        .link_footnotes(true)
+        .string_from_read(html.as_bytes(), TEXT_WIDTH)
+        .map(|text| tidied(&text))
+        .map_err(|error| RenderError::Template { reason: error.to_string(), place: "the text made from its HTML".into() })
+}
+
+/// What goes before a signature; the blank belongs to it.
+const SIGNATURE: &str = "-- ";
+
+/// Without blanks at the ends of lines, more than one empty line in a row, or empty lines around the whole.
+fn tidied(text: &str) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.lines().map(|line| if line == SIGNATURE { line } else { line.trim_end() }) {
+        if !line.is_empty() || lines.last().is_some_and(|last| !last.is_empty()) {
+            lines.push(line);
+        }
+    }
+    while lines.last().is_some_and(|last| last.is_empty()) {
+        lines.pop();
+    }
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests;

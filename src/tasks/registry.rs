@@ -8,13 +8,18 @@ use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use super::{Kind, RunFuture, TaskContext, callback, system};
+use super::{Kind, RunFuture, TaskContext, callback, email, system};
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, TaskFailure};
 use crate::services::Services;
 
 /// Every compiled kind.
 fn kinds() -> Vec<TaskKind> {
-    vec![TaskKind::of::<callback::Callback>(), TaskKind::of::<system::Echo>(), TaskKind::of::<system::Sleep>()]
+    vec![
+        TaskKind::of::<callback::Callback>(),
+        TaskKind::of::<email::SendEmail>(),
+        TaskKind::of::<system::Echo>(),
+        TaskKind::of::<system::Sleep>(),
+    ]
 }
 
 /// A kind with its args type erased.

@@ -1,0 +1,146 @@
+//! Messages: headers and parts as bytes.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use lettre::address::Envelope;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart, SinglePart};
+
+use super::{MailError, Recipient};
+
+/// What a message is made of.
+#[derive(Clone, Debug)]
+pub struct Letter<'a> {
+    /// The same in all attempts, and in no other mail: of letters, digits, `-` and `.`. Message-ID and file name are made of it.
+    pub key: &'a str,
+    /// To whom.
+    pub to: &'a Recipient,
+    /// Its subject; [`super::check_subject`] was asked.
+    pub subject: &'a str,
+    /// The text part.
+    pub text: String,
+    /// The HTML part, if there is one.
+    pub html: Option<String>,
+    /// When the mail was asked for: the same in all attempts, because the outbox sorts by it.
+    pub submitted_at: Timestamp,
+    /// The present, for its Date.
+    pub now: Timestamp,
+}
+
+/// A message as it goes out.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub(super) envelope: Envelope,
+    pub(super) bytes: Vec<u8>,
+    message_id: String,
+    file_name: String,
+}
+
+impl Message {
+    /// Its Message-ID, with the brackets.
+    pub fn message_id(&self) -> &str {
+        &self.message_id
+    }
+
+    /// The name that it has in the outbox.
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+}
+
+pub(super) fn compose(from: &Mailbox, letter: Letter<'_>) -> Result<Message, MailError> {
+    let wrong = |error: &dyn std::fmt::Display| MailError::Message(error.to_string());
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    if letter.key.is_empty() || letter.key.starts_with('.') || !letter.key.chars().all(is_plain) {
+        return Err(MailError::Message(format!("{:?} is not a key", letter.key)));
+    }
+    super::check_subject(letter.subject).map_err(|error| wrong(&error))?;
+
+    let message_id = format!("<{}@{}>", letter.key, from.email.domain());
+    let envelope =
+        Envelope::new(Some(from.email.clone()), vec![letter.to.mailbox().email.clone()]).map_err(|error| wrong(&error))?;
+    let builder = lettre::Message::builder()
+        .from(from.clone())
+        .to(letter.to.mailbox().clone())
+        .subject(letter.subject)
+        .date(SystemTime::from(letter.now))
+        .message_id(Some(message_id.clone()))
+        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
+        .envelope(envelope.clone());
+    let text = SinglePart::plain(letter.text);
+    let built = match letter.html {
+        // The boundary follows from the key, so that every attempt makes the same bytes.
+        Some(html) => builder.multipart(
+            MultiPart::alternative().boundary(format!("=_{}", letter.key)).singlepart(text).singlepart(SinglePart::html(html)),
+        ),
+        None => builder.singlepart(text),
+    };
+    let bytes = built.map_err(|error| wrong(&error))?.formatted();
+    let file_name = format!("{}-{}.eml", letter.submitted_at.strftime("%Y%m%dT%H%M%S%.6fZ"), letter.key);
+    Ok(Message { envelope, bytes, message_id, file_name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter<'a>(to: &'a Recipient, subject: &'a str, text: &str, html: Option<&str>) -> Letter<'a> {
+        Letter {
+            key: "0190-aa.0",
+            to,
+            subject,
+            text: text.into(),
+            html: html.map(str::to_owned),
+            submitted_at: "2026-11-21T08:00:00.123456Z".parse().unwrap(),
+            now: "2026-11-21T09:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn composed(subject: &str, text: &str, html: Option<&str>) -> Message {
+        let from = Recipient::parse("Legwork <legwork@example.org>").unwrap();
+        let to = Recipient::parse("Jürgen <j@example.net>").unwrap();
+        compose(from.mailbox(), letter(&to, subject, text, html)).unwrap()
+    }
+
+    #[test]
+    fn headers_are_complete_and_stable() {
+        let message = composed("Hello", "text", Some("<p>html</p>"));
+        let bytes = String::from_utf8(message.bytes.clone()).unwrap();
+        let (headers, _) = bytes.split_once("\r\n\r\n").unwrap();
+        for line in [
+            "From: Legwork <legwork@example.org>",
+            "To: =?utf-8?b?SsO8cmdlbg==?= <j@example.net>",
+            "Subject: Hello",
+            "Date: Sat, 21 Nov 2026 09:00:00 +0000",
+            "Message-ID: <0190-aa.0@example.org>",
+            "Auto-Submitted: auto-generated",
+            "MIME-Version: 1.0",
+        ] {
+            assert!(headers.lines().any(|header| header == line), "{line} in {headers}");
+        }
+        assert_eq!(message.bytes, composed("Hello", "text", Some("<p>html</p>")).bytes);
+        assert_eq!(message.file_name(), "20261121T080000.123456Z-0190-aa.0.eml");
+        assert_eq!(message.message_id(), "<0190-aa.0@example.org>");
+    }
+
+    #[test]
+    fn no_line_is_longer_than_mail_allows_and_none_ends_in_a_bare_newline() {
+        let long = "x".repeat(5_000);
+        for text in [long.as_str(), &"ü".repeat(3_000), "a\nb\r\nc\rd\0e", "日本語\n.\n..\n"] {
+            let message = composed(&"Änderung ".repeat(50), text, Some(&format!("<p>{text}</p>")));
+            assert!(message.bytes.is_ascii());
+            let bytes = String::from_utf8(message.bytes).unwrap();
+            assert!(!bytes.replace("\r\n", "").contains(['\r', '\n']), "{bytes:?}");
+            assert!(bytes.split("\r\n").all(|line| line.len() <= 998));
+        }
+        let message = composed(&"x".repeat(500), "t", None);
+        assert!(String::from_utf8(message.bytes).unwrap().split("\r\n").all(|line| line.len() <= 998));
+    }
+
+    #[test]
+    fn a_subject_that_is_two_lines_makes_no_message() {
+        let from = Recipient::parse("legwork@example.org").unwrap();
+        assert!(compose(from.mailbox(), letter(&from, "a\r\nBcc: x@example.org", "t", None)).is_err());
+    }
+}

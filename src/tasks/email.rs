@@ -1,0 +1,240 @@
+//! `email.send`: one mail, by a template or given as text.
+//!
+//! What became of the mail is in the ledger, one row a task, because an attempt can die between the hand-over and its end. The row says
+//! `sending` right before the message goes out; an attempt that finds it so does not send again, because the mail may have arrived.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::{Kind, TaskContext};
+use crate::domain::{Attempt, FieldError, TaskFailure};
+use crate::services::Services;
+use crate::services::mail::{Letter, MailFate, Message, Recipient, check_subject};
+use crate::services::render::{RenderError, Rendered, Scope};
+use crate::store::{LedgerEntry, LedgerState};
+
+/// Its only mail.
+const PART: i32 = 0;
+
+/// Args of `email.send`: a mail by a template (`template_name` and `context`), or given as `text` and `html`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = EmailSendArgs)]
+#[serde(deny_unknown_fields)]
+pub struct SendEmail {
+    /// To whom: one address, as in `user@example.com` or `Ann Example <ann@example.org>`.
+    #[schema(example = "user@example.com", min_length = 3, max_length = 500)]
+    pub recipient_email: String,
+    /// Its subject: one line of at most 500 characters.
+    #[schema(example = "Test Subject", min_length = 1, max_length = 500)]
+    pub subject: String,
+    /// The template. Either this or `text` is given.
+    #[schema(example = "test_template")]
+    pub template_name: Option<String>,
+    /// What the template needs, beside `site_name`, `frontend_url` and `user`.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>, example = json!({ "name": "Test User" }))]
+    pub context: Option<Map<String, Value>>,
+    /// The text, where there is no template.
+    pub text: Option<String>,
+    /// The same as HTML; only beside `text`. It is sent as it is.
+    pub html: Option<String>,
+    /// What to do where an attempt handed the mail over and no answer came: `hold` (the default) fails, so that nobody gets it twice;
+    /// `resend` sends it again.
+    #[serde(default)]
+    pub on_unknown: OnUnknown,
+}
+
+/// What to do with a mail whose fate is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnknown {
+    /// Fail: it may have arrived.
+    #[default]
+    Hold,
+    /// Send it again: it may arrive twice.
+    Resend,
+}
+
+impl Kind for SendEmail {
+    const NAME: &'static str = "email.send";
+    const DESCRIPTION: &'static str = "Sends one mail, with HTML and text parts made by a template, or with a given text. Never twice, as far as the mail server tells.";
+    const HARD_LIMIT: Duration = Duration::from_secs(5 * 60);
+    const ROUTE: Option<&'static str> = Some("/email/send");
+
+    fn example() -> Value {
+        json!({
+            "recipient_email": "user@example.com",
+            "subject": "Test Subject",
+            "template_name": "test_template",
+            "context": { "name": "Test User" },
+        })
+    }
+
+    fn check(&self, services: &Services) -> Vec<FieldError> {
+        let mut faults = Vec::new();
+        let mut fault = |pointer: &str, detail: String| faults.push(FieldError::new(pointer, detail));
+        if let Err(detail) = Recipient::parse(&self.recipient_email) {
+            fault("/recipient_email", detail);
+        }
+        if let Err(detail) = check_subject(&self.subject) {
+            fault("/subject", detail);
+        }
+        match (&self.template_name, &self.text) {
+            (Some(name), None) => {
+                if let Err(error) = services.renderer.check_name(name) {
+                    fault("/template_name", error.to_string());
+                }
+                if self.html.is_some() {
+                    fault("/html", "stands beside text, not beside template_name: the template makes the HTML".into());
+                }
+            }
+            (None, Some(_)) => {
+                if self.context.is_some() {
+                    fault("/context", "stands beside template_name, not beside text: a text is sent as it is".into());
+                }
+            }
+            (Some(_), Some(_)) => fault("/text", "either template_name or text is given, not both".into()),
+            (None, None) => fault("/template_name", "is missing: either template_name or text is given".into()),
+        }
+        faults
+    }
+
+    async fn run(self, cx: TaskContext) -> Result<Value, TaskFailure> {
+        let to = Recipient::parse(&self.recipient_email).map_err(|detail| TaskFailure::fail("BadArgs", detail))?;
+        if let Some(settled) = self.settled_before(&cx, &to).await? {
+            return Ok(settled);
+        }
+        let Rendered { text, html } = self.body(&cx, &to)?;
+        let mailer = &cx.services.mailer;
+        let key = cx.effect_key(&PART.to_string());
+        let (subject, now) = (self.subject.as_str(), cx.clock.now());
+        let letter = Letter { key: &key, to: &to, subject, text, html, submitted_at: cx.submitted_at, now };
+        let message = mailer.compose(letter).map_err(|error| TaskFailure::fail("MailError", error))?;
+
+        let ready = match cx.or_stop(mailer.prepare(&message)).await? {
+            Ok(ready) => ready,
+            // Nothing was handed over, so there is nothing to remember.
+            Err(fate) => return self.outcome(&cx, &to, message.message_id(), fate),
+        };
+        if mailer.is_outbox() {
+            // Handed over again, the mail replaces itself: the file is its own ledger.
+            let fate = ready.hand_over().await;
+            return self.outcome(&cx, &to, message.message_id(), fate);
+        }
+        write(&cx, &to, &message, LedgerState::Sending, None)
+            .await
+            .map_err(|error| TaskFailure::retry("LedgerUnavailable", error))?;
+        let fate = ready.hand_over().await;
+        let (state, response) = recorded(&fate);
+        if let Err(error) = write(&cx, &to, &message, state, Some(response.to_owned())).await {
+            tracing::warn!(task.id = %cx.task, attempt = %cx.attempt, state = state.as_str(), %error, "what became of a mail could not be written down");
+        }
+        self.outcome(&cx, &to, message.message_id(), fate)
+    }
+}
+
+impl SendEmail {
+    fn body(&self, cx: &TaskContext, to: &Recipient) -> Result<Rendered, TaskFailure> {
+        let Some(name) = &self.template_name else {
+            return Ok(Rendered { text: self.text.clone().unwrap_or_default(), html: self.html.clone() });
+        };
+        let scope = Scope { recipient_email: to.address(), subject: &self.subject };
+        let nothing = Map::new();
+        let context = self.context.as_ref().unwrap_or(&nothing);
+        cx.services.renderer.render(name, scope, context).map_err(|error| {
+            let word = match error {
+                RenderError::Unknown { .. } => "UnknownTemplate",
+                RenderError::MissingVariable { .. } => "MissingVariable",
+                RenderError::File { .. } | RenderError::Template { .. } => "TemplateError",
+            };
+            TaskFailure::fail(word, error)
+        })
+    }
+
+    /// What an earlier attempt wrote down, where that decides: the result, or the failure. `None` means that the mail is to be sent.
+    async fn settled_before(&self, cx: &TaskContext, to: &Recipient) -> Result<Option<Value>, TaskFailure> {
+        if cx.attempt <= Attempt(1) {
+            return Ok(None);
+        }
+        let entries =
+            cx.or_stop(cx.ledger.read_ledger(cx.task)).await?.map_err(|error| TaskFailure::retry("LedgerUnavailable", error))?;
+        let Some(entry) = entries.into_iter().find(|entry| entry.part == PART) else { return Ok(None) };
+        let response = entry.response.unwrap_or_default();
+        let fate = match entry.state {
+            LedgerState::Accepted => MailFate::Accepted { response },
+            LedgerState::Rejected => MailFate::Rejected { code: None, response },
+            LedgerState::Deferred => return Ok(None),
+            LedgerState::Sending | LedgerState::Unknown if self.on_unknown == OnUnknown::Resend => return Ok(None),
+            LedgerState::Sending => MailFate::Unknown { reason: "an earlier attempt ended while it handed the mail over".into() },
+            LedgerState::Unknown => MailFate::Unknown { reason: response },
+        };
+        self.outcome(cx, to, &entry.message_id, fate).map(Some)
+    }
+
+    fn outcome(&self, cx: &TaskContext, to: &Recipient, message_id: &str, fate: MailFate) -> Result<Value, TaskFailure> {
+        match fate {
+            MailFate::Accepted { response } => {
+                let is_outbox = cx.services.mailer.is_outbox();
+                let message = if is_outbox { "the mail is in the outbox" } else { "the mail server took the mail" };
+                let (response, outbox_file) = if is_outbox { (None, Some(response)) } else { (Some(response), None) };
+                Ok(json!({
+                    "success": true,
+                    "message": message,
+                    "message_id": message_id,
+                    "recipient_email": to.address(),
+                    "response": response,
+                    "outbox_file": outbox_file,
+                }))
+            }
+            MailFate::Rejected { response, .. } => {
+                Err(TaskFailure::fail("MailRejected", format!("the mail was refused: {response}")))
+            }
+            MailFate::Deferred { response, .. } => {
+                Err(TaskFailure::retry("MailDeferred", format!("the mail was refused for now: {response}")))
+            }
+            MailFate::NotSent { reason } => Err(TaskFailure::retry("SmtpError", format!("the mail was not sent: {reason}"))),
+            MailFate::Unknown { reason } => {
+                let what = format!("the mail was handed over and may have arrived, but there is no answer: {reason}");
+                Err(match self.on_unknown {
+                    OnUnknown::Hold => TaskFailure::fail("MailFateUnknown", what + "; it is not sent again (on_unknown is hold)"),
+                    OnUnknown::Resend => {
+                        TaskFailure::retry("MailFateUnknown", what + "; it is sent again (on_unknown is resend)")
+                    }
+                })
+            }
+        }
+    }
+}
+
+fn recorded(fate: &MailFate) -> (LedgerState, &str) {
+    match fate {
+        MailFate::Accepted { response } => (LedgerState::Accepted, response),
+        MailFate::Rejected { response, .. } => (LedgerState::Rejected, response),
+        MailFate::Deferred { response, .. } => (LedgerState::Deferred, response),
+        // A later attempt may send, as after a deferral.
+        MailFate::NotSent { reason } => (LedgerState::Deferred, reason),
+        MailFate::Unknown { reason } => (LedgerState::Unknown, reason),
+    }
+}
+
+async fn write(
+    cx: &TaskContext,
+    to: &Recipient,
+    message: &Message,
+    state: LedgerState,
+    response: Option<String>,
+) -> crate::store::StoreResult<()> {
+    let entry = LedgerEntry {
+        task: cx.task,
+        part: PART,
+        recipient: to.address().to_owned(),
+        message_id: message.message_id().to_owned(),
+        state,
+        response,
+        updated_at: cx.clock.now(),
+    };
+    cx.ledger.write_ledger(&[entry]).await
+}
