@@ -240,6 +240,8 @@ pub struct LogConfig {
 pub struct ClientConfig {
     /// Where it is, without a slash at the end.
     pub url: String,
+    /// Whether `LEGWORK_URL` says so; else it is the server of this configuration.
+    pub url_is_set: bool,
     /// The token to show; `None` where one is made of the secret.
     pub token: Option<SecretString>,
 }
@@ -308,11 +310,6 @@ pub fn environment() -> BTreeMap<String, String> {
 }
 
 impl Config {
-    /// Reads the process's environment.
-    pub fn from_env() -> Result<Self, Mistakes> {
-        Self::read(environment())
-    }
-
     /// Reads settings from `vars`; an empty value is as good as none.
     pub fn read(vars: BTreeMap<String, String>) -> Result<Self, Mistakes> {
         let mut reader = Reader::new(vars);
@@ -394,7 +391,11 @@ fn client_config(reader: &mut Reader, listen: SocketAddr, public_url: Option<&St
         Some(_) => reader.url("LEGWORK_URL", &["http", "https"]).map_or_else(String::new, without_slash),
         None => public_url.cloned().unwrap_or_else(|| format!("http://{}", reachable(listen))),
     };
-    ClientConfig { url, token: reader.optional("LEGWORK_TOKEN").map(SecretString::from) }
+    ClientConfig {
+        url,
+        url_is_set: reader.is_set("LEGWORK_URL"),
+        token: reader.optional("LEGWORK_TOKEN").map(SecretString::from),
+    }
 }
 
 /// The address to call where a server listens on all: the host itself.

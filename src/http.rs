@@ -1,1 +1,4 @@
-//! The API.
+//! Placeholder of this branch.
+
+/// Placeholder of this branch.
+pub mod openapi;

@@ -10,8 +10,6 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::SecureRandom as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::config::{AuthConfig, OutboundConfig};
-
 /// The file of the token secret, in `DATA_DIR`.
 pub const JWT_SECRET_FILE: &str = "jwt-secret";
 /// The file of the webhook secret, in `DATA_DIR`.
@@ -19,6 +17,7 @@ pub const WEBHOOK_SECRET_FILE: &str = "webhook-secret";
 
 /// 256 bits, what HMAC-SHA256 can use.
 const SECRET_BYTES: usize = 32;
+const GENERATED_PASSWORD_BYTES: usize = 18;
 
 /// A new secret for HS256 tokens.
 pub fn new_jwt_secret() -> io::Result<SecretString> {
@@ -28,6 +27,12 @@ pub fn new_jwt_secret() -> io::Result<SecretString> {
 /// A new secret for webhooks: `whsec_` and base64.
 pub fn new_webhook_secret() -> io::Result<SecretString> {
     Ok(format!("whsec_{}", STANDARD.encode(random()?)).into())
+}
+
+/// A password that nobody has to think of: 144 bits, 24 characters.
+pub fn new_password() -> io::Result<SecretString> {
+    let bytes = random()?;
+    Ok(URL_SAFE_NO_PAD.encode(&bytes[..GENERATED_PASSWORD_BYTES]).into())
 }
 
 /// The secret in the file `path`; where there is none, what `make` gives is kept there first.
@@ -48,22 +53,6 @@ pub fn ensure_secret(path: &Path, make: impl FnOnce() -> io::Result<SecretString
     }
     File::open(folder)?.sync_all()?;
     read(path)
-}
-
-/// Gives the embedded setting the token secret that it keeps in `data_dir`, where no key for tokens is configured. Made at the first call.
-pub fn ensure_token_key(auth: &mut AuthConfig, data_dir: &Path) -> io::Result<()> {
-    if auth.secrets.is_empty() && auth.public_key.is_none() {
-        auth.secrets.push(ensure_secret(&data_dir.join(JWT_SECRET_FILE), new_jwt_secret)?);
-    }
-    Ok(())
-}
-
-/// Gives the embedded setting the webhook secret that it keeps in `data_dir`, where none is configured. Made at the first call.
-pub fn ensure_webhook_key(outbound: &mut OutboundConfig, data_dir: &Path) -> io::Result<()> {
-    if outbound.webhook_secret.is_none() {
-        outbound.webhook_secret = Some(ensure_secret(&data_dir.join(WEBHOOK_SECRET_FILE), new_webhook_secret)?);
-    }
-    Ok(())
 }
 
 fn random() -> io::Result<[u8; SECRET_BYTES]> {

@@ -9,7 +9,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 /// The names that every line has; a field of the same name gives way.
 const FIXED: [&str; 4] = ["timestamp", "level", "target", "message"];
@@ -43,7 +43,7 @@ where
     fn format_event(&self, cx: &FmtContext<'_, S, JsonFields>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = Map::new();
         // From the outermost span inwards, so that the innermost of two equal names stands.
-        for span in cx.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+        for span in cx.event_scope().into_iter().flat_map(Scope::from_root) {
             if let Some(kept) = span.extensions().get::<FormattedFields<JsonFields>>()
                 && let Ok(Value::Object(of_span)) = serde_json::from_str(&kept.fields)
             {
