@@ -1,15 +1,58 @@
-//! The composition root.
+//! The composition root: configuration → ports → engine → pool, scheduler, HTTP. Owns every spawned task, and runs until shutdown.
 
-use crate::config::{Config, StoreConfig};
+mod banner;
+mod heart;
+mod parts;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Tokens;
+use crate::broker::{BrokerError, SharedBroker, Signal};
+use crate::clock::{Clock, SyncedClock};
+use crate::config::Config;
+use crate::domain::{QueueName, WorkerId};
+use crate::http::{ApiParts, Readiness};
+use crate::metrics::Metrics;
+use crate::queue::{Queue, QueueParts};
+use crate::scheduler::{Scheduler, follow_store_time};
 use crate::services::Services;
+use crate::shutdown::Shutdown;
 use crate::store::{SharedStore, StoreError};
+use crate::tasks::KindSet;
+use crate::worker::heartbeat::host_name;
+use crate::worker::pool::{Pool, PoolParts};
 
-/// Placeholder of this branch.
+pub use parts::{build_broker, build_services, build_store, with_secrets};
+
+/// How long connections and sweeps may take to end once nothing runs any more.
+const LAST_GRACE: Duration = Duration::from_secs(5);
+/// The first pause before a store that is away is asked again.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// How often the revoked tokens are read, signals apart.
+const REVOKED_TOKENS_EVERY: Duration = Duration::from_secs(5);
+/// The longest pause.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Why the process could not start, or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
+    /// A generated secret could not be read or kept.
+    #[error("the secret {path} could not be read or written: {source}")]
+    Secret {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The store cannot be used at all.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The broker's address is wrong.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
     /// A service could not be set up.
     #[error("{what} could not be set up: {reason}")]
     Service {
@@ -18,41 +61,265 @@ pub enum AppError {
         /// Why.
         reason: String,
     },
+    /// The address could not be listened on.
+    #[error("{address} cannot be listened on: {source}; set LISTEN to another address")]
+    Listen {
+        /// Which.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The server ended with an error.
+    #[error("the HTTP server ended: {0}")]
+    Serve(std::io::Error),
+    /// A thread could not be started.
+    #[error("the heartbeat's thread could not be started: {0}")]
+    Thread(std::io::Error),
 }
 
-/// Placeholder of this branch.
+/// The ports and what stands on them: a process, put together and not yet running.
+pub struct App {
+    config: Config,
+    store: SharedStore,
+    broker: SharedBroker,
+    clock: Arc<dyn Clock>,
+    tokens: Arc<Tokens>,
+    queue: Arc<Queue>,
+    services: Arc<Services>,
+    shutdown: Shutdown,
+}
+
+/// Runs a process of `config` until it is told to end.
 pub async fn serve(config: Config) -> Result<(), AppError> {
-    build_store(&config.store).await?;
-    Ok(())
-}
-
-/// Placeholder of this branch.
-pub fn with_secrets(mut config: Config) -> Result<Config, AppError> {
-    let failed = |error: std::io::Error| AppError::Service { what: "secrets", reason: error.to_string() };
-    if config.is_embedded() && config.auth.secrets.is_empty() && config.auth.public_key.is_none() {
-        let path = config.data_dir.join("jwt-secret");
-        config
-            .auth
-            .secrets
-            .push(crate::auth::secrets::ensure_secret(&path, crate::auth::secrets::new_jwt_secret).map_err(failed)?);
+    let shutdown = Shutdown::new();
+    spawn_signal_listener(shutdown.clone());
+    let config = with_secrets(config)?;
+    let listener = if config.roles.api || config.listen_is_set { Some(listen(&config).await?) } else { None };
+    let store = build_store(&config.store).await?;
+    if !wait_for(&store, &shutdown).await {
+        return Ok(());
     }
-    Ok(config)
+    let clock: Arc<dyn Clock> = Arc::new(SyncedClock::start());
+    let broker = build_broker(&config.broker, clock.clone())?;
+    let app = App::assemble(config, store, broker, clock, KindSet::compiled(), shutdown)?;
+    app.run(listener).await
 }
 
-/// Placeholder of this branch.
-pub async fn build_store(_config: &StoreConfig) -> Result<SharedStore, StoreError> {
-    Err(StoreError::Unavailable("placeholder".into()))
+async fn listen(config: &Config) -> Result<tokio::net::TcpListener, AppError> {
+    let address = config.http.listen;
+    tokio::net::TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, source })
 }
 
-/// Placeholder of this branch.
-pub fn build_services(config: &Config) -> Result<Services, AppError> {
-    let failed = |what: &'static str, reason: String| AppError::Service { what, reason };
-    Ok(Services {
-        mailer: crate::services::mail::Mailer::new(&config.mail).map_err(|error| failed("mail", error.to_string()))?,
-        renderer: crate::services::render::Renderer::new(&config.render)
-            .map_err(|error| failed("the templates", error.to_string()))?,
-        fetcher: crate::services::fetch::Fetcher::new(&config.outbound)
-            .map_err(|error| failed("outbound calls", error.to_string()))?,
-        webhook_signer: None,
-    })
+/// Waits until the store answers and its schema is up to date; `false` where the process is told to end first.
+async fn wait_for(store: &SharedStore, shutdown: &Shutdown) -> bool {
+    let mut pause = FIRST_WAIT;
+    loop {
+        match store.migrate().await {
+            Ok(()) => return true,
+            Err(error) => tracing::warn!(%error, retry_in_ms = pause.as_millis() as u64, "waiting for the database"),
+        }
+        tokio::select! {
+            () = shutdown.begun() => return false,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// The first SIGTERM or SIGINT begins the shutdown; a second one ends the process at once.
+fn spawn_signal_listener(shutdown: Shutdown) {
+    use tokio::signal::unix::{SignalKind, signal};
+    tokio::spawn(async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+            return tracing::error!("signals cannot be listened for");
+        };
+        for is_first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if is_first {
+                tracing::info!("told to end");
+                shutdown.begin();
+            }
+        }
+        tracing::warn!("told to end again: ending at once; running tasks will be rescued");
+        std::process::exit(130);
+    });
+}
+
+impl App {
+    /// Puts a process together over a migrated store and a broker.
+    pub fn assemble(
+        config: Config,
+        store: SharedStore,
+        broker: SharedBroker,
+        clock: Arc<dyn Clock>,
+        kinds: KindSet,
+        shutdown: Shutdown,
+    ) -> Result<Self, AppError> {
+        let services = Arc::new(build_services(&config)?);
+        let tokens =
+            Tokens::new(&config.auth).map_err(|error| AppError::Service { what: "tokens", reason: error.to_string() })?;
+        let parts = QueueParts {
+            store: store.clone(),
+            broker: broker.clone(),
+            clock: clock.clone(),
+            kinds,
+            services: services.clone(),
+            config: config.submit.clone(),
+            metrics: Arc::new(Metrics::new()),
+            lease: config.worker.lease,
+        };
+        let queue = Queue::start(parts, &shutdown);
+        Ok(Self { config, store, broker, clock, tokens: Arc::new(tokens), queue, services, shutdown })
+    }
+
+    /// The engine.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// The tokens.
+    pub fn tokens(&self) -> &Arc<Tokens> {
+        &self.tokens
+    }
+
+    /// Runs until shutdown: what runs is finished or handed back, what was accepted is answered.
+    pub async fn run(self, listener: Option<tokio::net::TcpListener>) -> Result<(), AppError> {
+        self.make_queues_known().await;
+        let scheduler = Scheduler::new(self.queue.clone(), self.config.scheduler.clone());
+        if self.store.is_exclusive() {
+            let rescued = scheduler.rescue_all().await?;
+            if rescued > 0 {
+                tracing::info!(tasks = rescued, "the process before this one did not end in good order; its tasks run again");
+            }
+        }
+        if self.config.roles.scheduler {
+            scheduler.start(&self.shutdown);
+        } else {
+            self.shutdown.spawn(follow_store_time(self.queue.clone(), self.shutdown.clone()));
+        }
+        let pool = self.config.roles.worker.then(|| self.pool());
+        let heart_stop = CancellationToken::new();
+        let heart = match &pool {
+            Some((pool, id, name)) => Some(heart::start(&self, pool, *id, name, &heart_stop)?),
+            None => None,
+        };
+        let pool = pool.map(|(pool, ..)| pool);
+        let running_pool = pool.clone().map(|pool| tokio::spawn(pool.run(self.shutdown.clone())));
+        let served = match listener {
+            Some(listener) => self.serve_http(listener, pool).await,
+            None => {
+                tracing::info!(roles = ?self.config.roles, "running");
+                self.shutdown.begun().await;
+                Ok(())
+            }
+        };
+        // A server that failed ends the process as a signal does.
+        self.shutdown.begin();
+        if let Some(running) = running_pool
+            && let Err(error) = running.await
+        {
+            tracing::error!(%error, "the pool ended badly");
+        }
+        heart_stop.cancel();
+        if let Some(heart) = heart {
+            heart.ended().await;
+        }
+        if tokio::time::timeout(LAST_GRACE, self.shutdown.finished()).await.is_err() {
+            tracing::warn!("some background work did not end in time");
+        }
+        self.broker.close().await;
+        self.store.close().await;
+        tracing::info!("ended");
+        served
+    }
+
+    fn pool(&self) -> (Arc<Pool>, WorkerId, Arc<str>) {
+        let id = WorkerId::made(self.clock.now());
+        let name: Arc<str> = worker_name(self.config.worker.name.as_deref(), id).into();
+        let parts = PoolParts {
+            queue: self.queue.clone(),
+            services: self.services.clone(),
+            config: self.config.worker.clone(),
+            worker: id,
+            worker_name: name.clone(),
+        };
+        (Pool::new(parts), id, name)
+    }
+
+    /// Queues that settings or kinds name exist from the start, so that they can be looked at and paused before their first task.
+    async fn make_queues_known(&self) {
+        let mut queues: Vec<QueueName> = self.queue.kinds().iter().map(|kind| kind.queue.clone()).collect();
+        queues.extend(self.config.worker.queues.iter().cloned());
+        queues.extend(self.config.worker.queue_concurrency.keys().cloned());
+        queues.extend(self.config.submit.routing.queues().cloned());
+        queues.sort_unstable();
+        queues.dedup();
+        if let Err(error) = self.store.ensure_queues(&queues, self.clock.now()).await {
+            tracing::warn!(%error, "the queues could not be made known yet");
+        }
+    }
+
+    async fn serve_http(&self, listener: tokio::net::TcpListener, pool: Option<Arc<Pool>>) -> Result<(), AppError> {
+        self.shutdown.spawn(follow_revoked_tokens(self.queue.clone(), self.tokens.clone(), self.shutdown.clone()));
+        if self.config.roles.api {
+            banner::print(&self.config, &self.tokens, self.clock.now());
+        }
+        let parts = ApiParts {
+            queue: self.queue.clone(),
+            tokens: self.tokens.clone(),
+            config: self.config.http.clone(),
+            readiness: self.readiness(pool),
+            shutdown: self.shutdown.clone(),
+            serves_tasks: self.config.roles.api,
+        };
+        crate::http::serve(listener, parts).await.map_err(AppError::Serve)
+    }
+
+    /// Ready means able: the store answers, and, on a worker, due tasks are fetched.
+    fn readiness(&self, pool: Option<Arc<Pool>>) -> Readiness {
+        let store = self.store.clone();
+        let readiness = Readiness::new().check("database", move || {
+            let store = store.clone();
+            async move { store.ping().await.map(drop).map_err(|error| error.to_string()) }
+        });
+        let Some(pool) = pool else { return readiness };
+        readiness.check("worker", move || {
+            let is_stalled = pool.is_stalled();
+            async move { if is_stalled { Err("due tasks exist, slots are free, and none is fetched".to_owned()) } else { Ok(()) } }
+        })
+    }
+}
+
+/// Keeps the set of revoked tokens: anew on a signal, and every few seconds, because signals may be lost.
+async fn follow_revoked_tokens(queue: Arc<Queue>, tokens: Arc<Tokens>, shutdown: Shutdown) {
+    let mut signals = queue.signals();
+    let mut every = tokio::time::interval(REVOKED_TOKENS_EVERY);
+    loop {
+        tokio::select! {
+            () = shutdown.begun() => return,
+            _ = every.tick() => {}
+            signal = signals.recv() => match signal.as_deref() {
+                Ok(Signal::Tokens) => {}
+                Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+                _ => continue,
+            },
+        }
+        match queue.store().revoked_tokens(queue.clock().now()).await {
+            Ok(ids) => tokens.set_revoked(ids),
+            Err(error) => tracing::debug!(%error, "the revoked tokens could not be read"),
+        }
+    }
+}
+
+/// The name of a worker: as set, `%h` being the host and `%p` the process id; else host and a part of the id, so that it is unique.
+fn worker_name(set: Option<&str>, id: WorkerId) -> String {
+    let id = id.to_string();
+    let short = id.rsplit('-').next().unwrap_or_default();
+    match set {
+        Some(name) => name.replace("%h", &host_name()).replace("%p", &std::process::id().to_string()),
+        None => format!("{}-{short}", host_name()),
+    }
 }

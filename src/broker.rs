@@ -7,6 +7,7 @@
 pub mod keys;
 pub mod memory;
 pub mod redis;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,24 @@
-//! Placeholder of this branch.
+//! The API over HTTP: the only place that knows axum.
+//!
+//! A handler takes the request apart ([`extract`]), calls the queue once, and answers; what goes wrong is an [`ApiError`], which alone knows
+//! how an error looks. One hand-written layer ([`middleware`]) stands around all routes, because each layer costs the hot path.
+//! The document ([`openapi`]) is made from the same functions as the routes, so that neither knows a path that the other does not.
 
-/// Placeholder of this branch.
+mod api;
+mod docs;
+mod error;
+mod extract;
+pub mod health;
+mod limit;
+mod middleware;
 pub mod openapi;
+mod params;
+mod router;
+mod server;
+mod state;
+
+pub use error::{ApiError, Problem};
+pub use health::Readiness;
+pub use router::{Service, router};
+pub use server::serve;
+pub use state::{ApiParts, ApiState};

@@ -1,7 +1,8 @@
 //! JSON Web Tokens: made with the first secret, verified with every key.
 //!
-//! An algorithm belongs to a key, never to a token: HS256 to the secrets, RS256 or `EdDSA` to the public key. So a token that says `none`, or that was
-//! signed by HMAC with the public key as its secret, finds no key. The time is a parameter; the library's own checks of claims are off.
+//! An algorithm belongs to a key, never to a token: HS256 to the secrets, RS256 or `EdDSA` to the public key. So a token that
+//! says `none`, or that was signed by HMAC with the public key as its secret, finds no key. The time is a parameter; the
+//! library's own checks of claims are off.
 
 mod cache;
 mod claims;

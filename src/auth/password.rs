@@ -13,8 +13,8 @@ pub const MIN_PASSWORD_CHARS: usize = 12;
 /// The longest one, in bytes.
 pub const MAX_PASSWORD_BYTES: usize = 1_024;
 
-/// The hash of a password that nobody knows, with the parameters of [`Argon2::default`]: what a login with an unknown name is checked against, so that it
-/// takes as long as one with a known name.
+/// The hash of a password that nobody knows, with the parameters of [`Argon2::default`]: what a login with an unknown name is
+/// checked against, so that it takes as long as one with a known name.
 const NOBODYS_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$QcomsxYiwTNg9RuktLfXuQ$95isuoxXbeaILCFOSoXIDnI9esvXKU16BByzOXXz5eg";
 
 /// Why a password could not be hashed or checked.

@@ -37,7 +37,8 @@ pub fn new_password() -> io::Result<SecretString> {
 
 /// The secret in the file `path`; where there is none, what `make` gives is kept there first.
 ///
-/// The file belongs to its owner only (0600) and appears whole or not at all; of several processes that start at once, one makes it and all read the same.
+/// The file belongs to its owner only (0600) and appears whole or not at all; of several processes that start at once, one makes
+/// it and all read the same.
 pub fn ensure_secret(path: &Path, make: impl FnOnce() -> io::Result<SecretString>) -> io::Result<SecretString> {
     match read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

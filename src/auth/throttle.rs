@@ -1,7 +1,7 @@
 //! Holds back who guesses passwords: by name and by address, with delays that grow.
 //!
-//! An attempt counts as failed from the moment that it is let in, and is taken back when it succeeds; so a hundred guesses at once get no further than
-//! five in a row.
+//! An attempt counts as failed from the moment that it is let in, and is taken back when it succeeds; so a hundred guesses at
+//! once get no further than five in a row.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -62,7 +62,7 @@ impl LoginThrottle {
             .filter_map(|key| failures.get(key).filter(|entry| !entry.is_forgotten(now))?.blocked_until())
             .map(|until| until.duration_since(now))
             .max();
-        if let Some(wait) = wait.filter(|wait| wait.is_positive()) {
+        if let Some(wait) = wait.filter(SignedDuration::is_positive) {
             let rounded_up = wait.as_secs().unsigned_abs() + u64::from(wait.subsec_nanos() > 0);
             return Err(Duration::from_secs(rounded_up));
         }
@@ -75,7 +75,8 @@ impl LoginThrottle {
         Ok(())
     }
 
-    /// The password was right: the name starts anew. The address does not, or an account of one's own would be a way to guess for ever.
+    /// The password was right: the name starts anew. The address does not, or an account of one's own would be a way to guess for
+    /// ever.
     pub fn succeeded(&self, name: &str, address: IpAddr) {
         let [name, address] = keys(name, address);
         let mut failures = self.failures.lock();

@@ -1,1 +1,261 @@
-//! One side of the broker.
+//! The broker on Redis Streams: one server, Sentinel or Cluster.
+//!
+//! - A stream per queue and band ([`keys`](super::keys) names them), with one consumer group, `workers`, whose consumers are worker ids.
+//!   An entry is a doorbell in 28 bytes. Handing out puts it on the group's list of the worker; the acknowledgement takes it off and
+//!   deletes it, so the first entry of a stream is the oldest that is held.
+//! - Three connections a process, each made when it is needed and made anew after every break: one for all commands, one that blocks in
+//!   a read for the worker pool, one that listens to the signals.
+//! - Whatever Redis loses (FLUSHALL, a fail-over, a restart without a file) is made again by the next call that misses it. The rows are
+//!   the truth.
+
+mod address;
+mod entry;
+mod link;
+mod readers;
+mod receive;
+mod signals;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use redis::{RedisResult, Script, Value};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::broadcast;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::address::Servers;
+use self::entry::Read;
+use self::link::{COMMAND_DEADLINE, Link, Request, judge};
+use self::readers::Readers;
+use self::receive::{Handover, RECEIVE, Wake, give_back, settled};
+use self::signals::Signals;
+use super::keys::{GROUP, Keys};
+use super::turns::Turns;
+use super::{Broker, BrokerError, Delivery, Signal, Want};
+use crate::domain::{Band, Doorbell, QueueName, WorkerId};
+
+/// References that a worker still holds when it leaves are read so many at a time.
+const LEFT_BEHIND: usize = 1000;
+
+/// The broker on Redis.
+pub struct RedisBroker {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    keys: Keys,
+    link: Link,
+    readers: Readers,
+    signals: Signals,
+    script: Script,
+    turns: Mutex<Turns>,
+    wake: Wake,
+    closing: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl RedisBroker {
+    /// Parses the URL and begins to listen to the signals. Redis need not be there: calls answer [`BrokerError::Unavailable`] until it is.
+    /// Must be called within a tokio runtime. A URL that cannot work is [`BrokerError::Refused`].
+    pub fn connect(url: &SecretString, prefix: &str) -> Result<Self, BrokerError> {
+        let keys = Keys::new(prefix);
+        let servers = Arc::new(Servers::parse(url.expose_secret(), keys.hash_tag())?);
+        let inner = Arc::new(Inner {
+            keys,
+            link: Link::new(Arc::clone(&servers)),
+            readers: Readers::new(Arc::clone(&servers)),
+            signals: Signals::new(),
+            script: Script::new(RECEIVE),
+            turns: Mutex::default(),
+            wake: Wake::default(),
+            closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        let listening = Arc::clone(&inner);
+        inner.tasks.spawn(async move {
+            listening.signals.run(&servers, &listening.keys.signals(), listening.closing.clone()).await;
+        });
+        Ok(Self { inner })
+    }
+
+    async fn send<T: redis::FromRedisValue>(&self, request: Request<'_>) -> Result<T, BrokerError> {
+        self.inner.link.ask(request).await.map_err(|error| judge(&error))
+    }
+
+    /// One stream's share of a reclaim.
+    async fn reclaim_of(
+        &self,
+        worker: WorkerId,
+        (queue, band): (&QueueName, Band),
+        idle: Duration,
+        max: usize,
+    ) -> Result<Vec<Delivery>, BrokerError> {
+        let mut taken: Vec<Delivery> = Vec::new();
+        let mut cursor = "0-0".to_owned();
+        loop {
+            let mut claim = redis::cmd("XAUTOCLAIM");
+            claim.arg(self.inner.keys.stream(queue, band)).arg(GROUP).arg(worker.to_string());
+            claim.arg(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)).arg(&cursor).arg("COUNT").arg(max - taken.len());
+            let answer: Vec<Value> = match self.inner.link.ask(Request::One(&claim)).await {
+                // Nothing was ever read from it, so nothing is held.
+                Err(error) if error.code() == Some("NOGROUP") => return Ok(taken),
+                answer => answer.map_err(|error| judge(&error))?,
+            };
+            let mut parts = answer.into_iter();
+            let (Some(Value::BulkString(next)), Some(Value::Array(entries))) = (parts.next(), parts.next()) else {
+                return Err(BrokerError::Refused("XAUTOCLAIM answered something else than a cursor and entries".to_owned()));
+            };
+            let mut read = Read::default();
+            read.add_pairs(queue, band, entries);
+            taken.append(&mut settled(&self.inner, read).await);
+            cursor = String::from_utf8_lossy(&next).into_owned();
+            if cursor == "0-0" || taken.len() >= max {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// What a worker holds of these streams.
+    async fn held_by(&self, worker: WorkerId, streams: &[(&QueueName, Band)]) -> Result<Vec<Delivery>, BrokerError> {
+        let mut pipeline = redis::pipe();
+        for (queue, band) in streams {
+            pipeline.cmd("XREADGROUP").arg("GROUP").arg(GROUP).arg(worker.to_string()).arg("COUNT").arg(LEFT_BEHIND);
+            pipeline.arg("STREAMS").arg(self.inner.keys.stream(queue, *band)).arg(0);
+        }
+        // Streams that were never read have no group.
+        pipeline.ignore_errors();
+        let answers: Vec<RedisResult<Value>> = self.send(Request::Many(&pipeline)).await?;
+        let mut read = Read::default();
+        for ((queue, band), answer) in streams.iter().zip(answers) {
+            let Ok(Value::Array(mut one)) = answer else { continue };
+            let Some(Value::Array(mut parts)) = one.pop() else { continue };
+            if let Some(Value::Array(entries)) = parts.pop() {
+                read.add_pairs(queue, *band, entries);
+            }
+        }
+        Ok(settled(&self.inner, read).await)
+    }
+}
+
+/// The lanes of these queues, most urgent band first.
+fn lanes(queues: &[QueueName]) -> Vec<(&QueueName, Band)> {
+    Band::ALL.into_iter().flat_map(|band| queues.iter().map(move |queue| (queue, band))).collect()
+}
+
+#[async_trait]
+impl Broker for RedisBroker {
+    async fn publish(&self, doorbells: &[Doorbell]) -> Result<(), BrokerError> {
+        if doorbells.is_empty() {
+            return Ok(());
+        }
+        self.send(Request::Many(&self.inner.ring(doorbells.iter(), doorbells.len()))).await
+    }
+
+    async fn receive(&self, want: &Want) -> Result<Vec<Delivery>, BrokerError> {
+        if self.inner.closing.is_cancelled() {
+            return Err(BrokerError::Unavailable("the broker is closed".to_owned()));
+        }
+        Handover::begin(&self.inner, want.clone()).taken().await
+    }
+
+    fn wake(&self) {
+        self.inner.wake.wake();
+    }
+
+    async fn acknowledge(&self, deliveries: &[Delivery]) -> Result<(), BrokerError> {
+        let mut pipeline = redis::pipe();
+        self.inner.add_forget(&mut pipeline, deliveries.iter().map(|one| (&one.doorbell.queue, one.doorbell.band, &*one.entry)));
+        if pipeline.is_empty() {
+            return Ok(());
+        }
+        self.send(Request::Many(&pipeline)).await
+    }
+
+    async fn reclaim(
+        &self,
+        worker: WorkerId,
+        queues: &[QueueName],
+        idle: Duration,
+        max: usize,
+    ) -> Result<Vec<Delivery>, BrokerError> {
+        let mut taken = Vec::new();
+        for lane in lanes(queues) {
+            if taken.len() >= max {
+                break;
+            }
+            taken.append(&mut self.reclaim_of(worker, lane, idle, max - taken.len()).await?);
+        }
+        Ok(taken)
+    }
+
+    async fn oldest_held(&self, queue: &QueueName, band: Band) -> Result<Option<Timestamp>, BrokerError> {
+        let mut question = redis::cmd("XRANGE");
+        question.arg(self.inner.keys.stream(queue, band)).arg("-").arg("+").arg("COUNT").arg(1);
+        let mut read = Read::default();
+        read.add_pairs(queue, band, self.send(Request::One(&question)).await?);
+        Ok(read.deliveries.first().map(|oldest| oldest.doorbell.rung_at))
+    }
+
+    async fn purge(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        let mut unlink = redis::cmd("UNLINK");
+        for band in Band::ALL {
+            unlink.arg(self.inner.keys.stream(queue, band));
+        }
+        self.send(Request::One(&unlink)).await
+    }
+
+    async fn leave(&self, worker: WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
+        let streams = lanes(queues);
+        if streams.is_empty() {
+            return Ok(());
+        }
+        // With a consumer its list goes. A read that was called off late may have left something on it.
+        give_back(&self.inner, &self.held_by(worker, &streams).await?).await;
+        let mut pipeline = redis::pipe();
+        for (queue, band) in streams {
+            pipeline.cmd("XGROUP").arg("DELCONSUMER").arg(self.inner.keys.stream(queue, band)).arg(GROUP).arg(worker.to_string());
+        }
+        pipeline.ignore_errors();
+        let _each: Vec<RedisResult<Value>> = self.send(Request::Many(&pipeline)).await?;
+        Ok(())
+    }
+
+    /// This process hears it at once, whatever becomes of Redis; an error says that the others did not.
+    async fn signal(&self, signal: &Signal) -> Result<(), BrokerError> {
+        let message = self.inner.signals.tell(signal).map_err(|error| BrokerError::Refused(error.to_string()))?;
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(self.inner.keys.signals()).arg(message);
+        self.send(Request::One(&publish)).await
+    }
+
+    fn signals(&self) -> broadcast::Receiver<Arc<Signal>> {
+        self.inner.signals.subscribe()
+    }
+
+    /// Answers when commands are answered and the signals of others are heard.
+    async fn ping(&self) -> Result<(), BrokerError> {
+        self.send::<Value>(Request::One(&redis::cmd("PING"))).await?;
+        timeout(COMMAND_DEADLINE, self.inner.signals.heard())
+            .await
+            .map_err(|_elapsed| BrokerError::Unavailable("the signals of other processes are not heard".to_owned()))
+    }
+
+    async fn close(&self) {
+        self.inner.closing.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        self.inner.link.close();
+        self.inner.readers.close();
+    }
+}
+
+impl Drop for RedisBroker {
+    fn drop(&mut self) {
+        self.inner.closing.cancel();
+    }
+}

@@ -154,10 +154,11 @@ impl Queue {
             .collect())
     }
 
-    /// The live workers with what they run.
-    pub async fn workers(&self) -> Result<WorkersView, QueueError> {
+    /// The live workers with what they run, as far as the principal sees it.
+    pub async fn workers(&self, principal: &Principal) -> Result<WorkersView, QueueError> {
         let now = self.clock.now();
-        let filter = TaskFilter { statuses: vec![TaskStatus::Started], ..TaskFilter::default() };
+        let statuses = vec![TaskStatus::Started];
+        let filter = TaskFilter { statuses, principal: principal.sees_only(), ..TaskFilter::default() };
         let page = PageRequest { after: None, limit: RUNNING_SHOWN };
         let (rows, started) = tokio::try_join!(self.store.workers(), self.store.list(&filter, &page))?;
         let mut running: BTreeMap<_, Vec<RunningView>> = BTreeMap::new();

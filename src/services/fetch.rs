@@ -1,7 +1,8 @@
 //! Outbound HTTP to addresses that users name: bounded in where, how long and how much.
 //!
-//! Private, loopback, link-local and other special addresses are refused unless `OUTBOUND_ALLOW` names them: as literals (however they are written) before
-//! a connection, as names after they were looked up, and again on every redirect. No proxy of the environment is used, no cookie kept, no name of a user in a URL.
+//! Private, loopback, link-local and other special addresses are refused unless `OUTBOUND_ALLOW` names them: as literals (however
+//! they are written) before a connection, as names after they were looked up, and again on every redirect. No proxy of the
+//! environment is used, no cookie kept, no name of a user in a URL.
 
 mod address;
 mod resolve;
@@ -96,7 +97,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// How long the other side asks us to wait: seconds or an HTTP date, which is compared with `now`. A date that has passed is zero.
+    /// How long the other side asks us to wait: seconds or an HTTP date, which is compared with `now`. A date that has passed is
+    /// zero.
     pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         parse_retry_after(self.headers.get(RETRY_AFTER)?.to_str().ok()?, now)
     }
@@ -122,7 +124,8 @@ impl Fetcher {
         Ok(Self { client: client_of(&guard)?, allow })
     }
 
-    /// Checks a URL as far as that can be done without asking the network: its form, its scheme, a literal address. For submissions; the answer is for the user.
+    /// Checks a URL as far as that can be done without asking the network: its form, its scheme, a literal address. For
+    /// submissions; the answer is for the user.
     pub fn check_url(&self, text: &str) -> Result<Url, String> {
         let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
         self.check_parsed(&url)?;
@@ -163,14 +166,19 @@ impl Fetcher {
     fn redirect_of(&self, response: &Response, from: &Url) -> Result<Option<Url>, FetchError> {
         let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
         let Some(location) = response.headers().get(LOCATION).filter(|_| is_redirect) else { return Ok(None) };
-        let refused = |reason: &str| FetchError::refused(format!("the answer is a redirect whose URL {reason}"));
-        let text = location.to_str().map_err(|_| refused("is not ASCII"))?;
-        let next = from.join(text).map_err(|error| refused(&format!("cannot be read: {error}")))?;
-        self.check_parsed(&next).map_err(|reason| refused(&reason))?;
+        self.redirect_target(from, location)
+            .map(Some)
+            .map_err(|reason| FetchError::refused(format!("the answer is a redirect whose URL {reason}")))
+    }
+
+    fn redirect_target(&self, from: &Url, location: &HeaderValue) -> Result<Url, String> {
+        let text = location.to_str().map_err(|_| "is not ASCII")?;
+        let next = from.join(text).map_err(|error| format!("cannot be read: {error}"))?;
+        self.check_parsed(&next)?;
         if from.scheme() == "https" && next.scheme() != "https" {
-            return Err(refused("gives up https"));
+            return Err("gives up https".into());
         }
-        Ok(Some(next))
+        Ok(next)
     }
 
     fn check_parsed(&self, url: &Url) -> Result<(), String> {
@@ -361,6 +369,19 @@ mod tests {
             fetcher.check_url(url).expect(url);
         }
         fetcher.check_url("http://127.0.0.2/").expect_err("another loopback address");
+    }
+
+    #[test]
+    fn a_redirect_may_not_give_up_https_nor_lead_where_a_call_may_not_go() {
+        let fetcher = fetcher(&[]);
+        let from = Url::parse("https://example.org/a/b").unwrap();
+        let target = |location| fetcher.redirect_target(&from, &HeaderValue::from_static(location));
+        assert_eq!(target("../c?d").unwrap().as_str(), "https://example.org/c?d");
+        assert_eq!(target("//example.net/").unwrap().as_str(), "https://example.net/");
+        assert_eq!(target("http://example.org/").unwrap_err(), "gives up https");
+        assert!(target("https://[::ffff:169.254.169.254]/").unwrap_err().contains("link-local"));
+        assert!(target("file:///etc/passwd").unwrap_err().contains("scheme"));
+        assert!(target("https://a@example.org/").unwrap_err().contains("user name"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Standard Webhooks signatures: `webhook-id`, `webhook-timestamp` and `webhook-signature` (`v1,` and the base64 of HMAC-SHA256 over
-//! `id.timestamp.body`), with a secret `whsec_` and base64.
+//! Standard Webhooks signatures: `webhook-id`, `webhook-timestamp` and `webhook-signature` (`v1,` and the base64 of HMAC-SHA256
+//! over `id.timestamp.body`), with a secret `whsec_` and base64.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub const TIMESTAMP_HEADER: &str = "webhook-timestamp";
 pub const SIGNATURE_HEADER: &str = "webhook-signature";
 
 /// How far a timestamp may be from the receiver's time, either way.
-const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+const TOLERANCE: Duration = Duration::from_mins(5);
 
 /// The secret is not `whsec_` followed by the base64 of 24 to 64 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,7 +103,7 @@ mod tests {
     fn the_reference_message_gets_the_reference_signature() {
         assert_eq!(reference().sign(ID, SENT, BODY), SIGNATURE);
         let headers = reference().headers(ID, at(SENT), BODY);
-        assert_eq!(headers.map(|(name, _)| name), ["webhook-id", "webhook-timestamp", "webhook-signature"]);
+        assert_eq!(headers.clone().map(|(name, _)| name), ["webhook-id", "webhook-timestamp", "webhook-signature"]);
         assert_eq!(headers.map(|(_, value)| value), [ID, "1614265330", SIGNATURE]);
     }
 

@@ -1,1 +1,172 @@
-//! One side of the store.
+//! The store in one SQLite file: the embedded default.
+//!
+//! One connection writes and a few read. Every write is one transaction under the writer's lock (`BEGIN IMMEDIATE`), so that a read of what
+//! is about to be changed cannot be overtaken, and a batch goes in as one JSON array (`jsonb_each`), not as a statement a row.
+//! A future that is dropped rolls its transaction back. `synchronous = FULL`: what was answered is on the disk.
+//!
+//! The file belongs to one process: it holds a lock beside it (`<file>.lock`) for as long as the store is open.
+
+mod accounts;
+mod begin;
+mod control;
+mod ends;
+mod fault;
+mod fleet;
+mod insert;
+mod json;
+mod ledger;
+mod migrations;
+mod parts;
+mod prune;
+mod reads;
+mod rows;
+mod settle;
+mod sweeps;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustix::fs::{FlockOperation, flock};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use tokio::sync::{Mutex, MutexGuard};
+
+use self::fault::Fault;
+use super::{Store, StoreError, StoreResult};
+
+/// Connections that read. They only have to overlap their waits for the disk.
+const READERS: u32 = 4;
+/// Nobody but the checkpoint can hold a lock against us.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// More than there are statements, so that each is prepared once.
+const STATEMENTS: usize = 200;
+/// Pages kept in memory by the writer, in KiB (negative is how SQLite is told so).
+const WRITER_CACHE: &str = "-65536";
+
+/// The store in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    /// `None` once closed.
+    writer: Mutex<Option<Writer>>,
+    readers: SqlitePool,
+}
+
+#[derive(Debug)]
+struct Writer {
+    connection: SqliteConnection,
+    /// Closing it gives the folder free.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the file at `path` and makes it, and its folder, if need be. The schema is left to [`Store::migrate`].
+    ///
+    /// Fails with [`StoreError::Unavailable`] while another process has it open.
+    pub async fn open(path: &Path) -> StoreResult<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| unusable(folder, &error))?;
+        }
+        let lock = lock(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(false)
+            .statement_cache_capacity(STATEMENTS)
+            .row_buffer_size(512)
+            .disable_statement_logging();
+        let writing = options.clone().pragma("cache_size", WRITER_CACHE).thread_name(|_| "sqlite-writer".into());
+        let connection = writing.connect().await.map_err(Fault::from)?;
+        let reading = options.read_only(true).thread_name(|n| format!("sqlite-reader-{n}"));
+        let readers = SqlitePoolOptions::new().max_connections(READERS).test_before_acquire(false).connect_lazy_with(reading);
+        Ok(Self { writer: Mutex::new(Some(Writer { connection, _lock: lock })), readers })
+    }
+
+    /// A connection to read with.
+    async fn reader(&self) -> Result<PoolConnection<Sqlite>, Fault> {
+        Ok(self.readers.acquire().await?)
+    }
+
+    /// The writer, as soon as it is free.
+    async fn writer(&self) -> WriterGuard<'_> {
+        WriterGuard(self.writer.lock().await)
+    }
+}
+
+/// The writer's lock, held.
+struct WriterGuard<'a>(MutexGuard<'a, Option<Writer>>);
+
+impl WriterGuard<'_> {
+    /// The connection, for a write of one statement.
+    fn connection(&mut self) -> Result<&mut SqliteConnection, Fault> {
+        match self.0.as_mut() {
+            Some(writer) => Ok(&mut writer.connection),
+            None => Err(Fault::Other(StoreError::Unavailable("the store is closed".into()))),
+        }
+    }
+
+    /// A transaction that can write from its beginning. Dropping it rolls it back.
+    async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, Fault> {
+        Ok(self.connection()?.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+/// Takes the lock beside the file.
+fn lock(path: &Path) -> StoreResult<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(|error| unusable(&name, &error))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Unavailable(format!(
+            "another Legwork uses {}; stop it, or talk to the running server instead",
+            path.display()
+        ))),
+        Err(error) => Err(unusable(&name, &error.into())),
+    }
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Unavailable(format!("{} cannot be used: {error}", path.display()))
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn migrate(&self) -> StoreResult<()> {
+        let mut writer = self.writer().await;
+        Ok(migrations::migrate(writer.connection()?).await?)
+    }
+
+    async fn is_migrated(&self) -> StoreResult<bool> {
+        Ok(migrations::is_migrated(&mut *self.reader().await?).await?)
+    }
+
+    async fn ping(&self) -> StoreResult<jiff::Timestamp> {
+        self.reader().await?.ping().await.map_err(Fault::from)?;
+        Ok(fleet::machine_time())
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        let writer = self.writer.lock().await.take();
+        if let Some(Writer { connection, _lock }) = writer
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the SQLite file was not closed in good order");
+        }
+    }
+
+    fn concurrent_writes(&self) -> usize {
+        1
+    }
+
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+}

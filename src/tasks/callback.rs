@@ -1,4 +1,5 @@
-//! `system.callback`: tells a `callback_url` that a task has ended. The engine makes these tasks ([`crate::domain::callback_task`]), users do not.
+//! `system.callback`: tells a `callback_url` that a task has ended. The engine makes these tasks
+//! ([`crate::domain::callback_task`]), users do not.
 
 use std::time::Duration;
 
@@ -20,7 +21,6 @@ const CALL_LIMIT: Duration = Duration::from_secs(30);
 /// Args of `system.callback`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CallbackArgs)]
-#[serde(deny_unknown_fields)]
 pub struct Callback {
     /// Where to.
     #[schema(example = "https://example.org/hooks/legwork")]
@@ -39,9 +39,9 @@ impl Kind for Callback {
     const QUEUE: &'static str = CALLBACK_QUEUE;
     const RETRY: RetryPolicy = RetryPolicy {
         max_retries: 8,
-        backoff: Backoff::Exponential { first: Duration::from_secs(10), cap: Duration::from_secs(3600), jitter: 0.1 },
+        backoff: Backoff::Exponential { first: Duration::from_secs(10), cap: Duration::from_hours(1), jitter: 0.1 },
     };
-    const HARD_LIMIT: Duration = Duration::from_secs(60);
+    const HARD_LIMIT: Duration = Duration::from_mins(1);
     const PUBLIC: bool = false;
 
     fn example() -> Value {

@@ -15,10 +15,11 @@ use crate::services::Services;
 /// Every compiled kind.
 fn kinds() -> Vec<TaskKind> {
     vec![
-        TaskKind::of::<callback::Callback>(),
         TaskKind::of::<email::SendEmail>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
+        // What the engine submits itself.
+        TaskKind::of::<callback::Callback>(),
     ]
 }
 
@@ -93,15 +94,20 @@ impl TaskKind {
         (self.run)(args, cx)
     }
 
-    /// The parser stops at its first error; the schema finds them all.
+    /// The parser stops at its first error, the schema finds them all, and only the kind's own check knows what no schema says.
     fn all_faults(&self, args: &str, errors: Vec<FieldError>) -> Vec<FieldError> {
         let Ok(value) = serde_json::from_str::<Value>(args) else { return errors };
-        let found: Vec<FieldError> = self
+        let mut found: Vec<FieldError> = self
             .validator
             .iter_errors(&value)
             .map(|error| FieldError::new(error.instance_path().to_string(), error.to_string()))
             .collect();
-        if found.is_empty() { errors } else { found }
+        for error in errors {
+            if found.iter().all(|known| known.pointer != error.pointer) {
+                found.push(error);
+            }
+        }
+        found
     }
 }
 

@@ -1,1 +1,15 @@
+//! The integration tests: one binary, a module for each capability.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails in a helper of the tests fails the test")]
+
+mod api;
+mod auth;
+mod conformance;
+mod engine;
+mod layering;
+mod mail;
+mod outbound;
+mod packaging;
+mod redis_broker;
+mod sqlite;
+mod support;

@@ -1,4 +1,5 @@
-//! The cryptography of the `jsonwebtoken` crate, over `ring`, which is in the tree for TLS already: HS256 both ways, RS256 and `EdDSA` to verify.
+//! The cryptography of the `jsonwebtoken` crate, over `ring`, which is in the tree for TLS already: HS256 both ways, RS256 and
+//! `EdDSA` to verify.
 
 use std::sync::Once;
 
@@ -21,6 +22,7 @@ pub(super) fn install() {
     });
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is the library's")]
 fn signer_of(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     if *algorithm != Algorithm::HS256 || key.family() != AlgorithmFamily::Hmac {
         return Err(new_error(ErrorKind::UnsupportedAlgorithm));
@@ -28,6 +30,7 @@ fn signer_of(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSign
     Ok(Box::new(Hs256(hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()))))
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is the library's")]
 fn verifier_of(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     let bytes = key.try_get_as_bytes()?;
     match (algorithm, key.family()) {

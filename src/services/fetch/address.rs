@@ -29,7 +29,7 @@ const V4_SPECIAL: [([u8; 4], u8, &str); 15] = [
     ([240, 0, 0, 0], 4, "reserved"),
 ];
 
-/// Parts of 2000::/3 that are not for public hosts; outside of it nothing is.
+/// Parts of `2000::/3` that are not for public hosts; outside of it nothing is.
 const V6_SPECIAL: [(u128, u8, &str); 4] = [
     (0x2001_0000 << 96, 23, "reserved for protocols"),
     (0x2001_0db8 << 96, 32, "for documentation"),

@@ -1,5 +1,5 @@
-//! Names become addresses here, and only addresses that may be called leave. The connection goes to what was checked, so a name that changes its mind
-//! between a check and a connection (DNS rebinding) gains nothing.
+//! Names become addresses here, and only addresses that may be called leave. The connection goes to what was checked, so a name
+//! that changes its mind between a check and a connection (DNS rebinding) gains nothing.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -1,0 +1,27 @@
+# syntax=docker/dockerfile:1
+# One image for every role: `legwork serve` by default, `legwork worker` and others by command.
+
+FROM rust:1.95-slim-bookworm AS build
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
+    cargo build --release --locked --bin legwork && cp target/release/legwork /legwork
+
+FROM debian:bookworm-slim AS run
+RUN groupadd --system --gid 10001 legwork \
+    && useradd --system --uid 10001 --gid legwork --home-dir /var/lib/legwork --shell /usr/sbin/nologin legwork \
+    && install -d -o legwork -g legwork -m 0750 /var/lib/legwork
+COPY --from=build /legwork /usr/local/bin/legwork
+COPY templates /usr/share/legwork/templates
+ENV LISTEN=0.0.0.0:8000 DATA_DIR=/var/lib/legwork TEMPLATES_DIR=/usr/share/legwork/templates LOG_FORMAT=json
+USER legwork
+WORKDIR /var/lib/legwork
+VOLUME /var/lib/legwork
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+# Bash, because the image has no curl: the status line of /healthz has to say 200.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8000 && printf 'GET /healthz HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3 && read -r line <&3 && [[ $line == *' 200 '* ]]"]
+ENTRYPOINT ["legwork"]
+CMD ["serve"]

@@ -1,0 +1,71 @@
+//! Makes the ports and services that a configuration asks for.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::AppError;
+use crate::auth::secrets::{ensure_secret, new_jwt_secret, new_webhook_secret};
+use crate::broker::memory::MemoryBroker;
+use crate::broker::redis::RedisBroker;
+use crate::broker::{BrokerError, SharedBroker};
+use crate::clock::Clock;
+use crate::config::{BrokerConfig, Config, Database, StoreConfig};
+use crate::services::Services;
+use crate::services::fetch::Fetcher;
+use crate::services::mail::Mailer;
+use crate::services::render::Renderer;
+use crate::services::webhook::Signer;
+use crate::store::postgres::PgStore;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{SharedStore, StoreError};
+
+/// Where everything lives in Postgres.
+const SCHEMA: &str = "legwork";
+
+/// Fills in the secrets that an embedded process makes for itself, at its first start.
+pub fn with_secrets(mut config: Config) -> Result<Config, AppError> {
+    if !config.is_embedded() {
+        return Ok(config);
+    }
+    if config.auth.secrets.is_empty() && config.auth.public_key.is_none() {
+        config.auth.secrets.push(kept(&config, "jwt-secret", new_jwt_secret)?);
+    }
+    if config.outbound.webhook_secret.is_none() {
+        config.outbound.webhook_secret = Some(kept(&config, "webhook-secret", new_webhook_secret)?);
+    }
+    Ok(config)
+}
+
+fn kept(config: &Config, name: &str, make: fn() -> std::io::Result<SecretString>) -> Result<SecretString, AppError> {
+    let path = config.data_dir.join(name);
+    ensure_secret(&path, make).map_err(|source| AppError::Secret { path: path.display().to_string(), source })
+}
+
+/// Opens the store; it need not answer yet, and is not migrated.
+pub async fn build_store(config: &StoreConfig) -> Result<SharedStore, StoreError> {
+    match &config.database {
+        Database::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path).await?)),
+        Database::Postgres(url) => Ok(Arc::new(PgStore::connect(url.expose_secret(), SCHEMA, config.connections).await?)),
+    }
+}
+
+/// Makes the broker; it need not answer yet.
+pub fn build_broker(config: &BrokerConfig, clock: Arc<dyn Clock>) -> Result<SharedBroker, BrokerError> {
+    match &config.redis {
+        Some(url) => Ok(Arc::new(RedisBroker::connect(url, &config.prefix)?)),
+        None => Ok(Arc::new(MemoryBroker::new(clock))),
+    }
+}
+
+/// Sets up mail, templates and outbound calls.
+pub fn build_services(config: &Config) -> Result<Services, AppError> {
+    let failed = |what: &'static str, reason: String| AppError::Service { what, reason };
+    let signer = config.outbound.webhook_secret.as_ref().map(Signer::new).transpose();
+    Ok(Services {
+        mailer: Mailer::new(&config.mail).map_err(|error| failed("mail", error.to_string()))?,
+        renderer: Renderer::new(&config.render).map_err(|error| failed("the templates", error.to_string()))?,
+        fetcher: Fetcher::new(&config.outbound).map_err(|error| failed("outbound calls", error.to_string()))?,
+        webhook_signer: signer.map_err(|error| failed("WEBHOOK_SECRET", error.to_string()))?,
+    })
+}

@@ -1,0 +1,139 @@
+//! Accounts, revoked tokens, and the memory of mails.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use super::fault::Fault;
+use super::rows::{corrupt, sql_time, time, word};
+use super::{PgStore, pooled};
+use crate::domain::{Principal, Scope, TaskId};
+use crate::store::{AccountRow, Accounts, LedgerEntry, LedgerState, MailLedger, NewAccount, StoreResult};
+
+const CREATE_ACCOUNT: &str = "-- create_account
+INSERT INTO accounts (name, password_hash, subject, scopes, created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+
+const SET_PASSWORD: &str = "-- set_password
+UPDATE accounts SET password_hash = $2 WHERE name = $1";
+
+const FIND_ACCOUNT: &str = "-- find_account
+SELECT password_hash, subject, scopes FROM accounts WHERE name = $1";
+
+const REVOKE_TOKEN: &str = "-- revoke_token
+INSERT INTO revoked_tokens (jti, expires_at) VALUES ($1, $2) ON CONFLICT (jti) DO UPDATE SET expires_at = excluded.expires_at";
+
+const FIND_REVOKED_TOKENS: &str = "-- find_revoked_tokens
+SELECT jti FROM revoked_tokens WHERE expires_at > $1 ORDER BY jti";
+
+const WRITE_LEDGER: &str = "-- write_ledger
+INSERT INTO mail_ledger (task, part, recipient, message_id, state, response, updated_at)
+SELECT * FROM UNNEST($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+ORDER BY 1, 2
+ON CONFLICT (task, part) DO UPDATE
+SET recipient = excluded.recipient, message_id = excluded.message_id, state = excluded.state, response = excluded.response,
+    updated_at = excluded.updated_at";
+
+const READ_LEDGER: &str = "-- read_ledger
+SELECT part, recipient, message_id, state, response, updated_at FROM mail_ledger WHERE task = $1 ORDER BY part";
+
+fn ledger_entry(task: TaskId, row: &PgRow) -> Result<LedgerEntry, Fault> {
+    let state: &str = row.try_get(3)?;
+    let known = [LedgerState::Sending, LedgerState::Accepted, LedgerState::Rejected, LedgerState::Deferred, LedgerState::Unknown];
+    let state = known
+        .into_iter()
+        .find(|known| known.as_str() == state)
+        .ok_or_else(|| corrupt("mail_ledger", format!("{state:?} is not a state")))?;
+    Ok(LedgerEntry {
+        task,
+        part: row.try_get(0)?,
+        recipient: row.try_get(1)?,
+        message_id: row.try_get(2)?,
+        state,
+        response: row.try_get(4)?,
+        updated_at: time(row, 5)?,
+    })
+}
+
+#[async_trait]
+impl Accounts for PgStore {
+    async fn create_account(&self, account: &NewAccount) -> StoreResult<bool> {
+        let scopes: Vec<&str> = account.principal.scopes.iter().map(Scope::as_str).collect();
+        pooled(async {
+            let create = sqlx::query(CREATE_ACCOUNT)
+                .bind(&account.name)
+                .bind(&account.password_hash)
+                .bind(&*account.principal.subject)
+                .bind(scopes.join(" "))
+                .bind(sql_time(account.created_at));
+            Ok(create.execute(&self.pool).await?.rows_affected() > 0)
+        })
+        .await
+    }
+
+    async fn set_password(&self, name: &str, password_hash: &str) -> StoreResult<bool> {
+        pooled(async {
+            let set = sqlx::query(SET_PASSWORD).bind(name).bind(password_hash);
+            Ok(set.execute(&self.pool).await?.rows_affected() > 0)
+        })
+        .await
+    }
+
+    async fn find_account(&self, name: &str) -> StoreResult<Option<AccountRow>> {
+        pooled(async {
+            let found = sqlx::query(FIND_ACCOUNT).bind(name).fetch_optional(&self.pool).await?;
+            let Some(row) = found else { return Ok(None) };
+            let scopes: &str = row.try_get(2)?;
+            let scopes = scopes.split_whitespace().map(|name| word("accounts", name)).collect::<Result<_, _>>()?;
+            let principal = Principal { subject: row.try_get::<&str, _>(1)?.into(), scopes };
+            Ok(Some(AccountRow { password_hash: row.try_get(0)?, principal }))
+        })
+        .await
+    }
+
+    async fn revoke_token(&self, jti: &str, expires_at: Timestamp) -> StoreResult<()> {
+        pooled(async {
+            let revoke = sqlx::query(REVOKE_TOKEN).bind(jti).bind(sql_time(expires_at));
+            Ok(revoke.execute(&self.pool).await.map(drop)?)
+        })
+        .await
+    }
+
+    async fn revoked_tokens(&self, now: Timestamp) -> StoreResult<Vec<String>> {
+        pooled(async { Ok(sqlx::query_scalar(FIND_REVOKED_TOKENS).bind(sql_time(now)).fetch_all(&self.pool).await?) }).await
+    }
+}
+
+#[async_trait]
+impl MailLedger for PgStore {
+    async fn write_ledger(&self, entries: &[LedgerEntry]) -> StoreResult<()> {
+        // One statement takes a row once: the last word on each mail is the one to keep.
+        let last: BTreeMap<(TaskId, i32), &LedgerEntry> = entries.iter().map(|entry| ((entry.task, entry.part), entry)).collect();
+        let entries: Vec<&LedgerEntry> = last.into_values().collect();
+        pooled(async {
+            sqlx::query(WRITE_LEDGER)
+                .bind(entries.iter().map(|entry| entry.task.as_uuid()).collect::<Vec<Uuid>>())
+                .bind(entries.iter().map(|entry| entry.part).collect::<Vec<_>>())
+                .bind(entries.iter().map(|entry| entry.recipient.as_str()).collect::<Vec<_>>())
+                .bind(entries.iter().map(|entry| entry.message_id.as_str()).collect::<Vec<_>>())
+                .bind(entries.iter().map(|entry| entry.state.as_str()).collect::<Vec<_>>())
+                .bind(entries.iter().map(|entry| entry.response.as_deref()).collect::<Vec<_>>())
+                .bind(entries.iter().map(|entry| sql_time(entry.updated_at)).collect::<Vec<_>>())
+                .execute(&self.pool)
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
+        pooled(async {
+            let rows = sqlx::query(READ_LEDGER).bind(task.as_uuid()).fetch_all(&self.pool).await?;
+            rows.iter().map(|row| ledger_entry(task, row)).collect()
+        })
+        .await
+    }
+}

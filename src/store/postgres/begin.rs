@@ -1,0 +1,143 @@
+//! Begin: one compare-and-set for a batch.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgRow};
+
+use super::PgStore;
+use super::ends::{EndOrder, place};
+use super::fault::{Fault, Tries, within};
+use super::lane::HOT_LIMIT;
+use super::rows::{count, limit, sql_time, time};
+use crate::domain::{Attempt, Begun, EndReason, KindName, QueueName, TaskRef};
+use crate::store::{BeginAnswer, BeginBatch, StoreError, StoreResult};
+
+/// `$3` now, `$4` alone, `$5` and `$6` the worker. Waiting rows only are looked at, so that no verdict is out of date.
+const BEGIN_TASKS: &str = "-- begin_tasks
+WITH paused AS MATERIALIZED (
+    SELECT ARRAY(SELECT name FROM queues WHERE paused_at IS NOT NULL) AS names
+), seen AS MATERIALIZED (
+    SELECT r.place, t.id,
+           CASE WHEN t.expires_at <= $3 THEN 'expired'
+                WHEN t.queue = ANY ((SELECT names FROM paused)::text[]) THEN 'paused'
+                WHEN t.due_at > $3 THEN 'early'
+                WHEN t.crashes >= 2 AND NOT $4 THEN 'alone'
+                ELSE 'begun' END AS verdict
+    FROM UNNEST($1::uuid[], $2::int4[]) WITH ORDINALITY AS r (id, attempt, place)
+    JOIN tasks t ON t.id = r.id AND t.attempt = r.attempt
+    WHERE t.status <> 'STARTED'
+    ORDER BY t.id
+    FOR UPDATE OF t SKIP LOCKED
+), begun AS (
+    UPDATE tasks t
+    SET status = 'STARTED', attempt = t.attempt + 1, worker = $5, worker_name = $6, started_at = $3,
+        ring_at = NULL, rung_at = NULL, progress = NULL
+    FROM seen s
+    WHERE t.id = s.id AND s.verdict = 'begun'
+    RETURNING s.place, s.verdict, t.kind, t.queue, t.args, t.principal, t.submitted_at, t.retries_used, t.max_retries,
+              t.crashes, t.hard_limit_ms, t.soft_limit_ms
+), postponed AS (
+    UPDATE tasks t
+    SET ring_at = CASE WHEN s.verdict = 'paused' THEN GREATEST(t.due_at, $3 + interval '1 second') ELSE t.due_at END,
+        rung_at = NULL
+    FROM seen s
+    WHERE t.id = s.id AND s.verdict IN ('paused', 'early')
+)
+SELECT * FROM begun
+UNION ALL
+SELECT place, verdict, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM seen WHERE verdict <> 'begun'";
+
+impl PgStore {
+    pub(super) async fn begin_tasks(&self, batch: &BeginBatch<'_>) -> StoreResult<Vec<BeginAnswer>> {
+        if batch.refs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut answers = vec![BeginAnswer::Gone; batch.refs.len()];
+        let mut expired = HashMap::new();
+        for (at, answer) in self.begin_or_postpone(batch).await? {
+            match answer {
+                Some(answer) => answers[at] = answer,
+                None => drop(expired.insert(batch.refs[at].id, at)),
+            }
+        }
+        let orders = expired.keys().map(|&id| EndOrder::waiting(id, batch.now, EndReason::Expired)).collect();
+        match self.end_waiting(orders).await {
+            Ok(ends) => {
+                for ended in ends {
+                    if let Some(&at) = expired.get(&ended.id) {
+                        answers[at] = BeginAnswer::Ended(ended);
+                    }
+                }
+            }
+            // What has begun has begun, and must be told; the sweep ends the expired ones later.
+            Err(fault) => tracing::warn!(error = %StoreError::from(fault), "expired tasks could not be ended"),
+        }
+        Ok(answers)
+    }
+
+    /// What became of the references, by their places in the batch; `None` for those that have expired.
+    async fn begin_or_postpone(&self, batch: &BeginBatch<'_>) -> Result<Vec<(usize, Option<BeginAnswer>)>, Fault> {
+        let mut tries = Tries::default();
+        loop {
+            let mut lease = self.begins.lease().await?;
+            let outcome = within(HOT_LIMIT, begin_once(lease.connection()?, batch)).await;
+            lease.done(&outcome);
+            match outcome {
+                // A begin that may have been written is not repeated: its rows are STARTED, and the heartbeat hands strangers back.
+                Err(fault) if tries.go_on(&fault, false) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+async fn begin_once(connection: &mut PgConnection, batch: &BeginBatch<'_>) -> Result<Vec<(usize, Option<BeginAnswer>)>, Fault> {
+    let places = sorted(batch.refs);
+    let rows = sqlx::query(BEGIN_TASKS)
+        .bind(places.iter().map(|&at| batch.refs[at].id.as_uuid()).collect::<Vec<_>>())
+        .bind(places.iter().map(|&at| batch.refs[at].attempt.0).collect::<Vec<_>>())
+        .bind(sql_time(batch.now))
+        .bind(batch.alone)
+        .bind(batch.worker.as_uuid())
+        .bind(batch.worker_name)
+        .fetch_all(connection)
+        .await?;
+    let answer = |row| {
+        let at = places[place(row)?];
+        let answer = match row.try_get(1)? {
+            "begun" => Some(BeginAnswer::Begun(Box::new(begun(row, batch, batch.refs[at])?))),
+            "alone" => Some(BeginAnswer::NeedsSolitude),
+            "expired" => None,
+            _ => Some(BeginAnswer::Postponed),
+        };
+        Ok((at, answer))
+    };
+    rows.iter().map(answer).collect()
+}
+
+/// The places of the references in the order of their ids, each reference once.
+fn sorted(refs: &[TaskRef]) -> Vec<usize> {
+    let mut seen = HashSet::with_capacity(refs.len());
+    let mut places: Vec<usize> = (0..refs.len()).filter(|&at| seen.insert(refs[at])).collect();
+    places.sort_unstable_by_key(|&at| refs[at].id);
+    places
+}
+
+fn begun(row: &PgRow, batch: &BeginBatch<'_>, reference: TaskRef) -> Result<Begun, Fault> {
+    Ok(Begun {
+        id: reference.id,
+        attempt: Attempt(reference.attempt.0 + 1),
+        kind: KindName::from_store(row.try_get(2)?),
+        queue: QueueName::from_store(row.try_get(3)?),
+        args: row.try_get(4)?,
+        principal: row.try_get::<&str, _>(5)?.into(),
+        submitted_at: time(row, 6)?,
+        started_at: batch.now,
+        retries_used: count(row.try_get(7)?),
+        max_retries: count(row.try_get(8)?),
+        crashes: count(row.try_get(9)?),
+        hard_limit: limit(row.try_get(10)?),
+        soft_limit: row.try_get::<Option<i64>, _>(11)?.map(limit),
+    })
+}

@@ -1,0 +1,75 @@
+//! The fleet: heartbeats and commands.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::Row as _;
+
+use super::rows::{corrupt, json, sql_time, time};
+use super::{PgStore, pooled};
+use crate::domain::{WorkerId, WorkerInfo, WorkerRow};
+use crate::store::{BeatAnswer, StoreResult, WorkerCommand, Workers};
+
+const BEAT: &str = "-- beat
+INSERT INTO workers AS w (id, name, info, beat_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (id) DO UPDATE SET name = $2, info = $3, beat_at = $4, dead = false
+RETURNING clock_timestamp(), w.command";
+
+const LEAVE: &str = "-- leave
+DELETE FROM workers WHERE id = $1";
+
+const FIND_WORKERS: &str = "-- find_workers
+SELECT info, beat_at, dead FROM workers ORDER BY name, id";
+
+const COMMAND: &str = "-- command
+UPDATE workers SET command = $2 WHERE name = $1 AND NOT dead";
+
+const fn command_word(command: WorkerCommand) -> &'static str {
+    match command {
+        WorkerCommand::Drain => "drain",
+        WorkerCommand::Shutdown => "shutdown",
+    }
+}
+
+#[async_trait]
+impl Workers for PgStore {
+    async fn beat(&self, info: &WorkerInfo, now: Timestamp) -> StoreResult<BeatAnswer> {
+        pooled(async {
+            let row = sqlx::query(BEAT)
+                .bind(info.id.as_uuid())
+                .bind(&info.name)
+                .bind(json(info)?)
+                .bind(sql_time(now))
+                .fetch_one(&self.pool)
+                .await?;
+            let told: Option<&str> = row.try_get(1)?;
+            let known = [WorkerCommand::Drain, WorkerCommand::Shutdown];
+            let command = told.and_then(|word| known.into_iter().find(|command| command_word(*command) == word));
+            Ok(BeatAnswer { store_now: time(&row, 0)?, command })
+        })
+        .await
+    }
+
+    async fn leave(&self, worker: WorkerId) -> StoreResult<()> {
+        pooled(async { Ok(sqlx::query(LEAVE).bind(worker.as_uuid()).execute(&self.pool).await.map(drop)?) }).await
+    }
+
+    async fn workers(&self) -> StoreResult<Vec<WorkerRow>> {
+        pooled(async {
+            let rows = sqlx::query(FIND_WORKERS).fetch_all(&self.pool).await?;
+            let worker = |row| {
+                let info = serde_json::from_str(sqlx::Row::try_get(row, 0)?).map_err(|error| corrupt("workers", error))?;
+                Ok(WorkerRow { info, beat_at: time(row, 1)?, dead: row.try_get(2)? })
+            };
+            rows.iter().map(worker).collect()
+        })
+        .await
+    }
+
+    async fn command(&self, name: &str, command: WorkerCommand) -> StoreResult<bool> {
+        pooled(async {
+            let told = sqlx::query(COMMAND).bind(name).bind(command_word(command)).execute(&self.pool).await?;
+            Ok(told.rows_affected() > 0)
+        })
+        .await
+    }
+}

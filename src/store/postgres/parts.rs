@@ -1,0 +1,58 @@
+//! A batch that is refused for one bad row is cut in halves until that row stands alone.
+
+use std::ops::Range;
+
+use super::fault::Fault;
+use crate::store::{StoreError, StoreResult};
+
+/// What is written of a batch, and what is left.
+pub(super) struct Parts<A> {
+    left: Vec<Range<usize>>,
+    answers: Vec<Option<Result<A, StoreError>>>,
+}
+
+impl<A> Parts<A> {
+    /// A batch of so many rows.
+    pub(super) fn of(rows: usize) -> Self {
+        let whole = 0..rows;
+        Self { left: if rows == 0 { Vec::new() } else { vec![whole] }, answers: (0..rows).map(|_| None).collect() }
+    }
+
+    /// The next part to write.
+    pub(super) fn next(&mut self) -> Option<Range<usize>> {
+        self.left.pop()
+    }
+
+    /// Takes the answers of a part, in order. The error of a whole batch is the batch's; that of a part is its rows'.
+    pub(super) fn take(&mut self, part: Range<usize>, outcome: Result<Vec<A>, Fault>) -> StoreResult<()> {
+        match outcome {
+            Ok(answers) => {
+                for (place, answer) in self.answers[part].iter_mut().zip(answers) {
+                    *place = Some(Ok(answer));
+                }
+            }
+            Err(Fault::BadValue(reason)) if part.len() == 1 => {
+                self.answers[part.start] = Some(Err(StoreError::Refused(reason)));
+            }
+            Err(Fault::BadValue(_)) => {
+                let middle = part.start + part.len() / 2;
+                self.left.push(middle..part.end);
+                self.left.push(part.start..middle);
+            }
+            Err(fault) if part.len() == self.answers.len() => return Err(fault.into()),
+            Err(fault) => {
+                let reason = StoreError::from(fault).to_string();
+                for place in &mut self.answers[part] {
+                    *place = Some(Err(StoreError::Unavailable(reason.clone())));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The answers, in the order of the rows.
+    pub(super) fn answers(self) -> Vec<Result<A, StoreError>> {
+        let missing = || Err(StoreError::Database("a row of the batch was not answered".into()));
+        self.answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect()
+    }
+}

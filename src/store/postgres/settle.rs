@@ -1,0 +1,197 @@
+//! Settle: one fenced statement for what ends, one for what waits again.
+
+use std::collections::HashMap;
+
+use sqlx::Row as _;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::PgStore;
+use super::ends::{EndOrder, end_tasks, place};
+use super::fault::{Fault, Tries, within};
+use super::lane::HOT_LIMIT;
+use super::parts::Parts;
+use super::rows::{earliest_end, json, sql_time, word};
+use crate::domain::{Attempt, EndReason, Next, TaskId, TaskStatus, WorkerId};
+use crate::store::{Settled, Settlement, StoreError, StoreResult};
+
+/// Makes rows wait again; those whose revoke was requested stay, and are ended by who finds them missing in the answer.
+const WAIT_AGAIN: &str = "-- wait_again
+WITH waits AS (
+    SELECT * FROM UNNEST($1::uuid[], $2::int4[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::int4[], $8::text[])
+        WITH ORDINALITY AS w (id, attempt, worker, ended_at, due_at, outcome, crashes, error, place)
+), moved AS (
+    UPDATE tasks t
+    SET status = CASE WHEN w.outcome IS NOT NULL OR t.retries_used > 0 THEN 'RETRY' ELSE 'PENDING' END,
+        retries_used = t.retries_used + CASE WHEN w.outcome = 'retry' THEN 1 ELSE 0 END,
+        crashes = COALESCE(w.crashes, t.crashes), error = COALESCE(w.error, t.error),
+        due_at = w.due_at, ring_at = w.due_at, rung_at = NULL, worker = NULL
+    FROM waits w
+    WHERE t.id = w.id AND t.status = 'STARTED' AND t.attempt = w.attempt AND t.worker = w.worker
+      AND t.revoke_requested_at IS NULL
+    RETURNING w.place, t.status, t.id, t.attempt, t.worker_name, t.started_at, w.ended_at, w.outcome, w.error
+), written AS (
+    INSERT INTO attempts (task, attempt, worker_name, started_at, ended_at, outcome, error)
+    SELECT id, attempt, worker_name, started_at, ended_at, outcome, error FROM moved WHERE outcome IS NOT NULL
+)
+SELECT place, status FROM moved";
+
+const FIND_OWN_RESULTS: &str = "-- find_own_results
+SELECT id, attempt, worker FROM task_results WHERE id = ANY($1) AND ended_at >= $2";
+
+impl PgStore {
+    pub(super) async fn settle_tasks(&self, settlements: &[Settlement]) -> StoreResult<Vec<Result<Settled, StoreError>>> {
+        let mut known = vec![None; settlements.len()];
+        let mut parts = Parts::of(settlements.len());
+        while let Some(part) = parts.next() {
+            let outcome = self.settle_part(&settlements[part.clone()], &mut known[part.clone()]).await;
+            parts.take(part, outcome)?;
+        }
+        Ok(parts.answers())
+    }
+
+    /// Settles a part of a batch. What is known from an earlier try stays in `known` over a failure.
+    async fn settle_part(&self, settlements: &[Settlement], known: &mut [Option<Settled>]) -> Result<Vec<Settled>, Fault> {
+        let mut tries = Tries::default();
+        loop {
+            let mut lease = self.settles.lease().await?;
+            let outcome = within(HOT_LIMIT, settle_once(lease.connection()?, settlements, known)).await;
+            lease.done(&outcome);
+            match outcome {
+                Ok(()) => return Ok(known.iter_mut().map(|known| known.take().unwrap_or(Settled::Superseded)).collect()),
+                // What a lost try has written answers as `Already`.
+                Err(fault) if tries.go_on(&fault, true) => {
+                    self.make_room(&fault, settlements.iter().map(|settlement| settlement.at)).await?;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+}
+
+/// Settles what is not known yet: what ends, then what waits again, then what was not found.
+async fn settle_once(
+    connection: &mut PgConnection,
+    settlements: &[Settlement],
+    known: &mut [Option<Settled>],
+) -> Result<(), Fault> {
+    let mut places: Vec<usize> = (0..settlements.len()).filter(|&at| known[at].is_none()).collect();
+    places.sort_by_key(|&at| settlements[at].id);
+    let (ends, waits): (Vec<usize>, Vec<usize>) =
+        places.into_iter().partition(|&at| matches!(settlements[at].next, Next::End { .. }));
+    end(connection, settlements, &ends, known).await?;
+    wait_again(connection, settlements, &waits, known).await?;
+    // What is missing now was held back by its requested revoke alone, if the fence lets it through: a running row's fence is never
+    // regained.
+    let revoked: Vec<usize> = waits.into_iter().filter(|&at| known[at].is_none()).collect();
+    end(connection, settlements, &revoked, known).await?;
+    look_for_own_results(connection, settlements, known).await
+}
+
+async fn end(
+    connection: &mut PgConnection,
+    settlements: &[Settlement],
+    places: &[usize],
+    known: &mut [Option<Settled>],
+) -> Result<(), Fault> {
+    if places.is_empty() {
+        return Ok(());
+    }
+    let orders = places.iter().map(|&at| end_order(&settlements[at])).collect::<Result<Vec<_>, _>>()?;
+    let mut ends = vec![None; orders.len()];
+    let outcome = end_tasks(connection, &orders, &mut ends).await;
+    for (&at, ended) in places.iter().zip(ends) {
+        known[at] = ended.map(Settled::Ended);
+    }
+    outcome
+}
+
+fn end_order(settlement: &Settlement) -> Result<EndOrder<'_>, Fault> {
+    let revoked = EndOrder {
+        attempt: Some(settlement.attempt),
+        worker: Some(settlement.worker),
+        ..EndOrder::waiting(settlement.id, settlement.at, EndReason::Revoked)
+    };
+    Ok(match &settlement.next {
+        Next::End { status, result, error, reason } => EndOrder {
+            status: *status,
+            result: result.as_deref(),
+            error: error.as_ref().map(json).transpose()?,
+            reason: *reason,
+            ..revoked
+        },
+        // The row waits no more: its revoke was requested.
+        Next::Retry { .. } | Next::Crashed { .. } | Next::HandBack { .. } => revoked,
+    })
+}
+
+/// The columns of what waits again: due time, outcome, crashes, error.
+fn wait_columns(next: &Next) -> Result<(Option<jiff_sqlx::Timestamp>, Option<&'static str>, Option<i32>, Option<String>), Fault> {
+    Ok(match next {
+        Next::Retry { due_at, error } => (Some(sql_time(*due_at)), Some("retry"), None, Some(json(error)?)),
+        Next::Crashed { due_at, crashes, error } => {
+            (Some(sql_time(*due_at)), Some("crashed"), Some(i32::from(*crashes)), Some(json(error)?))
+        }
+        Next::HandBack { due_at } => (Some(sql_time(*due_at)), None, None, None),
+        Next::End { .. } => (None, None, None, None),
+    })
+}
+
+const fn due_at(next: &Next) -> Option<jiff::Timestamp> {
+    match next {
+        Next::Retry { due_at, .. } | Next::Crashed { due_at, .. } | Next::HandBack { due_at } => Some(*due_at),
+        Next::End { .. } => None,
+    }
+}
+
+async fn wait_again(
+    connection: &mut PgConnection,
+    settlements: &[Settlement],
+    waits: &[usize],
+    known: &mut [Option<Settled>],
+) -> Result<(), Fault> {
+    if waits.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<&Settlement> = waits.iter().map(|&at| &settlements[at]).collect();
+    let columns = rows.iter().map(|row| wait_columns(&row.next)).collect::<Result<Vec<_>, _>>()?;
+    let moved = sqlx::query(WAIT_AGAIN)
+        .bind(rows.iter().map(|row| row.id.as_uuid()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.attempt.0).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.worker.as_uuid()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| sql_time(row.at)).collect::<Vec<_>>())
+        .bind(columns.iter().map(|column| column.0).collect::<Vec<_>>())
+        .bind(columns.iter().map(|column| column.1).collect::<Vec<_>>())
+        .bind(columns.iter().map(|column| column.2).collect::<Vec<_>>())
+        .bind(columns.iter().map(|column| column.3.as_deref()).collect::<Vec<_>>())
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in &moved {
+        let at = waits[place(row)?];
+        let status: TaskStatus = word("tasks", row.try_get(1)?)?;
+        known[at] = due_at(&settlements[at].next).map(|due_at| Settled::Waiting { status, due_at });
+    }
+    Ok(())
+}
+
+/// Tells settlements that had been written before from such that came too late.
+async fn look_for_own_results(
+    connection: &mut PgConnection,
+    settlements: &[Settlement],
+    known: &mut [Option<Settled>],
+) -> Result<(), Fault> {
+    let missing = || settlements.iter().zip(known.iter()).filter(|(_, answer)| answer.is_none());
+    let ids: Vec<Uuid> = missing().map(|(settlement, _)| settlement.id.as_uuid()).collect();
+    let Some(oldest) = missing().map(|(settlement, _)| settlement.id).min() else { return Ok(()) };
+    let found = sqlx::query(FIND_OWN_RESULTS).bind(ids).bind(earliest_end(oldest)).fetch_all(connection).await?;
+    let mut results: HashMap<TaskId, (Attempt, Option<WorkerId>)> = HashMap::with_capacity(found.len());
+    for row in &found {
+        let worker: Option<Uuid> = row.try_get(2)?;
+        results.insert(row.try_get::<Uuid, _>(0)?.into(), (Attempt(row.try_get(1)?), worker.map(WorkerId::from)));
+    }
+    for (settlement, answer) in settlements.iter().zip(known).filter(|(_, answer)| answer.is_none()) {
+        let own = results.get(&settlement.id) == Some(&(settlement.attempt, Some(settlement.worker)));
+        *answer = Some(if own { Settled::Already } else { Settled::Superseded });
+    }
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! What the sweeps ask.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use super::control::waiting_orders;
+use super::fault::Fault;
+use super::rows::{count, doorbell, limit as limit_of, maybe_time, millis, sql_time, time};
+use super::{PgStore, pooled};
+use crate::domain::{Attempt, Band, Doorbell, EndReason, KindName, QueueName, RunFacts, TaskRef, WorkerId};
+use crate::store::{Ended, Prune, StartedRow, StoreResult, Sweeps};
+
+const TAKE_DUE: &str = "-- take_due
+WITH due AS MATERIALIZED (
+    SELECT id, ring_at FROM tasks WHERE ring_at <= $1 ORDER BY ring_at LIMIT $2 FOR UPDATE SKIP LOCKED
+), taken AS (
+    UPDATE tasks t SET rung_at = $1, ring_at = NULL FROM due WHERE t.id = due.id
+    RETURNING t.id, t.attempt, t.queue, t.priority, due.ring_at
+)
+SELECT id, attempt, queue, priority FROM taken ORDER BY ring_at, id";
+
+const NEXT_RING: &str = "-- next_ring
+SELECT min(ring_at) FROM tasks WHERE ring_at IS NOT NULL";
+
+/// Priority by priority, because the index has the ring's time after the priority.
+const TAKE_LOST: &str = "-- take_lost
+WITH candidates AS MATERIALIZED (
+    SELECT c.id, c.rung_at
+    FROM generate_series($2::int4, $3::int4) AS p (priority)
+    CROSS JOIN LATERAL (
+        SELECT id, rung_at FROM tasks
+        WHERE queue = $1 AND priority = p.priority::int2 AND rung_at < $4 AND due_at <= $5 AND ring_at IS NULL
+        ORDER BY rung_at LIMIT $6
+    ) c
+    ORDER BY c.rung_at LIMIT $6
+), lost AS MATERIALIZED (
+    SELECT t.id, c.rung_at
+    FROM candidates c JOIN tasks t ON t.id = c.id
+    WHERE t.rung_at = c.rung_at AND t.ring_at IS NULL
+    ORDER BY t.id
+    FOR UPDATE OF t SKIP LOCKED
+), taken AS (
+    UPDATE tasks t SET rung_at = $5 FROM lost WHERE t.id = lost.id
+    RETURNING t.id, t.attempt, t.queue, t.priority, lost.rung_at
+)
+SELECT id, attempt, queue, priority FROM taken ORDER BY rung_at, id";
+
+/// What was rung stays as rung, so that [`POLL`] finds it by its priority.
+const HAND_TO_RELAY: &str = "-- hand_to_relay
+WITH held AS (
+    SELECT t.id FROM UNNEST($1::uuid[], $2::int4[]) AS r (id, attempt)
+    JOIN tasks t ON t.id = r.id AND t.attempt = r.attempt
+    WHERE t.status <> 'STARTED'
+    ORDER BY t.id FOR UPDATE OF t
+)
+UPDATE tasks t SET ring_at = $3 FROM held WHERE t.id = held.id";
+
+/// The most urgent of what was rung, and the earliest of what the relay has not rung yet; the latter is a short list as a rule.
+const POLL: &str = "-- poll
+WITH open AS (
+    SELECT name FROM UNNEST($1::text[]) AS asked (name)
+    WHERE NOT EXISTS (SELECT FROM queues q WHERE q.name = asked.name AND q.paused_at IS NOT NULL)
+), found AS (
+    SELECT c.* FROM open CROSS JOIN generate_series(0, 9) AS p (priority)
+    CROSS JOIN LATERAL (
+        SELECT id, attempt, queue, priority, due_at FROM tasks
+        WHERE queue = open.name AND priority = p.priority::int2 AND rung_at IS NOT NULL AND due_at <= $2
+        ORDER BY rung_at LIMIT $3
+    ) c
+    UNION ALL
+    (SELECT id, attempt, queue, priority, due_at FROM tasks
+     WHERE ring_at <= $2 AND rung_at IS NULL AND due_at <= $2 AND queue IN (SELECT name FROM open)
+     ORDER BY ring_at LIMIT $3 * 10)
+)
+SELECT id, attempt, queue, priority FROM found ORDER BY priority DESC, due_at, id LIMIT $3";
+
+macro_rules! started_columns {
+    () => {
+        "SELECT t.id, t.attempt, t.kind, t.worker, t.worker_name, t.started_at, t.retries_used, t.max_retries, t.crashes, \
+         t.progress IS NOT NULL AS progressed, t.hard_limit_ms, t.terminate, t.revoke_requested_at FROM tasks t "
+    };
+}
+
+const STARTED_BY: &str = concat!("-- started_by\n", started_columns!(), "WHERE t.worker = $1 ORDER BY t.id");
+
+const BURY: &str = "-- bury
+UPDATE workers SET dead = true WHERE beat_at < $1 AND NOT dead";
+
+const STARTED_BY_THE_DEAD: &str = concat!(
+    "-- started_by_the_dead\n",
+    started_columns!(),
+    "WHERE t.worker IS NOT NULL AND NOT EXISTS (SELECT FROM workers w WHERE w.id = t.worker AND NOT w.dead) LIMIT $1"
+);
+
+const OVERRUN: &str = concat!(
+    "-- overrun\n",
+    started_columns!(),
+    "WHERE t.worker IS NOT NULL AND t.started_at < $1 \
+       AND t.started_at + (t.hard_limit_ms + $2) * interval '1 millisecond' < $1 LIMIT $3"
+);
+
+const FIND_EXPIRED: &str = "-- find_expired
+SELECT id, attempt FROM tasks WHERE expires_at <= $1 AND status <> 'STARTED' ORDER BY expires_at LIMIT $2";
+
+/// What goes row by row: keys, workers, tokens, and the mail of tasks that are forgotten.
+const PRUNES: [&str; 4] = [
+    "-- prune_keys
+DELETE FROM idempotency_keys WHERE (principal, scope, key) IN
+    (SELECT principal, scope, key FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT $2)",
+    "-- prune_workers
+DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE dead AND beat_at < $1 LIMIT $2)",
+    "-- prune_tokens
+DELETE FROM revoked_tokens WHERE jti IN (SELECT jti FROM revoked_tokens WHERE expires_at <= $1 LIMIT $2)",
+    "-- prune_mail
+DELETE FROM mail_ledger WHERE (task, part) IN
+    (SELECT task, part FROM mail_ledger m WHERE updated_at < $1 AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = m.task) LIMIT $2)",
+];
+
+fn doorbells(rows: &[PgRow], rung_at: Timestamp) -> Result<Vec<Doorbell>, Fault> {
+    rows.iter().map(|row| doorbell(row, rung_at)).collect()
+}
+
+fn started_row(row: &PgRow) -> Result<StartedRow, Fault> {
+    let revoke_requested_at = maybe_time(row, "revoke_requested_at")?;
+    Ok(StartedRow {
+        id: row.try_get::<Uuid, _>("id")?.into(),
+        attempt: Attempt(row.try_get("attempt")?),
+        kind: KindName::from_store(row.try_get("kind")?),
+        worker: row.try_get::<Uuid, _>("worker")?.into(),
+        worker_name: row.try_get("worker_name")?,
+        started_at: time(row, "started_at")?,
+        facts: RunFacts {
+            retries_used: count(row.try_get("retries_used")?),
+            max_retries: count(row.try_get("max_retries")?),
+            crashes: count(row.try_get("crashes")?),
+            revoke_requested: revoke_requested_at.is_some(),
+        },
+        progressed: row.try_get("progressed")?,
+        hard_limit: limit_of(row.try_get("hard_limit_ms")?),
+        terminate: row.try_get("terminate")?,
+        revoke_requested_at,
+    })
+}
+
+fn started_rows(rows: &[PgRow]) -> Result<Vec<StartedRow>, Fault> {
+    rows.iter().map(started_row).collect()
+}
+
+impl PgStore {
+    async fn prune_rows(&self, prune: &Prune) -> Result<bool, Fault> {
+        let befores = [prune.keys_before, prune.workers_before, prune.now, prune.results_before];
+        let mut has_more = false;
+        for (sql, before) in PRUNES.into_iter().zip(befores) {
+            let delete = sqlx::query(sql).bind(sql_time(before)).bind(i64::from(prune.limit));
+            has_more |= delete.execute(&self.pool).await?.rows_affected() >= u64::from(prune.limit);
+        }
+        Ok(has_more)
+    }
+}
+
+#[async_trait]
+impl Sweeps for PgStore {
+    async fn take_due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<Doorbell>> {
+        pooled(async {
+            let take = sqlx::query(TAKE_DUE).bind(sql_time(now)).bind(i64::from(limit));
+            doorbells(&take.fetch_all(&self.pool).await?, now)
+        })
+        .await
+    }
+
+    async fn next_ring(&self) -> StoreResult<Option<Timestamp>> {
+        pooled(async { maybe_time(&sqlx::query(NEXT_RING).fetch_one(&self.pool).await?, 0) }).await
+    }
+
+    async fn take_lost(
+        &self,
+        queue: &QueueName,
+        band: Band,
+        rung_before: Timestamp,
+        now: Timestamp,
+        limit: u32,
+    ) -> StoreResult<Vec<Doorbell>> {
+        let (least, most) = band.priorities().into_inner();
+        pooled(async {
+            let take = sqlx::query(TAKE_LOST)
+                .bind(queue.as_str())
+                .bind(i32::from(least))
+                .bind(i32::from(most))
+                .bind(sql_time(rung_before))
+                .bind(sql_time(now))
+                .bind(i64::from(limit));
+            doorbells(&take.fetch_all(&self.pool).await?, now)
+        })
+        .await
+    }
+
+    async fn hand_to_relay(&self, refs: &[TaskRef], now: Timestamp) -> StoreResult<()> {
+        let ids: Vec<Uuid> = refs.iter().map(|task| task.id.as_uuid()).collect();
+        let attempts: Vec<i32> = refs.iter().map(|task| task.attempt.0).collect();
+        pooled(async {
+            sqlx::query(HAND_TO_RELAY).bind(ids).bind(attempts).bind(sql_time(now)).execute(&self.pool).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn poll(&self, queues: &[QueueName], now: Timestamp, limit: u32) -> StoreResult<Vec<Doorbell>> {
+        let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
+        pooled(async {
+            let poll = sqlx::query(POLL).bind(names).bind(sql_time(now)).bind(i64::from(limit));
+            doorbells(&poll.fetch_all(&self.pool).await?, now)
+        })
+        .await
+    }
+
+    async fn started_by(&self, worker: WorkerId) -> StoreResult<Vec<StartedRow>> {
+        pooled(async { started_rows(&sqlx::query(STARTED_BY).bind(worker.as_uuid()).fetch_all(&self.pool).await?) }).await
+    }
+
+    async fn started_by_the_dead(&self, beat_before: Timestamp, _now: Timestamp, limit: u32) -> StoreResult<Vec<StartedRow>> {
+        pooled(async {
+            sqlx::query(BURY).bind(sql_time(beat_before)).execute(&self.pool).await?;
+            started_rows(&sqlx::query(STARTED_BY_THE_DEAD).bind(i64::from(limit)).fetch_all(&self.pool).await?)
+        })
+        .await
+    }
+
+    async fn overrun(&self, grace: Duration, now: Timestamp, limit: u32) -> StoreResult<Vec<StartedRow>> {
+        pooled(async {
+            let find = sqlx::query(OVERRUN).bind(sql_time(now)).bind(millis(grace)).bind(i64::from(limit));
+            started_rows(&find.fetch_all(&self.pool).await?)
+        })
+        .await
+    }
+
+    async fn expire(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<Ended>> {
+        pooled(async {
+            let rows = sqlx::query(FIND_EXPIRED).bind(sql_time(now)).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+            self.end_waiting(waiting_orders(&rows, now, EndReason::Expired)?).await
+        })
+        .await
+    }
+
+    async fn make_partitions(&self, now: Timestamp) -> StoreResult<()> {
+        self.make_partitions_ahead(now).await
+    }
+
+    async fn prune(&self, prune: &Prune) -> StoreResult<bool> {
+        pooled(async {
+            self.drop_partitions(prune.results_before).await?;
+            self.prune_rows(prune).await
+        })
+        .await
+    }
+}

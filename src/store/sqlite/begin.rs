@@ -1,0 +1,145 @@
+//! Begin: one compare-and-set for the handful; what did not begin is looked at only then.
+
+use std::collections::HashMap;
+
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+
+use super::SqliteStore;
+use super::ends::{EndOrder, end_tasks};
+use super::fault::Fault;
+use super::json::JsonRows;
+use super::rows::Columns;
+use crate::domain::{Attempt, Begun, EndReason, TaskRef};
+use crate::store::{BeginAnswer, BeginBatch};
+
+/// So many dead workers, and a task begins only while nothing else runs.
+const LONELY_CRASHES: i64 = 2;
+/// A paused queue is looked at again after this, in microseconds.
+const PAUSE_MICROS: i64 = 1_000_000;
+
+/// `?2` is now, `?3` the worker, `?4` its name, `?5` the crashes that keep a task from beginning.
+const BEGIN_TASKS: &str = "-- begin_tasks
+UPDATE tasks
+SET status = 'STARTED', attempt = attempt + 1, worker = ?3, worker_name = ?4, started_at = ?2, ring_at = NULL, rung_at = NULL,
+    progress = NULL
+FROM jsonb_each(?1) o
+WHERE tasks.id = unhex(o.value ->> 0) AND tasks.attempt = o.value ->> 1 AND tasks.status <> 'STARTED'
+  AND tasks.due_at <= ?2 AND (tasks.expires_at IS NULL OR tasks.expires_at > ?2) AND tasks.crashes < ?5
+  AND tasks.queue NOT IN (SELECT name FROM queues WHERE paused_at IS NOT NULL)
+RETURNING id, attempt, kind, queue, args, principal, submitted_at, retries_used, max_retries, crashes, hard_limit_ms, soft_limit_ms";
+
+/// Why waiting rows did not begin: each with its place, whether it has expired, and when it is to be rung if it is not its time.
+const WHY_NOT: &str = "-- why_not
+SELECT o.key, t.expires_at <= ?2,
+    CASE WHEN t.due_at > ?2 THEN t.due_at
+         WHEN t.queue IN (SELECT name FROM queues WHERE paused_at IS NOT NULL) THEN ?3 END
+FROM jsonb_each(?1) o
+CROSS JOIN tasks t ON t.id = unhex(o.value ->> 0) AND t.attempt = o.value ->> 1 AND t.status <> 'STARTED'";
+
+const POSTPONE: &str = "-- postpone
+UPDATE tasks SET ring_at = o.value ->> 1, rung_at = NULL FROM jsonb_each(?1) o WHERE tasks.id = unhex(o.value ->> 0)";
+
+impl SqliteStore {
+    pub(super) async fn begin_tasks(&self, batch: &BeginBatch<'_>) -> Result<Vec<BeginAnswer>, Fault> {
+        if batch.refs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut answers = vec![BeginAnswer::Gone; batch.refs.len()];
+        // Of equal references the first one counts.
+        let mut places: HashMap<TaskRef, usize> = HashMap::with_capacity(batch.refs.len());
+        for (place, reference) in batch.refs.iter().enumerate() {
+            places.entry(*reference).or_insert(place);
+        }
+        let mut writer = self.writer().await;
+        let mut transaction = writer.begin().await?;
+        for row in sqlx::query(BEGIN_TASKS)
+            .bind(references(batch.refs)?)
+            .bind(batch.now.as_microsecond())
+            .bind(batch.worker.as_uuid())
+            .bind(batch.worker_name)
+            .bind(if batch.alone { i64::MAX } else { LONELY_CRASHES })
+            .fetch_all(&mut *transaction)
+            .await?
+        {
+            let begun = begun(&row, batch)?;
+            let reference = TaskRef { id: begun.id, attempt: Attempt(begun.attempt.0 - 1) };
+            if let Some(place) = places.remove(&reference) {
+                answers[place] = BeginAnswer::Begun(Box::new(begun));
+            }
+        }
+        if !places.is_empty() {
+            explain(&mut transaction, batch, places, &mut answers).await?;
+        }
+        transaction.commit().await?;
+        Ok(answers)
+    }
+}
+
+fn references(refs: &[TaskRef]) -> Result<String, Fault> {
+    let mut rows = JsonRows::new();
+    for reference in refs {
+        rows.row().id(Some(reference.id.as_uuid())).value(&reference.attempt).end()?;
+    }
+    rows.text()
+}
+
+fn begun(row: &SqliteRow, batch: &BeginBatch<'_>) -> Result<Begun, Fault> {
+    let mut columns = Columns::of("tasks", row);
+    Ok(Begun {
+        id: columns.id()?,
+        attempt: columns.attempt()?,
+        kind: columns.kind()?,
+        queue: columns.queue()?,
+        args: columns.get()?,
+        principal: columns.get::<&str>()?.into(),
+        submitted_at: columns.time()?,
+        started_at: batch.now,
+        retries_used: columns.number()?,
+        max_retries: columns.number()?,
+        crashes: columns.number()?,
+        hard_limit: columns.limit()?,
+        soft_limit: columns.maybe_limit()?,
+    })
+}
+
+/// Answers for what did not begin: expired rows are ended, rows whose time it is not get a time to be rung.
+async fn explain(
+    transaction: &mut SqliteConnection,
+    batch: &BeginBatch<'_>,
+    places: HashMap<TaskRef, usize>,
+    answers: &mut [BeginAnswer],
+) -> Result<(), Fault> {
+    let mut missing: Vec<(TaskRef, usize)> = places.into_iter().collect();
+    missing.sort_unstable_by_key(|(reference, _)| reference.id);
+    let refs: Vec<TaskRef> = missing.iter().map(|(reference, _)| *reference).collect();
+    let (mut expired, mut postponed) = (Vec::new(), JsonRows::new());
+    for row in sqlx::query(WHY_NOT)
+        .bind(references(&refs)?)
+        .bind(batch.now.as_microsecond())
+        .bind(batch.now.as_microsecond().saturating_add(PAUSE_MICROS))
+        .fetch_all(&mut *transaction)
+        .await?
+    {
+        let mut columns = Columns::of("tasks", &row);
+        let (reference, place) = missing[columns.number::<usize>()?];
+        let has_expired: Option<bool> = columns.get()?;
+        let ring_at = columns.maybe_time()?;
+        if has_expired == Some(true) {
+            expired.push((reference.id, place));
+        } else if ring_at.is_some() {
+            postponed.row().id(Some(reference.id.as_uuid())).time(ring_at).end()?;
+            answers[place] = BeginAnswer::Postponed;
+        } else {
+            answers[place] = BeginAnswer::NeedsSolitude;
+        }
+    }
+    sqlx::query(POSTPONE).bind(postponed.text()?).execute(&mut *transaction).await?;
+    let orders: Vec<_> = expired.iter().map(|(id, _)| EndOrder::waiting(*id, batch.now, EndReason::Expired)).collect();
+    for ((_, place), ended) in expired.into_iter().zip(end_tasks(transaction, &orders).await?) {
+        if let Some(ended) = ended {
+            answers[place] = BeginAnswer::Ended(ended);
+        }
+    }
+    Ok(())
+}

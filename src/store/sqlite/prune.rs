@@ -1,0 +1,49 @@
+//! Retention: a few rows a call, so that no write waits long behind it.
+
+use super::SqliteStore;
+use super::fault::Fault;
+use crate::store::Prune;
+
+const PRUNE_RESULTS: &str = "-- prune_results
+DELETE FROM task_results WHERE id IN (SELECT id FROM task_results WHERE ended_at < ?1 ORDER BY ended_at LIMIT ?2)";
+
+const PRUNE_ATTEMPTS: &str = "-- prune_attempts
+DELETE FROM attempts WHERE (task, attempt) IN (SELECT task, attempt FROM attempts WHERE ended_at < ?1 ORDER BY ended_at LIMIT ?2)";
+
+/// The ledger of a task that still lives is kept: its next attempt must not send twice.
+const PRUNE_LEDGER: &str = "-- prune_ledger
+DELETE FROM mail_ledger WHERE (task, part) IN (
+    SELECT task, part FROM mail_ledger
+    WHERE updated_at < ?1 AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = mail_ledger.task)
+    ORDER BY updated_at LIMIT ?2)";
+
+const PRUNE_KEYS: &str = "-- prune_keys
+DELETE FROM idempotency_keys WHERE (principal, scope, key) IN (
+    SELECT principal, scope, key FROM idempotency_keys WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)";
+
+const PRUNE_WORKERS: &str = "-- prune_workers
+DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE dead AND beat_at < ?1 LIMIT ?2)";
+
+const PRUNE_TOKENS: &str = "-- prune_tokens
+DELETE FROM revoked_tokens WHERE jti IN (SELECT jti FROM revoked_tokens WHERE expires_at < ?1 LIMIT ?2)";
+
+impl SqliteStore {
+    /// One transaction a table, so that others write in between. Whether any came to its limit, so that more may be left.
+    pub(super) async fn prune_rows(&self, prune: &Prune) -> Result<bool, Fault> {
+        let steps = [
+            (PRUNE_RESULTS, prune.results_before),
+            (PRUNE_ATTEMPTS, prune.results_before),
+            (PRUNE_LEDGER, prune.results_before),
+            (PRUNE_KEYS, prune.keys_before),
+            (PRUNE_WORKERS, prune.workers_before),
+            (PRUNE_TOKENS, prune.now),
+        ];
+        let mut more = false;
+        for (statement, before) in steps {
+            let mut writer = self.writer().await;
+            let query = sqlx::query(statement).bind(before.as_microsecond()).bind(prune.limit);
+            more |= query.execute(writer.connection()?).await?.rows_affected() >= u64::from(prune.limit);
+        }
+        Ok(more)
+    }
+}

@@ -1,0 +1,173 @@
+//! The store's contract: what every side of the port keeps, whichever database is behind it.
+//!
+//! A case is `async fn a_sentence(store: Arc<dyn Store>)` on a fresh, migrated store. The list below stamps each case for each side.
+
+mod accounts;
+mod begin;
+mod callbacks;
+mod control;
+mod insert;
+mod keys;
+mod ledger;
+mod reads;
+mod retention;
+mod settle;
+mod sweeps;
+mod whole;
+mod workers;
+
+/// `side` is the name of a function in `support::stores` that runs a case on a store of its own.
+macro_rules! conformance {
+    (sides: $($side:ident),+; cases: $cases:tt) => {
+        $(conformance!(@on $side $cases);)+
+    };
+    (@on $side:ident { $($module:ident { $($case:ident,)+ })+ }) => {
+        mod $side {
+            $(mod $module {
+                $(#[tokio::test]
+                async fn $case() {
+                    crate::support::stores::$side(crate::conformance::store::$module::$case).await;
+                })+
+            })+
+        }
+    };
+}
+
+conformance! {
+    sides: sqlite, postgres;
+    cases: {
+        insert {
+            an_inserted_task_is_read_back_as_it_was_submitted,
+            a_task_that_its_submitter_rings_is_not_rung_by_the_relay,
+            a_task_that_nobody_rings_is_rung_by_the_relay_at_its_time,
+            a_batch_is_answered_in_the_order_it_was_given_in,
+            one_bad_row_does_not_fail_its_batch,
+            an_empty_batch_is_answered_with_nothing,
+            a_caller_that_hangs_up_leaves_all_of_its_batch_or_nothing,
+        }
+        keys {
+            a_key_is_replayed_with_the_same_body_and_refused_with_another,
+            equal_keys_in_one_batch_make_one_task,
+            a_key_belongs_to_its_principal_and_its_scope,
+            two_submissions_at_once_with_one_key_make_one_task,
+            a_row_that_is_refused_does_not_take_its_key,
+            a_key_outlives_its_task_and_is_forgotten_at_its_age,
+        }
+        begin {
+            a_begun_attempt_carries_all_that_it_needs,
+            a_batch_begins_in_the_order_of_its_references,
+            only_one_of_two_workers_begins_an_attempt,
+            a_reference_given_twice_begins_once,
+            a_stale_reference_begins_nothing,
+            the_attempt_number_rises_with_every_begin,
+            an_expired_task_is_ended_instead_of_begun,
+            a_task_that_expires_later_begins,
+            a_task_of_a_paused_queue_waits_and_is_rung_again,
+            a_task_that_is_not_due_waits_for_its_time,
+            a_task_that_has_seen_two_workers_die_begins_alone,
+            a_begun_task_is_not_rung,
+        }
+        settle {
+            a_success_is_kept_with_its_result,
+            a_failure_is_kept_with_its_error,
+            a_retry_waits_for_its_time_and_spends_one,
+            a_crash_is_counted_and_spends_no_retry,
+            a_hand_back_spends_nothing_and_restores_what_was,
+            a_worker_that_was_given_up_can_no_longer_write,
+            a_settlement_whose_answer_was_lost_is_known_again,
+            a_settlement_given_twice_applies_once,
+            a_task_that_does_not_exist_is_superseded,
+            no_retry_follows_a_requested_revoke,
+            a_success_after_a_requested_revoke_is_a_success,
+            a_mixed_batch_is_settled_in_its_order,
+            one_bad_settlement_does_not_fail_its_batch,
+            a_first_attempt_that_succeeds_leaves_no_attempt_row,
+            every_other_attempt_is_written_down_with_its_end,
+            a_hand_back_leaves_no_attempt_row,
+            the_rescue_settles_in_the_name_of_the_dead,
+        }
+        callbacks {
+            a_callback_tells_how_the_task_ended,
+            a_callback_is_a_task_like_any_other,
+            every_sort_of_end_makes_its_callback,
+            a_task_without_a_callback_url_makes_none,
+        }
+        control {
+            a_waiting_task_is_revoked_at_once,
+            a_task_that_waits_for_its_retry_is_revoked_at_once,
+            the_revoke_of_a_running_task_is_written_down,
+            a_revoke_of_what_has_ended_or_never_was_says_so,
+            a_retry_by_hand_is_a_new_task_and_both_know_of_each_other,
+            two_retries_by_hand_at_once_make_one_task,
+            only_what_failed_or_was_revoked_is_retried_by_hand,
+            a_change_moves_a_waiting_task_and_makes_old_references_stale,
+            a_change_of_one_thing_leaves_the_others,
+            only_a_waiting_task_is_changed,
+            a_purge_ends_what_waits_in_the_queue_oldest_first_up_to_its_limit,
+            queues_become_known_once,
+            a_queue_is_paused_limited_and_resumed,
+            progress_is_written_by_the_present_attempt_only,
+        }
+        reads {
+            an_unknown_id_is_nothing,
+            a_task_is_found_while_it_ends,
+            a_list_is_newest_first_live_and_ended_merged,
+            pages_follow_each_other_without_a_gap_or_an_overlap,
+            a_page_that_holds_the_rest_is_the_last,
+            each_filter_chooses,
+            a_text_is_searched_as_it_is_written_in_any_case,
+            queues_are_counted_by_what_their_tasks_wait_for,
+            those_that_have_ended_are_told_from_those_that_have_not,
+            a_list_is_the_same_whatever_the_batches_were,
+        }
+        sweeps {
+            due_rows_are_taken_once_by_their_time_up_to_the_limit,
+            two_relays_at_once_ring_each_row_once,
+            a_doorbell_names_the_lane_and_the_attempt,
+            a_lost_doorbell_is_rung_again_in_its_lane_only,
+            lost_doorbells_are_taken_up_to_the_limit_oldest_ring_first,
+            what_the_relay_has_yet_to_ring_is_not_lost,
+            a_ring_that_failed_is_handed_to_the_relay,
+            a_poll_finds_what_is_due_most_urgent_first_and_changes_nothing,
+            a_poll_leaves_paused_queues_alone,
+            an_attempt_past_its_hard_limit_and_grace_is_found,
+            what_has_expired_is_ended_up_to_the_limit,
+            a_retry_rings_at_its_time_and_begins_with_the_new_number,
+            sweeps_of_an_empty_store_find_nothing,
+            a_backlog_is_rung_in_the_order_it_is_due,
+        }
+        retention {
+            results_and_attempts_are_forgotten_after_their_time,
+            dead_workers_are_forgotten_and_live_ones_are_not,
+            revoked_tokens_that_have_expired_are_forgotten,
+            pruning_an_empty_store_leaves_nothing_to_do,
+        }
+        workers {
+            a_beat_is_read_back_as_it_was_told,
+            a_beat_is_answered_with_a_time_that_goes_on,
+            a_worker_that_left_is_gone,
+            a_command_reaches_the_live_worker_of_the_name_with_every_beat,
+            a_command_to_nobody_or_to_the_dead_says_so,
+            the_attempts_of_a_worker_are_told_with_what_they_are_judged_by,
+            the_attempts_of_the_dead_are_found_up_to_the_limit,
+            a_dead_worker_that_beats_again_lives,
+            the_attempts_of_a_worker_that_nobody_knows_are_lost,
+        }
+        accounts {
+            an_account_is_found_by_its_name,
+            a_name_that_is_taken_changes_nothing,
+            a_password_is_replaced_for_an_account_that_exists,
+            a_revoked_token_stays_revoked_until_it_would_have_expired,
+        }
+        ledger {
+            entries_are_read_by_part,
+            a_later_entry_replaces_an_earlier_one_of_its_part,
+            of_two_entries_of_one_part_in_one_write_the_last_stays,
+        }
+        whole {
+            migrating_twice_changes_nothing,
+            a_closed_store_says_that_it_is_not_available,
+            an_ended_task_never_changes,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Mail: messages as they arrive, what became of each, and the ledger of `email.send`.
+
+mod fate;
+mod message;
+mod pool;
+mod send;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use legwork::config::{MailConfig, RenderConfig, SmtpConfig, SmtpSecurity};
+use legwork::services::mail::{Letter, MailFate, Mailer, Message, Recipient};
+use legwork::services::render::Renderer;
+
+use crate::support::smtp::SmtpServer;
+
+const IDLE: Duration = Duration::from_secs(30);
+
+fn smtp(server: &SmtpServer, security: SmtpSecurity) -> SmtpConfig {
+    SmtpConfig {
+        host: "127.0.0.1".into(),
+        port: server.port(),
+        security,
+        login: None,
+        connections: 4,
+        messages_per_connection: 100,
+        timeout: Duration::from_secs(20),
+    }
+}
+
+fn to_relay(smtp: SmtpConfig) -> MailConfig {
+    MailConfig { smtp: Some(smtp), outbox: "/nonexistent".into(), from: "Legwork <legwork@example.org>".into() }
+}
+
+fn to_outbox(folder: &Path) -> MailConfig {
+    MailConfig { smtp: None, outbox: folder.join("outbox"), from: "Legwork <legwork@example.org>".into() }
+}
+
+/// A mailer to `server` that trusts it.
+fn mailer(server: &SmtpServer, change: impl FnOnce(&mut SmtpConfig)) -> Mailer {
+    let mut config = smtp(server, SmtpSecurity::Plain);
+    change(&mut config);
+    Mailer::with_tls(&to_relay(config), server.trust(), IDLE).unwrap()
+}
+
+fn renderer() -> Renderer {
+    let config = RenderConfig {
+        templates_dir: "templates".into(),
+        site_name: "Example".into(),
+        frontend_url: "https://example.org".into(),
+    };
+    Renderer::new(&config).unwrap()
+}
+
+fn letter(mailer: &Mailer, key: &str, to: &str) -> Message {
+    let to = Recipient::parse(to).unwrap();
+    let letter = Letter {
+        key,
+        to: &to,
+        subject: "Hello",
+        text: "Hello.\n".into(),
+        html: Some("<p>Hello.</p>".into()),
+        submitted_at: "2026-11-21T08:00:00Z".parse().unwrap(),
+        now: "2026-11-21T08:00:01Z".parse().unwrap(),
+    };
+    mailer.compose(letter).unwrap()
+}
+
+async fn send(mailer: &Mailer, message: &Message) -> MailFate {
+    match mailer.prepare(message).await {
+        Ok(ready) => ready.hand_over().await,
+        Err(fate) => fate,
+    }
+}
+
+async fn send_one(mailer: &Mailer) -> MailFate {
+    send(mailer, &letter(mailer, "key-1.0", "ann@example.net")).await
+}
+
+/// Sends `count` mails at once, to `0@example.net` and so on.
+async fn send_many(mailer: Arc<Mailer>, count: usize) -> Vec<MailFate> {
+    let mut sending = tokio::task::JoinSet::new();
+    for number in 0..count {
+        let mailer = mailer.clone();
+        sending.spawn(async move {
+            let message = letter(&mailer, &format!("key-{number}"), &format!("{number}@example.net"));
+            send(&mailer, &message).await
+        });
+    }
+    sending.join_all().await
+}

@@ -1,0 +1,231 @@
+//! After every fault a publish reaches a receive again, without a restart and without more connections than before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use legwork::broker::{BrokerError, SharedBroker, Signal};
+use legwork::domain::Band;
+use redis::aio::MultiplexedConnection;
+use tokio::time::timeout;
+
+use crate::support::brokers::{bells, connect, fresh_prefix, queue, ring, rings, waiting, want, worker};
+use crate::support::redis_server::RedisServer;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn on(server: &RedisServer) -> SharedBroker {
+    connect(&server.url(), "legwork")
+}
+
+/// A publish arrives, both where a receive waits for it and where it is there already.
+async fn works(broker: &SharedBroker) {
+    let sent = ring("a", Band::Normal, 0);
+    broker.publish(std::slice::from_ref(&sent)).await.unwrap();
+    let got = broker.receive(&want(&["a"], 5)).await.unwrap();
+    assert_eq!(bells(&got), std::slice::from_ref(&sent));
+    broker.acknowledge(&got).await.unwrap();
+    let wanted = waiting(&["a"], 5);
+    let (got, rung) =
+        timeout(LIMIT, async { tokio::join!(broker.receive(&wanted), broker.publish(std::slice::from_ref(&sent))) })
+            .await
+            .expect("a receive that waits gets what is rung");
+    rung.unwrap();
+    let got = got.unwrap();
+    assert_eq!(bells(&got), [sent]);
+    broker.acknowledge(&got).await.unwrap();
+    broker.ping().await.unwrap();
+}
+
+async fn clients(connection: &mut MultiplexedConnection) -> usize {
+    let list: String = redis::cmd("CLIENT").arg("LIST").query_async(connection).await.unwrap();
+    list.lines().count()
+}
+
+fn is_away<T: std::fmt::Debug>(answer: Result<T, BrokerError>) -> bool {
+    matches!(answer, Err(BrokerError::Unavailable(_)))
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_later_is_found() {
+    let mut server = RedisServer::start(&[]);
+    server.kill();
+    let broker = on(&server);
+    assert!(is_away(broker.publish(&rings("a", Band::Normal, 1)).await));
+    assert!(is_away(broker.receive(&waiting(&["a"], 5)).await));
+    assert!(is_away(broker.oldest_held(&queue("a"), Band::Normal).await));
+    assert!(is_away(broker.ping().await));
+    server.restart();
+    works(&broker).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_was_killed_and_comes_back_empty_is_taken_up_again() {
+    let mut server = RedisServer::start(&[]);
+    let broker = on(&server);
+    works(&broker).await;
+    for _ in 0..3 {
+        let receiver = Arc::clone(&broker);
+        let receive = tokio::spawn(async move { receiver.receive(&waiting(&["a"], 5)).await });
+        broker.ping().await.unwrap();
+        server.kill();
+        assert!(is_away(receive.await.unwrap()));
+        assert!(is_away(broker.publish(&rings("a", Band::Normal, 1)).await));
+        server.restart();
+        works(&broker).await;
+    }
+}
+
+#[tokio::test]
+async fn a_flush_of_everything_is_survived_also_by_a_receive_that_waits() {
+    let server = RedisServer::start(&[]);
+    let broker = on(&server);
+    works(&broker).await;
+    let mut connection = server.connection().await;
+    let () = redis::cmd("FLUSHALL").query_async(&mut connection).await.unwrap();
+    works(&broker).await;
+    let wanted = waiting(&["a"], 5);
+    let sent = ring("a", Band::High, 0);
+    let (got, ()) = tokio::join!(broker.receive(&wanted), async {
+        for _ in 0..5 {
+            let () = redis::cmd("FLUSHALL").query_async(&mut connection).await.unwrap();
+            let () = redis::cmd("SCRIPT").arg("FLUSH").query_async(&mut connection).await.unwrap();
+            broker.ping().await.unwrap();
+        }
+        broker.publish(std::slice::from_ref(&sent)).await.unwrap();
+    });
+    assert_eq!(bells(&got.unwrap()), [sent]);
+    works(&broker).await;
+}
+
+#[tokio::test]
+async fn a_frozen_redis_fails_commands_at_their_deadline_and_the_next_ones_work() {
+    let server = RedisServer::start(&[]);
+    let broker = on(&server);
+    works(&broker).await;
+    server.freeze();
+    let (published, received, held) = timeout(Duration::from_secs(8), async {
+        let (doorbells, wanted, queue) = (rings("b", Band::Normal, 1), waiting(&["a"], 5), queue("a"));
+        tokio::join!(broker.publish(&doorbells), broker.receive(&wanted), broker.oldest_held(&queue, Band::Low))
+    })
+    .await
+    .unwrap();
+    assert!(is_away(published) && is_away(received) && is_away(held));
+    server.thaw();
+    works(&broker).await;
+}
+
+#[tokio::test]
+async fn callers_that_give_up_early_do_not_keep_a_dead_connection_alive() {
+    let server = RedisServer::start(&[]);
+    let broker = on(&server);
+    works(&broker).await;
+    let mut connection = server.connection().await;
+    // The last command of `works` was a ping, on the connection for commands.
+    let list: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut connection).await.unwrap();
+    let pinged = list.lines().find(|line| line.contains("cmd=ping")).unwrap();
+    let id = format!("{} ", pinged.split(' ').next().unwrap());
+    server.freeze();
+    for _ in 0..5 {
+        assert!(timeout(Duration::from_millis(300), broker.publish(&rings("b", Band::Normal, 1))).await.is_err());
+    }
+    server.thaw();
+    works(&broker).await;
+    let list: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut connection).await.unwrap();
+    assert!(!list.lines().any(|line| line.starts_with(&id)), "{id} is used still: {list}");
+}
+
+#[tokio::test]
+async fn a_slow_redis_is_waited_for_by_the_wake_no_longer_than_a_moment() {
+    let server = RedisServer::start(&[]);
+    let broker = on(&server);
+    works(&broker).await;
+    let receiver = Arc::clone(&broker);
+    let receive = tokio::spawn(async move { receiver.receive(&waiting(&["a"], 5)).await });
+    broker.ping().await.unwrap();
+    server.freeze();
+    broker.wake();
+    // Frozen at the first command it is a failure, in the blocking read it is empty; at once it is in either case.
+    drop(timeout(Duration::from_secs(2), receive).await.unwrap().unwrap());
+    server.thaw();
+    works(&broker).await;
+}
+
+#[tokio::test]
+async fn clients_that_are_killed_come_back_and_none_are_left_over() {
+    let server = RedisServer::start(&[]);
+    let broker = on(&server);
+    works(&broker).await;
+    let mut connection = server.connection().await;
+    let before = clients(&mut connection).await;
+    for _ in 0..10 {
+        for kind in ["normal", "pubsub"] {
+            let _: i64 =
+                redis::cmd("CLIENT").arg(&["KILL", "TYPE", kind, "SKIPME", "yes"]).query_async(&mut connection).await.unwrap();
+        }
+        works(&broker).await;
+    }
+    assert!(clients(&mut connection).await <= before);
+}
+
+#[tokio::test]
+async fn signals_are_heard_again_after_a_break_and_in_this_process_without_redis() {
+    let mut server = RedisServer::start(&[]);
+    let (broker, peer) = (on(&server), on(&server));
+    let (mut own, mut others) = (broker.signals(), peer.signals());
+    server.kill();
+    assert!(is_away(broker.signal(&Signal::Tokens).await));
+    assert_eq!(*own.recv().await.unwrap(), Signal::Tokens);
+    server.restart();
+    broker.ping().await.unwrap();
+    peer.ping().await.unwrap();
+    broker.signal(&Signal::Queues).await.unwrap();
+    assert_eq!(*own.recv().await.unwrap(), Signal::Queues);
+    assert_eq!(*others.recv().await.unwrap(), Signal::Queues);
+}
+
+#[tokio::test]
+async fn what_nobody_here_has_written_is_thrown_away() {
+    let server = RedisServer::start(&[]);
+    let broker = on(&server);
+    let mut connection = server.connection().await;
+    let key = "{legwork}:queue:a:normal";
+    let _: String = redis::cmd("XADD").arg(&[key, "*", "r", "junk"]).query_async(&mut connection).await.unwrap();
+    let _: String = redis::cmd("XADD").arg(&[key, "*", "x", "y", "z", "w"]).query_async(&mut connection).await.unwrap();
+    works(&broker).await;
+    let left: usize = redis::cmd("XLEN").arg(key).query_async(&mut connection).await.unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn a_tombstone_is_not_reclaimed() {
+    let server = RedisServer::start(&[]);
+    let broker = on(&server);
+    broker.publish(&rings("a", Band::Normal, 2)).await.unwrap();
+    let got = broker.receive(&want(&["a"], 5)).await.unwrap();
+    let mut connection = server.connection().await;
+    let _: i64 = redis::cmd("XDEL").arg(&["{legwork}:queue:a:normal", &got[0].entry]).query_async(&mut connection).await.unwrap();
+    let again = broker.reclaim(worker(), &[queue("a")], Duration::ZERO, 9).await.unwrap();
+    assert_eq!(bells(&again), bells(&got[1..]));
+}
+
+#[tokio::test]
+async fn a_full_redis_refuses() {
+    let server = RedisServer::start(&["--maxmemory", "1"]);
+    let broker = on(&server);
+    assert!(matches!(broker.publish(&rings("a", Band::Normal, 1)).await, Err(BrokerError::Refused(_))));
+}
+
+#[tokio::test]
+async fn a_worker_that_has_left_is_no_consumer_any_more() {
+    let server = RedisServer::start(&[]);
+    let broker = connect(&server.url(), &fresh_prefix());
+    let wanted = want(&["a"], 5);
+    broker.publish(&rings("a", Band::Normal, 1)).await.unwrap();
+    broker.receive(&wanted).await.unwrap();
+    broker.leave(wanted.worker, &[queue("a")]).await.unwrap();
+    let mut connection = server.connection().await;
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*:normal").query_async(&mut connection).await.unwrap();
+    let consumers: Vec<redis::Value> =
+        redis::cmd("XINFO").arg("CONSUMERS").arg(&keys[0]).arg("workers").query_async(&mut connection).await.unwrap();
+    assert_eq!(consumers, []);
+}

@@ -1,0 +1,131 @@
+//! A kind for tests: it does what its plan says, announces each start, and waits where it is told to.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use legwork::domain::TaskFailure;
+use legwork::tasks::{Kind, TaskContext};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use utoipa::ToSchema;
+
+/// Args of `test.probe`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// Whose switch it reports to.
+    pub switch: String,
+    /// What each attempt does; the last one goes for all that follow.
+    pub plan: Vec<Step>,
+}
+
+/// What one attempt does.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Returns its attempt's number.
+    Succeed,
+    /// Returns so many bytes.
+    Return(usize),
+    /// Fails, to be tried again.
+    Retry,
+    /// Fails, not to be tried again before so many seconds.
+    RetryAfter(u64),
+    /// Fails for good.
+    Fail,
+    /// Panics.
+    Panic,
+    /// Waits to be released, or to be asked to stop.
+    Wait,
+    /// Waits to be released, deaf to all requests.
+    Deaf,
+    /// Tells progress, then waits to be released, or to be asked to stop.
+    Progress,
+}
+
+/// The test's end of a probe.
+#[derive(Debug)]
+pub struct Switch {
+    name: String,
+    started: Semaphore,
+    released: Semaphore,
+    runs: Mutex<u32>,
+}
+
+static SWITCHES: LazyLock<Mutex<HashMap<String, Arc<Switch>>>> = LazyLock::new(Mutex::default);
+
+impl Switch {
+    /// A switch of its own for one test.
+    pub fn new() -> Arc<Self> {
+        let name = format!("{:x}", fastrand::u64(..));
+        let switch = Arc::new(Self {
+            name: name.clone(),
+            started: Semaphore::new(0),
+            released: Semaphore::new(0),
+            runs: Mutex::default(),
+        });
+        SWITCHES.lock().insert(name, switch.clone());
+        switch
+    }
+
+    /// Args of a probe with this plan.
+    pub fn args(&self, plan: &Value) -> Value {
+        json!({ "switch": self.name, "plan": plan })
+    }
+
+    /// Waits until an attempt has started.
+    pub async fn started(&self) {
+        let permit = tokio::time::timeout(Duration::from_secs(30), self.started.acquire()).await;
+        permit.expect("an attempt started").unwrap().forget();
+    }
+
+    /// Lets `count` waiting attempts go on.
+    pub fn release(&self, count: usize) {
+        self.released.add_permits(count);
+    }
+
+    /// How many attempts have started.
+    pub fn runs(&self) -> u32 {
+        *self.runs.lock()
+    }
+}
+
+impl Kind for Probe {
+    const NAME: &'static str = "test.probe";
+    const DESCRIPTION: &'static str = "Does what its plan says.";
+
+    fn example() -> Value {
+        json!({ "switch": "x", "plan": ["succeed"] })
+    }
+
+    async fn run(self, cx: TaskContext) -> Result<Value, TaskFailure> {
+        let switch = SWITCHES.lock().get(&self.switch).cloned().expect("the test keeps its switch");
+        let run = {
+            let mut runs = switch.runs.lock();
+            *runs += 1;
+            *runs as usize
+        };
+        let step = self.plan.get(run - 1).or(self.plan.last()).cloned().unwrap_or(Step::Succeed);
+        switch.started.add_permits(1);
+        match step {
+            Step::Succeed => {}
+            Step::Return(bytes) => return Ok(Value::String("x".repeat(bytes))),
+            Step::Retry => return Err(TaskFailure::retry("ProbeError", "as planned")),
+            Step::RetryAfter(seconds) => {
+                return Err(TaskFailure::retry_after("ProbeError", "as planned", Duration::from_secs(seconds)));
+            }
+            Step::Fail => return Err(TaskFailure::fail("ProbeError", "as planned")),
+            Step::Panic => panic!("as planned"),
+            Step::Wait => cx.or_stop(switch.released.acquire()).await?.unwrap().forget(),
+            Step::Deaf => switch.released.acquire().await.unwrap().forget(),
+            Step::Progress => {
+                cx.tell(1, Some(2), Some("half way".into()));
+                cx.or_stop(switch.released.acquire()).await?.unwrap().forget();
+            }
+        }
+        Ok(json!({ "attempt": cx.attempt }))
+    }
+}

@@ -1,0 +1,169 @@
+//! Tasks at fixed times, and the steps that most cases begin with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use legwork::domain::{
+    Attempt, Begun, ErrorReport, KindName, NewTask, Next, Priority, QueueName, TaskId, TaskRef, TaskRow, TaskStatus, WorkerId,
+};
+use legwork::store::{BeginAnswer, BeginBatch, Ended, IdempotencyKey, InsertAnswer, Settled, Settlement, Store, SubmittedTask};
+use uuid::Uuid;
+
+/// When every test begins: 2026-11-21T08:00:00Z.
+pub fn start() -> Timestamp {
+    Timestamp::from_second(1_795_248_000).unwrap()
+}
+
+/// So many seconds after [`start`].
+pub fn at(seconds: i64) -> Timestamp {
+    start() + SignedDuration::from_secs(seconds)
+}
+
+/// The `n`th worker.
+pub fn worker(n: u128) -> WorkerId {
+    WorkerId::from(Uuid::from_u128(n))
+}
+
+/// The name of the queue that tasks go into unless told otherwise.
+pub fn default_queue() -> QueueName {
+    queue("default")
+}
+
+/// A queue's name.
+pub fn queue(name: &str) -> QueueName {
+    QueueName::parse(name).unwrap()
+}
+
+/// A task submitted at `at(seconds)` and due then.
+pub fn task(seconds: i64) -> NewTask {
+    NewTask {
+        id: TaskId::made(at(seconds)),
+        kind: KindName::parse("system.echo").unwrap(),
+        queue: default_queue(),
+        priority: Priority::DEFAULT,
+        args: r#"{"text":"hello"}"#.into(),
+        principal: "ann".into(),
+        submitted_at: at(seconds),
+        due_at: at(seconds),
+        expires_at: None,
+        max_retries: 3,
+        hard_limit: Duration::from_secs(300),
+        soft_limit: None,
+        callback_url: None,
+        retry_of: None,
+    }
+}
+
+/// A task of [`start`] whose end is told to a URL.
+pub fn task_with_callback() -> NewTask {
+    NewTask { callback_url: Some("https://example.org/hook".into()), ..task(0) }
+}
+
+/// A submission whose submitter rings.
+pub fn rung(task: NewTask) -> SubmittedTask {
+    SubmittedTask { task, rung: true, key: None }
+}
+
+/// A submission that the relay rings at its time.
+pub fn unrung(task: NewTask) -> SubmittedTask {
+    SubmittedTask { task, rung: false, key: None }
+}
+
+/// A submission with an idempotency key; `body` stands for the hash of its body.
+pub fn keyed(task: NewTask, key: &str, body: u8) -> SubmittedTask {
+    let key = IdempotencyKey { scope: "/api/v1/tasks/echo".into(), key: key.into(), body_hash: [body; 32] };
+    SubmittedTask { task, rung: true, key: Some(key) }
+}
+
+/// The reference of a task that has begun `attempt` times.
+pub fn reference(id: TaskId, attempt: i32) -> TaskRef {
+    TaskRef { id, attempt: Attempt(attempt) }
+}
+
+/// An error that a retry may mend.
+pub fn mishap() -> ErrorReport {
+    ErrorReport::new("SmtpError", "450 mailbox busy", true)
+}
+
+/// Inserts tasks that are all new.
+pub async fn insert(store: &Arc<dyn Store>, tasks: &[SubmittedTask]) {
+    for answer in store.insert(tasks).await.unwrap() {
+        assert_eq!(answer.unwrap(), InsertAnswer::Inserted);
+    }
+}
+
+/// Inserts one task as rung, and returns its id.
+pub async fn inserted(store: &Arc<dyn Store>, task: NewTask) -> TaskId {
+    let id = task.id;
+    insert(store, &[rung(task)]).await;
+    id
+}
+
+/// Begins as the `n`th worker, while others run on it too.
+pub async fn begin(store: &Arc<dyn Store>, n: u128, refs: &[TaskRef], now: Timestamp) -> Vec<BeginAnswer> {
+    let name = format!("worker-{n}");
+    let batch = BeginBatch { worker: worker(n), worker_name: &name, now, alone: false, refs };
+    store.begin(&batch).await.unwrap()
+}
+
+/// Begins one attempt as the `n`th worker; it has to begin.
+pub async fn begun(store: &Arc<dyn Store>, n: u128, reference: TaskRef, now: Timestamp) -> Begun {
+    match begin(store, n, &[reference], now).await.pop() {
+        Some(BeginAnswer::Begun(begun)) => *begun,
+        other => panic!("it did not begin: {other:?}"),
+    }
+}
+
+/// A task that the first worker has begun at `at(seconds)`.
+pub async fn started(store: &Arc<dyn Store>, task: NewTask, seconds: i64) -> Begun {
+    let id = inserted(store, task).await;
+    begun(store, 1, reference(id, 0), at(seconds)).await
+}
+
+/// The end of what the `n`th worker began.
+pub fn settlement(n: u128, begun: &Begun, now: Timestamp, next: Next) -> Settlement {
+    Settlement {
+        id: begun.id,
+        attempt: begun.attempt,
+        worker: worker(n),
+        worker_name: format!("worker-{n}").into(),
+        at: now,
+        next,
+    }
+}
+
+/// Settles one attempt of the first worker.
+pub async fn settle(store: &Arc<dyn Store>, begun: &Begun, now: Timestamp, next: Next) -> Settled {
+    settle_all(store, &[settlement(1, begun, now, next)]).await.remove(0)
+}
+
+/// Settles many; none is refused.
+pub async fn settle_all(store: &Arc<dyn Store>, settlements: &[Settlement]) -> Vec<Settled> {
+    store.settle(settlements).await.unwrap().into_iter().map(|settled| settled.unwrap()).collect()
+}
+
+/// A task that has ended at `at(seconds)` as `next` says, at its first attempt.
+pub async fn ended(store: &Arc<dyn Store>, task: NewTask, seconds: i64, next: Next) -> TaskId {
+    let begun = started(store, task, seconds).await;
+    assert!(matches!(settle(store, &begun, at(seconds), next).await, Settled::Ended(_)));
+    begun.id
+}
+
+/// The end in the answer.
+pub fn end_of(settled: Settled) -> Ended {
+    match settled {
+        Settled::Ended(ended) => ended,
+        other => panic!("it did not end: {other:?}"),
+    }
+}
+
+/// The row of a task that exists.
+pub async fn row(store: &Arc<dyn Store>, id: TaskId) -> TaskRow {
+    store.find(id).await.unwrap().unwrap()
+}
+
+/// The state of a task that exists.
+pub async fn status(store: &Arc<dyn Store>, id: TaskId) -> TaskStatus {
+    row(store, id).await.status
+}
