@@ -15,7 +15,7 @@ use super::rows::{earliest_end, json, sql_time, word};
 use crate::domain::{Attempt, EndReason, Next, TaskId, TaskStatus, WorkerId};
 use crate::store::{Settled, Settlement, StoreError, StoreResult};
 
-/// Makes rows wait again; those whose revoke was requested stay, and are ended by who finds them missing in the answer.
+/// Makes rows wait again, joined one by one (see `begin.rs` for how; `=` for the worker would open another way). Those whose revoke was requested stay, and are ended by who finds them missing in the answer.
 const WAIT_AGAIN: &str = "-- wait_again
 WITH waits AS (
     SELECT * FROM UNNEST($1::uuid[], $2::int4[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::int4[], $8::text[])
@@ -27,7 +27,7 @@ WITH waits AS (
         crashes = COALESCE(w.crashes, t.crashes), error = COALESCE(w.error, t.error),
         due_at = w.due_at, ring_at = w.due_at, rung_at = NULL, worker = NULL
     FROM waits w
-    WHERE t.id = w.id AND t.status = 'STARTED' AND t.attempt = w.attempt AND t.worker = w.worker
+    WHERE t.id = ANY (ARRAY[w.id]) AND t.status = 'STARTED' AND t.attempt = w.attempt AND t.worker IS NOT DISTINCT FROM w.worker
       AND t.revoke_requested_at IS NULL
     RETURNING w.place, t.status, t.id, t.attempt, t.worker_name, t.started_at, w.ended_at, w.outcome, w.error
 ), written AS (

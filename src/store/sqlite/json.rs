@@ -65,6 +65,14 @@ impl JsonRow<'_> {
         self.value(&id.map(Uuid::simple).as_ref().map(ToString::to_string))
     }
 
+    /// Adds bytes as hex.
+    pub(super) fn bytes(self, bytes: &[u8]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 0xf)]);
+        let hex: String = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect();
+        self.value(&hex)
+    }
+
     /// Adds a time as microseconds.
     pub(super) fn time(self, at: Option<Timestamp>) -> Self {
         self.value(&at.map(Timestamp::as_microsecond))
