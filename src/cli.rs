@@ -28,11 +28,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::app::{self, AppError};
+use crate::app::AppError;
 use crate::auth::{IssueError, KeyError, PasswordError};
 use crate::config::{self, Config, Mistakes};
 use crate::domain::FieldError;
-use crate::store::{SharedStore, StoreError};
+use crate::store::StoreError;
 use crate::telemetry::{self, LogOutput};
 
 const EXIT_CODES: &str = "\
@@ -194,16 +194,6 @@ fn configured(vars: Vars) -> Result<Config, CliError> {
     let config = Config::read(vars)?;
     telemetry::start(&config.log, LogOutput::Stderr);
     Ok(config)
-}
-
-/// The store itself, for what needs no server. An embedded one can be had only while no server runs.
-async fn app_store(config: &Config) -> Result<SharedStore, CliError> {
-    app::build_store(&config.store).await.map_err(|error| match error {
-        error if config.is_embedded() => CliError::Failed(format!(
-            "{error}. The embedded database belongs to one process: stop the server, or let it do this itself"
-        )),
-        error => error.into(),
-    })
 }
 
 fn in_runtime(work: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {

@@ -184,9 +184,12 @@ fn refusal(status: StatusCode, body: &[u8]) -> CliError {
     let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
     let said = [problem.detail, problem.title].into_iter().find(|text| !text.is_empty());
     let detail = said.unwrap_or_else(|| format!("the server answered {status}"));
+    // A single bad field is told in the detail already.
+    let errors =
+        if problem.errors.len() == 1 && detail.contains(&problem.errors[0].detail) { Vec::new() } else { problem.errors };
     match status {
         StatusCode::NOT_FOUND => CliError::NotFound(detail),
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => CliError::BadArgs { detail, errors: problem.errors },
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => CliError::BadArgs { detail, errors },
         _ => CliError::Failed(detail),
     }
 }

@@ -3,8 +3,9 @@
 use clap::Args;
 use serde_json::json;
 
+use super::CliError;
 use super::output::OutputArgs;
-use super::{CliError, app_store};
+use crate::app;
 use crate::config::Config;
 
 /// Bring the database's schema up to date
@@ -19,7 +20,12 @@ pub(super) struct MigrateArgs {
 }
 
 pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), CliError> {
-    let store = app_store(&config).await?;
+    let store = app::build_store(&config.store).await.map_err(|error| match error {
+        error if config.is_embedded() => {
+            CliError::Failed(format!("{error} (a server brings it up to date by itself at its start)"))
+        }
+        error => error.into(),
+    })?;
     let was_current = store.is_migrated().await.unwrap_or(false);
     let migrated = store.migrate().await;
     store.close().await;

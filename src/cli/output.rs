@@ -83,8 +83,14 @@ pub(super) fn cell(value: &Value) -> String {
             text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
         }
         Value::Array(items) if items.iter().all(Value::is_string) => items.iter().map(cell).collect::<Vec<_>>().join(","),
+        Value::Number(number) if number.is_f64() => number.as_f64().map_or_else(String::new, rounded),
         other => other.to_string(),
     }
+}
+
+/// With two decimals at most.
+fn rounded(number: f64) -> String {
+    format!("{number:.2}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -108,5 +114,11 @@ mod tests {
     #[test]
     fn escape_sequences_in_a_result_stay_harmless() {
         assert_eq!(cell(&json!("\u{1b}[2J")), "\u{fffd}[2J");
+    }
+
+    #[test]
+    fn a_rate_is_rounded_and_a_whole_number_is_not() {
+        let shown = [json!(0.033_333), json!(2.0), json!(0.0), json!(100)].map(|number| cell(&number));
+        assert_eq!(shown, ["0.03", "2", "0", "100"]);
     }
 }

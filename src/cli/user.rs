@@ -8,9 +8,10 @@ use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
+use super::CliError;
 use super::client::{Ask, Client};
 use super::output::{self, OutputArgs};
-use super::{CliError, app_store};
+use crate::app;
 use crate::auth::Passwords;
 use crate::auth::password::check_length;
 use crate::auth::secrets::new_password;
@@ -112,7 +113,7 @@ async fn through_server(
 
 /// Returns whether the account was made.
 async fn into_store(config: &Config, name: &str, scopes: Option<&[Scope]>, password: SecretString) -> Result<bool, CliError> {
-    let store = app_store(config).await?;
+    let store = app::build_store(&config.store).await?;
     let written = write(&store, name, scopes, password).await;
     store.close().await;
     written

@@ -59,7 +59,11 @@ async fn list(client: &Client, output: OutputArgs) -> Result<(), CliError> {
     let fleet = client.send(Ask::new(Method::GET, &["tasks", "workers"])).await?;
     output.print(&fleet, |fleet| {
         let row = |(name, worker): (&String, &Value)| {
-            let cells = COLUMNS.map(|column| output::cell(&worker[column]));
+            let serves_all = worker["queues"].as_array().is_some_and(Vec::is_empty);
+            let cells = COLUMNS.map(|column| match column {
+                "queues" if serves_all => "all".to_owned(),
+                column => output::cell(&worker[column]),
+            });
             std::iter::once(name.clone()).chain(cells).collect::<Vec<String>>()
         };
         let rows: Vec<Vec<String>> = fleet["workers"].as_object().into_iter().flatten().map(row).collect();

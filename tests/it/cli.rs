@@ -75,8 +75,23 @@ fn every_command_has_a_help_with_an_example() {
     assert_eq!(top.code, 0, "{top}");
     assert!(top.out.contains("Exit codes:"), "{top}");
     for command in [
-        "serve", "worker", "migrate", "run", "submit", "status", "revoke", "retry", "queues", "workers", "token create",
-        "token revoke", "user create", "user set-password", "openapi", "check-config", "healthcheck",
+        "serve",
+        "worker",
+        "migrate",
+        "run",
+        "submit",
+        "status",
+        "revoke",
+        "retry",
+        "queues",
+        "workers",
+        "token create",
+        "token revoke",
+        "user create",
+        "user set-password",
+        "openapi",
+        "check-config",
+        "healthcheck",
     ] {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         let help = place.legwork(&words);
@@ -90,7 +105,9 @@ fn every_command_has_a_help_with_an_example() {
 #[test]
 fn an_unknown_command_or_flag_is_wrong_usage() {
     let place = Place::new();
-    for words in [&["sevre"][..], &["run"], &["submit", "k", "--priority", "high"], &["submit", "k", "--eta", "x", "--countdown", "1"]] {
+    for words in
+        [&["sevre"][..], &["run"], &["submit", "k", "--priority", "high"], &["submit", "k", "--eta", "x", "--countdown", "1"]]
+    {
         let ended = place.legwork(words);
         assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{words:?}: {ended}");
     }
@@ -208,8 +225,10 @@ fn a_token_needs_known_scopes_a_length_and_a_secret() {
     assert_eq!(place.legwork(&["token", "create", "--subject", "a"]).code, 2);
     assert_eq!(place.legwork(&["token", "create", "--subject", "a", "--scope", "admin", "--ttl", "0s"]).code, 2);
 
-    let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
-    let public_key_only = Place::new().with("JWT_PUBLIC_KEY", pem).legwork(&["token", "create", "--subject", "a", "--scope", "admin"]);
+    let pem =
+        "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+    let public_key_only =
+        Place::new().with("JWT_PUBLIC_KEY", pem).legwork(&["token", "create", "--subject", "a", "--scope", "admin"]);
     assert_eq!(public_key_only.code, 2, "{public_key_only}");
     assert!(public_key_only.err.contains("JWT_SECRET"), "{public_key_only}");
 }
@@ -235,7 +254,14 @@ fn run_tells_progress_beside_the_result() {
 fn run_sends_a_mail_into_the_outbox() {
     let place = Place::new();
     let ended = place.legwork(&[
-        "run", "email.send", "--arg", "recipient_email=ann@example.org", "--arg", "subject=Come and see", "--arg", "text=Here it is.",
+        "run",
+        "email.send",
+        "--arg",
+        "recipient_email=ann@example.org",
+        "--arg",
+        "subject=Come and see",
+        "--arg",
+        "text=Here it is.",
     ]);
     assert_eq!(ended.code, 0, "{ended}");
     let mails: Vec<_> = place.path().join("data/outbox").read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -254,7 +280,8 @@ fn run_refuses_what_a_submission_would_refuse() {
     let wrong_type = place.legwork(&["run", "system.sleep", "--arg", "seconds=soon"]);
     assert_eq!(wrong_type.code, 2, "{wrong_type}");
     assert!(wrong_type.err.contains("/seconds: "), "{wrong_type}");
-    let bad_address = place.legwork(&["run", "email.send", "--arg", "recipient_email=nobody", "--arg", "subject=", "--arg", "text=x"]);
+    let bad_address =
+        place.legwork(&["run", "email.send", "--arg", "recipient_email=nobody", "--arg", "subject=", "--arg", "text=x"]);
     assert_eq!(bad_address.code, 2, "{bad_address}");
     assert!(bad_address.err.contains("/recipient_email: ") && bad_address.err.contains("/subject: "), "{bad_address}");
     assert_eq!(place.legwork(&["run", "system.echo", "--arg", "hello"]).code, 2);
@@ -273,7 +300,8 @@ fn a_command_without_a_server_says_where_it_looked_and_exits_with_3() {
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
     let place = Place::new().with("LISTEN", &listen).with("JWT_SECRET", "a-secret-of-more-than-32-characters");
-    for words in [&["status", "019a8f6e-7c1b-7c3e-9b1a-2f6d1c0a4e55"][..], &["submit", "system.echo"], &["queues"], &["workers"]] {
+    for words in [&["status", "019a8f6e-7c1b-7c3e-9b1a-2f6d1c0a4e55"][..], &["submit", "system.echo"], &["queues"], &["workers"]]
+    {
         let ended = place.legwork(words);
         assert_eq!((ended.code, ended.out.as_str()), (3, ""), "{words:?}: {ended}");
         assert!(ended.err.contains(&listen), "{words:?}: {ended}");
