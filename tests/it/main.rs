@@ -4,6 +4,7 @@
 
 mod api;
 mod auth;
+mod cli;
 mod conformance;
 mod engine;
 mod layering;
