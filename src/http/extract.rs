@@ -120,7 +120,10 @@ impl FromRequestParts<ApiState> for NamePath {
         if text.chars().count() <= MAX_NAME_CHARS && !text.chars().any(char::is_control) {
             return Ok(Self(text));
         }
-        Err(ApiError::field("name", format!("is not a name of 1 to {MAX_NAME_CHARS} characters, none of them a control character")))
+        Err(ApiError::field(
+            "name",
+            format!("is not a name of 1 to {MAX_NAME_CHARS} characters, none of them a control character"),
+        ))
     }
 }
 
@@ -172,8 +175,7 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError
     let mut input = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut input).map_err(|error| {
         if error.inner().is_data() {
-            let pointer: String = error.path().iter().map(|segment| format!("/{segment}")).collect();
-            return ApiError::Invalid(vec![FieldError::new(pointer, error.inner().to_string())]);
+            return ApiError::Invalid(vec![FieldError::of_parser(&error)]);
         }
         ApiError::Malformed(format!("the body is not JSON: {}", error.inner()))
     })?;
@@ -192,9 +194,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     if headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == b"application/json") {
         return true;
     }
-    media_type(headers).is_some_and(|media| {
-        media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
-    })
+    media_type(headers)
+        .is_some_and(|media| media == "application/json" || (media.starts_with("application/") && media.ends_with("+json")))
 }
 
 /// Reads a body of at most `limit` bytes. A body in one piece is not copied.

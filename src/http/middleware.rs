@@ -143,8 +143,9 @@ fn log(about: &About, response: &Response, state: &ApiState) {
     let (method, request_id) = (about.method.as_str(), about.request_id.to_str().unwrap_or("-"));
     let ms = about.started.elapsed().as_secs_f64() * 1e3;
     let bytes = response.body().size_hint().exact();
-    match cause {
-        Some(Cause(cause)) => tracing::error!(method, path, status, ms, request_id, principal, cause, "a request failed"),
-        None => tracing::debug!(method, path, status, ms, request_id, principal, bytes, "answered"),
+    if let Some(Cause(cause)) = cause {
+        tracing::error!(method, path, status, ms, request_id, principal, cause, "a request failed")
+    } else {
+        tracing::debug!(method, path, status, ms, request_id, principal, bytes, "answered")
     }
 }

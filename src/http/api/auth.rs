@@ -23,7 +23,7 @@ use crate::domain::{Principal, Scope};
 use crate::store::NewAccount;
 
 /// How long a token of the login lives: a working day.
-const LOGIN_TTL: Duration = Duration::from_secs(8 * 3600);
+const LOGIN_TTL: Duration = Duration::from_hours(8);
 /// The longest name of an account, in characters.
 const MAX_NAME_CHARS: usize = 100;
 /// Revoked without a known end: for ever, as far as a store can write it.
@@ -189,7 +189,10 @@ pub(in crate::http) async fn create_user(
 ) -> Result<(StatusCode, Json<UserView>), ApiError> {
     let NewUser { name, password, scopes, replace } = user;
     if !is_account_name(&name) {
-        return Err(ApiError::field("/name", format!("is not 1 to {MAX_NAME_CHARS} characters of A-Z, a-z, 0-9, '_', '.', '@' and '-'")));
+        return Err(ApiError::field(
+            "/name",
+            format!("is not 1 to {MAX_NAME_CHARS} characters of A-Z, a-z, 0-9, '_', '.', '@' and '-'"),
+        ));
     }
     if scopes.is_empty() {
         return Err(ApiError::field("/scopes", "is empty; allowed are tasks:submit, tasks:read, tasks:control, admin"));

@@ -106,8 +106,8 @@ impl ListQuery {
         let mut params = Params::of(query);
         let filter = TaskFilter {
             statuses: params.many("status", str::parse::<TaskStatus>),
-            kind: params.one("kind", |text| KindName::parse(text)),
-            queue: params.one("queue", |text| QueueName::parse(text)),
+            kind: params.one("kind", KindName::parse),
+            queue: params.one("queue", QueueName::parse),
             worker: params.text("worker", 200),
             submitted_from: params.time("from"),
             submitted_to: params.time("to"),
@@ -176,7 +176,7 @@ impl TaskPatch {
         }
         let has_priority = self.priority.is_some();
         let TaskPatch { eta, countdown, queue, priority } = self;
-        let options = TaskOptions { eta, countdown, queue, priority, ..TaskOptions::default() };
+        let options = TaskOptions { queue, priority, countdown, eta, ..TaskOptions::default() };
         let resolved = options.resolve(now, |_| Ok(())).map_err(ApiError::Invalid)?;
         Ok(TaskChange {
             due_at: has_time.then_some(resolved.due_at),

@@ -1,7 +1,7 @@
 //! Parameters and answers that many operations share.
 
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, KnownFormat, Type};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{IntoParams, ToResponse};
 
@@ -89,7 +89,8 @@ pub(super) fn problem(description: &str) -> ResponseBuilder {
 /// Seconds to wait, in a header.
 pub(super) fn with_retry_after(response: ResponseBuilder) -> ResponseBuilder {
     let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
-    response.header("Retry-After", HeaderBuilder::new().schema(Some(seconds.build())).description(Some("Seconds to wait.")).build())
+    response
+        .header("Retry-After", HeaderBuilder::new().schema(Some(seconds.build())).description(Some("Seconds to wait.")).build())
 }
 
 fn text_header(description: &str) -> utoipa::openapi::Header {

@@ -56,7 +56,8 @@ pub async fn a_token_that_is_missing_or_refused_is_401_and_says_why(engine: Engi
     let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJyb290Iiwic2NvcGUiOiJhZG1pbiJ9.".to_owned();
     assert_snapshot!(ask(unsigned).await.text_at("/detail"), @"");
     let principal = Principal { subject: "ann".into(), scopes: [Scope::Read].into_iter().collect() };
-    let early = service.tokens.issue(&principal, Duration::from_secs(60), service.engine.now() - Duration::from_secs(120)).unwrap();
+    let early =
+        service.tokens.issue(&principal, Duration::from_secs(60), service.engine.now() - Duration::from_secs(120)).unwrap();
     assert_snapshot!(ask(early).await.text_at("/detail"), @"");
     let elsewhere = legwork::config::Config::read(
         [("JWT_SECRET", crate::support::service::SECRET), ("JWT_AUDIENCE", "shop")].map(|(n, v)| (n.into(), v.into())).into(),

@@ -12,9 +12,8 @@ const TASKS: &str = "/api/v1/tasks";
 
 pub async fn malformed_json_is_400(engine: Engine) {
     let service = TestService::over(engine);
-    let send = |body: &'static str| {
-        service.request(Method::POST, TASKS).header("content-type", "application/json").body(body).send()
-    };
+    let send =
+        |body: &'static str| service.request(Method::POST, TASKS).header("content-type", "application/json").body(body).send();
     assert_snapshot!(send(r#"{"kind": "system.echo""#).await, @"");
     assert_snapshot!(send("").await.text_at("/detail"), @"");
     assert_eq!(send("[1]").await.status, StatusCode::UNPROCESSABLE_ENTITY);

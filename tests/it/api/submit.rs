@@ -49,7 +49,8 @@ pub async fn the_same_key_gives_the_first_answer_again(engine: Engine) {
 pub async fn each_item_of_a_batch_answers_for_itself(engine: Engine) {
     let service = TestService::over(engine);
     let keyed = json!({ "kind": "system.echo", "args": { "n": 1 }, "idempotency_key": "one" });
-    let batch = json!({ "tasks": [keyed, keyed, { "kind": "no.such" }, { "kind": "system.sleep", "args": { "seconds": -1 } }, 5] });
+    let batch =
+        json!({ "tasks": [keyed, keyed, { "kind": "no.such" }, { "kind": "system.sleep", "args": { "seconds": -1 } }, 5] });
     assert_snapshot!(service.post("/api/v1/tasks/batch", &batch).await, @"");
 }
 
@@ -69,7 +70,8 @@ pub async fn a_batch_with_a_key_is_replayed_whole(engine: Engine) {
 
 pub async fn a_batch_of_which_nothing_is_accepted_is_422(engine: Engine) {
     let service = TestService::over(engine);
-    let batch = json!({ "tasks": [{ "kind": "no.such" }, { "kind": "system.sleep", "args": { "seconds": "x" }, "priority": 10 }] });
+    let batch =
+        json!({ "tasks": [{ "kind": "no.such" }, { "kind": "system.sleep", "args": { "seconds": "x" }, "priority": 10 }] });
     assert_snapshot!(service.post("/api/v1/tasks/batch", &batch).await, @"");
     assert_snapshot!(service.post("/api/v1/tasks/batch", &json!({ "tasks": [] })).await.text_at("/detail"), @"");
     let many = json!({ "tasks": vec![json!({ "kind": "system.echo" }); 1001] });
