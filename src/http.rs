@@ -1,44 +1,24 @@
-//! The API (a placeholder until the branch `http` is merged).
+//! The API over HTTP: the only place that knows axum.
+//!
+//! A handler takes the request apart ([`extract`]), calls the queue once, and answers; what goes wrong is an [`ApiError`], which alone knows
+//! how an error looks. One hand-written layer ([`middleware`]) stands around all routes, because each layer costs the hot path.
+//! The document ([`openapi`]) is made from the same functions as the routes, so that neither knows a path that the other does not.
 
-/// Parts.
-pub struct ApiParts {
-    /// q
-    pub queue: std::sync::Arc<crate::queue::Queue>,
-    /// t
-    pub tokens: std::sync::Arc<crate::auth::Tokens>,
-    /// c
-    pub config: crate::config::HttpConfig,
-    /// r
-    pub readiness: Readiness,
-    /// s
-    pub shutdown: crate::shutdown::Shutdown,
-    /// Whether tasks are served, or health and metrics only.
-    pub serves_tasks: bool,
-}
+mod api;
+mod docs;
+mod error;
+mod extract;
+pub mod health;
+mod limit;
+mod middleware;
+pub mod openapi;
+mod params;
+mod router;
+mod server;
+mod state;
 
-/// Readiness.
-#[derive(Default)]
-pub struct Readiness;
-
-impl Readiness {
-    /// n
-    pub fn new() -> Self {
-        Self
-    }
-    /// c
-    #[must_use]
-    pub fn check<F, Fut>(self, _name: &'static str, _run: F) -> Self
-    where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), String>> + Send + 'static,
-    {
-        self
-    }
-}
-
-/// Serve.
-pub async fn serve(listener: tokio::net::TcpListener, parts: ApiParts) -> std::io::Result<()> {
-    drop(listener);
-    parts.shutdown.begun().await;
-    Ok(())
-}
+pub use error::{ApiError, Problem};
+pub use health::Readiness;
+pub use router::{Service, router};
+pub use server::serve;
+pub use state::{ApiParts, ApiState};

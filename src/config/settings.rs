@@ -1,7 +1,5 @@
 //! The list of settings, from which `.env.example` is written.
 
-use std::fmt::Write as _;
-
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -95,6 +93,16 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("LOG_LEVEL", "info", "error, warn, info, debug or trace, also by module, as in info,legwork::queue=debug."),
     setting("LOG_FORMAT", "text", "text or json."),
+    setting(
+        "LEGWORK_URL",
+        "",
+        "The server that commands such as legwork submit talk to. Default: PUBLIC_URL, else http:// and LISTEN.",
+    ),
+    setting(
+        "LEGWORK_TOKEN",
+        "",
+        "The token that these commands show. Default: a short-lived one, made with JWT_SECRET or with the secret in DATA_DIR.",
+    ),
 ];
 
 /// The text of `.env.example`.
@@ -105,9 +113,9 @@ pub fn env_example() -> String {
     );
     for Setting { name, default, doc } in SETTINGS {
         for line in wrapped(doc, 118) {
-            let _ = write!(text, "\n# {line}");
+            text.extend(["\n# ", &line]);
         }
-        let _ = write!(text, "\n# {name}={default}\n");
+        text.extend(["\n# ", name, "=", default, "\n"]);
     }
     text
 }

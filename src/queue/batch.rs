@@ -71,6 +71,7 @@ impl<T, R> Clone for Batcher<T, R> {
 }
 
 impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
+    #[expect(clippy::needless_pass_by_value, reason = "a batcher takes its flush over")]
     /// Starts the flushers. They end by themselves, after the last handle.
     pub fn start(limits: BatchLimits, flush: Arc<dyn Flush<T, R>>) -> Self {
         let (sender, receiver) = mpsc::channel(limits.waiting);
@@ -159,7 +160,7 @@ mod tests {
         Arc::new(Doubler { gate: Semaphore::new(permits), sizes: parking_lot::Mutex::default() })
     }
 
-    const LIMITS: BatchLimits = BatchLimits { flushers: 1, batch: 100, waiting: 1000, deadline: Duration::from_secs(60) };
+    const LIMITS: BatchLimits = BatchLimits { flushers: 1, batch: 100, waiting: 1000, deadline: Duration::from_mins(1) };
 
     #[tokio::test]
     async fn what_comes_while_a_write_is_under_way_shares_the_next_one() {

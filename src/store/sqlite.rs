@@ -47,7 +47,12 @@ const STATEMENTS: usize = 200;
 /// Pages kept in memory by the writer, in KiB (negative is how SQLite is told so).
 const WRITER_CACHE: &str = "-65536";
 
-/// The store in one SQLite file.
+/// A commit that finds so many pages in the log moves them into the file. Little at a time, so that no commit waits long for it.
+const CHECKPOINT_PAGES: &str = "1000";
+/// What a burst made of the log beyond this, in bytes, is given back to the disk.
+const LARGEST_IDLE_WAL: &str = "67108864";
+
+/// The store in one `SQLite` file.
 #[derive(Debug)]
 pub struct SqliteStore {
     /// `None` once closed.
@@ -80,6 +85,8 @@ impl SqliteStore {
             .foreign_keys(false)
             .statement_cache_capacity(STATEMENTS)
             .row_buffer_size(512)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .pragma("journal_size_limit", LARGEST_IDLE_WAL)
             .disable_statement_logging();
         let writing = options.clone().pragma("cache_size", WRITER_CACHE).thread_name(|_| "sqlite-writer".into());
         let connection = writing.connect().await.map_err(Fault::from)?;

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails in a helper of the tests fails the test")]
 
+mod api;
 mod auth;
+mod cli;
 mod conformance;
 mod engine;
 mod layering;
@@ -11,4 +13,5 @@ mod outbound;
 mod packaging;
 mod redis_broker;
 mod sqlite;
+mod store_postgres;
 mod support;

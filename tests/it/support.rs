@@ -9,6 +9,7 @@ pub mod mime;
 pub mod postgres;
 pub mod probe;
 pub mod redis_server;
+pub mod service;
 pub mod smtp;
 pub mod stores;
 pub mod tasks;

@@ -1,0 +1,16 @@
+//! The operations, by resource. A handler takes the request apart, calls the queue once and answers.
+
+pub(super) mod auth;
+pub(super) mod events;
+pub(super) mod queues;
+pub(super) mod submit;
+pub(super) mod tasks;
+pub(super) mod workers;
+
+use std::time::Duration;
+
+/// What every path of the API begins with.
+pub(super) const PREFIX: &str = "/api/v1";
+
+/// The longest long poll.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(1);

@@ -1,0 +1,145 @@
+//! The event stream of a task.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
+use tokio::time::Instant;
+
+use super::super::error::ApiError;
+use super::super::extract::{Reader, TaskPath};
+use super::super::openapi;
+use super::super::state::ApiState;
+use crate::domain::{Principal, Progress, TaskId};
+use crate::queue::view::StatusView;
+use crate::queue::watch::{News, Watch};
+
+/// A comment goes out after so long a silence, so that proxies keep the connection.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// News may be lost; the row is looked at this often all the same.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The live events of a task
+///
+/// Server-sent events: `status` (the same JSON as the status answer) on connect and whenever it changes, and `progress` while it runs. A comment
+/// keeps the connection open in silence. The stream ends after the task has ended; a client that is cut off connects again and gets the present status.
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/events", tag = "tasks", operation_id = "taskEvents",
+    security(("bearer" = ["tasks:read"])), params(openapi::TaskParam),
+    responses((status = 200, description = "The events.", body = String, content_type = "text/event-stream",
+        example = json!("event: status\ndata: {\"task_id\":\"0198c5a4-7d1e-7c3a-9f00-2b8d1c6e4a57\",\"status\":\"STARTED\"}\n\n"))))]
+pub(in crate::http) async fn events(
+    Reader(principal): Reader,
+    State(state): State<ApiState>,
+    TaskPath(id): TaskPath,
+) -> Result<Response, ApiError> {
+    let watch = state.queue.watch(id);
+    let first = state.queue.status(id, &principal).await?.ok_or_else(ApiError::no_task)?;
+    let teller =
+        Teller { state, id, principal, watch, pending: Some(first), last: None, progress: None, look_at: Instant::now() };
+    let events = stream::unfold(Some(teller), async |teller| {
+        let mut teller = teller?;
+        let event = teller.next().await?;
+        let rest = (!teller.has_ended()).then_some(teller);
+        Some((Ok::<_, Infallible>(event), rest))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here")).into_response())
+}
+
+/// What a listener has been told, to tell it changes only.
+#[derive(PartialEq)]
+struct Told {
+    status: crate::domain::TaskStatus,
+    attempts: i32,
+    due_at: jiff::Timestamp,
+    revoke_requested: bool,
+}
+
+impl Told {
+    fn of(view: &StatusView) -> Self {
+        let revoke_requested = view.revoke_requested_at.is_some();
+        Self { status: view.status, attempts: view.attempts, due_at: view.due_at, revoke_requested }
+    }
+}
+
+struct Teller {
+    state: ApiState,
+    id: TaskId,
+    principal: Principal,
+    watch: Watch,
+    /// A status that was read and not yet told.
+    pending: Option<StatusView>,
+    last: Option<Told>,
+    progress: Option<Progress>,
+    look_at: Instant,
+}
+
+impl Teller {
+    fn has_ended(&self) -> bool {
+        self.last.as_ref().is_some_and(|told| told.status.is_ended())
+    }
+
+    /// The next event; `None` at the end of the process, or of the task's record.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(view) = self.pending.take()
+                && let Some(event) = self.tell(&view)
+            {
+                return Some(event);
+            }
+            let shutdown = self.state.shutdown.clone();
+            let news = tokio::select! {
+                biased;
+                () = shutdown.begun() => return None,
+                news = self.watch.next() => news,
+                () = tokio::time::sleep_until(self.look_at) => None,
+            };
+            match news {
+                Some(News::Progress(progress)) => {
+                    self.progress = Some(progress.clone());
+                    return Some(event("progress", &progress));
+                }
+                Some(News::Changed(_)) => self.look().await?,
+                // Lost or due: look, but no more often than this, whatever the signals do.
+                None => {
+                    tokio::time::sleep_until(self.look_at).await;
+                    self.look().await?;
+                }
+            }
+        }
+    }
+
+    /// Reads the row. A store that is away is asked again at the next look.
+    async fn look(&mut self) -> Option<()> {
+        self.look_at = Instant::now() + LOOK_EVERY;
+        match self.state.queue.status(self.id, &self.principal).await {
+            Ok(Some(view)) => self.pending = Some(view),
+            Ok(None) => return None,
+            Err(error) => tracing::debug!(task.id = %self.id, %error, "an event stream could not look at its task"),
+        }
+        Some(())
+    }
+
+    /// The event of what was read, where it is new.
+    fn tell(&mut self, view: &StatusView) -> Option<Event> {
+        let told = Told::of(view);
+        if self.last.as_ref() != Some(&told) {
+            self.last = Some(told);
+            self.progress.clone_from(&view.progress);
+            return Some(event("status", view));
+        }
+        if view.progress.is_some() && view.progress != self.progress {
+            self.progress.clone_from(&view.progress);
+            return view.progress.as_ref().map(|progress| event("progress", progress));
+        }
+        None
+    }
+}
+
+fn event(name: &str, data: &impl serde::Serialize) -> Event {
+    // Views always serialize, and JSON holds no line breaks that an event could not carry.
+    let text = serde_json::to_string(data).unwrap_or_default();
+    Event::default().event(name).data(text)
+}

@@ -1,0 +1,227 @@
+//! What handlers take out of a request: who asks, with which scope; ids and names of the path; the body.
+//!
+//! The principal stands first in every handler, so that a stranger learns nothing but that a token is needed.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::request::Parts;
+use futures_util::StreamExt as _;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::error::ApiError;
+use super::params::shown;
+use super::state::ApiState;
+use crate::domain::{FieldError, Principal, QueueName, Scope, TaskId};
+
+/// A body that has not come after this is not waited for.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The token of a request, if it carries one.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+fn principal_with(scope: Scope, parts: &Parts, state: &ApiState) -> Result<Principal, ApiError> {
+    let token = bearer(&parts.headers).ok_or(ApiError::NoToken)?;
+    let principal = state.tokens.verify(token, state.now()).map_err(ApiError::BadToken)?.principal;
+    if principal.may(scope) { Ok(principal) } else { Err(ApiError::MissingScope(scope)) }
+}
+
+macro_rules! principal_extractor {
+    ($(#[$doc:meta])* $name:ident, $scope:expr) => {
+        $(#[$doc])*
+        pub(super) struct $name(pub(super) Principal);
+
+        impl FromRequestParts<ApiState> for $name {
+            type Rejection = ApiError;
+
+            async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+                principal_with($scope, parts, state).map(Self)
+            }
+        }
+    };
+}
+
+principal_extractor! {
+    /// A principal that may submit.
+    Submitter, Scope::Submit
+}
+principal_extractor! {
+    /// A principal that may read.
+    Reader, Scope::Read
+}
+principal_extractor! {
+    /// A principal that may control.
+    Controller, Scope::Control
+}
+
+/// An admin, whoever it is.
+pub(super) struct Admin;
+
+impl FromRequestParts<ApiState> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        principal_with(Scope::Admin, parts, state).map(|_| Self)
+    }
+}
+
+async fn path_text(parts: &mut Parts, state: &ApiState) -> Result<String, ApiError> {
+    let path = Path::<String>::from_request_parts(parts, state).await;
+    path.map(|Path(text)| text).map_err(|rejection| ApiError::field("path", rejection.body_text()))
+}
+
+/// The task of the path.
+pub(super) struct TaskPath(pub(super) TaskId);
+
+impl FromRequestParts<ApiState> for TaskPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let text = path_text(parts, state).await?;
+        // The one form that we write and document; the parser knows more.
+        let id = if text.len() == uuid::fmt::Hyphenated::LENGTH { Uuid::parse_str(&text).ok() } else { None };
+        id.map(|id| Self(id.into())).ok_or_else(|| {
+            let detail = format!("{:?} is not a UUID like 0198c5a4-7d1e-7c3a-9f00-2b8d1c6e4a57", shown(&text));
+            ApiError::field("task_id", detail)
+        })
+    }
+}
+
+/// The queue of the path.
+pub(super) struct QueuePath(pub(super) QueueName);
+
+impl FromRequestParts<ApiState> for QueuePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let text = path_text(parts, state).await?;
+        QueueName::parse(&text).map(Self).map_err(|error| ApiError::field("queue", error.to_string()))
+    }
+}
+
+/// The last part of the path: a worker's name, a token's id.
+pub(super) struct NamePath(pub(super) String);
+
+/// The longest name in a path, in characters.
+const MAX_NAME_CHARS: usize = 200;
+
+impl FromRequestParts<ApiState> for NamePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let text = path_text(parts, state).await?;
+        if text.chars().count() <= MAX_NAME_CHARS && !text.chars().any(char::is_control) {
+            return Ok(Self(text));
+        }
+        Err(ApiError::field(
+            "name",
+            format!("is not a name of 1 to {MAX_NAME_CHARS} characters, none of them a control character"),
+        ))
+    }
+}
+
+/// The `Idempotency-Key`, where there is one.
+pub(super) struct KeyHeader(pub(super) Option<String>);
+
+impl FromRequestParts<ApiState> for KeyHeader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &ApiState) -> Result<Self, ApiError> {
+        let mut values = parts.headers.get_all("idempotency-key").iter();
+        let Some(value) = values.next() else { return Ok(Self(None)) };
+        if values.next().is_some() {
+            return Err(ApiError::field("Idempotency-Key", "is given more than once"));
+        }
+        let text = value.to_str().map_err(|_| ApiError::field("Idempotency-Key", "is not printable ASCII"))?;
+        Ok(Self(Some(text.to_owned())))
+    }
+}
+
+/// A JSON body, as it came.
+pub(super) struct JsonBytes(pub(super) Bytes);
+
+impl FromRequest<ApiState> for JsonBytes {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            return Err(ApiError::MediaType("application/json"));
+        }
+        read_body(request.into_body(), state.config.body_limit).await.map(Self)
+    }
+}
+
+/// A JSON body of a type; faults are named by pointer.
+pub(super) struct JsonOf<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<ApiState> for JsonOf<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
+        let JsonBytes(body) = JsonBytes::from_request(request, state).await?;
+        parse_json(&body).map(Self)
+    }
+}
+
+/// Parses JSON of a type: what is no JSON is malformed, what is other JSON is invalid.
+pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let mut input = serde_json::Deserializer::from_slice(body);
+    let parsed = serde_path_to_error::deserialize(&mut input).map_err(|error| {
+        if error.inner().is_data() {
+            return ApiError::Invalid(vec![FieldError::of_parser(&error)]);
+        }
+        ApiError::Malformed(format!("the body is not JSON: {}", error.inner()))
+    })?;
+    input.end().map_err(|error| ApiError::Malformed(format!("the body is not JSON: {error}")))?;
+    Ok(parsed)
+}
+
+/// The media type of a request's body, in lower case, without parameters.
+pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    // What nearly everybody sends, without a copy.
+    if headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == b"application/json") {
+        return true;
+    }
+    media_type(headers)
+        .is_some_and(|media| media == "application/json" || (media.starts_with("application/") && media.ends_with("+json")))
+}
+
+/// Reads a body of at most `limit` bytes. A body in one piece is not copied.
+pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(ApiError::BodyTooLarge(limit));
+    }
+    tokio::time::timeout(BODY_TIMEOUT, collect(body, limit)).await.unwrap_or(Err(ApiError::BodyTimeout))
+}
+
+async fn collect(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    let broken = |_| ApiError::Malformed("the body did not arrive whole".into());
+    let mut pieces = body.into_data_stream();
+    let Some(first) = pieces.next().await else { return Ok(Bytes::new()) };
+    let first = first.map_err(broken)?;
+    let mut whole: Option<Vec<u8>> = None;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(broken)?;
+        let whole = whole.get_or_insert_with(|| first.to_vec());
+        if whole.len() + piece.len() > limit {
+            return Err(ApiError::BodyTooLarge(limit));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    if first.len() > limit {
+        return Err(ApiError::BodyTooLarge(limit));
+    }
+    Ok(whole.map_or(first, Bytes::from))
+}

@@ -1,0 +1,86 @@
+//! The document: `OpenAPI` 3.1, made from the routes and the registry of kinds.
+//!
+//! utoipa reads the handlers; what it cannot know is added here: the typed routes of the kinds, the body of a submission (args and options in
+//! one object), and the errors that every operation of a sort can answer, from one list.
+
+mod bodies;
+mod errors;
+mod parts;
+
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{Components, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Server};
+
+use super::router::routes;
+use crate::tasks::KindSet;
+
+pub(super) use parts::{
+    Accepted, BatchKeyParam, Conflict, JtiParam, KeyParam, KeyReused, NotFound, QueueParam, RateLimited, TaskParam,
+    Unauthenticated, WorkerParam,
+};
+
+const DESCRIPTION: &str = "\
+Durable background tasks over HTTP. A submission answers 202 once the task is in the database; from then on it is run, whatever happens to any process.
+
+**Tokens.** Everything but health, metrics, these pages and the login needs `Authorization: Bearer` and a JWT, from `POST /api/v1/auth/token`, from \
+`legwork token create`, or, started without any configuration, from the server's first lines. Scopes: `tasks:submit`, `tasks:read`, `tasks:control`; \
+`admin` implies all, and sees the tasks of every principal. Others see their own.
+
+**Errors** are `application/problem+json` (RFC 9457); `code` is for programs, `errors` points at each bad field.
+
+**Idempotency.** With an `Idempotency-Key`, the same key and body on the same path gives the first task's id again, for 24 hours.
+
+**Paths** answer with and without a slash at the end.";
+
+const TAGS: &[(&str, &str)] = &[
+    ("submit", "Ask for work: any kind by name, many at once, or by a kind's own route."),
+    ("tasks", "Look at tasks, wait for them, steer them."),
+    ("queues", "Named lanes: depth, age, pause, resume, limit, purge."),
+    ("workers", "The processes that run tasks."),
+    ("auth", "Tokens and accounts."),
+    ("health", "For probes and Prometheus; no token needed."),
+];
+
+/// The document without paths: what it says of itself.
+pub(super) fn frame() -> OpenApi {
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some("A JWT with the scopes that the operation names."));
+    let mut components = Components::new();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
+    let tags = TAGS.iter().map(|(name, text)| TagBuilder::new().name(*name).description(Some(*text)).build());
+    OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("Legwork")
+                .version(env!("CARGO_PKG_VERSION"))
+                .description(Some(DESCRIPTION))
+                .contact(Some(ContactBuilder::new().name(Some("The operators of this server")).build()))
+                .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build()))
+                .build(),
+        )
+        .servers(Some([Server::new("/")]))
+        .components(Some(components))
+        .tags(Some(tags))
+        .build()
+}
+
+/// The document of a process that knows these kinds.
+pub fn document(kinds: &KindSet) -> OpenApi {
+    let mut document = routes(kinds).into_openapi();
+    bodies::describe(&mut document, kinds);
+    errors::describe(&mut document);
+    document
+}
+
+/// The document as `openapi/openapi.json` keeps it.
+pub fn json(kinds: &KindSet) -> String {
+    // What utoipa has built always serializes.
+    let mut text = document(kinds).to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! What handlers share.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::ConnectInfo;
+use axum::http::request::Parts;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use super::error::ApiError;
+use super::health::Readiness;
+use super::limit::SubmitLimit;
+use super::openapi;
+use crate::auth::{LoginThrottle, Passwords, Tokens};
+use crate::config::HttpConfig;
+use crate::domain::Principal;
+use crate::queue::Queue;
+use crate::shutdown::Shutdown;
+
+/// Passwords that are hashed at once: each takes 19 MiB and a core.
+const PASSWORDS_AT_ONCE: usize = 2;
+
+/// What the API is made of.
+pub struct ApiParts {
+    /// The engine.
+    pub queue: Arc<Queue>,
+    /// Who verifies tokens. The app keeps its set of revoked ids current.
+    pub tokens: Arc<Tokens>,
+    /// The server's settings.
+    pub config: HttpConfig,
+    /// What must hold for `/readyz`.
+    pub readiness: Readiness,
+    /// The end: streams end with it, and readiness turns red.
+    pub shutdown: Shutdown,
+    /// Whether tasks are served, or health and metrics only (a bare worker).
+    pub serves_tasks: bool,
+}
+
+/// Behind the handle.
+pub struct Shared {
+    pub(super) queue: Arc<Queue>,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) config: HttpConfig,
+    pub(super) readiness: Readiness,
+    pub(super) shutdown: Shutdown,
+    pub(super) passwords: Passwords,
+    pub(super) throttle: LoginThrottle,
+    pub(super) submit_limit: Option<SubmitLimit>,
+    /// When the gauges of queues were last refreshed.
+    pub(super) gauges_read_at: Mutex<Option<Timestamp>>,
+    pub(super) openapi: Bytes,
+    pub(super) serves_tasks: bool,
+}
+
+/// A handle to what handlers share; clones are cheap.
+#[derive(Clone)]
+pub struct ApiState(Arc<Shared>);
+
+impl ApiState {
+    /// Puts the API together.
+    pub fn new(parts: ApiParts) -> Self {
+        let ApiParts { queue, tokens, config, readiness, shutdown, serves_tasks } = parts;
+        let openapi = if serves_tasks { openapi::json(queue.kinds()).into() } else { Bytes::new() };
+        Self(Arc::new(Shared {
+            submit_limit: config.rate_limit.map(SubmitLimit::new),
+            queue,
+            tokens,
+            config,
+            readiness,
+            shutdown,
+            passwords: Passwords::new(PASSWORDS_AT_ONCE),
+            throttle: LoginThrottle::default(),
+            gauges_read_at: Mutex::default(),
+            openapi,
+            serves_tasks,
+        }))
+    }
+
+    /// The present.
+    pub(super) fn now(&self) -> Timestamp {
+        self.queue.clock().now()
+    }
+
+    /// Lets `count` submissions in, or answers 429.
+    pub(super) fn admit(&self, principal: &Principal, count: usize) -> Result<(), ApiError> {
+        match &self.submit_limit {
+            Some(limit) => limit.admit(&principal.subject, u32::try_from(count).unwrap_or(u32::MAX)),
+            None => Ok(()),
+        }
+    }
+
+    /// The client's address: the peer's, or, where the peer is a trusted proxy, the last in `X-Forwarded-For` that is none.
+    pub(super) fn client_address(&self, parts: &Parts) -> IpAddr {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let is_trusted = |address: IpAddr| self.config.trusted_proxies.iter().any(|range| range.contains(address));
+        if !is_trusted(peer) {
+            return peer;
+        }
+        let forwarded = parts.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        let mut client = peer;
+        // Each proxy appends whom it heard; what stands left of the last stranger was written by the stranger.
+        for text in forwarded.flat_map(|value| value.split(',')).collect::<Vec<_>>().into_iter().rev() {
+            let Ok(address) = text.trim().parse() else { break };
+            client = address;
+            if !is_trusted(address) {
+                break;
+            }
+        }
+        client
+    }
+}
+
+impl std::ops::Deref for ApiState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

@@ -1,0 +1,80 @@
+//! The API over both pairs: the real router, in process.
+
+mod auth;
+mod bad_input;
+mod document;
+mod events;
+mod pages;
+mod queues;
+mod submit;
+mod tasks;
+
+/// `pair` is the name of a function in `support::engine` that runs a case on an engine of its own.
+macro_rules! api {
+    (pairs: $($pair:ident),+; cases: $cases:tt) => {
+        $(api!(@on $pair $cases);)+
+    };
+    (@on $pair:ident { $($module:ident { $($case:ident,)+ })+ }) => {
+        mod $pair {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    crate::support::engine::$pair(crate::api::$module::$case).await;
+                })+
+            })+
+        }
+    };
+}
+
+api! {
+    pairs: embedded, production;
+    cases: {
+        auth {
+            a_login_gives_a_token_that_works,
+            who_guesses_passwords_is_told_to_wait,
+            a_token_that_is_missing_or_refused_is_401_and_says_why,
+            a_token_without_the_scope_is_403_and_names_it,
+            a_revoked_token_is_refused_at_once,
+            an_account_is_made_once_and_its_password_set_on_request,
+            others_tasks_are_not_to_be_seen_or_touched,
+        }
+        bad_input {
+            malformed_json_is_400,
+            wrong_types_and_unknown_fields_are_named,
+            a_bad_address_and_an_unknown_template_are_refused_at_submission,
+            an_unknown_kind_is_422,
+            a_body_or_args_too_large_are_413,
+            a_body_that_is_not_json_is_415,
+            a_bad_id_is_422_and_an_unknown_one_404,
+            an_unknown_path_is_404_and_a_wrong_method_405,
+            bad_query_parameters_are_all_named,
+            too_many_submissions_are_429,
+        }
+        events {
+            the_stream_tells_the_present_state_and_ends_with_the_task,
+            the_stream_ends_with_the_process,
+        }
+        queues {
+            a_queue_is_paused_limited_resumed_and_looked_at,
+            a_purge_ends_what_waits_and_takes_an_admin,
+            workers_are_listed_and_told_to_drain,
+        }
+        submit {
+            a_submission_answers_202_with_a_place_to_look,
+            a_typed_route_takes_args_and_options_side_by_side,
+            the_same_key_gives_the_first_answer_again,
+            each_item_of_a_batch_answers_for_itself,
+            a_batch_with_a_key_is_replayed_whole,
+            a_batch_of_which_nothing_is_accepted_is_422,
+        }
+        tasks {
+            the_status_of_a_task_from_submission_to_end,
+            a_long_poll_answers_with_the_end,
+            a_waiting_task_can_be_changed_and_revoked,
+            a_running_task_is_revoked_in_time_and_an_ended_one_not,
+            a_failed_task_is_retried_as_a_new_one,
+            lists_come_in_pages_and_by_filter,
+            kinds_are_listed_with_their_schemas,
+        }
+    }
+}

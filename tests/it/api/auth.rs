@@ -1,0 +1,111 @@
+//! Who asks, and what they may do.
+
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use insta::assert_snapshot;
+use legwork::domain::{Principal, Scope};
+use serde_json::json;
+
+use crate::support::engine::Engine;
+use crate::support::service::TestService;
+
+const PASSWORD: &str = "correct horse battery";
+
+async fn with_account(engine: Engine) -> TestService {
+    let service = TestService::over(engine);
+    let user = json!({ "name": "anna", "password": PASSWORD, "scopes": ["tasks:read"] });
+    assert_eq!(service.post("/api/v1/auth/users", &user).await.status, StatusCode::CREATED);
+    service
+}
+
+pub async fn a_login_gives_a_token_that_works(engine: Engine) {
+    let service = with_account(engine).await;
+    let login = json!({ "name": "anna", "password": PASSWORD });
+    let answer = service.anonymous(Method::POST, "/api/v1/auth/token/").json(&login).send().await;
+    assert_eq!((answer.json()["token_type"].clone(), answer.json()["expires_in"].clone()), (json!("Bearer"), json!(28_800)));
+    let token = answer.text_at("/access_token");
+    let list = service.anonymous(Method::GET, "/api/v1/tasks").bearer(&token).send().await;
+    assert_eq!(list.status, StatusCode::OK);
+    let form = service.anonymous(Method::POST, "/api/v1/auth/token").header("content-type", "application/x-www-form-urlencoded");
+    let form = form.body("grant_type=password&username=anna&password=correct+horse+battery").send().await;
+    assert_eq!(form.status, StatusCode::OK, "{form}");
+}
+
+pub async fn who_guesses_passwords_is_told_to_wait(engine: Engine) {
+    let service = with_account(engine).await;
+    let guess = || {
+        let login = json!({ "name": "anna", "password": "wrong password" });
+        service.anonymous(Method::POST, "/api/v1/auth/token").json(&login).send()
+    };
+    assert_snapshot!(guess().await, @"");
+    for _ in 0..4 {
+        assert_eq!(guess().await.status, StatusCode::UNAUTHORIZED);
+    }
+    assert_snapshot!(guess().await, @"");
+}
+
+pub async fn a_token_that_is_missing_or_refused_is_401_and_says_why(engine: Engine) {
+    let service = TestService::over(engine);
+    let ask = |token: String| service.anonymous(Method::GET, "/api/v1/tasks").bearer(&token).send();
+    assert_snapshot!(service.anonymous(Method::GET, "/api/v1/tasks").send().await, @"");
+    let valid = service.token("ann", &[Scope::Read]);
+    let (head, signature) = valid.rsplit_once('.').unwrap();
+    let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());
+    assert_snapshot!(ask(forged).await, @"");
+    let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJyb290Iiwic2NvcGUiOiJhZG1pbiJ9.".to_owned();
+    assert_snapshot!(ask(unsigned).await.text_at("/detail"), @"");
+    let principal = Principal { subject: "ann".into(), scopes: [Scope::Read].into_iter().collect() };
+    let early =
+        service.tokens.issue(&principal, Duration::from_secs(60), service.engine.now() - Duration::from_secs(120)).unwrap();
+    assert_snapshot!(ask(early).await.text_at("/detail"), @"");
+    let elsewhere = legwork::config::Config::read(
+        [("JWT_SECRET", crate::support::service::SECRET), ("JWT_AUDIENCE", "shop")].map(|(n, v)| (n.into(), v.into())).into(),
+    );
+    let elsewhere = legwork::auth::Tokens::new(&elsewhere.unwrap().auth).unwrap();
+    let token = elsewhere.issue(&principal, Duration::from_secs(60), service.engine.now()).unwrap();
+    assert_snapshot!(ask(token).await.text_at("/detail"), @"");
+}
+
+pub async fn a_token_without_the_scope_is_403_and_names_it(engine: Engine) {
+    let service = TestService::over(engine);
+    let reader = service.token("ann", &[Scope::Read]);
+    let body = json!({ "kind": "system.echo" });
+    assert_snapshot!(service.anonymous(Method::POST, "/api/v1/tasks").bearer(&reader).json(&body).send().await, @"");
+}
+
+pub async fn a_revoked_token_is_refused_at_once(engine: Engine) {
+    let service = TestService::over(engine);
+    let token = service.token("ann", &[Scope::Read]);
+    let ask = || service.anonymous(Method::GET, "/api/v1/tasks").bearer(&token).send();
+    assert_eq!(ask().await.status, StatusCode::OK);
+    let jti = service.tokens.verify(&token, service.engine.now()).unwrap().jti.unwrap();
+    assert_eq!(service.delete(&format!("/api/v1/auth/tokens/{jti}")).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(ask().await.text_at("/detail"), "the token was revoked");
+    assert_eq!(service.engine.store.revoked_tokens(service.engine.now()).await.unwrap(), [jti.to_string()]);
+}
+
+pub async fn an_account_is_made_once_and_its_password_set_on_request(engine: Engine) {
+    let service = with_account(engine).await;
+    let mut user = json!({ "name": "anna", "password": "another long password" });
+    assert_snapshot!(service.post("/api/v1/auth/users", &user).await, @"");
+    user["replace"] = true.into();
+    assert_snapshot!(service.post("/api/v1/auth/users", &user).await, @"");
+    let login = json!({ "name": "anna", "password": "another long password" });
+    assert_eq!(service.anonymous(Method::POST, "/api/v1/auth/token").json(&login).send().await.status, StatusCode::OK);
+    let short = json!({ "name": "a b", "password": "short" });
+    assert_snapshot!(service.post("/api/v1/auth/users", &short).await.text_at("/detail"), @"");
+}
+
+pub async fn others_tasks_are_not_to_be_seen_or_touched(engine: Engine) {
+    let service = TestService::over(engine);
+    let id = service.submitted(&json!({ "kind": "system.echo", "countdown": 60 })).await;
+    let ann = service.token("ann", &[Scope::Read, Scope::Control, Scope::Submit]);
+    let ask = |method, path: String| service.anonymous(method, &path).bearer(&ann).send();
+    for path in [format!("/api/v1/tasks/status/{id}"), format!("/api/v1/tasks/{id}"), format!("/api/v1/tasks/{id}/events")] {
+        assert_eq!(ask(Method::GET, path).await.status, StatusCode::NOT_FOUND);
+    }
+    assert_eq!(ask(Method::DELETE, format!("/api/v1/tasks/revoke/{id}")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(ask(Method::POST, format!("/api/v1/tasks/{id}/retry")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(ask(Method::GET, "/api/v1/tasks".into()).await.json()["items"], json!([]));
+}

@@ -1,0 +1,114 @@
+//! The OpenAPI document.
+
+use legwork::http::openapi;
+use legwork::tasks::KindSet;
+use serde_json::Value;
+
+fn document() -> Value {
+    serde_json::from_str(&openapi::json(&KindSet::compiled())).unwrap()
+}
+
+fn operations(document: &Value) -> Vec<(String, &Value)> {
+    let paths = document["paths"].as_object().unwrap();
+    let of_path = |(path, item): (&String, &'_ Value)| (path.clone(), item.as_object().unwrap().clone());
+    let named: Vec<(String, String)> = paths
+        .iter()
+        .map(of_path)
+        .flat_map(|(path, item)| item.keys().map(|method| (path.clone(), method.clone())).collect::<Vec<_>>())
+        .collect();
+    named.into_iter().map(|(path, method)| (format!("{method} {path}"), &document["paths"][&path][&method])).collect()
+}
+
+#[test]
+fn the_kept_document_is_the_present_one() {
+    let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json")).unwrap_or_default();
+    let present = openapi::json(&KindSet::compiled());
+    assert!(kept == present, "openapi/openapi.json is not the present document; run: legwork openapi > openapi/openapi.json");
+}
+
+#[test]
+fn every_operation_is_described_with_all_its_answers() {
+    let document = document();
+    let mut faults = Vec::new();
+    for (name, operation) in operations(&document) {
+        for field in ["summary", "description", "operationId", "tags", "security", "responses"] {
+            if operation.get(field).is_none() {
+                faults.push(format!("{name} has no {field}"));
+            }
+        }
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            if parameter["description"].as_str().unwrap_or_default().is_empty() {
+                faults.push(format!("{name}: {} is not described", parameter["name"]));
+            }
+        }
+        let answers = operation["responses"].as_object().unwrap();
+        if name.contains("/api/v1/") && !name.ends_with("/auth/token") {
+            for status in ["401", "403", "500", "503", "504"] {
+                if !answers.contains_key(status) {
+                    faults.push(format!("{name} does not name {status}"));
+                }
+            }
+        }
+        if operation.get("requestBody").is_some() && operation["requestBody"].to_string().contains("\"$ref\"") {
+            for status in ["400", "413", "415", "422"] {
+                if !answers.contains_key(status) {
+                    faults.push(format!("{name} takes a body and does not name {status}"));
+                }
+            }
+        }
+    }
+    assert_eq!(faults, Vec::<String>::new());
+}
+
+#[test]
+fn every_field_is_described() {
+    let document = document();
+    let mut faults = Vec::new();
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        for (field, property) in schema["properties"].as_object().into_iter().flatten() {
+            if property.get("description").is_none() {
+                faults.push(format!("{name}.{field}"));
+            }
+        }
+    }
+    assert_eq!(faults, Vec::<String>::new());
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_operation_ids_are_unique() {
+    let document = document();
+    let mut missing = Vec::new();
+    let text = document.to_string();
+    for target in text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+        if document.pointer(target).is_none() {
+            missing.push(target.to_owned());
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+    let mut ids: Vec<&str> = operations(&document).into_iter().filter_map(|(_, op)| op["operationId"].as_str()).collect();
+    ids.sort_unstable();
+    let all = ids.len();
+    ids.dedup();
+    assert_eq!(ids.len(), all);
+}
+
+#[test]
+fn every_example_of_a_body_fits_its_schema() {
+    let document = document();
+    for (name, operation) in operations(&document) {
+        let Some(content) = operation.pointer("/requestBody/content/application~1json") else { continue };
+        let mut schema = content["schema"].clone();
+        schema["components"] = document["components"].clone();
+        let validator = jsonschema::options().build(&schema).unwrap();
+        for (example_name, example) in content["examples"].as_object().into_iter().flatten() {
+            let faults: Vec<String> = validator.iter_errors(&example["value"]).map(|error| error.to_string()).collect();
+            assert_eq!(faults, Vec::<String>::new(), "{name}: {example_name}");
+        }
+    }
+}
+
+#[test]
+fn zz_rewrite() {
+    std::fs::create_dir_all("openapi").unwrap();
+    std::fs::write("openapi/openapi.json", openapi::json(&KindSet::compiled())).unwrap();
+}

@@ -1,0 +1,52 @@
+//! Queues and workers.
+
+use axum::http::{Method, StatusCode};
+use insta::assert_snapshot;
+use legwork::domain::Scope;
+use serde_json::json;
+
+use crate::support::engine::Engine;
+use crate::support::service::TestService;
+
+pub async fn a_queue_is_paused_limited_resumed_and_looked_at(engine: Engine) {
+    let service = TestService::over(engine);
+    let id = service.submitted(&json!({ "kind": "system.echo", "queue": "mail" })).await;
+    assert_snapshot!(service.post("/api/v1/queues/mail/pause", &json!(null)).await, @"");
+    let status = service.get(&format!("/api/v1/tasks/status/{id}")).await.json();
+    assert_eq!(status["waiting_for"], json!({ "reason": "paused", "until": null }));
+    assert_eq!(service.patch("/api/v1/queues/mail", &json!({ "concurrency": 3 })).await.json()["concurrency"], 3);
+    assert_eq!(service.patch("/api/v1/queues/mail", &json!({ "concurrency": null })).await.json()["concurrency"], json!(null));
+    assert_snapshot!(service.patch("/api/v1/queues/mail", &json!({})).await, @"");
+    assert_snapshot!(service.patch("/api/v1/queues/mail", &json!({ "concurrency": 0 })).await.text_at("/detail"), @"");
+    assert_eq!(service.post("/api/v1/queues/mail/resume", &json!(null)).await.json()["paused"], false);
+    assert_snapshot!(service.get("/api/v1/queues").await, @"");
+}
+
+pub async fn a_purge_ends_what_waits_and_takes_an_admin(engine: Engine) {
+    let service = TestService::over(engine);
+    let id = service.submitted(&json!({ "kind": "system.echo" })).await;
+    let path = "/api/v1/queues/default/tasks";
+    let controller = service.token("ann", &[Scope::Control, Scope::Read, Scope::Submit]);
+    let refused = service.anonymous(Method::DELETE, path).bearer(&controller).send().await;
+    assert_eq!((refused.status, refused.text_at("/code").as_str()), (StatusCode::FORBIDDEN, "scope_missing"));
+    assert_snapshot!(service.delete(path).await, @"");
+    let status = service.get(&format!("/api/v1/tasks/status/{id}")).await.json();
+    assert_eq!((&status["status"], &status["reason"]), (&json!("REVOKED"), &json!("purged")));
+}
+
+pub async fn workers_are_listed_and_told_to_drain(engine: Engine) {
+    let service = TestService::over(engine);
+    let mut pool = service.engine.start_pool().await;
+    pool.heart.beat_once(&service.engine.store).await;
+    let workers = service.get("/api/v1/tasks/workers/").await.json();
+    let name = format!("worker-{}", pool.worker);
+    assert_eq!((&workers["total_workers"], &workers["total_active_tasks"]), (&json!(1), &json!(0)));
+    let worker = &workers["workers"][&name];
+    assert_eq!((&worker["health"], &worker["slots"], &worker["total"]), (&json!("healthy"), &json!(10), &json!(0)));
+    let order = service.post(&format!("/api/v1/workers/{name}/drain"), &json!(null)).await;
+    assert_eq!((order.status, order.json()["command"].clone()), (StatusCode::ACCEPTED, json!("drain")));
+    pool.heart.beat_once(&service.engine.store).await;
+    assert!(pool.pool.is_draining());
+    assert_snapshot!(service.post("/api/v1/workers/nobody/shutdown", &json!(null)).await, @"");
+    pool.end().await;
+}

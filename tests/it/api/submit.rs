@@ -1,0 +1,79 @@
+//! Submissions.
+
+use axum::http::{Method, StatusCode};
+use insta::assert_snapshot;
+use serde_json::json;
+
+use crate::support::engine::Engine;
+use crate::support::service::TestService;
+
+pub async fn a_submission_answers_202_with_a_place_to_look(engine: Engine) {
+    let service = TestService::over(engine);
+    let answer = service.post("/api/v1/tasks/", &json!({ "kind": "system.echo", "args": { "x": 1 }, "priority": 7 })).await;
+    assert_snapshot!(answer, @"");
+    let status = service.get(answer.header("location")).await;
+    assert_eq!(status.json()["priority"], 7);
+}
+
+pub async fn a_typed_route_takes_args_and_options_side_by_side(engine: Engine) {
+    let service = TestService::over(engine);
+    let body = json!({
+        "recipient_email": "ada@example.com", "subject": "Hello", "template_name": "notification",
+        "context": { "message": "hello" }, "queue": "mail", "countdown": 60,
+    });
+    let answer = service.post("/api/v1/tasks/email/send/", &body).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer}");
+    let task = service.get(&format!("/api/v1/tasks/{}", answer.text_at("/task_id"))).await.json();
+    assert_eq!((&task["kind"], &task["queue"]), (&json!("email.send"), &json!("mail")));
+    assert_eq!(task["args"]["recipient_email"], "ada@example.com");
+    assert_eq!(task["args"].get("queue"), None);
+    assert_eq!(task["waiting_for"], json!({ "reason": "time", "until": "2026-11-21T08:01:00Z" }));
+}
+
+pub async fn the_same_key_gives_the_first_answer_again(engine: Engine) {
+    let service = TestService::over(engine);
+    let send = |body: &'static str| {
+        let call = service.request(Method::POST, "/api/v1/tasks").header("content-type", "application/json");
+        call.header("idempotency-key", "order 4711").body(body).send()
+    };
+    let first = send(r#"{"kind": "system.echo", "args": {"a": 1, "b": 2}}"#).await;
+    let again = send(r#"{"args": {"b": 2, "a": 1}, "kind": "system.echo"}"#).await;
+    assert_eq!(again.body, first.body);
+    assert_eq!((again.status, again.header("idempotency-replayed")), (StatusCode::ACCEPTED, "true"));
+    assert_eq!(first.header("idempotency-replayed"), "");
+    assert_snapshot!(send(r#"{"kind": "system.echo", "args": {}}"#).await, @"");
+    let call = service.request(Method::POST, "/api/v1/tasks").header("idempotency-key", "a").header("idempotency-key", "b");
+    assert_snapshot!(call.json(&json!({ "kind": "system.echo" })).send().await, @"");
+}
+
+pub async fn each_item_of_a_batch_answers_for_itself(engine: Engine) {
+    let service = TestService::over(engine);
+    let keyed = json!({ "kind": "system.echo", "args": { "n": 1 }, "idempotency_key": "one" });
+    let batch =
+        json!({ "tasks": [keyed, keyed, { "kind": "no.such" }, { "kind": "system.sleep", "args": { "seconds": -1 } }, 5] });
+    assert_snapshot!(service.post("/api/v1/tasks/batch", &batch).await, @"");
+}
+
+pub async fn a_batch_with_a_key_is_replayed_whole(engine: Engine) {
+    let service = TestService::over(engine);
+    let batch = json!({ "tasks": [{ "kind": "system.echo" }, { "kind": "system.echo", "args": { "n": 2 } }] });
+    let send = |batch| service.request(Method::POST, "/api/v1/tasks/batch").header("idempotency-key", "night").json(batch).send();
+    let first = send(&batch).await;
+    let again = send(&batch).await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (StatusCode::ACCEPTED, "true"));
+    assert_eq!(again.body, first.body);
+    let other = json!({ "tasks": [{ "kind": "system.echo" }] });
+    assert_snapshot!(send(&other).await, @"");
+    let both = json!({ "tasks": [{ "kind": "system.echo", "idempotency_key": "x" }] });
+    assert_snapshot!(send(&both).await.text_at("/detail"), @"");
+}
+
+pub async fn a_batch_of_which_nothing_is_accepted_is_422(engine: Engine) {
+    let service = TestService::over(engine);
+    let batch =
+        json!({ "tasks": [{ "kind": "no.such" }, { "kind": "system.sleep", "args": { "seconds": "x" }, "priority": 10 }] });
+    assert_snapshot!(service.post("/api/v1/tasks/batch", &batch).await, @"");
+    assert_snapshot!(service.post("/api/v1/tasks/batch", &json!({ "tasks": [] })).await.text_at("/detail"), @"");
+    let many = json!({ "tasks": vec![json!({ "kind": "system.echo" }); 1001] });
+    assert_snapshot!(service.post("/api/v1/tasks/batch", &many).await.text_at("/detail"), @"");
+}
