@@ -1,5 +1,13 @@
 //! The API over both pairs: the real router, in process.
 
+/// A snapshot that both pairs make: the answers are the same, byte for byte.
+macro_rules! assert_snapshot {
+    ($shown:expr, $($snapshot:tt)*) => {{
+        let shown = $shown.to_string();
+        insta::allow_duplicates! { insta::assert_snapshot!(shown, $($snapshot)*) }
+    }};
+}
+
 mod auth;
 mod bad_input;
 mod document;

@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 use super::engine::Engine;
 
 /// The secret of the tests' tokens.
-pub const SECRET: &str = "a secret of the tests, long enough";
+pub const SECRET: &str = "a secret of the tests that is long enough for HS256";
 
 /// One process's API.
 pub struct TestService {
