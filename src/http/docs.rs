@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
 use base64::Engine as _;
@@ -24,15 +24,15 @@ const SWAGGER_START: &str = include_str!("docs/swagger.js");
 const SWAGGER_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                               font-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
-static INDEX_PAGE: LazyLock<String> = LazyLock::new(|| {
-    INDEX.replace("{{style}}", STYLE).replace("{{version}}", env!("CARGO_PKG_VERSION"))
-});
+static INDEX_PAGE: LazyLock<String> =
+    LazyLock::new(|| INDEX.replace("{{style}}", STYLE).replace("{{version}}", env!("CARGO_PKG_VERSION")));
 
 /// The one style sheet stands in the page; its hash allows it and nothing else.
 static INDEX_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = ring::digest::digest(&ring::digest::SHA256, STYLE.as_bytes());
     let hash = base64::engine::general_purpose::STANDARD.encode(hash.as_ref());
-    let policy = format!("default-src 'none'; style-src 'sha256-{hash}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
+    let policy =
+        format!("default-src 'none'; style-src 'sha256-{hash}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
@@ -69,7 +69,8 @@ async fn swagger_file(Path(file): Path<String>) -> Result<Response, ApiError> {
     if file == "index.html" || file == "swagger-initializer.js" {
         return Err(missing());
     }
-    let found = utoipa_swagger_ui::serve(&file, Arc::new(Config::default())).map_err(|error| ApiError::Internal(error.to_string()))?;
+    let found =
+        utoipa_swagger_ui::serve(&file, Arc::new(Config::default())).map_err(|error| ApiError::Internal(error.to_string()))?;
     let found = found.ok_or_else(missing)?;
     let mut response = ([DAY], found.bytes.into_owned()).into_response();
     if let Ok(kind) = HeaderValue::try_from(found.content_type) {

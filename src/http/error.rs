@@ -144,7 +144,9 @@ impl ApiError {
         match self {
             Self::Malformed(detail) | Self::NotFound(detail) => detail.clone(),
             Self::Invalid(errors) | Self::NoneAccepted(errors) => first_of(errors),
-            Self::NoToken => "send Authorization: Bearer and a token, from POST /api/v1/auth/token or legwork token create".into(),
+            Self::NoToken => {
+                "send Authorization: Bearer and a token, from POST /api/v1/auth/token or legwork token create".into()
+            }
             Self::BadToken(error) => error.to_string(),
             Self::BadLogin => "there is no account with this name and password".into(),
             Self::MissingScope(scope) => format!("the token has not the scope {scope}"),
@@ -156,7 +158,9 @@ impl ApiError {
             Self::MediaType(allowed) => format!("send the body with Content-Type: {allowed}"),
             Self::BodyTimeout => "the whole body must arrive in time".into(),
             Self::Timeout => "whether it was done is not known; with an Idempotency-Key it is safe to send it again".into(),
-            Self::Unavailable(_) => "the database is not available at the moment; with an Idempotency-Key it is safe to send it again".into(),
+            Self::Unavailable(_) => {
+                "the database is not available at the moment; with an Idempotency-Key it is safe to send it again".into()
+            }
             Self::Internal(_) => "the log has the cause, under the x-request-id of this answer".into(),
         }
     }
@@ -168,7 +172,14 @@ impl ApiError {
             Self::Invalid(errors) | Self::NoneAccepted(errors) => errors.clone(),
             _ => Vec::new(),
         };
-        Problem { kind: format!("urn:legwork:problem:{code}"), title, status: status.as_u16(), detail: self.detail(), code, errors }
+        Problem {
+            kind: format!("urn:legwork:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            detail: self.detail(),
+            code,
+            errors,
+        }
     }
 
     fn retry_after(&self) -> Option<Duration> {

@@ -120,7 +120,10 @@ impl FromRequestParts<ApiState> for NamePath {
         if text.chars().count() <= MAX_NAME_CHARS && !text.chars().any(char::is_control) {
             return Ok(Self(text));
         }
-        Err(ApiError::field("name", format!("is not a name of 1 to {MAX_NAME_CHARS} characters, none of them a control character")))
+        Err(ApiError::field(
+            "name",
+            format!("is not a name of 1 to {MAX_NAME_CHARS} characters, none of them a control character"),
+        ))
     }
 }
 
@@ -192,9 +195,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     if headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == b"application/json") {
         return true;
     }
-    media_type(headers).is_some_and(|media| {
-        media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
-    })
+    media_type(headers)
+        .is_some_and(|media| media == "application/json" || (media.starts_with("application/") && media.ends_with("+json")))
 }
 
 /// Reads a body of at most `limit` bytes. A body in one piece is not copied.

@@ -15,8 +15,8 @@ use super::router::routes;
 use crate::tasks::KindSet;
 
 pub(super) use parts::{
-    Accepted, BatchKeyParam, Conflict, JtiParam, KeyParam, KeyReused, NotFound, QueueParam, RateLimited, TaskParam, Unauthenticated,
-    WorkerParam,
+    Accepted, BatchKeyParam, Conflict, JtiParam, KeyParam, KeyReused, NotFound, QueueParam, RateLimited, TaskParam,
+    Unauthenticated, WorkerParam,
 };
 
 const DESCRIPTION: &str = "\

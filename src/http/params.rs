@@ -84,7 +84,8 @@ impl Params {
     /// A time.
     pub(super) fn time(&mut self, name: &'static str) -> Option<jiff::Timestamp> {
         self.one(name, |text| {
-            text.parse().map_err(|_| format!("{:?} is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset)", shown(text)))
+            text.parse()
+                .map_err(|_| format!("{:?} is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset)", shown(text)))
         })
     }
 

@@ -189,7 +189,10 @@ pub(in crate::http) async fn create_user(
 ) -> Result<(StatusCode, Json<UserView>), ApiError> {
     let NewUser { name, password, scopes, replace } = user;
     if !is_account_name(&name) {
-        return Err(ApiError::field("/name", format!("is not 1 to {MAX_NAME_CHARS} characters of A-Z, a-z, 0-9, '_', '.', '@' and '-'")));
+        return Err(ApiError::field(
+            "/name",
+            format!("is not 1 to {MAX_NAME_CHARS} characters of A-Z, a-z, 0-9, '_', '.', '@' and '-'"),
+        ));
     }
     if scopes.is_empty() {
         return Err(ApiError::field("/scopes", "is empty; allowed are tasks:submit, tasks:read, tasks:control, admin"));

@@ -37,7 +37,16 @@ pub(in crate::http) async fn events(
 ) -> Result<Response, ApiError> {
     let watch = state.queue.watch(id);
     let first = state.queue.status(id, &principal).await?.ok_or_else(ApiError::no_task)?;
-    let teller = Teller { state, id, principal, watch, pending: Some(first), last: None, progress: None, look_at: Instant::now() };
+    let teller = Teller {
+        state,
+        id,
+        principal,
+        watch,
+        pending: Some(first),
+        last: None,
+        progress: None,
+        look_at: Instant::now() + LOOK_EVERY,
+    };
     let events = stream::unfold(Some(teller), async |teller| {
         let mut teller = teller?;
         let event = teller.next().await?;
@@ -83,10 +92,10 @@ impl Teller {
     /// The next event; `None` at the end of the process, or of the task's record.
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some(view) = self.pending.take() {
-                if let Some(event) = self.tell(&view) {
-                    return Some(event);
-                }
+            if let Some(view) = self.pending.take()
+                && let Some(event) = self.tell(&view)
+            {
+                return Some(event);
             }
             let shutdown = self.state.shutdown.clone();
             let news = tokio::select! {
@@ -103,7 +112,10 @@ impl Teller {
                 Some(News::Changed(_)) => self.look().await?,
                 // Lost or due: look, but no more often than this, whatever the signals do.
                 None => {
-                    tokio::time::sleep_until(self.look_at).await;
+                    tokio::select! {
+                        () = shutdown.begun() => return None,
+                        () = tokio::time::sleep_until(self.look_at) => {}
+                    }
                     self.look().await?;
                 }
             }

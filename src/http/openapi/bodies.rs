@@ -30,7 +30,8 @@ pub(super) fn describe(document: &mut OpenApi, kinds: &KindSet) {
     components.schemas.insert("BatchItem".into(), batch_item(named.clone()).into());
     components.schemas.insert("TaskSubmission".into(), named.into());
     components.schemas.insert("BatchSubmission".into(), batch().into());
-    let examples = kinds.public().map(|kind| (kind.name.to_string(), kind.description, json!({ "kind": kind.name, "args": kind.example })));
+    let examples =
+        kinds.public().map(|kind| (kind.name.to_string(), kind.description, json!({ "kind": kind.name, "args": kind.example })));
     set_body(document, "/api/v1/tasks", body("TaskSubmission", "Kind, args and options.", examples.collect()));
     let all: Vec<Value> = kinds.public().map(|kind| json!({ "kind": kind.name, "args": kind.example })).collect();
     let example = vec![("batch".to_owned(), "One task of each kind.", json!({ "tasks": all }))];
@@ -87,11 +88,8 @@ fn typed_body(kind: &TaskKind) -> Object {
 
 fn named_body(kinds: &KindSet) -> Object {
     let names = kinds.public().map(|kind| kind.name.to_string());
-    let kind = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .description(Some("What sort of work."))
-        .enum_values(Some(names))
-        .build();
+    let kind =
+        ObjectBuilder::new().schema_type(Type::String).description(Some("What sort of work.")).enum_values(Some(names)).build();
     let args = ObjectBuilder::new()
         .schema_type(Type::Object)
         .description(Some("Its parameters, by the kind's own schema (`GET /api/v1/tasks/kinds`). Default: none."))

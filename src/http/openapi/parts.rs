@@ -1,7 +1,7 @@
 //! Parameters and answers that many operations share.
 
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, KnownFormat, Type};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{IntoParams, ToResponse};
 
@@ -68,7 +68,7 @@ parameter! {
     JtiParam => path_parameter(
         "jti",
         "The token's `jti`.",
-        text().min_length(Some(1)).max_length(Some(200)).pattern(Some("^[A-Za-z0-9_.~-]+$")).examples(["mQ0bV3p1Tq2x9yZkF4aBcg"]),
+        text().min_length(Some(1)).max_length(Some(200)).pattern(Some("^[^/\\x00-\\x1f\\x7f-\\x9f]+$")).examples(["mQ0bV3p1Tq2x9yZkF4aBcg"]),
     )
 }
 parameter! {
@@ -89,7 +89,8 @@ pub(super) fn problem(description: &str) -> ResponseBuilder {
 /// Seconds to wait, in a header.
 pub(super) fn with_retry_after(response: ResponseBuilder) -> ResponseBuilder {
     let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
-    response.header("Retry-After", HeaderBuilder::new().schema(Some(seconds.build())).description(Some("Seconds to wait.")).build())
+    response
+        .header("Retry-After", HeaderBuilder::new().schema(Some(seconds.build())).description(Some("Seconds to wait.")).build())
 }
 
 fn text_header(description: &str) -> utoipa::openapi::Header {

@@ -77,7 +77,8 @@ async fn every_answer_is_guarded_and_carries_a_request_id() {
         let service = TestService::with(engine, &[("PUBLIC_URL", "https://tasks.example.org")], Readiness::new());
         let answer = service.request(Method::GET, "/api/v1/tasks").header("x-request-id", "shop-4711.a_b").send().await;
         assert_eq!(answer.header("x-request-id"), "shop-4711.a_b");
-        let headers: Vec<String> = answer.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        let headers: Vec<String> =
+            answer.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         assert_snapshot!(headers.join("\n"), @r#"
         content-type: application/json
         x-request-id: shop-4711.a_b

@@ -189,14 +189,17 @@ pub async fn lists_come_in_pages_and_by_filter(engine: Engine) {
     for number in 0..5 {
         service.engine.clock.advance(Duration::from_secs(60));
         let queue = if number == 2 { "other" } else { "default" };
-        ids.push(service.submitted(&json!({ "kind": "system.echo", "args": { "n": format!("no{number}") }, "queue": queue })).await);
+        ids.push(
+            service.submitted(&json!({ "kind": "system.echo", "args": { "n": format!("no{number}") }, "queue": queue })).await,
+        );
     }
     ids.reverse();
     let listed = async |query: &str| {
         let page = service.get(&format!("/api/v1/tasks?{query}")).await;
         assert_eq!(page.status, StatusCode::OK, "{page}");
         let page = page.json();
-        let found: Vec<String> = page["items"].as_array().unwrap().iter().map(|item| item["task_id"].as_str().unwrap().into()).collect();
+        let found: Vec<String> =
+            page["items"].as_array().unwrap().iter().map(|item| item["task_id"].as_str().unwrap().into()).collect();
         (found, page["next_cursor"].as_str().map(str::to_owned))
     };
     let (first, cursor) = listed("limit=2").await;

@@ -117,8 +117,7 @@ impl Engine {
         };
         let pool = Pool::new(parts);
         let shutdown = Shutdown::new();
-        let heart =
-            Heart::new(pool.clone(), self.queue.clone(), self.config.worker.clone(), worker, &name, shutdown.clone());
+        let heart = Heart::new(pool.clone(), self.queue.clone(), self.config.worker.clone(), worker, &name, shutdown.clone());
         let run = tokio::spawn(pool.clone().run(shutdown.clone()));
         RunningPool { pool, heart, worker, shutdown, run }
     }
