@@ -4,9 +4,10 @@
 
 mod parse;
 mod settings;
+mod shown;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +17,9 @@ use url::Url;
 
 use crate::domain::{QueueName, Routing};
 
+pub use parse::parse_duration;
 pub use settings::{SETTINGS, Setting, env_example};
+pub use shown::{ShownSetting, shown};
 
 use parse::Reader;
 
@@ -85,14 +88,14 @@ pub struct HttpConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IpRange {
     /// Its first address.
-    pub address: std::net::IpAddr,
+    pub address: IpAddr,
     /// How many leading bits count.
     pub prefix: u8,
 }
 
 impl IpRange {
     /// Whether `ip` is in it. An IPv4 address mapped into IPv6 counts as IPv4.
-    pub fn contains(&self, ip: std::net::IpAddr) -> bool {
+    pub fn contains(&self, ip: IpAddr) -> bool {
         use std::net::IpAddr::{V4, V6};
         match (self.address, ip.to_canonical()) {
             (V4(net), V4(ip)) => {
@@ -232,6 +235,17 @@ pub struct LogConfig {
     pub json: bool,
 }
 
+/// How the commands reach a running server.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Where it is, without a slash at the end.
+    pub url: String,
+    /// Whether `LEGWORK_URL` says so; else it is the server of this configuration.
+    pub url_is_set: bool,
+    /// The token to show; `None` where one is made of the secret.
+    pub token: Option<SecretString>,
+}
+
 /// Everything, by section. A module takes its own section.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -263,6 +277,8 @@ pub struct Config {
     pub outbound: OutboundConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Commands.
+    pub client: ClientConfig,
 }
 
 /// One mistake in the configuration.
@@ -288,13 +304,12 @@ impl std::fmt::Display for Mistakes {
     }
 }
 
-impl Config {
-    /// Reads the process's environment.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place where the environment is read")]
-    pub fn from_env() -> Result<Self, Mistakes> {
-        Self::read(std::env::vars().collect())
-    }
+/// The process's environment, for [`Config::read`]. What is not Unicode is passed over: no setting is.
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
 
+impl Config {
     /// Reads settings from `vars`; an empty value is as good as none.
     pub fn read(vars: BTreeMap<String, String>) -> Result<Self, Mistakes> {
         let mut reader = Reader::new(vars);
@@ -306,6 +321,7 @@ impl Config {
             Some(_) => reader.url("PUBLIC_URL", &["http", "https"]).map_or_else(String::new, without_slash),
             None => format!("http://{listen}"),
         };
+        let public_url_is_set = reader.is_set("PUBLIC_URL");
         let key_retention = reader.duration("IDEMPOTENCY_RETENTION");
         let lease = reader.duration("LEASE");
         let config = Self {
@@ -329,13 +345,14 @@ impl Config {
                 site_name: reader.text("SITE_NAME"),
                 frontend_url: match reader.optional("FRONTEND_URL") {
                     Some(_) => reader.url("FRONTEND_URL", &["http", "https"]).map_or_else(String::new, without_slash),
-                    None => public_url,
+                    None => public_url.clone(),
                 },
             },
             outbound: OutboundConfig {
                 allow: reader.ranges("OUTBOUND_ALLOW"),
                 webhook_secret: reader.webhook_secret("WEBHOOK_SECRET"),
             },
+            client: client_config(&mut reader, listen, public_url_is_set.then_some(&public_url)),
             log: LogConfig {
                 level: reader.log_filter("LOG_LEVEL"),
                 json: reader.choice("LOG_FORMAT", &["text", "json"]) == "json",
@@ -367,6 +384,28 @@ fn http_config(reader: &mut Reader, listen: SocketAddr, public_url: String) -> H
         metrics: reader.switch("METRICS"),
         trusted_proxies: reader.ranges("TRUSTED_PROXIES"),
     }
+}
+
+fn client_config(reader: &mut Reader, listen: SocketAddr, public_url: Option<&String>) -> ClientConfig {
+    let url = match reader.optional("LEGWORK_URL") {
+        Some(_) => reader.url("LEGWORK_URL", &["http", "https"]).map_or_else(String::new, without_slash),
+        None => public_url.cloned().unwrap_or_else(|| format!("http://{}", reachable(listen))),
+    };
+    ClientConfig {
+        url,
+        url_is_set: reader.is_set("LEGWORK_URL"),
+        token: reader.optional("LEGWORK_TOKEN").map(SecretString::from),
+    }
+}
+
+/// The address to call where a server listens on all: the host itself.
+pub fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
 }
 
 fn worker_config(reader: &mut Reader, lease: Duration) -> WorkerConfig {

@@ -17,6 +17,7 @@ pub const WEBHOOK_SECRET_FILE: &str = "webhook-secret";
 
 /// 256 bits, what HMAC-SHA256 can use.
 const SECRET_BYTES: usize = 32;
+const GENERATED_PASSWORD_BYTES: usize = 18;
 
 /// A new secret for HS256 tokens.
 pub fn new_jwt_secret() -> io::Result<SecretString> {
@@ -26,6 +27,12 @@ pub fn new_jwt_secret() -> io::Result<SecretString> {
 /// A new secret for webhooks: `whsec_` and base64.
 pub fn new_webhook_secret() -> io::Result<SecretString> {
     Ok(format!("whsec_{}", STANDARD.encode(random()?)).into())
+}
+
+/// A password that nobody has to think of: 144 bits, 24 characters.
+pub fn new_password() -> io::Result<SecretString> {
+    let bytes = random()?;
+    Ok(URL_SAFE_NO_PAD.encode(&bytes[..GENERATED_PASSWORD_BYTES]).into())
 }
 
 /// The secret in the file `path`; where there is none, what `make` gives is kept there first.

@@ -95,6 +95,16 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("LOG_LEVEL", "info", "error, warn, info, debug or trace, also by module, as in info,legwork::queue=debug."),
     setting("LOG_FORMAT", "text", "text or json."),
+    setting(
+        "LEGWORK_URL",
+        "",
+        "The server that commands such as legwork submit talk to. Default: PUBLIC_URL, else http:// and LISTEN.",
+    ),
+    setting(
+        "LEGWORK_TOKEN",
+        "",
+        "The token that these commands show. Default: a short-lived one, made with JWT_SECRET or with the secret in DATA_DIR.",
+    ),
 ];
 
 /// The text of `.env.example`.

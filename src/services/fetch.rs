@@ -239,7 +239,8 @@ fn builder_of(guard: &Guard) -> ClientBuilder {
         .pool_idle_timeout(IDLE_LIMIT)
 }
 
-fn compiled_in_roots() -> rustls::ClientConfig {
+/// Trust in the certificates of Mozilla's list, which is compiled in.
+pub fn compiled_in_roots() -> rustls::ClientConfig {
     let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }

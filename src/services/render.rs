@@ -103,8 +103,8 @@ impl Renderer {
     pub fn new(config: &RenderConfig) -> Result<Self, RenderError> {
         let mut sources = built_in::sources();
         let own = read_folder(&config.templates_dir.join("emails"))?;
-        for file in own.keys().filter(|file| file.ends_with(".html")) {
-            sources.remove(&file.replace(".html", ".txt"));
+        for name in own.keys().filter_map(|file| file.strip_suffix(".html")) {
+            sources.remove(&format!("{name}.txt"));
         }
         sources.extend(own);
 

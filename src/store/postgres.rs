@@ -67,9 +67,11 @@ impl PgStore {
     /// [`StoreError::Unavailable`]. Only a URL that cannot be read fails here.
     #[expect(clippy::unused_async, reason = "the sides of the store are opened alike")]
     pub async fn connect(url: &str, schema: &str, connections: u32) -> StoreResult<Self> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|error| StoreError::Database(format!("the database URL cannot be read: {error}")))?
-            .application_name("legwork");
+        let mut options = PgConnectOptions::from_str(url)
+            .map_err(|error| StoreError::Database(format!("the database URL cannot be read: {error}")))?;
+        if options.get_application_name().is_none() {
+            options = options.application_name("legwork");
+        }
         let pooled = Session::new(options.clone(), schema, POOL_SETTINGS);
         let hot = Session::new(options, schema, HOT_SETTINGS);
         let setup = pooled.clone();

@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -46,7 +47,12 @@ const STATEMENTS: usize = 200;
 /// Pages kept in memory by the writer, in KiB (negative is how SQLite is told so).
 const WRITER_CACHE: &str = "-65536";
 
-/// The store in one SQLite file.
+/// A commit that finds so many pages in the log moves them into the file. Little at a time, so that no commit waits long for it.
+const CHECKPOINT_PAGES: &str = "1000";
+/// What a burst made of the log beyond this, in bytes, is given back to the disk.
+const LARGEST_IDLE_WAL: &str = "67108864";
+
+/// The store in one `SQLite` file.
 #[derive(Debug)]
 pub struct SqliteStore {
     /// `None` once closed.
@@ -79,6 +85,8 @@ impl SqliteStore {
             .foreign_keys(false)
             .statement_cache_capacity(STATEMENTS)
             .row_buffer_size(512)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .pragma("journal_size_limit", LARGEST_IDLE_WAL)
             .disable_statement_logging();
         let writing = options.clone().pragma("cache_size", WRITER_CACHE).thread_name(|_| "sqlite-writer".into());
         let connection = writing.connect().await.map_err(Fault::from)?;
@@ -147,7 +155,7 @@ impl Store for SqliteStore {
         Ok(migrations::is_migrated(&mut *self.reader().await?).await?)
     }
 
-    async fn ping(&self) -> StoreResult<jiff::Timestamp> {
+    async fn ping(&self) -> StoreResult<Timestamp> {
         self.reader().await?.ping().await.map_err(Fault::from)?;
         Ok(fleet::machine_time())
     }

@@ -61,7 +61,7 @@ pub enum OnUnknown {
 impl Kind for SendEmail {
     const NAME: &'static str = "email.send";
     const DESCRIPTION: &'static str = "Sends one mail, with HTML and text parts made by a template, or with a given text. Never twice, as far as the mail server tells.";
-    const HARD_LIMIT: Duration = Duration::from_secs(5 * 60);
+    const HARD_LIMIT: Duration = Duration::from_mins(5);
     const ROUTE: Option<&'static str> = Some("/email/send");
 
     fn example() -> Value {

@@ -4,6 +4,7 @@
 
 mod api;
 mod auth;
+mod cli;
 mod conformance;
 mod engine;
 mod layering;
@@ -12,4 +13,5 @@ mod outbound;
 mod packaging;
 mod redis_broker;
 mod sqlite;
+mod store_postgres;
 mod support;

@@ -73,10 +73,10 @@ impl Signals {
             if let Err(error) = broken {
                 tracing::debug!(%error, "the signals of other processes are not heard");
             }
-            tokio::select! {
-                () = end.cancelled() => return,
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            if timeout(pause, end.cancelled()).await.is_ok() {
+                return;
             }
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 

@@ -101,17 +101,23 @@ fn check_local(local: &str) -> Result<(), &'static str> {
 /// The domain as DNS knows it.
 fn ascii_domain(domain: &str) -> Result<String, &'static str> {
     let wrong = "what is behind its '@' is not a domain name";
-    if domain.is_ascii() {
-        return Ok(domain.to_owned());
-    }
     // The parser of URLs would decode percent signs; a domain has none.
     if domain.contains('%') {
         return Err(wrong);
     }
-    match url::Host::parse(domain) {
-        Ok(url::Host::Domain(ascii)) => Ok(ascii),
-        _ => Err(wrong),
-    }
+    let ascii = match url::Host::parse(domain) {
+        _ if domain.is_ascii() => domain.to_owned(),
+        Ok(url::Host::Domain(ascii)) => ascii,
+        _ => return Err(wrong),
+    };
+    let literal = ascii.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_literal = literal.is_some_and(|ip| ip.trim_start_matches("IPv6:").parse::<std::net::IpAddr>().is_ok());
+    if is_literal || ascii.split('.').all(is_label) { Ok(ascii) } else { Err(wrong) }
+}
+
+fn is_label(label: &str) -> bool {
+    let is_plain = label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    is_plain && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
 }
 
 #[cfg(test)]
@@ -159,6 +165,9 @@ mod tests {
             "<a@example.org> x",
             "a@example..org",
             "a@-",
+            "a@x-.org",
+            "a@[not.an.address]",
+            "a@x_{y}.org",
             &format!("{}@example.org", "x".repeat(300)),
         ] {
             let error = Recipient::parse(text).expect_err(text);

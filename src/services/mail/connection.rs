@@ -1,6 +1,6 @@
 //! One SMTP connection: opened, protected and logged in, and the steps of a transaction on it, each with a deadline.
 //!
-//! TCP_NODELAY is set, because the message and the dot behind it are written apart; without it each mail takes 40 ms.
+//! `TCP_NODELAY` is set, because the message and the dot behind it are written apart; without it each mail takes 40 ms.
 //! STARTTLS is done here and not by the client library, because what a stranger slipped in before the handshake must not be read after
 //! it as if it were the server's word.
 
@@ -77,7 +77,7 @@ impl From<SmtpError> for Trouble {
 }
 
 pub(super) struct Connection {
-    smtp: AsyncSmtpConnection,
+    smtp: Box<AsyncSmtpConnection>,
     timeout: Duration,
     /// Messages handed over so far.
     pub(super) sent: u32,
@@ -111,7 +111,7 @@ impl Connection {
             .await
             .and_then(|greeted| greeted.map_err(|error| Trouble::from(error).to_string()))
             .map_err(|reason| format!("{at}: {reason}"))?;
-        let mut connection = Self { smtp, timeout, sent: 0, needs_reset: false };
+        let mut connection = Self { smtp: Box::new(smtp), timeout, sent: 0, needs_reset: false };
         if let Some((user, password)) = &config.login {
             let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());
             let login = connection.smtp.auth(&[Mechanism::Plain, Mechanism::Login], &credentials);

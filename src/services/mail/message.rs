@@ -33,14 +33,14 @@ pub struct Letter<'a> {
 pub struct Message {
     pub(super) envelope: Envelope,
     pub(super) bytes: Vec<u8>,
-    message_id: String,
+    id: String,
     file_name: String,
 }
 
 impl Message {
     /// Its Message-ID, with the brackets.
     pub fn message_id(&self) -> &str {
-        &self.message_id
+        &self.id
     }
 
     /// The name that it has in the outbox.
@@ -57,28 +57,41 @@ pub(super) fn compose(from: &Mailbox, letter: Letter<'_>) -> Result<Message, Mai
     }
     super::check_subject(letter.subject).map_err(|error| wrong(&error))?;
 
-    let message_id = format!("<{}@{}>", letter.key, from.email.domain());
+    let id = format!("<{}@{}>", letter.key, from.email.domain());
     let envelope =
         Envelope::new(Some(from.email.clone()), vec![letter.to.mailbox().email.clone()]).map_err(|error| wrong(&error))?;
     let builder = lettre::Message::builder()
         .from(from.clone())
         .to(letter.to.mailbox().clone())
-        .subject(letter.subject)
+        .subject(letter.subject.trim())
         .date(SystemTime::from(letter.now))
-        .message_id(Some(message_id.clone()))
+        .message_id(Some(id.clone()))
         .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
         .envelope(envelope.clone());
-    let text = SinglePart::plain(letter.text);
+    let text = SinglePart::plain(cleaned(&letter.text));
     let built = match letter.html {
         // The boundary follows from the key, so that every attempt makes the same bytes.
         Some(html) => builder.multipart(
-            MultiPart::alternative().boundary(format!("=_{}", letter.key)).singlepart(text).singlepart(SinglePart::html(html)),
+            MultiPart::alternative()
+                .boundary(format!("=_{}", letter.key))
+                .singlepart(text)
+                .singlepart(SinglePart::html(cleaned(&html))),
         ),
         None => builder.singlepart(text),
     };
     let bytes = built.map_err(|error| wrong(&error))?.formatted();
     let file_name = format!("{}-{}.eml", letter.submitted_at.strftime("%Y%m%dT%H%M%S%.6fZ"), letter.key);
-    Ok(Message { envelope, bytes, message_id, file_name })
+    Ok(Message { envelope, bytes, id, file_name })
+}
+
+/// Without what no mail may hold: NUL and other control characters, and a CR that stands alone (some servers take it for the end of a line).
+fn cleaned(text: &str) -> String {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    if text.chars().any(is_unfit) { text.chars().filter(|&c| !is_unfit(c)).collect() } else { text }
+}
+
+fn is_unfit(c: char) -> bool {
+    c.is_ascii_control() && !matches!(c, '\n' | '\t')
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ fn render(renderer: &Renderer, name: &str, context: Value) -> Result<Rendered, R
 
 #[test]
 fn every_template_renders_with_the_little_that_the_documents_give() {
-    let renderer = built_in();
+    let all = built_in();
     let cases = [
         ("welcome_user", json!({})),
         ("welcome_user", json!({ "user": { "first_name": "Ann", "email": "a@b.c" } })),
@@ -39,13 +39,13 @@ fn every_template_renders_with_the_little_that_the_documents_give() {
         ("test_template", json!({ "name": "Test User" })),
     ];
     for (name, context) in cases {
-        let rendered = render(&renderer, name, context).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let rendered = render(&all, name, context).unwrap_or_else(|error| panic!("{name}: {error}"));
         let html = rendered.html.unwrap();
         assert!(html.starts_with("<!DOCTYPE html>") && html.contains("Example &amp; Co"), "{name}: {html}");
         assert!(rendered.text.contains("Example & Co") && !rendered.text.contains("</"), "{name}: {}", rendered.text);
         assert!(!rendered.text.contains("\n\n\n"), "{name}: {}", rendered.text);
     }
-    let names: Vec<&str> = renderer.names().collect();
+    let names: Vec<&str> = all.names().collect();
     assert_eq!(names, ["newsletter", "notification", "test_template", "weekly_stats", "welcome_admin", "welcome_user"]);
 }
 

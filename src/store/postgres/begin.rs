@@ -13,40 +13,40 @@ use super::rows::{count, limit, sql_time, time};
 use crate::domain::{Attempt, Begun, EndReason, KindName, QueueName, TaskRef};
 use crate::store::{BeginAnswer, BeginBatch, StoreError, StoreResult};
 
-/// `$3` now, `$4` alone, `$5` and `$6` the worker. Waiting rows only are looked at, so that no verdict is out of date.
+/// `$3` now, `$4` alone, `$5` and `$6` the worker. The references come sorted by id. What is locked here cannot change before the
+/// updates, so these need no join, and the answers come from what was seen.
+///
+/// `= ANY (ARRAY[…])` is an equality that the planner can use one way only, from the reference to the row. Statistics of a table that
+/// was empty a minute ago would else have it read the table for each reference.
 const BEGIN_TASKS: &str = "-- begin_tasks
-WITH paused AS MATERIALIZED (
-    SELECT ARRAY(SELECT name FROM queues WHERE paused_at IS NOT NULL) AS names
-), seen AS MATERIALIZED (
+WITH seen AS MATERIALIZED (
     SELECT r.place, t.id,
            CASE WHEN t.expires_at <= $3 THEN 'expired'
-                WHEN t.queue = ANY ((SELECT names FROM paused)::text[]) THEN 'paused'
+                WHEN t.queue = ANY (ARRAY(SELECT name FROM queues WHERE paused_at IS NOT NULL)) THEN 'paused'
                 WHEN t.due_at > $3 THEN 'early'
                 WHEN t.crashes >= 2 AND NOT $4 THEN 'alone'
-                ELSE 'begun' END AS verdict
+                ELSE 'begun' END AS verdict,
+           t.kind, t.queue, t.args, t.principal, t.submitted_at, t.retries_used, t.max_retries, t.crashes,
+           t.hard_limit_ms, t.soft_limit_ms
     FROM UNNEST($1::uuid[], $2::int4[]) WITH ORDINALITY AS r (id, attempt, place)
-    JOIN tasks t ON t.id = r.id AND t.attempt = r.attempt
+    JOIN tasks t ON t.id = ANY (ARRAY[r.id]) AND t.attempt = r.attempt
     WHERE t.status <> 'STARTED'
-    ORDER BY t.id
     FOR UPDATE OF t SKIP LOCKED
 ), begun AS (
-    UPDATE tasks t
-    SET status = 'STARTED', attempt = t.attempt + 1, worker = $5, worker_name = $6, started_at = $3,
+    UPDATE tasks
+    SET status = 'STARTED', attempt = attempt + 1, worker = $5, worker_name = $6, started_at = $3,
         ring_at = NULL, rung_at = NULL, progress = NULL
-    FROM seen s
-    WHERE t.id = s.id AND s.verdict = 'begun'
-    RETURNING s.place, s.verdict, t.kind, t.queue, t.args, t.principal, t.submitted_at, t.retries_used, t.max_retries,
-              t.crashes, t.hard_limit_ms, t.soft_limit_ms
-), postponed AS (
-    UPDATE tasks t
-    SET ring_at = CASE WHEN s.verdict = 'paused' THEN GREATEST(t.due_at, $3 + interval '1 second') ELSE t.due_at END,
-        rung_at = NULL
-    FROM seen s
-    WHERE t.id = s.id AND s.verdict IN ('paused', 'early')
+    WHERE id = ANY (ARRAY(SELECT id FROM seen WHERE verdict = 'begun'))
+), paused AS (
+    UPDATE tasks SET ring_at = GREATEST(due_at, $3 + interval '1 second'), rung_at = NULL
+    WHERE id = ANY (ARRAY(SELECT id FROM seen WHERE verdict = 'paused'))
+), early AS (
+    UPDATE tasks SET ring_at = due_at, rung_at = NULL
+    WHERE id = ANY (ARRAY(SELECT id FROM seen WHERE verdict = 'early'))
 )
-SELECT * FROM begun
-UNION ALL
-SELECT place, verdict, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM seen WHERE verdict <> 'begun'";
+SELECT place, verdict, kind, queue, args, principal, submitted_at, retries_used, max_retries, crashes,
+       hard_limit_ms, soft_limit_ms
+FROM seen";
 
 impl PgStore {
     pub(super) async fn begin_tasks(&self, batch: &BeginBatch<'_>) -> StoreResult<Vec<BeginAnswer>> {

@@ -47,7 +47,7 @@ impl PgStore {
         let mut tries = Tries::default();
         loop {
             let mut lease = self.settles.lease().await?;
-            let outcome = within(HOT_LIMIT, end_tasks(lease.connection()?, &orders, &mut answers)).await;
+            let outcome = within(HOT_LIMIT, Box::pin(end_tasks(lease.connection()?, &orders, &mut answers))).await;
             lease.done(&outcome);
             match outcome {
                 Ok(()) => return Ok(answers.into_iter().flatten().collect()),
@@ -61,13 +61,13 @@ impl PgStore {
 }
 
 /// Moves rows, and answers with the places of those it moved. Rows with a callback stay unless `$9` says that the caller sees to it.
-/// The orders come sorted by id and are joined by a nested loop, so that rows are taken in id order.
+/// The orders come sorted by id and are joined one by one (see `begin.rs` for how), so that rows are taken in id order.
 const END_TASKS: &str = "-- end_tasks
 WITH ended AS (
     DELETE FROM tasks t
     USING UNNEST($1::uuid[], $2::int4[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::text[])
           WITH ORDINALITY AS o (id, attempt, worker, ended_at, status, result, error, reason, place)
-    WHERE t.id = o.id
+    WHERE t.id = ANY (ARRAY[o.id])
       AND (t.callback_url IS NULL OR $9)
       AND t.attempt = COALESCE(o.attempt, t.attempt)
       AND CASE WHEN o.worker IS NULL THEN t.status <> 'STARTED' ELSE t.status = 'STARTED' AND t.worker = o.worker END

@@ -213,14 +213,14 @@ async fn claim_keys(connection: &mut PgConnection, tasks: &[&SubmittedTask]) -> 
         return Ok(vec![InsertAnswer::Inserted; tasks.len()]);
     }
     let found = sqlx::query(FIND_KEYS).bind(&principals).bind(&scopes).bind(&keys).fetch_all(connection).await?;
-    let mut holders: HashMap<(Arc<str>, Arc<str>, Arc<str>), (Vec<u8>, Uuid)> = HashMap::with_capacity(found.len());
+    let mut holders: HashMap<[Arc<str>; 3], (Vec<u8>, Uuid)> = HashMap::with_capacity(found.len());
     for row in found {
-        let name = (row.try_get::<&str, _>(0)?.into(), row.try_get::<&str, _>(1)?.into(), row.try_get::<&str, _>(2)?.into());
+        let name = [row.try_get::<&str, _>(0)?.into(), row.try_get::<&str, _>(1)?.into(), row.try_get::<&str, _>(2)?.into()];
         holders.insert(name, (row.try_get(3)?, row.try_get(4)?));
     }
     let answer = |task: &&SubmittedTask| {
         let Some(key) = &task.key else { return Ok(InsertAnswer::Inserted) };
-        let name = (task.task.principal.clone(), key.scope.clone(), key.key.clone());
+        let name = [task.task.principal.clone(), key.scope.clone(), key.key.clone()];
         match holders.get(&name) {
             Some((_, holder)) if *holder == task.task.id.as_uuid() => Ok(InsertAnswer::Inserted),
             Some((hash, holder)) if hash.as_slice() == key.body_hash => Ok(InsertAnswer::Replayed((*holder).into())),

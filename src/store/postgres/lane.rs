@@ -73,7 +73,7 @@ impl Lane {
         let kept = self.idle.lock().pop();
         let connection = match kept {
             Some(connection) => connection,
-            None => self.session.open().await?,
+            None => Box::pin(self.session.open()).await?,
         };
         Ok(Lease { lane: self, connection: Some(connection), _permit: permit })
     }
@@ -117,10 +117,8 @@ impl Lease<'_> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            if !self.lane.permits.is_closed() {
-                self.lane.idle.lock().push(connection);
-            }
+        if let Some(connection) = self.connection.take().filter(|_| !self.lane.permits.is_closed()) {
+            self.lane.idle.lock().push(connection);
         }
     }
 }

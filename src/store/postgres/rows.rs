@@ -62,8 +62,8 @@ pub(super) fn count(number: i32) -> u16 {
 }
 
 /// A row that cannot be read.
-pub(super) fn corrupt(table: &'static str, reason: impl ToString) -> Fault {
-    Fault::Other(StoreError::Corrupt { table, reason: reason.to_string() })
+pub(super) fn corrupt(table: &'static str, reason: impl std::fmt::Display) -> Fault {
+    Fault::Other(StoreError::Corrupt { table, reason: format!("{reason}") })
 }
 
 /// A time that is there.

@@ -15,7 +15,7 @@ use super::rows::{earliest_end, json, sql_time, word};
 use crate::domain::{Attempt, EndReason, Next, TaskId, TaskStatus, WorkerId};
 use crate::store::{Settled, Settlement, StoreError, StoreResult};
 
-/// Makes rows wait again; those whose revoke was requested stay, and are ended by who finds them missing in the answer.
+/// Makes rows wait again, joined one by one (see `begin.rs` for how; `=` for the worker would open another way). Those whose revoke was requested stay, and are ended by who finds them missing in the answer.
 const WAIT_AGAIN: &str = "-- wait_again
 WITH waits AS (
     SELECT * FROM UNNEST($1::uuid[], $2::int4[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::int4[], $8::text[])
@@ -27,7 +27,7 @@ WITH waits AS (
         crashes = COALESCE(w.crashes, t.crashes), error = COALESCE(w.error, t.error),
         due_at = w.due_at, ring_at = w.due_at, rung_at = NULL, worker = NULL
     FROM waits w
-    WHERE t.id = w.id AND t.status = 'STARTED' AND t.attempt = w.attempt AND t.worker = w.worker
+    WHERE t.id = ANY (ARRAY[w.id]) AND t.status = 'STARTED' AND t.attempt = w.attempt AND t.worker IS NOT DISTINCT FROM w.worker
       AND t.revoke_requested_at IS NULL
     RETURNING w.place, t.status, t.id, t.attempt, t.worker_name, t.started_at, w.ended_at, w.outcome, w.error
 ), written AS (
@@ -125,16 +125,27 @@ fn end_order(settlement: &Settlement) -> Result<EndOrder<'_>, Fault> {
     })
 }
 
-/// The columns of what waits again: due time, outcome, crashes, error.
-fn wait_columns(next: &Next) -> Result<(Option<jiff_sqlx::Timestamp>, Option<&'static str>, Option<i32>, Option<String>), Fault> {
-    Ok(match next {
-        Next::Retry { due_at, error } => (Some(sql_time(*due_at)), Some("retry"), None, Some(json(error)?)),
-        Next::Crashed { due_at, crashes, error } => {
-            (Some(sql_time(*due_at)), Some("crashed"), Some(i32::from(*crashes)), Some(json(error)?))
-        }
-        Next::HandBack { due_at } => (Some(sql_time(*due_at)), None, None, None),
-        Next::End { .. } => (None, None, None, None),
-    })
+/// What a row that waits again is told.
+#[derive(Default)]
+struct Wait {
+    due_at: Option<jiff_sqlx::Timestamp>,
+    outcome: Option<&'static str>,
+    crashes: Option<i32>,
+    error: Option<String>,
+}
+
+impl Wait {
+    fn of(next: &Next) -> Result<Self, Fault> {
+        let waits = Self { due_at: due_at(next).map(sql_time), ..Self::default() };
+        Ok(match next {
+            Next::Retry { error, .. } => Self { outcome: Some("retry"), error: Some(json(error)?), ..waits },
+            Next::Crashed { crashes, error, .. } => {
+                let crashes = Some(i32::from(*crashes));
+                Self { outcome: Some("crashed"), crashes, error: Some(json(error)?), ..waits }
+            }
+            Next::HandBack { .. } | Next::End { .. } => waits,
+        })
+    }
 }
 
 const fn due_at(next: &Next) -> Option<jiff::Timestamp> {
@@ -154,16 +165,16 @@ async fn wait_again(
         return Ok(());
     }
     let rows: Vec<&Settlement> = waits.iter().map(|&at| &settlements[at]).collect();
-    let columns = rows.iter().map(|row| wait_columns(&row.next)).collect::<Result<Vec<_>, _>>()?;
+    let waiting = rows.iter().map(|row| Wait::of(&row.next)).collect::<Result<Vec<_>, _>>()?;
     let moved = sqlx::query(WAIT_AGAIN)
         .bind(rows.iter().map(|row| row.id.as_uuid()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.attempt.0).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.worker.as_uuid()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| sql_time(row.at)).collect::<Vec<_>>())
-        .bind(columns.iter().map(|column| column.0).collect::<Vec<_>>())
-        .bind(columns.iter().map(|column| column.1).collect::<Vec<_>>())
-        .bind(columns.iter().map(|column| column.2).collect::<Vec<_>>())
-        .bind(columns.iter().map(|column| column.3.as_deref()).collect::<Vec<_>>())
+        .bind(waiting.iter().map(|wait| wait.due_at).collect::<Vec<_>>())
+        .bind(waiting.iter().map(|wait| wait.outcome).collect::<Vec<_>>())
+        .bind(waiting.iter().map(|wait| wait.crashes).collect::<Vec<_>>())
+        .bind(waiting.iter().map(|wait| wait.error.as_deref()).collect::<Vec<_>>())
         .fetch_all(&mut *connection)
         .await?;
     for row in &moved {

@@ -17,12 +17,11 @@ use crate::store::{Ended, Prune, StartedRow, StoreResult, Sweeps};
 
 const TAKE_DUE: &str = "-- take_due
 WITH due AS MATERIALIZED (
-    SELECT id, ring_at FROM tasks WHERE ring_at <= $1 ORDER BY ring_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT id, attempt, queue, priority, ring_at FROM tasks WHERE ring_at <= $1 ORDER BY ring_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ), taken AS (
-    UPDATE tasks t SET rung_at = $1, ring_at = NULL FROM due WHERE t.id = due.id
-    RETURNING t.id, t.attempt, t.queue, t.priority, due.ring_at
+    UPDATE tasks SET rung_at = $1, ring_at = NULL WHERE id = ANY (ARRAY(SELECT id FROM due))
 )
-SELECT id, attempt, queue, priority FROM taken ORDER BY ring_at, id";
+SELECT id, attempt, queue, priority FROM due ORDER BY ring_at, id";
 
 const NEXT_RING: &str = "-- next_ring
 SELECT min(ring_at) FROM tasks WHERE ring_at IS NOT NULL";
@@ -39,26 +38,22 @@ WITH candidates AS MATERIALIZED (
     ) c
     ORDER BY c.rung_at LIMIT $6
 ), lost AS MATERIALIZED (
-    SELECT t.id, c.rung_at
-    FROM candidates c JOIN tasks t ON t.id = c.id
-    WHERE t.rung_at = c.rung_at AND t.ring_at IS NULL
-    ORDER BY t.id
-    FOR UPDATE OF t SKIP LOCKED
+    SELECT id, attempt, queue, priority, rung_at FROM tasks
+    WHERE id = ANY (ARRAY(SELECT id FROM candidates)) AND rung_at < $4 AND ring_at IS NULL
+    FOR UPDATE SKIP LOCKED
 ), taken AS (
-    UPDATE tasks t SET rung_at = $5 FROM lost WHERE t.id = lost.id
-    RETURNING t.id, t.attempt, t.queue, t.priority, lost.rung_at
+    UPDATE tasks SET rung_at = $5 WHERE id = ANY (ARRAY(SELECT id FROM lost))
 )
-SELECT id, attempt, queue, priority FROM taken ORDER BY rung_at, id";
+SELECT id, attempt, queue, priority FROM lost ORDER BY rung_at, id";
 
 /// What was rung stays as rung, so that [`POLL`] finds it by its priority.
 const HAND_TO_RELAY: &str = "-- hand_to_relay
-WITH held AS (
-    SELECT t.id FROM UNNEST($1::uuid[], $2::int4[]) AS r (id, attempt)
-    JOIN tasks t ON t.id = r.id AND t.attempt = r.attempt
-    WHERE t.status <> 'STARTED'
+WITH held AS MATERIALIZED (
+    SELECT t.id FROM tasks t JOIN UNNEST($1::uuid[], $2::int4[]) AS r (id, attempt) USING (id, attempt)
+    WHERE t.id = ANY ($1) AND t.status <> 'STARTED'
     ORDER BY t.id FOR UPDATE OF t
 )
-UPDATE tasks t SET ring_at = $3 FROM held WHERE t.id = held.id";
+UPDATE tasks SET ring_at = $3 WHERE id = ANY (ARRAY(SELECT id FROM held))";
 
 /// The most urgent of what was rung, and the earliest of what the relay has not rung yet; the latter is a short list as a rule.
 const POLL: &str = "-- poll

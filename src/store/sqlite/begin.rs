@@ -134,7 +134,9 @@ async fn explain(
             answers[place] = BeginAnswer::NeedsSolitude;
         }
     }
-    sqlx::query(POSTPONE).bind(postponed.text()?).execute(&mut *transaction).await?;
+    if !postponed.is_empty() {
+        sqlx::query(POSTPONE).bind(postponed.text()?).execute(&mut *transaction).await?;
+    }
     let orders: Vec<_> = expired.iter().map(|(id, _)| EndOrder::waiting(*id, batch.now, EndReason::Expired)).collect();
     for ((_, place), ended) in expired.into_iter().zip(end_tasks(transaction, &orders).await?) {
         if let Some(ended) = ended {

@@ -39,8 +39,13 @@ UPDATE tasks SET attempt = attempt + 1, due_at = coalesce(?2, due_at), queue = c
 WHERE id = ?1 AND status <> 'STARTED'
 RETURNING id";
 
+/// Both branches are walks along an index that covers them.
 const WAITING_IN: &str = "-- waiting_in
-SELECT id FROM tasks WHERE queue = ?1 AND status <> 'STARTED' ORDER BY id LIMIT ?2";
+SELECT id FROM (
+    SELECT id, queue FROM tasks INDEXED BY tasks_rung WHERE rung_at IS NOT NULL
+    UNION ALL
+    SELECT id, queue FROM tasks INDEXED BY tasks_to_ring WHERE ring_at IS NOT NULL
+) WHERE queue = ?1 ORDER BY id LIMIT ?2";
 
 const ENSURE_QUEUES: &str = "-- ensure_queues
 INSERT INTO queues (name, created_at) SELECT value, ?2 FROM jsonb_each(?1) WHERE true ON CONFLICT DO NOTHING";

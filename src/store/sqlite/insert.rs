@@ -126,12 +126,11 @@ fn new_keys(tasks: &[&SubmittedTask]) -> Result<String, Fault> {
     let mut rows = JsonRows::new();
     for submitted in tasks {
         let Some(key) = &submitted.key else { continue };
-        let hash: String = key.body_hash.iter().map(|byte| format!("{byte:02x}")).collect();
         rows.row()
             .text(Some(&submitted.task.principal))
             .text(Some(&key.scope))
             .text(Some(&key.key))
-            .value(&hash)
+            .bytes(&key.body_hash)
             .id(Some(submitted.task.id.as_uuid()))
             .time(Some(submitted.task.submitted_at))
             .end()?;

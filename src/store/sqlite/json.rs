@@ -26,6 +26,11 @@ impl JsonRows {
         JsonRow { bytes: &mut self.0, fault: None, empty: true }
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.len() <= 1
+    }
+
     /// The parameter.
     pub(super) fn text(mut self) -> Result<String, Fault> {
         self.0.push(b']');
@@ -63,6 +68,14 @@ impl JsonRow<'_> {
     /// Adds 16 bytes as hex.
     pub(super) fn id(self, id: Option<Uuid>) -> Self {
         self.value(&id.map(Uuid::simple).as_ref().map(ToString::to_string))
+    }
+
+    /// Adds bytes as hex.
+    pub(super) fn bytes(self, bytes: &[u8]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 0xf)]);
+        let hex: String = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect();
+        self.value(&hex)
     }
 
     /// Adds a time as microseconds.

@@ -121,8 +121,8 @@ impl<'r> Columns<'r> {
     }
 
     /// The row cannot be read.
-    pub(super) fn corrupt(&self, reason: impl ToString) -> Fault {
-        Fault::Other(StoreError::Corrupt { table: self.table, reason: reason.to_string() })
+    pub(super) fn corrupt(&self, reason: impl std::fmt::Display) -> Fault {
+        Fault::Other(StoreError::Corrupt { table: self.table, reason: format!("{reason}") })
     }
 }
 

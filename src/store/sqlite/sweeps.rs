@@ -35,11 +35,19 @@ const HAND_TO_RELAY: &str = "-- hand_to_relay
 UPDATE tasks SET ring_at = ?2, rung_at = NULL FROM jsonb_each(?1) o
 WHERE tasks.id = unhex(o.value ->> 0) AND tasks.attempt = o.value ->> 1 AND tasks.status <> 'STARTED'";
 
+/// What is due is rung already, or is to be rung by now; both are found in an index.
 const POLL: &str = concat!(
     "-- poll\nSELECT ",
     doorbell_columns!(),
-    " FROM tasks WHERE queue IN (SELECT value FROM jsonb_each(?1)) AND status <> 'STARTED' AND due_at <= ?2 \
-     AND queue NOT IN (SELECT name FROM queues WHERE paused_at IS NOT NULL) ORDER BY priority DESC, due_at, id LIMIT ?3"
+    " FROM tasks WHERE id IN ( \
+         SELECT id FROM ( \
+             SELECT id, queue, priority, due_at FROM tasks WHERE rung_at IS NOT NULL AND due_at <= ?2 \
+             UNION ALL \
+             SELECT id, queue, priority, due_at FROM tasks WHERE ring_at <= ?2 AND due_at <= ?2 \
+         ) \
+         WHERE queue IN (SELECT value FROM jsonb_each(?1)) AND queue NOT IN (SELECT name FROM queues WHERE paused_at IS NOT NULL) \
+         ORDER BY priority DESC, due_at, id LIMIT ?3 \
+     ) ORDER BY priority DESC, due_at, id"
 );
 
 /// The columns of [`started_row`].

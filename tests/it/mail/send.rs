@@ -66,8 +66,8 @@ impl Bench {
         let kinds = KindSet::compiled();
         let kind = kinds.get(&KindName::parse("email.send").unwrap()).unwrap();
         let faults = kind.check(&args.to_string(), &self.cx.services).err().unwrap_or_default();
-        let said = faults.iter().map(|fault| format!("{}: {}\n", fault.pointer, fault.detail)).collect();
-        (faults.into_iter().map(|fault| fault.pointer).collect(), said)
+        let said: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).collect();
+        (faults.into_iter().map(|fault| fault.pointer).collect(), said.join("\n"))
     }
 
     async fn remember(&self, state: LedgerState, response: Option<&str>) {
@@ -304,7 +304,7 @@ async fn a_stop_before_the_hand_over_sends_nothing() {
         Setup::new().script(|step| if matches!(step.moment, Moment::RcptTo(_)) { Act::Silence } else { Act::Go }).start().await;
     let bench = Bench::new(mailer(&server, |_| ()));
     let args = body();
-    let (outcome, _) = tokio::join!(bench.run(1, &args), async {
+    let (outcome, ()) = tokio::join!(bench.run(1, &args), async {
         server.until(|counts| counts.silent == 1).await;
         bench.cx.stop.cancel();
     });

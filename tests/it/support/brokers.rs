@@ -1,5 +1,7 @@
 //! Brokers of their own for each test, and what goes into them.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -73,7 +75,7 @@ pub fn want(queues: &[&str], max: usize) -> Want {
 
 /// The same, but it waits for the first one; longer than any test may take.
 pub fn waiting(queues: &[&str], max: usize) -> Want {
-    Want { wait: Duration::from_secs(3600), ..want(queues, max) }
+    Want { wait: Duration::from_hours(1), ..want(queues, max) }
 }
 
 pub fn bells(deliveries: &[Delivery]) -> Vec<Doorbell> {

@@ -59,7 +59,8 @@ impl Mime {
         for word in self.header(name).unwrap_or_default().split_whitespace() {
             let encoded = word.strip_prefix("=?utf-8?b?").and_then(|word| word.strip_suffix("?="));
             assert!(word.len() <= 75 || encoded.is_none(), "an encoded word has at most 75 characters");
-            if !text.is_empty() && !(last_was_encoded && encoded.is_some()) {
+            let goes_on = last_was_encoded && encoded.is_some();
+            if !text.is_empty() && !goes_on {
                 text.push(' ');
             }
             last_was_encoded = encoded.is_some();

@@ -1,5 +1,7 @@
 //! Redis servers of a test's own, to be killed, frozen and started again.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
+
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;

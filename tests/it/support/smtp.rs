@@ -425,8 +425,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
         offers.extend((setup.protection == Protection::StartTls && !self.encrypted).then_some("STARTTLS"));
         offers.extend(setup.login.is_some().then_some("AUTH PLAIN LOGIN"));
         offers.extend(setup.offers_utf8.then_some("SMTPUTF8"));
-        let lines: String = offers.iter().map(|offer| format!("250-{offer}\r\n")).collect();
-        self.say(&format!("250-test.example\r\n{lines}250 SIZE 50000000")).await?;
+        let lines = offers.join("\r\n250-");
+        self.say(&format!("250-test.example\r\n250-{lines}\r\n250 SIZE 50000000")).await?;
         Ok(true)
     }
 

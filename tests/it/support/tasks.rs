@@ -48,7 +48,7 @@ pub fn task(seconds: i64) -> NewTask {
         due_at: at(seconds),
         expires_at: None,
         max_retries: 3,
-        hard_limit: Duration::from_secs(300),
+        hard_limit: Duration::from_mins(5),
         soft_limit: None,
         callback_url: None,
         retry_of: None,

@@ -21,7 +21,7 @@ super::contract!(
     a_worker_that_leaves_takes_nothing_with_it,
 );
 
-const AN_HOUR: Duration = Duration::from_secs(3600);
+const AN_HOUR: Duration = Duration::from_hours(1);
 
 async fn a_reference_arrives_as_it_was_rung(test: TestBroker) {
     let plain = ring("mail.bulk-2", Band::Low, 77);

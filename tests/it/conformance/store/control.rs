@@ -148,6 +148,19 @@ pub async fn a_purge_ends_what_waits_in_the_queue_oldest_first_up_to_its_limit(s
     begun(&store, 1, with_callback[0].callback.as_ref().unwrap().task, at(10)).await;
 }
 
+pub async fn a_purge_takes_what_waits_for_its_time_too(store: Arc<dyn Store>) {
+    let later = NewTask { due_at: at(500), ..task(2) };
+    insert(&store, &[unrung(later.clone())]).await;
+    let now = inserted(&store, task(3)).await;
+    let retrying = started(&store, task(1), 1).await;
+    settle(&store, &retrying, at(4), Next::Retry { due_at: at(60), error: mishap() }).await;
+    let first = store.purge(&default_queue(), at(10), 2).await.unwrap();
+    let mut ids: Vec<_> = first.iter().map(|ended| ended.id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [retrying.id, later.id]);
+    assert_eq!(store.purge(&default_queue(), at(10), 2).await.unwrap()[0].id, now);
+}
+
 pub async fn queues_become_known_once(store: Arc<dyn Store>) {
     let names = [queue("b"), queue("a"), queue("b")];
     assert!(store.ensure_queues(&names, at(0)).await.unwrap());

@@ -8,7 +8,7 @@ use crate::support::tasks::{at, keyed, task};
 
 pub async fn a_key_is_replayed_with_the_same_body_and_refused_with_another(store: Arc<dyn Store>) {
     let first = keyed(task(0), "k", 1);
-    assert_eq!(answers(&store, &[first.clone()]).await, [InsertAnswer::Inserted]);
+    assert_eq!(answers(&store, std::slice::from_ref(&first)).await, [InsertAnswer::Inserted]);
     let (again, other) = (keyed(task(1), "k", 1), keyed(task(2), "k", 2));
     let expected = [InsertAnswer::Replayed(first.task.id), InsertAnswer::KeyReused];
     assert_eq!(answers(&store, &[again.clone(), other.clone()]).await, expected);
@@ -59,7 +59,7 @@ pub async fn a_row_that_is_refused_does_not_take_its_key(store: Arc<dyn Store>) 
 
 pub async fn a_key_outlives_its_task_and_is_forgotten_at_its_age(store: Arc<dyn Store>) {
     let first = keyed(task(0), "k", 1);
-    answers(&store, &[first.clone()]).await;
+    answers(&store, std::slice::from_ref(&first)).await;
     let prune =
         |keys_before| Prune { results_before: at(-86_400), keys_before, workers_before: at(-86_400), now: at(100), limit: 100 };
     store.prune(&prune(at(0))).await.unwrap();

@@ -21,7 +21,7 @@ pub async fn a_later_entry_replaces_an_earlier_one_of_its_part(store: Arc<dyn St
     store.write_ledger(&[entry(task, 0), entry(task, 1)]).await.unwrap();
     for state in [LedgerState::Deferred, LedgerState::Rejected, LedgerState::Unknown, LedgerState::Accepted] {
         let later = LedgerEntry { state, response: Some("250 it's \"ok\"".into()), updated_at: at(5), ..entry(task, 0) };
-        store.write_ledger(&[later.clone()]).await.unwrap();
+        store.write_ledger(std::slice::from_ref(&later)).await.unwrap();
         assert_eq!(store.read_ledger(task).await.unwrap(), [later, entry(task, 1)]);
     }
 }

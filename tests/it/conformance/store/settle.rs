@@ -81,8 +81,8 @@ pub async fn a_worker_that_was_given_up_can_no_longer_write(store: Arc<dyn Store
 pub async fn a_settlement_whose_answer_was_lost_is_known_again(store: Arc<dyn Store>) {
     let begun = started(&store, task(0), 1).await;
     let success = settlement(1, &begun, at(2), Next::success("1".into()));
-    end_of(settle_all(&store, &[success.clone()]).await.remove(0));
-    assert_eq!(settle_all(&store, &[success.clone()]).await, [Settled::Already]);
+    end_of(settle_all(&store, std::slice::from_ref(&success)).await.remove(0));
+    assert_eq!(settle_all(&store, std::slice::from_ref(&success)).await, [Settled::Already]);
     let by_another = legwork::store::Settlement { worker: worker(2), ..success.clone() };
     let of_another = legwork::store::Settlement { attempt: Attempt(2), ..success };
     assert_eq!(settle_all(&store, &[by_another, of_another]).await, [Settled::Superseded, Settled::Superseded]);

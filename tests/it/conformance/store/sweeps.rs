@@ -96,6 +96,16 @@ pub async fn a_poll_finds_what_is_due_most_urgent_first_and_changes_nothing(stor
     assert_eq!((bell.task, bell.queue, bell.band), (reference(urgent, 0), default_queue(), Band::High));
 }
 
+pub async fn a_poll_finds_what_the_relay_has_yet_to_ring(store: Arc<dyn Store>) {
+    let unheard = task(1);
+    insert(&store, &[unrung(unheard.clone())]).await;
+    let handed = inserted(&store, task(2)).await;
+    store.hand_to_relay(&[reference(handed, 0)], at(5)).await.unwrap();
+    let retrying = started(&store, task(3), 3).await;
+    settle(&store, &retrying, at(4), Next::Retry { due_at: at(6), error: mishap() }).await;
+    assert_eq!(polled(&store, &[default_queue()], 10).await, [unheard.id, handed, retrying.id]);
+}
+
 pub async fn a_poll_leaves_paused_queues_alone(store: Arc<dyn Store>) {
     inserted(&store, task(0)).await;
     let other = inserted(&store, NewTask { queue: queue("slow"), ..task(0) }).await;

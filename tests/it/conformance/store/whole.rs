@@ -160,7 +160,9 @@ impl History {
         if self.rng.u8(0..5) == 0 {
             ended.extend(self.store.purge(&default_queue(), at(self.now), 2).await.unwrap());
         }
-        ended.iter().for_each(|ended| self.note(ended));
+        for ended in &ended {
+            self.note(ended);
+        }
     }
 
     async fn rescue(&mut self) {

@@ -1,0 +1,32 @@
+//! `legwork revoke`.
+
+use clap::Args;
+use reqwest::Method;
+
+use super::CliError;
+use super::client::{Ask, Client};
+use super::output::{self, OutputArgs};
+use crate::config::Config;
+
+/// Revoke a task
+///
+/// A waiting task is REVOKED at once. A running one is asked to stop, and stopped at once with --terminate. One that has ended stays as it is.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  legwork revoke 019a8f6e-7c1b-7c3e-9b1a-2f6d1c0a4e55 --terminate")]
+pub(super) struct RevokeArgs {
+    /// The task's id
+    task_id: String,
+    /// Stop it at once, where it runs
+    #[arg(long)]
+    terminate: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) async fn run(args: RevokeArgs, config: Config) -> Result<(), CliError> {
+    let path = ["tasks", "revoke", &args.task_id];
+    let ask = Ask::new(Method::DELETE, &path);
+    let ask = if args.terminate { ask.query("terminate", true) } else { ask };
+    let revoked = Client::new(&config)?.send(ask).await?;
+    args.output.print(&revoked, |task| output::fields(task, &["task_id", "status", "outcome", "deadline"]))
+}

@@ -1,0 +1,189 @@
+//! `legwork run`: a task in the foreground, with the services of a worker, and neither a server nor a row in a store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clap::Args;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::CliError;
+use super::kind_args::{ARG_HELP, KindArgs};
+use super::output::{self, OutputArgs};
+use crate::app;
+use crate::clock::{Clock, SyncedClock};
+use crate::config::{Config, parse_duration};
+use crate::domain::{Attempt, ErrorReport, KindName, Progress, TaskFailure, TaskId};
+use crate::services::Services;
+use crate::store::{LedgerEntry, MailLedger, StoreResult};
+use crate::tasks::{KindSet, ProgressSink, TaskContext, TaskKind};
+
+/// Run a task here and now, without a server
+///
+/// Checks the args, runs the kind in the foreground, and prints its result. Nothing is kept of it. Ctrl-C asks it to stop, a second one ends it.
+/// A failed attempt is tried again, after the kind's own delays, only where --max-retries says so.
+#[derive(Debug, Args)]
+#[command(after_help = format!("\
+{ARG_HELP}
+
+Examples:
+  legwork run system.echo --arg hello=world
+  legwork run system.sleep --arg seconds=2
+  legwork run email.send --arg recipient_email=ann@example.org --arg subject=Hello --arg template_name=notification \\
+      --arg context.message='Come and see'"))]
+pub(super) struct RunArgs {
+    /// The kind, as in email.send
+    kind: String,
+    #[command(flatten)]
+    args: KindArgs,
+    /// Retries after the first attempt
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_retries: u16,
+    /// End an attempt after so many seconds; by default the kind's limit
+    #[arg(long, value_name = "SECONDS", value_parser = parse_duration)]
+    time_limit: Option<Duration>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) async fn run(args: RunArgs, config: Config) -> Result<(), CliError> {
+    let kinds = KindSet::compiled();
+    let kind = find(&kinds, &args.kind)?.clone();
+    let object = Value::Object(args.args.object()?).to_string();
+    let config = app::with_secrets(config)?;
+    let services = Arc::new(app::build_services(&config)?);
+    kind.check(&object, &services)
+        .map_err(|errors| CliError::BadArgs { detail: format!("the args do not fit {}", kind.name), errors })?;
+    let limit = args.time_limit.unwrap_or(kind.hard_limit);
+    let foreground = Foreground::new(kind, object, services.clone(), limit);
+    let ended = foreground.to_the_end(args.max_retries).await;
+    services.mailer.close().await;
+    let result = ended?;
+    args.output.print(&result, |result| output::fields(result, &["success", "message"]))
+}
+
+fn find<'a>(kinds: &'a KindSet, name: &str) -> Result<&'a Arc<TaskKind>, CliError> {
+    let known = KindName::parse(name).ok().and_then(|name| kinds.get(&name)).filter(|kind| kind.is_public);
+    known.ok_or_else(|| {
+        let names: Vec<&str> = kinds.public().map(|kind| kind.name.as_str()).collect();
+        CliError::Usage(format!("the kind {name:?} is unknown; there are {}", names.join(", ")))
+    })
+}
+
+/// A task that runs here.
+struct Foreground {
+    kind: Arc<TaskKind>,
+    args: String,
+    limit: Duration,
+    clock: Arc<SyncedClock>,
+    cx: TaskContext,
+}
+
+impl Foreground {
+    fn new(kind: Arc<TaskKind>, args: String, services: Arc<Services>, limit: Duration) -> Self {
+        let clock = Arc::new(SyncedClock::start());
+        let cx = TaskContext {
+            task: TaskId::made(clock.now()),
+            attempt: Attempt(1),
+            kind: kind.name.clone(),
+            submitted_at: clock.now(),
+            services,
+            ledger: Arc::new(Ledger::default()),
+            clock: clock.clone(),
+            stop: CancellationToken::new(),
+            progress: Arc::new(Teller),
+        };
+        Self { kind, args, limit, clock, cx }
+    }
+
+    /// Attempts until one succeeds, or none may follow.
+    async fn to_the_end(&self, max_retries: u16) -> Result<Value, CliError> {
+        for retries in 0.. {
+            let (error, after) = match self.attempt(retries).await? {
+                Ok(result) => return Ok(result),
+                Err(TaskFailure::Retry { error, after }) if retries < max_retries => (error, after),
+                Err(TaskFailure::Retry { error, .. } | TaskFailure::Fail(error)) => return Err(failed(&error)),
+                Err(TaskFailure::Stopped) => return Err(CliError::Failed("stopped".into())),
+            };
+            let delay = self.kind.retry.delay(retries, self.clock.chance(), after);
+            output::say(&format!("{}: {}; retry {} in {} s", error.kind, error.message, retries + 1, delay.as_secs()));
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                _ = tokio::signal::ctrl_c() => return Err(CliError::Failed("stopped while it waited for its retry".into())),
+            }
+        }
+        Err(CliError::Failed("it was tried too often".into()))
+    }
+
+    async fn attempt(&self, retries: u16) -> Result<Result<Value, TaskFailure>, CliError> {
+        let mut cx = self.cx.clone();
+        cx.attempt = Attempt(i32::from(retries) + 1);
+        let span = tracing::info_span!("attempt", task.id = %cx.task, task.kind = %cx.kind, attempt = %cx.attempt);
+        let stop = cx.stop.clone();
+        let work = match self.kind.run(&self.args, cx) {
+            Ok(work) => tokio::spawn(work.instrument(span)),
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let handle = work.abort_handle();
+        tokio::select! {
+            ended = work => ended.map_err(|error| CliError::Failed(format!("the task ended badly: {error}"))),
+            () = tokio::time::sleep(self.limit) => {
+                handle.abort();
+                Err(CliError::Failed(format!("it ran past its limit of {} s", self.limit.as_secs_f64())))
+            }
+            () = told_to_end(&stop) => {
+                handle.abort();
+                Err(CliError::Failed("ended at once".into()))
+            }
+        }
+    }
+}
+
+/// The first Ctrl-C asks the work to stop; the second one resolves this.
+async fn told_to_end(stop: &CancellationToken) {
+    for is_first in [true, false] {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return std::future::pending().await;
+        }
+        if is_first {
+            output::say("Asked to stop; Ctrl-C again ends it at once.");
+            stop.cancel();
+        }
+    }
+}
+
+fn failed(error: &ErrorReport) -> CliError {
+    CliError::Failed(format!("{}: {}", error.kind, error.message))
+}
+
+/// Tells progress on standard error.
+struct Teller;
+
+impl ProgressSink for Teller {
+    fn tell(&self, Progress { done, total, message }: Progress) {
+        let of = total.map(|total| format!("/{total}")).unwrap_or_default();
+        let message = message.map(|text| format!(" {text}")).unwrap_or_default();
+        output::say(&format!("progress {done}{of}{message}"));
+    }
+}
+
+/// What became of each mail, for as long as the command runs.
+#[derive(Default)]
+struct Ledger(Mutex<BTreeMap<(TaskId, i32), LedgerEntry>>);
+
+#[async_trait]
+impl MailLedger for Ledger {
+    async fn write_ledger(&self, entries: &[LedgerEntry]) -> StoreResult<()> {
+        self.0.lock().extend(entries.iter().map(|entry| ((entry.task, entry.part), entry.clone())));
+        Ok(())
+    }
+
+    async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
+        let entries = self.0.lock();
+        Ok(entries.values().filter(|entry| entry.task == task).cloned().collect())
+    }
+}

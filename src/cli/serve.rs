@@ -1,0 +1,92 @@
+//! `legwork serve` and `legwork worker`: flags stand before the environment.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "doc comments of arguments are the help text, where backticks would only stand in the way"
+)]
+
+use clap::Args;
+
+use super::{CliError, Vars};
+use crate::app;
+use crate::config::Config;
+use crate::telemetry::{self, LogOutput};
+
+/// Start the server: API, worker and scheduler, or those of them that --roles names
+///
+/// With nothing configured it runs embedded: SQLite and an in-process queue in DATA_DIR, mails into an outbox.
+/// It migrates its database by itself. SIGTERM and Ctrl-C end it in good order, a second one at once.
+#[derive(Debug, Default, Args)]
+#[command(after_help = "\
+Examples:
+  legwork serve
+  legwork serve --listen 0.0.0.0:8000 --concurrency 20
+  DATABASE_URL=postgres://… REDIS_URL=redis://… JWT_SECRET=… legwork serve --roles api,scheduler")]
+pub(super) struct ServeArgs {
+    /// What this process does: api, worker, scheduler, with commas [ROLES]
+    #[arg(long, value_delimiter = ',', value_name = "ROLE")]
+    pub(super) roles: Vec<String>,
+    /// Address and port of the HTTP server [LISTEN]
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Option<String>,
+    #[command(flatten)]
+    pub(super) pool: PoolArgs,
+}
+
+/// Start a process that only runs tasks
+///
+/// It needs Postgres and Redis (DATABASE_URL, REDIS_URL), serves all queues unless told which, and opens LISTEN (health, metrics) only
+/// where it is set.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  DATABASE_URL=postgres://… REDIS_URL=redis://… legwork worker
+  legwork worker --queues mail,default --concurrency 20 --name mail-%h")]
+pub(super) struct WorkerArgs {
+    #[command(flatten)]
+    pool: PoolArgs,
+}
+
+/// The pool, for both.
+#[derive(Debug, Default, Args)]
+pub(super) struct PoolArgs {
+    /// Tasks that run at once in this process [CONCURRENCY]
+    #[arg(long, value_name = "N")]
+    pub(super) concurrency: Option<String>,
+    /// Queues that it serves, with commas [QUEUES]
+    #[arg(long, value_delimiter = ',', value_name = "QUEUE")]
+    queues: Vec<String>,
+    /// Its name; %h is the host, %p the process id [WORKER_NAME]
+    #[arg(long)]
+    name: Option<String>,
+}
+
+pub(super) async fn serve(args: ServeArgs, mut vars: Vars) -> Result<(), CliError> {
+    put(&mut vars, "ROLES", joined(&args.roles));
+    put(&mut vars, "LISTEN", args.listen);
+    start(args.pool, vars).await
+}
+
+pub(super) async fn worker(args: WorkerArgs, mut vars: Vars) -> Result<(), CliError> {
+    put(&mut vars, "ROLES", Some("worker".into()));
+    start(args.pool, vars).await
+}
+
+async fn start(pool: PoolArgs, mut vars: Vars) -> Result<(), CliError> {
+    put(&mut vars, "CONCURRENCY", pool.concurrency);
+    put(&mut vars, "QUEUES", joined(&pool.queues));
+    put(&mut vars, "WORKER_NAME", pool.name);
+    let config = Config::read(vars)?;
+    telemetry::start(&config.log, LogOutput::Stdout);
+    Ok(app::serve(config).await?)
+}
+
+fn put(vars: &mut Vars, name: &str, value: Option<String>) {
+    if let Some(value) = value {
+        vars.insert(name.to_owned(), value);
+    }
+}
+
+fn joined(items: &[String]) -> Option<String> {
+    (!items.is_empty()).then(|| items.join(","))
+}

@@ -1,0 +1,193 @@
+//! What only the Postgres side of the store has: partitions, connections that break, concurrent batches.
+
+use std::sync::Arc;
+
+use legwork::domain::{NewTask, Next, TaskStatus};
+use legwork::store::postgres::PgStore;
+use legwork::store::{BeginAnswer, Prune, Settled, Settlement, Store, StoreError};
+use sqlx::PgConnection;
+
+use crate::support::postgres::{drop_schema, fresh_schema, in_schema, observer, url};
+use crate::support::tasks::{
+    at, begin, begun, end_of, ended, insert, inserted, mishap, reference, row, rung, settle, settle_all, settlement, start,
+    started, status, task, task_with_callback,
+};
+
+const DAY: i64 = 86_400;
+
+async fn partitions(schema: &str, table: &str) -> Vec<String> {
+    let find = "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                WHERE i.inhparent = $1::regclass ORDER BY 1";
+    sqlx::query_scalar(find).bind(table).fetch_all(&mut observer(schema).await).await.unwrap()
+}
+
+fn prune(days: i64) -> Prune {
+    Prune { results_before: at(days * DAY), keys_before: at(0), workers_before: at(0), now: start(), limit: 10 }
+}
+
+#[tokio::test]
+async fn partitions_are_made_for_today_and_three_days_ahead() {
+    in_schema(|store, schema| async move {
+        tokio::try_join!(store.make_partitions(start()), store.make_partitions(start()), store.make_partitions(at(DAY))).unwrap();
+        let days = ["20261121", "20261122", "20261123", "20261124", "20261125"];
+        assert_eq!(partitions(&schema, "task_results").await, days.map(|day| format!("task_results_{day}")));
+        assert_eq!(partitions(&schema, "attempts").await, days.map(|day| format!("attempts_{day}")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_finds_no_partition_makes_it() {
+    in_schema(|store, _| async move {
+        let far = 100 * DAY;
+        let success = started(&store, task(far), far).await;
+        end_of(settle(&store, &success, at(far), Next::success("1".into())).await);
+        let later = 110 * DAY;
+        let retried = started(&store, task(later), later).await;
+        let settled = settle(&store, &retried, at(later), Next::Retry { due_at: at(later), error: mishap() }).await;
+        assert!(matches!(settled, Settled::Waiting { .. }), "{settled:?}");
+        let expiring = inserted(&store, NewTask { expires_at: Some(at(120 * DAY)), ..task(0) }).await;
+        let answers = begin(&store, 1, &[reference(expiring, 0)], at(120 * DAY)).await;
+        assert!(matches!(answers[0], BeginAnswer::Ended(_)), "{answers:?}");
+        assert_eq!(status(&store, success.id).await, TaskStatus::Success);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn days_are_dropped_whole_once_their_last_moment_is_past() {
+    in_schema(|store, schema| async move {
+        store.make_partitions(at(-4 * DAY)).await.unwrap();
+        let old = ended(&store, task(-4 * DAY), -4 * DAY, Next::failure(mishap())).await;
+        let same_day = ended(&store, task(-2 * DAY - 60), -2 * DAY - 60, Next::failure(mishap())).await;
+        assert!(!store.prune(&prune(-2)).await.unwrap());
+        assert_eq!(store.find(old).await.unwrap(), None);
+        assert!(store.find(same_day).await.unwrap().is_some());
+        assert_eq!(partitions(&schema, "attempts").await[0], "attempts_20261119");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_partition_that_is_in_use_is_dropped_the_next_time() {
+    in_schema(|store, schema| async move {
+        store.make_partitions(at(-9 * DAY)).await.unwrap();
+        let old = ended(&store, task(-9 * DAY), -9 * DAY, Next::failure(mishap())).await;
+        let mut reader = observer(&schema).await;
+        sqlx::raw_sql("BEGIN; SELECT count(*) FROM task_results").execute(&mut reader).await.unwrap();
+        store.prune(&prune(-2)).await.unwrap();
+        assert!(store.find(old).await.unwrap().is_some());
+        sqlx::raw_sql("COMMIT").execute(&mut reader).await.unwrap();
+        store.prune(&prune(-2)).await.unwrap();
+        assert_eq!(store.find(old).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn batches_that_overlap_in_any_order_do_not_lock_each_other_out() {
+    in_schema(|store, _| async move {
+        let tasks: Vec<_> = (0..100).map(|n| if n % 9 == 0 { task_with_callback() } else { task(0) }).collect();
+        insert(&store, &tasks.iter().cloned().map(rung).collect::<Vec<_>>()).await;
+        let refs: Vec<_> = tasks.iter().map(|task| reference(task.id, 0)).collect();
+        let running: Vec<_> = begin(&store, 1, &refs, at(1))
+            .await
+            .into_iter()
+            .map(|answer| match answer {
+                BeginAnswer::Begun(begun) => settlement(1, &begun, at(2), Next::success("1".into())),
+                other => panic!("it did not begin: {other:?}"),
+            })
+            .collect();
+        let mut writers = Vec::new();
+        for n in 0..6 {
+            let (store, mut batch) = (store.clone(), running.clone());
+            fastrand::Rng::with_seed(n).shuffle(&mut batch);
+            writers.push(tokio::spawn(async move { settle_all(&store, &batch).await }));
+        }
+        let mut ends = 0;
+        for writer in writers {
+            for settled in writer.await.unwrap() {
+                match settled {
+                    Settled::Ended(_) => ends += 1,
+                    Settled::Already => {}
+                    other => panic!("a settlement was answered with {other:?}"),
+                }
+            }
+        }
+        assert_eq!(ends, tasks.len());
+    })
+    .await;
+}
+
+/// A store of its own name, so that only its connections can be ended.
+async fn named_store() -> (Arc<dyn Store>, String, PgConnection) {
+    let schema = fresh_schema();
+    let sign = if url().contains('?') { '&' } else { '?' };
+    let named = format!("{}{sign}application_name={schema}", url());
+    let store: Arc<dyn Store> = Arc::new(PgStore::connect(&named, &schema, 2).await.unwrap());
+    store.migrate().await.unwrap();
+    let observer = observer(&schema).await;
+    (store, schema, observer)
+}
+
+/// Ends every connection of the store, and waits until they are gone.
+async fn kill_connections(schema: &str, observer: &mut PgConnection) {
+    let kill = "SELECT bool_and(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE application_name = $1";
+    let all_gone: Option<bool> = sqlx::query_scalar(kill).bind(schema).fetch_one(observer).await.unwrap();
+    assert_eq!(all_gone, Some(true));
+}
+
+#[tokio::test]
+async fn a_killed_connection_heals() {
+    let (store, schema, mut observer) = named_store().await;
+    let case = {
+        let (store, schema) = (store.clone(), schema.clone());
+        tokio::spawn(async move {
+            let first = started(&store, task(0), 1).await;
+            settle(&store, &first, at(2), Next::success("1".into())).await;
+            let running = started(&store, task(0), 1).await;
+            kill_connections(&schema, &mut observer).await;
+            end_of(settle(&store, &running, at(2), Next::success("1".into())).await);
+            let id = inserted(&store, task(3)).await;
+            assert_eq!(row(&store, id).await.submitted_at, at(3));
+            // A begin is not repeated by itself: whether it was written is not known.
+            let refs = [reference(id, 0)];
+            let batch = legwork::store::BeginBatch {
+                worker: crate::support::tasks::worker(1),
+                worker_name: "w",
+                now: at(4),
+                alone: false,
+                refs: &refs,
+            };
+            assert!(matches!(store.begin(&batch).await, Err(StoreError::Unavailable(_))));
+            begun(&store, 1, refs[0], at(4)).await;
+        })
+    };
+    let ended = case.await;
+    store.close().await;
+    drop_schema(&schema).await;
+    ended.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_unavailable() {
+    let store = PgStore::connect("postgres://nobody@127.0.0.1:1/none", "legwork", 1).await.unwrap();
+    let store: Arc<dyn Store> = Arc::new(store);
+    let settlements: [Settlement; 0] = [];
+    assert_eq!(store.settle(&settlements).await.unwrap().len(), 0);
+    assert!(matches!(store.insert(&[rung(task(0))]).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.migrate().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(PgStore::connect("not a url", "legwork", 1).await, Err(StoreError::Database(_))));
+}
+
+#[tokio::test]
+async fn a_schema_that_is_not_migrated_says_so() {
+    let schema = fresh_schema();
+    let store = PgStore::connect(&url(), &schema, 1).await.unwrap();
+    assert!(!store.is_migrated().await.unwrap());
+    let (one, two) = tokio::join!(store.migrate(), store.migrate());
+    let migrated = store.is_migrated().await;
+    store.close().await;
+    drop_schema(&schema).await;
+    assert!(one.is_ok() && two.is_ok() && migrated.unwrap(), "{one:?} {two:?}");
+}
