@@ -23,7 +23,7 @@ use crate::domain::{Principal, Scope};
 use crate::store::NewAccount;
 
 /// How long a token of the login lives: a working day.
-const LOGIN_TTL: Duration = Duration::from_secs(8 * 3600);
+const LOGIN_TTL: Duration = Duration::from_hours(8);
 /// The longest name of an account, in characters.
 const MAX_NAME_CHARS: usize = 100;
 /// Revoked without a known end: for ever, as far as a store can write it.

@@ -106,8 +106,8 @@ impl ListQuery {
         let mut params = Params::of(query);
         let filter = TaskFilter {
             statuses: params.many("status", str::parse::<TaskStatus>),
-            kind: params.one("kind", |text| KindName::parse(text)),
-            queue: params.one("queue", |text| QueueName::parse(text)),
+            kind: params.one("kind", KindName::parse),
+            queue: params.one("queue", QueueName::parse),
             worker: params.text("worker", 200),
             submitted_from: params.time("from"),
             submitted_to: params.time("to"),

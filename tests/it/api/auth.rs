@@ -88,7 +88,7 @@ pub async fn a_token_that_is_missing_or_refused_is_401_and_says_why(engine: Engi
     }
     "#);
     let principal = Principal { subject: "ann".into(), scopes: [Scope::Read].into_iter().collect() };
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let issued_by = |settings: &[(&str, &str)]| {
         let vars = settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let tokens = legwork::auth::Tokens::new(&legwork::config::Config::read(vars).unwrap().auth).unwrap();

@@ -1,4 +1,4 @@
-//! The OpenAPI document.
+//! The document of the API.
 
 use legwork::http::openapi;
 use legwork::tasks::KindSet;
@@ -108,10 +108,4 @@ fn every_example_of_a_body_fits_its_schema() {
             assert_eq!(faults, Vec::<String>::new(), "{name}: {example_name}");
         }
     }
-}
-
-#[test]
-fn zz_rewrite() {
-    std::fs::create_dir_all("openapi").unwrap();
-    std::fs::write("openapi/openapi.json", openapi::json(&KindSet::compiled())).unwrap();
 }

@@ -187,7 +187,7 @@ pub async fn lists_come_in_pages_and_by_filter(engine: Engine) {
     let service = TestService::over(engine);
     let mut ids = Vec::new();
     for number in 0..5 {
-        service.engine.clock.advance(Duration::from_secs(60));
+        service.engine.clock.advance(Duration::from_mins(1));
         let queue = if number == 2 { "other" } else { "default" };
         ids.push(
             service.submitted(&json!({ "kind": "system.echo", "args": { "n": format!("no{number}") }, "queue": queue })).await,
