@@ -116,7 +116,7 @@ async fn wait_for(store: &SharedStore, shutdown: &Shutdown) -> bool {
     loop {
         match store.migrate().await {
             Ok(()) => return true,
-            Err(error) => tracing::warn!(%error, retry_in_ms = pause.as_millis() as u64, "waiting for the database"),
+            Err(error) => tracing::warn!(%error, retry_in = ?pause, "waiting for the database"),
         }
         tokio::select! {
             () = shutdown.begun() => return false,
@@ -208,13 +208,12 @@ impl App {
         };
         let pool = pool.map(|(pool, ..)| pool);
         let running_pool = pool.clone().map(|pool| tokio::spawn(pool.run(self.shutdown.clone())));
-        let served = match listener {
-            Some(listener) => self.serve_http(listener, pool).await,
-            None => {
-                tracing::info!(roles = ?self.config.roles, "running");
-                self.shutdown.begun().await;
-                Ok(())
-            }
+        let served = if let Some(listener) = listener {
+            self.serve_http(listener, pool).await
+        } else {
+            tracing::info!(roles = ?self.config.roles, "running");
+            self.shutdown.begun().await;
+            Ok(())
         };
         // A server that failed ends the process as a signal does.
         self.shutdown.begin();

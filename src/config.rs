@@ -318,7 +318,7 @@ impl Config {
         let database = reader.database(&data_dir);
         let redis = reader.redis(&["REDIS_URL", "REDISCLOUD_URL", "CELERY_BROKER_URL"]);
         let public_url = match reader.optional("PUBLIC_URL") {
-            Some(_) => reader.url("PUBLIC_URL", &["http", "https"]).map_or_else(String::new, without_slash),
+            Some(_) => reader.url("PUBLIC_URL", &["http", "https"]).as_ref().map_or_else(String::new, without_slash),
             None => format!("http://{listen}"),
         };
         let public_url_is_set = reader.is_set("PUBLIC_URL");
@@ -344,7 +344,7 @@ impl Config {
                 templates_dir: reader.text("TEMPLATES_DIR").into(),
                 site_name: reader.text("SITE_NAME"),
                 frontend_url: match reader.optional("FRONTEND_URL") {
-                    Some(_) => reader.url("FRONTEND_URL", &["http", "https"]).map_or_else(String::new, without_slash),
+                    Some(_) => reader.url("FRONTEND_URL", &["http", "https"]).as_ref().map_or_else(String::new, without_slash),
                     None => public_url.clone(),
                 },
             },
@@ -368,7 +368,7 @@ impl Config {
     }
 }
 
-fn without_slash(url: Url) -> String {
+fn without_slash(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
@@ -388,7 +388,7 @@ fn http_config(reader: &mut Reader, listen: SocketAddr, public_url: String) -> H
 
 fn client_config(reader: &mut Reader, listen: SocketAddr, public_url: Option<&String>) -> ClientConfig {
     let url = match reader.optional("LEGWORK_URL") {
-        Some(_) => reader.url("LEGWORK_URL", &["http", "https"]).map_or_else(String::new, without_slash),
+        Some(_) => reader.url("LEGWORK_URL", &["http", "https"]).as_ref().map_or_else(String::new, without_slash),
         None => public_url.cloned().unwrap_or_else(|| format!("http://{}", reachable(listen))),
     };
     ClientConfig {

@@ -29,9 +29,9 @@ const DOORBELL_GRACE: Duration = Duration::from_secs(10);
 /// How long past its hard limit an attempt is left to its worker.
 const OVERRUN_GRACE: Duration = Duration::from_secs(30);
 /// How often old rows are looked for.
-const PRUNE_EVERY: Duration = Duration::from_secs(60);
+const PRUNE_EVERY: Duration = Duration::from_mins(1);
 /// How long a dead worker stays on the list.
-const DEAD_WORKERS_KEPT: Duration = Duration::from_secs(3600);
+const DEAD_WORKERS_KEPT: Duration = Duration::from_hours(1);
 /// How often the store's time is taken over where no heartbeat does it.
 const CLOCK_EVERY: Duration = Duration::from_secs(5);
 

@@ -1,4 +1,4 @@
-//! Kinds: what sort of work there is. A kind is one file here and one line in [`registry`]; its route, its schema in OpenAPI and in
+//! Kinds: what sort of work there is. A kind is one file here and one line in [`registry`]; its route, its schema in `OpenAPI` and in
 //! `/tasks/kinds`, its CLI and its metric labels come from that line.
 
 pub mod callback;
@@ -36,7 +36,7 @@ pub trait Kind: DeserializeOwned + utoipa::ToSchema + Send + Sync + 'static {
     /// How its failed attempts are tried again.
     const RETRY: RetryPolicy = RetryPolicy::DEFAULT;
     /// An attempt past this ends.
-    const HARD_LIMIT: Duration = Duration::from_secs(30 * 60);
+    const HARD_LIMIT: Duration = Duration::from_mins(30);
     /// An attempt past this is asked to stop.
     const SOFT_LIMIT: Option<Duration> = None;
     /// Its typed route below `/tasks`, as in `/email/send`, where it has one.

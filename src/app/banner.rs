@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::domain::{Principal, Scope, ScopeSet};
 
 /// How long the printed token lasts.
-const TOKEN_TTL: Duration = Duration::from_secs(12 * 3600);
+const TOKEN_TTL: Duration = Duration::from_hours(12);
 
 /// Prints it. A closed standard output is no reason to end.
 pub(super) fn print(config: &Config, tokens: &Tokens, now: Timestamp) {
@@ -30,7 +30,7 @@ fn text(config: &Config, tokens: &Tokens, now: Timestamp) -> String {
     let Ok(token) = tokens.issue(&admin, TOKEN_TTL, now) else { return text };
     let outbox = config.mail.outbox.display();
     let lands = if config.mail.smtp.is_some() { "over SMTP".to_owned() } else { format!("into {outbox}") };
-    text.push_str(&format!(
+    let lines = format!(
         "\nAn admin's token, for 12 hours:\n\n\
          TOKEN={token}\n\n\
          Send a mail ({lands}), then read what became of it:\n\n\
@@ -38,6 +38,6 @@ fn text(config: &Config, tokens: &Tokens, now: Timestamp) -> String {
          -d '{{\"recipient_email\": \"user@example.com\", \"subject\": \"Hello\", \"template_name\": \"welcome_user\", \
          \"context\": {{\"user\": {{\"first_name\": \"Ada\"}}}}}}' | tee /dev/stderr | sed 's/.*\"task_id\": *\"\\([^\"]*\\)\".*/\\1/')\n\n\
          curl -s \"{url}/api/v1/tasks/status/$TASK?wait=30\" -H \"Authorization: Bearer $TOKEN\"\n\n"
-    ));
-    text
+    );
+    text + &lines
 }

@@ -17,6 +17,8 @@ use super::{Config, Database, IpRange, Mistake, Mistakes, Roles, SmtpConfig, Smt
 use crate::domain::QueueName;
 
 const MIN_SECRET_CHARS: usize = 32;
+const REDIS_SCHEMES: [&str; 8] =
+    ["redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "unix", "redis+unix"];
 
 pub(super) struct Reader {
     vars: BTreeMap<String, String>,
@@ -138,11 +140,9 @@ impl Reader {
     pub(super) fn redis(&mut self, names: &[&'static str]) -> Option<SecretString> {
         let name = *names.iter().find(|name| self.is_set(name))?;
         let text = self.optional(name)?;
-        const SCHEMES: [&str; 8] =
-            ["redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "unix", "redis+unix"];
         let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
-        if !SCHEMES.contains(&scheme) {
-            self.wrong(name, format!("is not a URL with one of the schemes {}", SCHEMES.join(", ")));
+        if !REDIS_SCHEMES.contains(&scheme) {
+            self.wrong(name, format!("is not a URL with one of the schemes {}", REDIS_SCHEMES.join(", ")));
         }
         Some(text.into())
     }
@@ -241,10 +241,11 @@ impl Reader {
     /// The configuration, or every mistake, those that only show when settings meet included.
     pub(super) fn finish(mut self, config: Config) -> Result<Config, Mistakes> {
         let on_postgres = !config.is_embedded();
-        if on_postgres && config.broker.redis.is_none() && !(config.roles.api && config.roles.worker && config.roles.scheduler) {
+        let has_all_roles = config.roles.api && config.roles.worker && config.roles.scheduler;
+        if on_postgres && config.broker.redis.is_none() && !has_all_roles {
             self.wrong("REDIS_URL", "is required where the roles are spread over processes: it is how they ring each other");
         }
-        if !on_postgres && !(config.roles.api && config.roles.worker && config.roles.scheduler) {
+        if !on_postgres && !has_all_roles {
             self.wrong(
                 "ROLES",
                 "the embedded database serves one process with all roles; set DATABASE_URL and REDIS_URL to spread them",
@@ -254,7 +255,7 @@ impl Reader {
             self.wrong("JWT_SECRET", "is required with Postgres (or JWT_PUBLIC_KEY); try: openssl rand -hex 32");
         }
         let lease = config.scheduler.lease;
-        if lease < Duration::from_secs(3) || lease > Duration::from_secs(3600) {
+        if lease < Duration::from_secs(3) || lease > Duration::from_hours(1) {
             self.wrong("LEASE", "must be 3s to 1h");
         }
         if self.mistakes.is_empty() { Ok(config) } else { Err(Mistakes(self.mistakes)) }

@@ -1,7 +1,5 @@
 //! The list of settings, from which `.env.example` is written.
 
-use std::fmt::Write as _;
-
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -115,9 +113,9 @@ pub fn env_example() -> String {
     );
     for Setting { name, default, doc } in SETTINGS {
         for line in wrapped(doc, 118) {
-            let _ = write!(text, "\n# {line}");
+            text.extend(["\n# ", &line]);
         }
-        let _ = write!(text, "\n# {name}={default}\n");
+        text.extend(["\n# ", name, "=", default, "\n"]);
     }
     text
 }

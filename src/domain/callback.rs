@@ -14,7 +14,7 @@ pub const CALLBACK_KIND: &str = "system.callback";
 pub const CALLBACK_QUEUE: &str = "callbacks";
 
 const MAX_RETRIES: u16 = 8;
-const HARD_LIMIT: Duration = Duration::from_secs(60);
+const HARD_LIMIT: Duration = Duration::from_mins(1);
 
 /// The callback task of `ended`, a task that has just ended; `None` where it names no `callback_url`.
 ///

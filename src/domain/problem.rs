@@ -14,6 +14,16 @@ pub struct FieldError {
 }
 
 impl FieldError {
+    /// What a parser that tracks its path found.
+    pub fn of_parser(error: &serde_path_to_error::Error<serde_json::Error>) -> Self {
+        let mut pointer = String::new();
+        for segment in error.path() {
+            pointer.push('/');
+            pointer.push_str(&segment.to_string().replace('~', "~0").replace('/', "~1"));
+        }
+        Self { pointer, detail: error.inner().to_string() }
+    }
+
     /// An error at `pointer` (as in `/recipient_email`).
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }

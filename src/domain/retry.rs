@@ -31,13 +31,13 @@ impl RetryPolicy {
     /// 3 retries after 60 s · 2^n, at most 1 h, ±10 %.
     pub const DEFAULT: Self = Self {
         max_retries: 3,
-        backoff: Backoff::Exponential { first: Duration::from_secs(60), cap: Duration::from_secs(3600), jitter: 0.1 },
+        backoff: Backoff::Exponential { first: Duration::from_mins(1), cap: Duration::from_hours(1), jitter: 0.1 },
     };
 
     /// The delay before the retry that follows `retries_used` earlier ones. `chance` is in `0.0..1.0`;
     /// `at_least` is what the other side asked for (`Retry-After`) and is never undercut, but held to a day.
     pub fn delay(&self, retries_used: u16, chance: f64, at_least: Option<Duration>) -> Duration {
-        const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
+        const LONGEST_ASKED: Duration = Duration::from_hours(24);
         let own = match self.backoff {
             Backoff::Fixed(delay) => delay,
             Backoff::Exponential { first, cap, jitter } => {

@@ -176,15 +176,14 @@ impl Next {
 pub fn after(outcome: Outcome, facts: RunFacts, policy: &RetryPolicy, now: Timestamp, chance: f64) -> Next {
     match outcome {
         Outcome::Success(result) => Next::success(result),
-        Outcome::Revoked => Next::revoked(EndReason::Revoked),
-        _ if facts.revoke_requested => Next::revoked(EndReason::Revoked),
-        Outcome::Fail(error) => Next::failure(error),
+        outcome if facts.revoke_requested || outcome == Outcome::Revoked => Next::revoked(EndReason::Revoked),
         Outcome::Retry { error, after } if facts.retries_used < facts.max_retries => {
             let delay = policy.delay(facts.retries_used, chance, after);
             Next::Retry { due_at: later(now, delay), error }
         }
-        Outcome::Retry { error, .. } => Next::failure(error),
+        Outcome::Fail(error) | Outcome::Retry { error, .. } => Next::failure(error),
         Outcome::HandBack { after } => Next::HandBack { due_at: later(now, after) },
+        Outcome::Revoked => Next::revoked(EndReason::Revoked),
     }
 }
 

@@ -13,4 +13,4 @@ use std::time::Duration;
 pub(super) const PREFIX: &str = "/api/v1";
 
 /// The longest long poll.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(1);

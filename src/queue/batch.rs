@@ -71,6 +71,7 @@ impl<T, R> Clone for Batcher<T, R> {
 }
 
 impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
+    #[expect(clippy::needless_pass_by_value, reason = "a batcher takes its flush over")]
     /// Starts the flushers. They end by themselves, after the last handle.
     pub fn start(limits: BatchLimits, flush: Arc<dyn Flush<T, R>>) -> Self {
         let (sender, receiver) = mpsc::channel(limits.waiting);

@@ -221,13 +221,12 @@ impl Joined {
         let text = self.finish();
         let mut input = serde_json::Deserializer::from_str(&text);
         serde_path_to_error::deserialize(&mut input).map_err(|error| {
-            let pointer: String = error.path().iter().map(|segment| format!("/{segment}")).collect();
-            let detail = if pointer == "/expires" {
-                "is neither a number of seconds nor a time (RFC 3339)".to_owned()
-            } else {
-                error.inner().to_string()
-            };
-            BodyError::Invalid(vec![FieldError::new(pointer, detail)])
+            let mut fault = FieldError::of_parser(&error);
+            if fault.pointer == "/expires" {
+                // The parser's own words tell of two untagged shapes.
+                "is neither a number of seconds nor a time (RFC 3339)".clone_into(&mut fault.detail);
+            }
+            BodyError::Invalid(vec![fault])
         })
     }
 }

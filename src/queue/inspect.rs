@@ -146,7 +146,7 @@ impl Queue {
                         .as_ref()
                         .and_then(|counts| counts.oldest_due_at)
                         .map(|due| now.duration_since(due).as_secs_f64().max(0.0)),
-                    rate: of(|counts| counts.ended_last_minute) as f64 / 60.0,
+                    rate: per_second(of(|counts| counts.ended_last_minute)),
                     workers: workers.iter().filter(|worker| serves(worker, &row.name, now)).count(),
                     name: row.name,
                 }
@@ -215,6 +215,11 @@ impl Queue {
         *self.fleet.picture.lock() = Some(picture.clone());
         Ok(picture)
     }
+}
+
+/// The rate that a count of a minute comes to.
+fn per_second(in_a_minute: u64) -> f64 {
+    f64::from(u32::try_from(in_a_minute).unwrap_or(u32::MAX)) / 60.0
 }
 
 /// The attempt that has no row of its own: the one that runs, or a success at the first try.

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::domain::{FieldError, Priority, QueueName};
 
 /// The longest a task may be put off: ten years.
-const LONGEST_DELAY: Duration = Duration::from_secs(10 * 365 * 86_400);
+const LONGEST_DELAY: Duration = Duration::from_hours(87600);
 /// The longest time limit: a day.
 const LONGEST_LIMIT: f64 = 86_400.0;
 /// The most retries.
@@ -183,7 +183,7 @@ impl Faults {
 fn limit(seconds: f64) -> Result<Duration, String> {
     if seconds > 0.0 && seconds <= LONGEST_LIMIT {
         // Kept in milliseconds; what is shorter than one is one.
-        return Ok(Duration::from_millis((seconds * 1000.0).max(1.0) as u64));
+        return Ok(Duration::from_secs_f64((seconds * 1000.0).round().max(1.0) / 1000.0));
     }
     Err(format!("{seconds} is not a number of seconds above 0, up to {LONGEST_LIMIT}"))
 }
@@ -193,8 +193,8 @@ fn seconds_from(now: Timestamp, seconds: f64) -> Result<Timestamp, String> {
     if !(seconds >= 0.0 && seconds <= LONGEST_DELAY.as_secs_f64()) {
         return Err(wrong());
     }
-    let micros = (seconds * 1e6) as i64;
-    now.checked_add(jiff::SignedDuration::from_micros(micros)).map_err(|_| wrong())
+    let delay = jiff::SignedDuration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+    now.checked_add(delay).map(crate::clock::to_micros).map_err(|_| wrong())
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {

@@ -105,7 +105,7 @@ impl Queue {
         let task = self.prepare(command)?;
         self.know_queues(std::slice::from_ref(&task.task.queue)).await?;
         let id = task.task.id;
-        self.submitted(id, self.inserts.submit(task).await)
+        submitted(id, self.inserts.submit(task).await)
     }
 
     /// Takes many, each for itself; the answers are in order.
@@ -129,20 +129,9 @@ impl Queue {
             .into_iter()
             .map(|item| {
                 let id = item?;
-                self.submitted(id, answers.next().unwrap_or(Err(BatchError::Closed)))
+                submitted(id, answers.next().unwrap_or(Err(BatchError::Closed)))
             })
             .collect()
-    }
-
-    fn submitted(&self, id: TaskId, answer: Result<InsertResult, BatchError>) -> Result<Submitted, SubmitError> {
-        match answer {
-            Ok(Ok(InsertAnswer::Inserted)) => Ok(Submitted { id, replayed: false }),
-            Ok(Ok(InsertAnswer::Replayed(first))) => Ok(Submitted { id: first, replayed: true }),
-            Ok(Ok(InsertAnswer::KeyReused)) => Err(SubmitError::KeyReused),
-            Ok(Err(error @ StoreError::Unavailable(_))) => Err(SubmitError::NotStored(error.to_string())),
-            Ok(Err(error)) => Err(SubmitError::Queue(error.into())),
-            Err(error) => Err(SubmitError::NotStored(error.to_string())),
-        }
     }
 
     /// Parses, checks and resolves a submission.
@@ -242,6 +231,17 @@ impl Queue {
             }
             Err(error) => Err(SubmitError::NotStored(error.to_string())),
         }
+    }
+}
+
+fn submitted(id: TaskId, answer: Result<InsertResult, BatchError>) -> Result<Submitted, SubmitError> {
+    match answer {
+        Ok(Ok(InsertAnswer::Inserted)) => Ok(Submitted { id, replayed: false }),
+        Ok(Ok(InsertAnswer::Replayed(first))) => Ok(Submitted { id: first, replayed: true }),
+        Ok(Ok(InsertAnswer::KeyReused)) => Err(SubmitError::KeyReused),
+        Ok(Err(error @ StoreError::Unavailable(_))) => Err(SubmitError::NotStored(error.to_string())),
+        Ok(Err(error)) => Err(SubmitError::Queue(error.into())),
+        Err(error) => Err(SubmitError::NotStored(error.to_string())),
     }
 }
 

@@ -44,7 +44,7 @@ pub struct TaskKind {
     pub is_public: bool,
     /// Args that work.
     pub example: Value,
-    /// The name of its args in OpenAPI.
+    /// The name of its args in `OpenAPI`.
     pub schema_name: String,
     /// The schema of its args, references into `components` included.
     pub schema: RefOr<Schema>,
@@ -127,10 +127,7 @@ fn run_args<K: Kind>(args: &str, cx: TaskContext) -> Result<RunFuture, TaskFailu
 
 fn parse_args<K: Kind>(args: &str) -> Result<K, Vec<FieldError>> {
     let mut input = serde_json::Deserializer::from_str(args);
-    serde_path_to_error::deserialize(&mut input).map_err(|error| {
-        let path: String = error.path().iter().map(|segment| format!("/{segment}")).collect();
-        vec![FieldError::new(path, error.inner().to_string())]
-    })
+    serde_path_to_error::deserialize(&mut input).map_err(|error| vec![FieldError::of_parser(&error)])
 }
 
 /// The schema with everything that it refers to under `$defs`.

@@ -70,7 +70,7 @@ impl Kind for Sleep {
         let total = Duration::from_secs_f64(self.seconds);
         let mut slept = Duration::ZERO;
         while slept < total {
-            let step = (total - slept).min(Duration::from_secs(1));
+            let step = total.saturating_sub(slept).min(Duration::from_secs(1));
             cx.or_stop(tokio::time::sleep(step)).await?;
             slept += step;
             cx.tell(slept.as_secs(), Some(total.as_secs()), None);

@@ -206,7 +206,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 fn log_end(task: &Begun, next: &Next, seconds: f64) {
-    let duration_ms = (seconds * 1000.0) as u64;
+    let duration_ms = (seconds * 1000.0).round();
     match next {
         Next::End { status: EndStatus::Failure, error: Some(error), .. } => {
             tracing::error!(queue = %task.queue, duration_ms, %error, "the task failed");

@@ -221,7 +221,9 @@ impl Pool {
             Err(error) => {
                 // Nothing is acknowledged: the deliveries come again by the reclaim, or by the sweep of lost doorbells.
                 tracing::warn!(%error, "attempts could not be begun");
-                queues.iter().for_each(|queue| self.leave_lane(queue));
+                for queue in &queues {
+                    self.leave_lane(queue);
+                }
                 // The slots stay taken for a moment, so that a store that is away is not asked in a tight loop.
                 tokio::time::sleep(CLOSED_PAUSE).await;
                 return;

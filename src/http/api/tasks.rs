@@ -189,7 +189,7 @@ impl TaskPatch {
         }
         let has_priority = self.priority.is_some();
         let TaskPatch { eta, countdown, queue, priority } = self;
-        let options = TaskOptions { eta, countdown, queue, priority, ..TaskOptions::default() };
+        let options = TaskOptions { queue, priority, countdown, eta, ..TaskOptions::default() };
         let resolved = options.resolve(now, |_| Ok(())).map_err(ApiError::Invalid)?;
         Ok(TaskChange {
             due_at: has_time.then_some(resolved.due_at),
