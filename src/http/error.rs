@@ -142,7 +142,10 @@ impl ApiError {
 
     fn detail(&self) -> String {
         match self {
-            Self::Malformed(detail) | Self::NotFound(detail) => detail.clone(),
+            Self::Malformed(detail)
+            | Self::NotFound(detail)
+            | Self::Conflict { detail, .. }
+            | Self::RateLimited { detail, .. } => detail.clone(),
             Self::Invalid(errors) | Self::NoneAccepted(errors) => first_of(errors),
             Self::NoToken => {
                 "send Authorization: Bearer and a token, from POST /api/v1/auth/token or legwork token create".into()
@@ -152,7 +155,6 @@ impl ApiError {
             Self::MissingScope(scope) => format!("the token has not the scope {scope}"),
             Self::NoRoute(path) => format!("there is nothing at {path}; /docs shows what there is"),
             Self::Method => "the Allow header names the methods that the path takes".into(),
-            Self::Conflict { detail, .. } | Self::RateLimited { detail, .. } => detail.clone(),
             Self::BodyTooLarge(limit) => format!("the body has more than the {limit} bytes that are allowed (BODY_LIMIT)"),
             Self::ArgsTooLarge { size, limit } => format!("the args have {size} bytes; allowed are {limit} (ARGS_LIMIT)"),
             Self::MediaType(allowed) => format!("send the body with Content-Type: {allowed}"),
@@ -193,7 +195,7 @@ impl ApiError {
     /// What a client that speaks RFC 6750 is told.
     fn challenge(&self) -> Option<String> {
         match self {
-            Self::NoToken => Some("Bearer realm=\"legwork\"".into()),
+            Self::NoToken | Self::BadLogin => Some("Bearer realm=\"legwork\"".into()),
             Self::BadToken(error) => {
                 let text = error.to_string().replace(['"', '\\'], "'");
                 Some(format!("Bearer realm=\"legwork\", error=\"invalid_token\", error_description=\"{text}\""))
@@ -201,7 +203,6 @@ impl ApiError {
             Self::MissingScope(scope) => {
                 Some(format!("Bearer realm=\"legwork\", error=\"insufficient_scope\", scope=\"{scope}\""))
             }
-            Self::BadLogin => Some("Bearer realm=\"legwork\"".into()),
             _ => None,
         }
     }

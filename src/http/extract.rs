@@ -127,6 +127,9 @@ impl FromRequestParts<ApiState> for NamePath {
     }
 }
 
+/// The longest key, in characters.
+const MAX_KEY_CHARS: usize = 255;
+
 /// The `Idempotency-Key`, where there is one.
 pub(super) struct KeyHeader(pub(super) Option<String>);
 
@@ -139,8 +142,9 @@ impl FromRequestParts<ApiState> for KeyHeader {
         if values.next().is_some() {
             return Err(ApiError::field("Idempotency-Key", "is given more than once"));
         }
-        let text = value.to_str().map_err(|_| ApiError::field("Idempotency-Key", "is not printable ASCII"))?;
-        Ok(Self(Some(text.to_owned())))
+        let text = value.to_str().ok().filter(|text| (1..=MAX_KEY_CHARS).contains(&text.len()));
+        let detail = || format!("is not 1 to {MAX_KEY_CHARS} printable ASCII characters");
+        text.map(|text| Self(Some(text.to_owned()))).ok_or_else(|| ApiError::field("Idempotency-Key", detail()))
     }
 }
 
@@ -175,7 +179,9 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError
     let mut input = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut input).map_err(|error| {
         if error.inner().is_data() {
-            return ApiError::Invalid(vec![FieldError::of_parser(&error)]);
+            let segments: Vec<String> = error.path().iter().map(|segment| format!("/{segment}")).collect();
+            let pointer = segments.concat();
+            return ApiError::Invalid(vec![FieldError::new(pointer, error.inner().to_string())]);
         }
         ApiError::Malformed(format!("the body is not JSON: {}", error.inner()))
     })?;

@@ -123,7 +123,7 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
 
 /// Metrics for Prometheus
 ///
-/// In the `OpenMetrics` text format. Labels are bounded: kinds, queues, states, never ids. `METRICS=off` switches it off.
+/// In the text format of `OpenMetrics` 1.0. Labels are bounded: kinds, queues, states, never ids. `METRICS=off` switches it off.
 #[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "metrics", security(()), responses(
     (status = 200, description = "The metrics.", body = String, content_type = "application/openmetrics-text"),
     (status = 404, response = super::openapi::NotFound),

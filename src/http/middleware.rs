@@ -53,7 +53,7 @@ pub(super) async fn around(State(state): State<ApiState>, request: Request, next
         Err(_) => ApiError::Timeout.into_response(),
     };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED && response.headers().get(CONTENT_TYPE) != Some(&PROBLEM_JSON) {
-        response = as_problem(response);
+        response = as_problem(&response);
     }
     add_headers(response.headers_mut(), &about, &state);
     state.queue.metrics().http_answered(method_label(&about.method), response.status().as_u16());
@@ -62,7 +62,7 @@ pub(super) async fn around(State(state): State<ApiState>, request: Request, next
 }
 
 /// The router's own 405 with our body; its `Allow` stays.
-fn as_problem(bare: Response) -> Response {
+fn as_problem(bare: &Response) -> Response {
     let mut response = ApiError::Method.into_response();
     for (name, value) in bare.headers() {
         if name == axum::http::header::ALLOW {
@@ -144,8 +144,8 @@ fn log(about: &About, response: &Response, state: &ApiState) {
     let ms = about.started.elapsed().as_secs_f64() * 1e3;
     let bytes = response.body().size_hint().exact();
     if let Some(Cause(cause)) = cause {
-        tracing::error!(method, path, status, ms, request_id, principal, cause, "a request failed")
+        tracing::error!(method, path, status, ms, request_id, principal, cause, "a request failed");
     } else {
-        tracing::debug!(method, path, status, ms, request_id, principal, bytes, "answered")
+        tracing::debug!(method, path, status, ms, request_id, principal, bytes, "answered");
     }
 }

@@ -4,6 +4,7 @@
 //! one object), and the errors that every operation of a sort can answer, from one list.
 
 mod bodies;
+mod conditions;
 mod errors;
 mod parts;
 
@@ -66,7 +67,7 @@ pub(super) fn frame() -> OpenApi {
         .build()
 }
 
-/// The document of a process that knows these kinds.
+/// The document of a process that knows these kinds; [`json`] adds what utoipa has no words for.
 pub fn document(kinds: &KindSet) -> OpenApi {
     let mut document = routes(kinds).into_openapi();
     bodies::describe(&mut document, kinds);
@@ -77,7 +78,9 @@ pub fn document(kinds: &KindSet) -> OpenApi {
 /// The document as `openapi/openapi.json` keeps it.
 pub fn json(kinds: &KindSet) -> String {
     // What utoipa has built always serializes.
-    let mut text = document(kinds).to_pretty_json().unwrap_or_default();
+    let mut whole = serde_json::to_value(document(kinds)).unwrap_or_default();
+    conditions::add(&mut whole, kinds);
+    let mut text = serde_json::to_string_pretty(&conditions::Ordered::of(whole)).unwrap_or_default();
     text.push('\n');
     text
 }

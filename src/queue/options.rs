@@ -35,10 +35,10 @@ pub struct TaskOptions {
     pub queue: Option<String>,
     /// 9 is the most urgent. Default: 5.
     #[schema(minimum = 0, maximum = 9, example = 5)]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "whole_number")]
     pub priority: Option<u8>,
     /// Begin after so many seconds. Not together with `eta`.
-    #[schema(minimum = 0, example = 60)]
+    #[schema(minimum = 0, maximum = 315_360_000, example = 60)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub countdown: Option<f64>,
     /// Begin at this time (RFC 3339, with an offset). Not together with `countdown`.
@@ -50,7 +50,7 @@ pub struct TaskOptions {
     pub expires: Option<Moment>,
     /// Retries after the first attempt. Default: the kind's.
     #[schema(minimum = 0, maximum = 100, example = 3)]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "whole_number")]
     pub max_retries: Option<u16>,
     /// An attempt past so many seconds is ended, and the task is a FAILURE. Default: the kind's, 30 minutes.
     #[schema(exclusive_minimum = 0, maximum = 86_400, example = 300)]
@@ -64,6 +64,19 @@ pub struct TaskOptions {
     #[schema(format = "uri", example = "https://example.com/hooks/legwork")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
+}
+
+/// A whole number from 0, or null. `5.0` is one too: JSON knows no other numbers, and some languages write it so.
+pub fn whole_number<'de, D, T>(input: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    let Some(number) = Option::<f64>::deserialize(input)? else { return Ok(None) };
+    // 2^53: above it, not every whole number is a float.
+    let is_whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number);
+    let fits = is_whole.then(|| T::try_from(number as u64).ok()).flatten();
+    fits.map(Some).ok_or_else(|| serde::de::Error::custom(format!("{number} is not a whole number in the allowed range")))
 }
 
 impl TaskOptions {

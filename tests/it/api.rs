@@ -1,5 +1,13 @@
 //! The API over both pairs: the real router, in process.
 
+/// A snapshot that both pairs make: the answers are the same, byte for byte.
+macro_rules! assert_snapshot {
+    ($shown:expr, $($snapshot:tt)*) => {{
+        let shown = $shown.to_string();
+        insta::allow_duplicates! { insta::assert_snapshot!(shown, $($snapshot)*) }
+    }};
+}
+
 mod auth;
 mod bad_input;
 mod document;
@@ -48,6 +56,7 @@ api! {
             a_bad_id_is_422_and_an_unknown_one_404,
             an_unknown_path_is_404_and_a_wrong_method_405,
             bad_query_parameters_are_all_named,
+            a_store_that_is_away_is_503_and_a_broker_that_is_away_goes_unnoticed,
             too_many_submissions_are_429,
         }
         events {

@@ -37,8 +37,16 @@ pub(in crate::http) async fn events(
 ) -> Result<Response, ApiError> {
     let watch = state.queue.watch(id);
     let first = state.queue.status(id, &principal).await?.ok_or_else(ApiError::no_task)?;
-    let teller =
-        Teller { state, id, principal, watch, pending: Some(first), last: None, progress: None, look_at: Instant::now() };
+    let teller = Teller {
+        state,
+        id,
+        principal,
+        watch,
+        pending: Some(first),
+        last: None,
+        progress: None,
+        look_at: Instant::now() + LOOK_EVERY,
+    };
     let events = stream::unfold(Some(teller), async |teller| {
         let mut teller = teller?;
         let event = teller.next().await?;
@@ -104,7 +112,10 @@ impl Teller {
                 Some(News::Changed(_)) => self.look().await?,
                 // Lost or due: look, but no more often than this, whatever the signals do.
                 None => {
-                    tokio::time::sleep_until(self.look_at).await;
+                    tokio::select! {
+                        () = shutdown.begun() => return None,
+                        () = tokio::time::sleep_until(self.look_at) => {}
+                    }
                     self.look().await?;
                 }
             }

@@ -6,7 +6,7 @@
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::error::ApiError;
@@ -14,6 +14,7 @@ use super::super::extract::{Admin, Controller, JsonOf, QueuePath, Reader};
 use super::super::openapi;
 use super::super::state::ApiState;
 use crate::domain::QueueName;
+use crate::queue::options::whole_number;
 use crate::queue::view::QueueView;
 use crate::store::{QueueChange, QueueRow};
 
@@ -61,18 +62,14 @@ impl From<QueueRow> for QueueSettings {
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct QueuePatch {
     /// Tasks of it that one worker process runs at once, 1 to 100,000; null lifts the limit.
-    #[serde(deserialize_with = "number_or_null")]
+    // With a function of its own a missing field is an error, and not null.
+    #[serde(deserialize_with = "whole_number")]
     #[schema(required = true, minimum = 1, maximum = 100_000, example = 10)]
     concurrency: Option<u32>,
 }
 
 /// The most tasks of a queue at once that may be asked for.
 const MOST_AT_ONCE: u32 = 100_000;
-
-/// With a function of its own a missing field is an error, and not null.
-fn number_or_null<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u32>, D::Error> {
-    Option::deserialize(input)
-}
 
 /// Limit a queue
 ///

@@ -164,6 +164,7 @@ pub(in crate::http) fn typed_route(kind: &Arc<TaskKind>, path: &str) -> MethodRo
         (status = 202, description = "At least one task is durable.", body = BatchAnswer, headers(
             ("Idempotency-Replayed" = String, description = "`true` where every accepted task had been made by an earlier request."),
         )),
+        (status = 409, response = openapi::KeyReused),
         (status = 429, response = openapi::RateLimited),
     ))]
 pub(in crate::http) async fn submit_batch(
@@ -189,13 +190,32 @@ pub(in crate::http) async fn submit_batch(
             Err(error) => Some(error.into()),
         })
         .collect();
-    let mut submitted = state.queue.submit_all(commands).await.into_iter();
+    let is_keyed = whole.is_some();
+    let mut submitted = submit_batch_of(&state, commands, is_keyed).await?.into_iter();
     let lost = || Err(SubmitError::NotStored("no answer".into()));
     let answers = parsed.into_iter().map(|refused| match refused {
         Some(error) => Err(error),
         None => submitted.next().unwrap_or_else(lost).map_err(ApiError::from),
     });
     batch_answer(answers.collect())
+}
+
+/// Submits what could be read. Under a key for the whole, one goes first: a key that was used with another body is then known before any
+/// other task is made.
+async fn submit_batch_of(
+    state: &ApiState,
+    mut commands: Vec<SubmitTask>,
+    is_keyed: bool,
+) -> Result<Vec<Result<Submitted, SubmitError>>, ApiError> {
+    let mut answers = Vec::with_capacity(commands.len());
+    while is_keyed && !commands.is_empty() && !answers.iter().any(Result::is_ok) {
+        match state.queue.submit(commands.remove(0)).await {
+            Err(SubmitError::KeyReused) => return Err(SubmitError::KeyReused.into()),
+            answer => answers.push(answer),
+        }
+    }
+    answers.extend(state.queue.submit_all(commands).await);
+    Ok(answers)
 }
 
 fn check_batch(items: &[Result<TaskBody, BodyError>], key: Option<&str>, limit: usize) -> Result<(), ApiError> {

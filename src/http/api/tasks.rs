@@ -10,7 +10,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::error::ApiError;
@@ -22,7 +22,7 @@ use super::LONGEST_WAIT;
 use super::submit::status_url;
 use crate::domain::{Cursor, KindName, PageRequest, Principal, QueueName, TaskFilter, TaskId, TaskStatus};
 use crate::queue::control::Revoked;
-use crate::queue::options::TaskOptions;
+use crate::queue::options::{TaskOptions, whole_number};
 use crate::queue::view::{KindView, StatusView, TaskView};
 use crate::store::TaskChange;
 
@@ -80,7 +80,7 @@ pub(in crate::http) struct ListQuery {
     #[param(pattern = "^[a-z0-9][a-z0-9_.-]{0,99}$", example = "default")]
     queue: Option<String>,
     /// Run by the worker of this name.
-    #[param(min_length = 1, max_length = 200)]
+    #[param(min_length = 1, max_length = 200, pattern = "^[^\\x00]+$")]
     worker: Option<String>,
     /// Submitted at or after this time (RFC 3339, with an offset).
     #[param(value_type = Option<String>, format = DateTime, example = "2026-01-01T00:00:00Z")]
@@ -89,7 +89,7 @@ pub(in crate::http) struct ListQuery {
     #[param(value_type = Option<String>, format = DateTime, example = "2030-01-01T00:00:00Z")]
     to: Option<Timestamp>,
     /// With this text in kind, args or error, in any case.
-    #[param(min_length = 1, max_length = 200)]
+    #[param(min_length = 1, max_length = 200, pattern = "^[^\\x00]+$")]
     q: Option<String>,
     /// Only one's own; a principal without the scope `admin` sees no others anyway.
     mine: Option<bool>,
@@ -150,22 +150,35 @@ pub(in crate::http) async fn list(
 }
 
 /// What to change of a waiting task. At least one field is needed.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(min_properties = 1)]
 pub(in crate::http) struct TaskPatch {
     /// Begin at this time (RFC 3339, with an offset). Not together with `countdown`.
-    #[schema(format = DateTime, example = "2030-01-01T09:00:00Z")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, format = DateTime, example = "2030-01-01T09:00:00Z")]
     eta: Option<String>,
     /// Begin after so many seconds from now. Not together with `eta`.
-    #[schema(minimum = 0, maximum = 315_360_000)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, minimum = 0, maximum = 315_360_000)]
     countdown: Option<f64>,
     /// Move it to this queue.
-    #[schema(pattern = "^[a-z0-9][a-z0-9_.-]{0,99}$", example = "default")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, pattern = "^[a-z0-9][a-z0-9_.-]{0,99}$", example = "default")]
     queue: Option<String>,
     /// 9 is the most urgent.
-    #[schema(minimum = 0, maximum = 9, example = 7)]
+    #[serde(default, deserialize_with = "given_number")]
+    #[schema(nullable = false, minimum = 0, maximum = 9, example = 7)]
     priority: Option<u8>,
+}
+
+/// A field that may be left out, and is not null where it is given: null would seem to take something away.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(input).map(Some)
+}
+
+fn given_number<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u8>, D::Error> {
+    whole_number(input)?.map(Some).ok_or_else(|| serde::de::Error::custom("null is not a whole number"))
 }
 
 impl TaskPatch {

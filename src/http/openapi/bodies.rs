@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterIn};
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
-use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, Object, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{
+    AdditionalProperties, ArrayBuilder, KnownFormat, Object, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
+};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required};
 use utoipa::{IntoParams as _, PartialSchema as _, ToResponse as _};
@@ -16,9 +18,7 @@ use crate::tasks::{KindSet, TaskKind};
 /// Describes everything that submits.
 pub(super) fn describe(document: &mut OpenApi, kinds: &KindSet) {
     let components = document.components.get_or_insert_default();
-    let mut moments = Vec::new();
-    <TaskOptions as utoipa::ToSchema>::schemas(&mut moments);
-    components.schemas.extend(moments);
+    components.schemas.insert("Moment".into(), moment().into());
     for kind in kinds.public() {
         components.schemas.insert(kind.schema_name.clone(), kind.schema.clone());
         components.schemas.extend(kind.components.iter().cloned());
@@ -68,6 +68,20 @@ fn options() -> Object {
         RefOr::T(Schema::Object(object)) => object,
         _ => Object::new(),
     }
+}
+
+/// utoipa knows no bounds of an untagged variant.
+fn moment() -> Schema {
+    let seconds = ObjectBuilder::new()
+        .schema_type(Type::Number)
+        .description(Some("Seconds from now."))
+        .exclusive_minimum(Some(0))
+        .maximum(Some(315_360_000));
+    let time = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+        .description(Some("RFC 3339, with an offset."));
+    OneOfBuilder::new().item(seconds).item(time).description(Some("A moment: seconds from now, or a time.")).build().into()
 }
 
 /// `SendEmailArgs` is submitted as `SendEmailSubmission`.

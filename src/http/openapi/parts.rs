@@ -68,7 +68,7 @@ parameter! {
     JtiParam => path_parameter(
         "jti",
         "The token's `jti`.",
-        text().min_length(Some(1)).max_length(Some(200)).pattern(Some("^[A-Za-z0-9_.~-]+$")).examples(["mQ0bV3p1Tq2x9yZkF4aBcg"]),
+        text().min_length(Some(1)).max_length(Some(200)).pattern(Some("^[^/\\x00-\\x1f\\x7f-\\x9f]+$")).examples(["mQ0bV3p1Tq2x9yZkF4aBcg"]),
     )
 }
 parameter! {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use insta::assert_snapshot;
 use legwork::domain::{Principal, Scope};
 use serde_json::json;
 
@@ -38,40 +37,105 @@ pub async fn who_guesses_passwords_is_told_to_wait(engine: Engine) {
         let login = json!({ "name": "anna", "password": "wrong password" });
         service.anonymous(Method::POST, "/api/v1/auth/token").json(&login).send()
     };
-    assert_snapshot!(guess().await, @"");
+    assert_snapshot!(guess().await, @r#"
+    401 Unauthorized
+    content-type: application/problem+json
+    www-authenticate: Bearer realm="legwork"
+
+    {
+      "code": "login_refused",
+      "detail": "there is no account with this name and password",
+      "errors": [],
+      "status": 401,
+      "title": "Name or password is wrong",
+      "type": "urn:legwork:problem:login_refused"
+    }
+    "#);
     for _ in 0..4 {
         assert_eq!(guess().await.status, StatusCode::UNAUTHORIZED);
     }
-    assert_snapshot!(guess().await, @"");
+    assert_snapshot!(guess().await, @r#"
+    429 Too Many Requests
+    content-type: application/problem+json
+    retry-after: 10
+
+    {
+      "code": "rate_limited",
+      "detail": "too many failed logins for this name or from this address; see Retry-After",
+      "errors": [],
+      "status": 429,
+      "title": "Too many requests",
+      "type": "urn:legwork:problem:rate_limited"
+    }
+    "#);
 }
 
 pub async fn a_token_that_is_missing_or_refused_is_401_and_says_why(engine: Engine) {
     let service = TestService::over(engine);
     let ask = |token: String| service.anonymous(Method::GET, "/api/v1/tasks").bearer(&token).send();
-    assert_snapshot!(service.anonymous(Method::GET, "/api/v1/tasks").send().await, @"");
-    let valid = service.token("ann", &[Scope::Read]);
-    let (head, signature) = valid.rsplit_once('.').unwrap();
-    let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());
-    assert_snapshot!(ask(forged).await, @"");
-    let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJyb290Iiwic2NvcGUiOiJhZG1pbiJ9.".to_owned();
-    assert_snapshot!(ask(unsigned).await.text_at("/detail"), @"");
+    assert_snapshot!(service.anonymous(Method::GET, "/api/v1/tasks").send().await, @r#"
+    401 Unauthorized
+    content-type: application/problem+json
+    www-authenticate: Bearer realm="legwork"
+
+    {
+      "code": "token_missing",
+      "detail": "send Authorization: Bearer and a token, from POST /api/v1/auth/token or legwork token create",
+      "errors": [],
+      "status": 401,
+      "title": "A bearer token is needed",
+      "type": "urn:legwork:problem:token_missing"
+    }
+    "#);
     let principal = Principal { subject: "ann".into(), scopes: [Scope::Read].into_iter().collect() };
-    let early =
-        service.tokens.issue(&principal, Duration::from_secs(60), service.engine.now() - Duration::from_secs(120)).unwrap();
-    assert_snapshot!(ask(early).await.text_at("/detail"), @"");
-    let elsewhere = legwork::config::Config::read(
-        [("JWT_SECRET", crate::support::service::SECRET), ("JWT_AUDIENCE", "shop")].map(|(n, v)| (n.into(), v.into())).into(),
-    );
-    let elsewhere = legwork::auth::Tokens::new(&elsewhere.unwrap().auth).unwrap();
-    let token = elsewhere.issue(&principal, Duration::from_secs(60), service.engine.now()).unwrap();
-    assert_snapshot!(ask(token).await.text_at("/detail"), @"");
+    let hour = Duration::from_hours(1);
+    let issued_by = |settings: &[(&str, &str)]| {
+        let vars = settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let tokens = legwork::auth::Tokens::new(&legwork::config::Config::read(vars).unwrap().auth).unwrap();
+        tokens.issue(&principal, hour, service.engine.now()).unwrap()
+    };
+    let forged = issued_by(&[("JWT_SECRET", "a secret that is not the one of the tests")]);
+    assert_snapshot!(ask(forged).await, @r#"
+    401 Unauthorized
+    content-type: application/problem+json
+    www-authenticate: Bearer realm="legwork", error="invalid_token", error_description="the token's signature was made by none of this server's keys, or the token was changed"
+
+    {
+      "code": "token_refused",
+      "detail": "the token's signature was made by none of this server's keys, or the token was changed",
+      "errors": [],
+      "status": 401,
+      "title": "The bearer token is refused",
+      "type": "urn:legwork:problem:token_refused"
+    }
+    "#);
+    let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJyb290Iiwic2NvcGUiOiJhZG1pbiJ9.".to_owned();
+    assert_snapshot!(ask(unsigned).await.text_at("/detail"), @"the token's alg is none; allowed is HS256");
+    let two_hours_ago = service.engine.now() - hour * 2;
+    let early = service.tokens.issue(&principal, hour, two_hours_ago).unwrap();
+    assert_snapshot!(ask(early).await.text_at("/detail"), @"the token expired at 2026-11-21T07:00:00Z");
+    let elsewhere = issued_by(&[("JWT_SECRET", crate::support::service::SECRET), ("JWT_AUDIENCE", "shop")]);
+    assert_snapshot!(ask(elsewhere).await.text_at("/detail"), @r#"the token's aud must be "legwork""#);
 }
 
 pub async fn a_token_without_the_scope_is_403_and_names_it(engine: Engine) {
     let service = TestService::over(engine);
     let reader = service.token("ann", &[Scope::Read]);
     let body = json!({ "kind": "system.echo" });
-    assert_snapshot!(service.anonymous(Method::POST, "/api/v1/tasks").bearer(&reader).json(&body).send().await, @"");
+    assert_snapshot!(service.anonymous(Method::POST, "/api/v1/tasks").bearer(&reader).json(&body).send().await, @r#"
+    403 Forbidden
+    content-type: application/problem+json
+    www-authenticate: Bearer realm="legwork", error="insufficient_scope", scope="tasks:submit"
+
+    {
+      "code": "scope_missing",
+      "detail": "the token has not the scope tasks:submit",
+      "errors": [],
+      "status": 403,
+      "title": "The token does not allow this",
+      "type": "urn:legwork:problem:scope_missing"
+    }
+    "#);
 }
 
 pub async fn a_revoked_token_is_refused_at_once(engine: Engine) {
@@ -88,13 +152,33 @@ pub async fn a_revoked_token_is_refused_at_once(engine: Engine) {
 pub async fn an_account_is_made_once_and_its_password_set_on_request(engine: Engine) {
     let service = with_account(engine).await;
     let mut user = json!({ "name": "anna", "password": "another long password" });
-    assert_snapshot!(service.post("/api/v1/auth/users", &user).await, @"");
+    assert_snapshot!(service.post("/api/v1/auth/users", &user).await, @r#"
+    409 Conflict
+    content-type: application/problem+json
+
+    {
+      "code": "account_exists",
+      "detail": "the account \"anna\" exists; \"replace\": true sets its password",
+      "errors": [],
+      "status": 409,
+      "title": "It cannot be done as things stand",
+      "type": "urn:legwork:problem:account_exists"
+    }
+    "#);
     user["replace"] = true.into();
-    assert_snapshot!(service.post("/api/v1/auth/users", &user).await, @"");
+    assert_snapshot!(service.post("/api/v1/auth/users", &user).await, @r#"
+    200 OK
+    content-type: application/json
+
+    {
+      "created": false,
+      "name": "anna"
+    }
+    "#);
     let login = json!({ "name": "anna", "password": "another long password" });
     assert_eq!(service.anonymous(Method::POST, "/api/v1/auth/token").json(&login).send().await.status, StatusCode::OK);
     let short = json!({ "name": "a b", "password": "short" });
-    assert_snapshot!(service.post("/api/v1/auth/users", &short).await.text_at("/detail"), @"");
+    assert_snapshot!(service.post("/api/v1/auth/users", &short).await.text_at("/detail"), @"/name: is not 1 to 100 characters of A-Z, a-z, 0-9, '_', '.', '@' and '-'");
 }
 
 pub async fn others_tasks_are_not_to_be_seen_or_touched(engine: Engine) {

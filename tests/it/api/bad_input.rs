@@ -1,7 +1,6 @@
 //! Bad input gets a clear answer.
 
 use axum::http::{Method, StatusCode};
-use insta::assert_snapshot;
 use legwork::http::Readiness;
 use serde_json::json;
 
@@ -14,8 +13,20 @@ pub async fn malformed_json_is_400(engine: Engine) {
     let service = TestService::over(engine);
     let send =
         |body: &'static str| service.request(Method::POST, TASKS).header("content-type", "application/json").body(body).send();
-    assert_snapshot!(send(r#"{"kind": "system.echo""#).await, @"");
-    assert_snapshot!(send("").await.text_at("/detail"), @"");
+    assert_snapshot!(send(r#"{"kind": "system.echo""#).await, @r#"
+    400 Bad Request
+    content-type: application/problem+json
+
+    {
+      "code": "malformed",
+      "detail": "the body is not JSON: EOF while parsing an object at line 1 column 22",
+      "errors": [],
+      "status": 400,
+      "title": "The body cannot be read",
+      "type": "urn:legwork:problem:malformed"
+    }
+    "#);
+    assert_snapshot!(send("").await.text_at("/detail"), @"the body is empty; a JSON object is asked for");
     assert_eq!(send("[1]").await.status, StatusCode::UNPROCESSABLE_ENTITY);
     let patch = service.request(Method::PATCH, "/api/v1/queues/default").header("content-type", "application/json");
     assert_eq!(patch.body("{").send().await.status, StatusCode::BAD_REQUEST);
@@ -24,9 +35,42 @@ pub async fn malformed_json_is_400(engine: Engine) {
 pub async fn wrong_types_and_unknown_fields_are_named(engine: Engine) {
     let service = TestService::over(engine);
     let body = json!({ "kind": "system.sleep", "args": { "seconds": "long", "colour": 1 }, "priority": 11, "countdown": -1 });
-    assert_snapshot!(service.post(TASKS, &body).await, @"");
+    assert_snapshot!(service.post(TASKS, &body).await, @r#"
+    422 Unprocessable Entity
+    content-type: application/problem+json
+
+    {
+      "code": "invalid",
+      "detail": "/args/seconds: \"long\" is not of type \"number\"; /args: Additional properties are not allowed ('colour' was unexpected); /args/colour: unknown field `colour`, expected `seconds` at line 1 column 9; and 2 more",
+      "errors": [
+        {
+          "detail": "\"long\" is not of type \"number\"",
+          "pointer": "/args/seconds"
+        },
+        {
+          "detail": "Additional properties are not allowed ('colour' was unexpected)",
+          "pointer": "/args"
+        },
+        {
+          "detail": "unknown field `colour`, expected `seconds` at line 1 column 9",
+          "pointer": "/args/colour"
+        },
+        {
+          "detail": "priority 11 is not in 0 to 9",
+          "pointer": "/priority"
+        },
+        {
+          "detail": "-1 is not a number of seconds from 0 to ten years",
+          "pointer": "/countdown"
+        }
+      ],
+      "status": 422,
+      "title": "The request is not valid",
+      "type": "urn:legwork:problem:invalid"
+    }
+    "#);
     let body = json!({ "kind": 5, "args": [], "colour": "red" });
-    assert_snapshot!(service.post(TASKS, &body).await.json()["errors"], @"");
+    assert_snapshot!(service.post(TASKS, &body).await.json()["errors"], @r#"[{"detail":"is not an object","pointer":"/args"},{"detail":"is unknown; allowed are kind, args, queue, priority, countdown, eta, expires, max_retries, time_limit, soft_time_limit, callback_url","pointer":"/colour"},{"detail":"is not a string","pointer":"/kind"}]"#);
 }
 
 pub async fn a_bad_address_and_an_unknown_template_are_refused_at_submission(engine: Engine) {
@@ -34,12 +78,54 @@ pub async fn a_bad_address_and_an_unknown_template_are_refused_at_submission(eng
     let body = json!({
         "recipient_email": "ada@example.com\r\nBcc: all@example.com", "subject": "a\r\nb", "template_name": "nothing", "context": {},
     });
-    assert_snapshot!(service.post("/api/v1/tasks/email/send", &body).await, @"");
+    assert_snapshot!(service.post("/api/v1/tasks/email/send", &body).await, @r#"
+    422 Unprocessable Entity
+    content-type: application/problem+json
+
+    {
+      "code": "invalid",
+      "detail": "/recipient_email: \"ada@example.com\\r\\nBcc: all@example.com\" is not an e-mail address: it has a line break or a control character; /subject: \"a\\r\\nb\" has a line break or a control character; a subject is one line of text; /template_name: there is no template \"nothing\"; there are: newsletter, notification, test_template, weekly_stats, welcome_admin, welcome_user",
+      "errors": [
+        {
+          "detail": "\"ada@example.com\\r\\nBcc: all@example.com\" is not an e-mail address: it has a line break or a control character",
+          "pointer": "/recipient_email"
+        },
+        {
+          "detail": "\"a\\r\\nb\" has a line break or a control character; a subject is one line of text",
+          "pointer": "/subject"
+        },
+        {
+          "detail": "there is no template \"nothing\"; there are: newsletter, notification, test_template, weekly_stats, welcome_admin, welcome_user",
+          "pointer": "/template_name"
+        }
+      ],
+      "status": 422,
+      "title": "The request is not valid",
+      "type": "urn:legwork:problem:invalid"
+    }
+    "#);
 }
 
 pub async fn an_unknown_kind_is_422(engine: Engine) {
     let service = TestService::over(engine);
-    assert_snapshot!(service.post(TASKS, &json!({ "kind": "no.such" })).await, @"");
+    assert_snapshot!(service.post(TASKS, &json!({ "kind": "no.such" })).await, @r#"
+    422 Unprocessable Entity
+    content-type: application/problem+json
+
+    {
+      "code": "invalid",
+      "detail": "/kind: \"no.such\" is unknown; GET /api/v1/tasks/kinds lists what there is",
+      "errors": [
+        {
+          "detail": "\"no.such\" is unknown; GET /api/v1/tasks/kinds lists what there is",
+          "pointer": "/kind"
+        }
+      ],
+      "status": 422,
+      "title": "The request is not valid",
+      "type": "urn:legwork:problem:invalid"
+    }
+    "#);
     // The engine's own kinds are not for users.
     assert_eq!(service.post(TASKS, &json!({ "kind": "system.callback" })).await.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
@@ -47,43 +133,213 @@ pub async fn an_unknown_kind_is_422(engine: Engine) {
 pub async fn a_body_or_args_too_large_are_413(engine: Engine) {
     let service = TestService::over(engine);
     let text = "x".repeat(300 * 1024);
-    assert_snapshot!(service.post(TASKS, &json!({ "kind": "system.echo", "args": { "text": text } })).await, @"");
-    assert_snapshot!(service.post(TASKS, &json!({ "text": text.repeat(4) })).await, @"");
+    assert_snapshot!(service.post(TASKS, &json!({ "kind": "system.echo", "args": { "text": text } })).await, @r#"
+    413 Payload Too Large
+    content-type: application/problem+json
+
+    {
+      "code": "args_too_large",
+      "detail": "the args have 307211 bytes; allowed are 262144 (ARGS_LIMIT)",
+      "errors": [],
+      "status": 413,
+      "title": "The args are too large",
+      "type": "urn:legwork:problem:args_too_large"
+    }
+    "#);
+    assert_snapshot!(service.post(TASKS, &json!({ "text": text.repeat(4) })).await, @r#"
+    413 Payload Too Large
+    content-type: application/problem+json
+
+    {
+      "code": "body_too_large",
+      "detail": "the body has more than the 1048576 bytes that are allowed (BODY_LIMIT)",
+      "errors": [],
+      "status": 413,
+      "title": "The body is too large",
+      "type": "urn:legwork:problem:body_too_large"
+    }
+    "#);
 }
 
 pub async fn a_body_that_is_not_json_is_415(engine: Engine) {
     let service = TestService::over(engine);
     let call = service.request(Method::POST, TASKS).header("content-type", "application/x-www-form-urlencoded");
-    assert_snapshot!(call.body("kind=system.echo").send().await, @"");
+    assert_snapshot!(call.body("kind=system.echo").send().await, @r#"
+    415 Unsupported Media Type
+    content-type: application/problem+json
+
+    {
+      "code": "media_type",
+      "detail": "send the body with Content-Type: application/json",
+      "errors": [],
+      "status": 415,
+      "title": "The body's type is not taken",
+      "type": "urn:legwork:problem:media_type"
+    }
+    "#);
     let call = service.request(Method::POST, TASKS).header("content-type", "application/json; charset=utf-8");
     assert_eq!(call.body(r#"{"kind":"system.echo"}"#).send().await.status, StatusCode::ACCEPTED);
 }
 
 pub async fn a_bad_id_is_422_and_an_unknown_one_404(engine: Engine) {
     let service = TestService::over(engine);
-    assert_snapshot!(service.get("/api/v1/tasks/status/abc123").await, @"");
-    assert_snapshot!(service.get("/api/v1/tasks/status/0198c5a4-7d1e-7c3a-9f00-2b8d1c6e4a57").await, @"");
-    assert_snapshot!(service.post("/api/v1/queues/No%20Queue/pause", &json!(null)).await.text_at("/detail"), @"");
+    assert_snapshot!(service.get("/api/v1/tasks/status/abc123").await, @r#"
+    422 Unprocessable Entity
+    content-type: application/problem+json
+
+    {
+      "code": "invalid",
+      "detail": "task_id: \"abc123\" is not a UUID like <id 1>",
+      "errors": [
+        {
+          "detail": "\"abc123\" is not a UUID like <id 1>",
+          "pointer": "task_id"
+        }
+      ],
+      "status": 422,
+      "title": "The request is not valid",
+      "type": "urn:legwork:problem:invalid"
+    }
+    "#);
+    assert_snapshot!(service.get("/api/v1/tasks/status/0198c5a4-7d1e-7c3a-9f00-2b8d1c6e4a57").await, @r#"
+    404 Not Found
+    content-type: application/problem+json
+
+    {
+      "code": "not_found",
+      "detail": "there is no such task, or it belongs to another principal",
+      "errors": [],
+      "status": 404,
+      "title": "There is no such thing",
+      "type": "urn:legwork:problem:not_found"
+    }
+    "#);
+    assert_snapshot!(service.post("/api/v1/queues/No%20Queue/pause", &json!(null)).await.text_at("/detail"), @r#"queue: queue "No Queue" is not a name: 1 to 100 characters of a-z, 0-9, '_', '-' and '.', beginning with a letter or digit"#);
 }
 
 pub async fn an_unknown_path_is_404_and_a_wrong_method_405(engine: Engine) {
     let service = TestService::over(engine);
-    assert_snapshot!(service.anonymous(Method::GET, "/api/v1/nothing").send().await, @"");
-    assert_snapshot!(service.anonymous(Method::PUT, "/api/v1/tasks/").send().await, @"");
+    assert_snapshot!(service.anonymous(Method::GET, "/api/v1/nothing").send().await, @r#"
+    404 Not Found
+    content-type: application/problem+json
+
+    {
+      "code": "no_such_path",
+      "detail": "there is nothing at /api/v1/nothing; /docs shows what there is",
+      "errors": [],
+      "status": 404,
+      "title": "There is no such path",
+      "type": "urn:legwork:problem:no_such_path"
+    }
+    "#);
+    assert_snapshot!(service.anonymous(Method::PUT, "/api/v1/tasks/").send().await, @r#"
+    405 Method Not Allowed
+    allow: POST,GET,HEAD
+    content-type: application/problem+json
+
+    {
+      "code": "method_not_allowed",
+      "detail": "the Allow header names the methods that the path takes",
+      "errors": [],
+      "status": 405,
+      "title": "The path does not take this method",
+      "type": "urn:legwork:problem:method_not_allowed"
+    }
+    "#);
 }
 
 pub async fn bad_query_parameters_are_all_named(engine: Engine) {
     let service = TestService::over(engine);
     let path = "/api/v1/tasks?status=DONE&limit=501&cursor=x&from=yesterday&kind=No%20Kind&colour=red";
-    assert_snapshot!(service.get(path).await, @"");
+    assert_snapshot!(service.get(path).await, @r#"
+    422 Unprocessable Entity
+    content-type: application/problem+json
+
+    {
+      "code": "invalid",
+      "detail": "status: \"DONE\" is not a status; allowed are PENDING, STARTED, RETRY, SUCCESS, FAILURE, REVOKED; kind: kind \"No Kind\" is not a name: 1 to 100 characters of a-z, 0-9, '_', '-' and '.', beginning with a letter or digit; from: \"yesterday\" is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset); and 3 more",
+      "errors": [
+        {
+          "detail": "\"DONE\" is not a status; allowed are PENDING, STARTED, RETRY, SUCCESS, FAILURE, REVOKED",
+          "pointer": "status"
+        },
+        {
+          "detail": "kind \"No Kind\" is not a name: 1 to 100 characters of a-z, 0-9, '_', '-' and '.', beginning with a letter or digit",
+          "pointer": "kind"
+        },
+        {
+          "detail": "\"yesterday\" is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset)",
+          "pointer": "from"
+        },
+        {
+          "detail": "\"501\" is not a number from 1 to 500",
+          "pointer": "limit"
+        },
+        {
+          "detail": "\"x\" is not a cursor; take it from next_cursor of the page before",
+          "pointer": "cursor"
+        },
+        {
+          "detail": "is unknown; allowed are status, kind, queue, worker, from, to, q, mine, limit, cursor",
+          "pointer": "colour"
+        }
+      ],
+      "status": 422,
+      "title": "The request is not valid",
+      "type": "urn:legwork:problem:invalid"
+    }
+    "#);
     let path = "/api/v1/tasks/status/0198c5a4-7d1e-7c3a-9f00-2b8d1c6e4a57?wait=61";
-    assert_snapshot!(service.get(path).await.text_at("/detail"), @"");
+    assert_snapshot!(service.get(path).await.text_at("/detail"), @r#"wait: "61" is not a number from 0 to 60"#);
+}
+
+pub async fn a_store_that_is_away_is_503_and_a_broker_that_is_away_goes_unnoticed(engine: Engine) {
+    let service = TestService::over(engine);
+    let body = json!({ "kind": "system.echo" });
+    service.engine.broker.take_away();
+    assert_eq!(service.post(TASKS, &body).await.status, StatusCode::ACCEPTED);
+    service.engine.store.close().await;
+    assert_snapshot!(service.post(TASKS, &body).await, @r#"
+    503 Service Unavailable
+    content-type: application/problem+json
+    retry-after: 2
+
+    {
+      "code": "unavailable",
+      "detail": "the database is not available at the moment; with an Idempotency-Key it is safe to send it again",
+      "errors": [],
+      "status": 503,
+      "title": "It cannot be done now",
+      "type": "urn:legwork:problem:unavailable"
+    }
+    "#);
+    assert_eq!(service.post("/api/v1/tasks/batch", &json!({ "tasks": [body] })).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(service.get(TASKS).await.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 pub async fn too_many_submissions_are_429(engine: Engine) {
     let service = TestService::with(engine, &[("RATE_LIMIT", "2")], Readiness::new());
     let batch = json!({ "tasks": [{ "kind": "system.echo" }, { "kind": "system.echo" }] });
-    assert_eq!(service.post("/api/v1/tasks/batch", &batch).await.status, StatusCode::ACCEPTED);
-    let answer = service.post("/api/v1/tasks/batch", &batch).await;
-    assert_snapshot!(answer, @"");
+    // Each batch is a second's worth; a machine would have to be very slow to be let through five times.
+    let mut answer = service.post("/api/v1/tasks/batch", &batch).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer}");
+    for _ in 0..4 {
+        if answer.status == StatusCode::ACCEPTED {
+            answer = service.post("/api/v1/tasks/batch", &batch).await;
+        }
+    }
+    assert_snapshot!(answer, @r#"
+    429 Too Many Requests
+    content-type: application/problem+json
+    retry-after: 1
+
+    {
+      "code": "rate_limited",
+      "detail": "more than 2 submissions a second (RATE_LIMIT); see Retry-After",
+      "errors": [],
+      "status": 429,
+      "title": "Too many requests",
+      "type": "urn:legwork:problem:rate_limited"
+    }
+    "#);
 }

@@ -27,7 +27,7 @@ impl Events {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let line = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
                 let parsed = line("event: ").zip(line("data: ")).map(|(name, data)| (name, serde_json::from_str(&data).unwrap()));
-                self.text = rest.to_owned();
+                self.text = rest.into();
                 if parsed.is_some() {
                     return parsed;
                 }

@@ -1,7 +1,6 @@
 //! Probes, pages, and what every answer carries.
 
 use axum::http::{Method, StatusCode};
-use insta::assert_snapshot;
 use legwork::http::Readiness;
 use serde_json::json;
 
@@ -17,7 +16,20 @@ async fn probes_need_no_token_and_say_what_is_not_ready() {
         let service = TestService::with(engine, &[], readiness);
         let get = |path| service.anonymous(Method::GET, path).send();
         assert_eq!(get("/healthz").await.json(), json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }));
-        assert_snapshot!(get("/readyz").await, @"");
+        assert_snapshot!(get("/readyz").await, @r#"
+        503 Service Unavailable
+        content-type: application/json
+
+        {
+          "failed": [
+            {
+              "check": "worker",
+              "detail": "due tasks exist and none is fetched"
+            }
+          ],
+          "status": "not_ready"
+        }
+        "#);
         service.submitted(&json!({ "kind": "system.echo" })).await;
         let metrics = get("/metrics").await;
         assert!(metrics.header("content-type").starts_with("application/openmetrics-text"));
@@ -67,7 +79,17 @@ async fn every_answer_is_guarded_and_carries_a_request_id() {
         assert_eq!(answer.header("x-request-id"), "shop-4711.a_b");
         let headers: Vec<String> =
             answer.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
-        assert_snapshot!(headers.join("\n"), @"");
+        assert_snapshot!(headers.join("\n"), @r#"
+        content-type: application/json
+        x-request-id: shop-4711.a_b
+        x-content-type-options: nosniff
+        x-frame-options: DENY
+        referrer-policy: no-referrer
+        content-security-policy: default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'
+        cache-control: no-store
+        strict-transport-security: max-age=31536000
+        content-length: 31
+        "#);
         let answer = service.request(Method::GET, "/api/v1/tasks").header("x-request-id", "a b").send().await;
         assert_eq!(answer.header("x-request-id").len(), 16);
     })

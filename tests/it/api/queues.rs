@@ -1,7 +1,6 @@
 //! Queues and workers.
 
 use axum::http::{Method, StatusCode};
-use insta::assert_snapshot;
 use legwork::domain::Scope;
 use serde_json::json;
 
@@ -11,15 +10,63 @@ use crate::support::service::TestService;
 pub async fn a_queue_is_paused_limited_resumed_and_looked_at(engine: Engine) {
     let service = TestService::over(engine);
     let id = service.submitted(&json!({ "kind": "system.echo", "queue": "mail" })).await;
-    assert_snapshot!(service.post("/api/v1/queues/mail/pause", &json!(null)).await, @"");
+    assert_snapshot!(service.post("/api/v1/queues/mail/pause", &json!(null)).await, @r#"
+    200 OK
+    content-type: application/json
+
+    {
+      "concurrency": null,
+      "name": "mail",
+      "paused": true,
+      "paused_at": "2026-11-21T08:00:00Z"
+    }
+    "#);
     let status = service.get(&format!("/api/v1/tasks/status/{id}")).await.json();
     assert_eq!(status["waiting_for"], json!({ "reason": "paused", "until": null }));
     assert_eq!(service.patch("/api/v1/queues/mail", &json!({ "concurrency": 3 })).await.json()["concurrency"], 3);
     assert_eq!(service.patch("/api/v1/queues/mail", &json!({ "concurrency": null })).await.json()["concurrency"], json!(null));
-    assert_snapshot!(service.patch("/api/v1/queues/mail", &json!({})).await, @"");
-    assert_snapshot!(service.patch("/api/v1/queues/mail", &json!({ "concurrency": 0 })).await.text_at("/detail"), @"");
+    assert_snapshot!(service.patch("/api/v1/queues/mail", &json!({})).await, @r#"
+    422 Unprocessable Entity
+    content-type: application/problem+json
+
+    {
+      "code": "invalid",
+      "detail": "missing field `concurrency` at line 1 column 2",
+      "errors": [
+        {
+          "detail": "missing field `concurrency` at line 1 column 2",
+          "pointer": ""
+        }
+      ],
+      "status": 422,
+      "title": "The request is not valid",
+      "type": "urn:legwork:problem:invalid"
+    }
+    "#);
+    assert_snapshot!(service.patch("/api/v1/queues/mail", &json!({ "concurrency": 0 })).await.text_at("/detail"), @"/concurrency: is not in 1 to 100000; pause the queue to stop it");
     assert_eq!(service.post("/api/v1/queues/mail/resume", &json!(null)).await.json()["paused"], false);
-    assert_snapshot!(service.get("/api/v1/queues").await, @"");
+    assert_snapshot!(service.get("/api/v1/queues").await, @r#"
+    200 OK
+    content-type: application/json
+
+    {
+      "items": [
+        {
+          "concurrency": null,
+          "depth": 1,
+          "name": "mail",
+          "oldest_seconds": 0.0,
+          "paused": false,
+          "paused_at": null,
+          "rate": 0.0,
+          "running": 0,
+          "scheduled": 0,
+          "workers": 0
+        }
+      ],
+      "next_cursor": null
+    }
+    "#);
 }
 
 pub async fn a_purge_ends_what_waits_and_takes_an_admin(engine: Engine) {
@@ -29,7 +76,15 @@ pub async fn a_purge_ends_what_waits_and_takes_an_admin(engine: Engine) {
     let controller = service.token("ann", &[Scope::Control, Scope::Read, Scope::Submit]);
     let refused = service.anonymous(Method::DELETE, path).bearer(&controller).send().await;
     assert_eq!((refused.status, refused.text_at("/code").as_str()), (StatusCode::FORBIDDEN, "scope_missing"));
-    assert_snapshot!(service.delete(path).await, @"");
+    assert_snapshot!(service.delete(path).await, @r#"
+    200 OK
+    content-type: application/json
+
+    {
+      "purged": 1,
+      "queue": "default"
+    }
+    "#);
     let status = service.get(&format!("/api/v1/tasks/status/{id}")).await.json();
     assert_eq!((&status["status"], &status["reason"]), (&json!("REVOKED"), &json!("purged")));
 }
@@ -47,6 +102,18 @@ pub async fn workers_are_listed_and_told_to_drain(engine: Engine) {
     assert_eq!((order.status, order.json()["command"].clone()), (StatusCode::ACCEPTED, json!("drain")));
     pool.heart.beat_once(&service.engine.store).await;
     assert!(pool.pool.is_draining());
-    assert_snapshot!(service.post("/api/v1/workers/nobody/shutdown", &json!(null)).await, @"");
+    assert_snapshot!(service.post("/api/v1/workers/nobody/shutdown", &json!(null)).await, @r#"
+    404 Not Found
+    content-type: application/problem+json
+
+    {
+      "code": "not_found",
+      "detail": "no live worker has the name \"nobody\"; GET /api/v1/tasks/workers lists them",
+      "errors": [],
+      "status": 404,
+      "title": "There is no such thing",
+      "type": "urn:legwork:problem:not_found"
+    }
+    "#);
     pool.end().await;
 }

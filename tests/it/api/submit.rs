@@ -1,7 +1,6 @@
 //! Submissions.
 
 use axum::http::{Method, StatusCode};
-use insta::assert_snapshot;
 use serde_json::json;
 
 use crate::support::engine::Engine;
@@ -10,7 +9,17 @@ use crate::support::service::TestService;
 pub async fn a_submission_answers_202_with_a_place_to_look(engine: Engine) {
     let service = TestService::over(engine);
     let answer = service.post("/api/v1/tasks/", &json!({ "kind": "system.echo", "args": { "x": 1 }, "priority": 7 })).await;
-    assert_snapshot!(answer, @"");
+    assert_snapshot!(answer, @r#"
+    202 Accepted
+    content-type: application/json
+    location: /api/v1/tasks/status/<id 1>
+
+    {
+      "status": "PENDING",
+      "status_url": "/api/v1/tasks/status/<id 1>",
+      "task_id": "<id 1>"
+    }
+    "#);
     let status = service.get(answer.header("location")).await;
     assert_eq!(status.json()["priority"], 7);
 }
@@ -41,9 +50,38 @@ pub async fn the_same_key_gives_the_first_answer_again(engine: Engine) {
     assert_eq!(again.body, first.body);
     assert_eq!((again.status, again.header("idempotency-replayed")), (StatusCode::ACCEPTED, "true"));
     assert_eq!(first.header("idempotency-replayed"), "");
-    assert_snapshot!(send(r#"{"kind": "system.echo", "args": {}}"#).await, @"");
+    assert_snapshot!(send(r#"{"kind": "system.echo", "args": {}}"#).await, @r#"
+    409 Conflict
+    content-type: application/problem+json
+
+    {
+      "code": "key_reused",
+      "detail": "the Idempotency-Key was used before with another body",
+      "errors": [],
+      "status": 409,
+      "title": "It cannot be done as things stand",
+      "type": "urn:legwork:problem:key_reused"
+    }
+    "#);
     let call = service.request(Method::POST, "/api/v1/tasks").header("idempotency-key", "a").header("idempotency-key", "b");
-    assert_snapshot!(call.json(&json!({ "kind": "system.echo" })).send().await, @"");
+    assert_snapshot!(call.json(&json!({ "kind": "system.echo" })).send().await, @r#"
+    422 Unprocessable Entity
+    content-type: application/problem+json
+
+    {
+      "code": "invalid",
+      "detail": "Idempotency-Key: is given more than once",
+      "errors": [
+        {
+          "detail": "is given more than once",
+          "pointer": "Idempotency-Key"
+        }
+      ],
+      "status": 422,
+      "title": "The request is not valid",
+      "type": "urn:legwork:problem:invalid"
+    }
+    "#);
 }
 
 pub async fn each_item_of_a_batch_answers_for_itself(engine: Engine) {
@@ -51,7 +89,70 @@ pub async fn each_item_of_a_batch_answers_for_itself(engine: Engine) {
     let keyed = json!({ "kind": "system.echo", "args": { "n": 1 }, "idempotency_key": "one" });
     let batch =
         json!({ "tasks": [keyed, keyed, { "kind": "no.such" }, { "kind": "system.sleep", "args": { "seconds": -1 } }, 5] });
-    assert_snapshot!(service.post("/api/v1/tasks/batch", &batch).await, @"");
+    assert_snapshot!(service.post("/api/v1/tasks/batch", &batch).await, @r#"
+    202 Accepted
+    content-type: application/json
+
+    {
+      "tasks": [
+        {
+          "status": "PENDING",
+          "status_url": "/api/v1/tasks/status/<id 1>",
+          "task_id": "<id 1>"
+        },
+        {
+          "status": "PENDING",
+          "status_url": "/api/v1/tasks/status/<id 1>",
+          "task_id": "<id 1>"
+        },
+        {
+          "error": {
+            "code": "invalid",
+            "detail": "/kind: \"no.such\" is unknown; GET /api/v1/tasks/kinds lists what there is",
+            "errors": [
+              {
+                "detail": "\"no.such\" is unknown; GET /api/v1/tasks/kinds lists what there is",
+                "pointer": "/kind"
+              }
+            ],
+            "status": 422,
+            "title": "The request is not valid",
+            "type": "urn:legwork:problem:invalid"
+          }
+        },
+        {
+          "error": {
+            "code": "invalid",
+            "detail": "/args/seconds: -1 is less than the minimum of 0",
+            "errors": [
+              {
+                "detail": "-1 is less than the minimum of 0",
+                "pointer": "/args/seconds"
+              }
+            ],
+            "status": 422,
+            "title": "The request is not valid",
+            "type": "urn:legwork:problem:invalid"
+          }
+        },
+        {
+          "error": {
+            "code": "invalid",
+            "detail": "invalid type: integer `5`, expected a JSON object at line 1 column 1",
+            "errors": [
+              {
+                "detail": "invalid type: integer `5`, expected a JSON object at line 1 column 1",
+                "pointer": ""
+              }
+            ],
+            "status": 422,
+            "title": "The request is not valid",
+            "type": "urn:legwork:problem:invalid"
+          }
+        }
+      ]
+    }
+    "#);
 }
 
 pub async fn a_batch_with_a_key_is_replayed_whole(engine: Engine) {
@@ -62,18 +163,56 @@ pub async fn a_batch_with_a_key_is_replayed_whole(engine: Engine) {
     let again = send(&batch).await;
     assert_eq!((again.status, again.header("idempotency-replayed")), (StatusCode::ACCEPTED, "true"));
     assert_eq!(again.body, first.body);
-    let other = json!({ "tasks": [{ "kind": "system.echo" }] });
-    assert_snapshot!(send(&other).await, @"");
+    let longer = json!({ "tasks": [{ "kind": "system.echo" }, { "kind": "system.echo" }, { "kind": "system.echo" }] });
+    assert_snapshot!(send(&longer).await, @r#"
+    409 Conflict
+    content-type: application/problem+json
+
+    {
+      "code": "key_reused",
+      "detail": "the Idempotency-Key was used before with another body",
+      "errors": [],
+      "status": 409,
+      "title": "It cannot be done as things stand",
+      "type": "urn:legwork:problem:key_reused"
+    }
+    "#);
+    assert_eq!(service.get("/api/v1/tasks").await.json()["items"].as_array().unwrap().len(), 2);
     let both = json!({ "tasks": [{ "kind": "system.echo", "idempotency_key": "x" }] });
-    assert_snapshot!(send(&both).await.text_at("/detail"), @"");
+    assert_snapshot!(send(&both).await.text_at("/detail"), @"Idempotency-Key: cannot be given together with an item's idempotency_key");
 }
 
 pub async fn a_batch_of_which_nothing_is_accepted_is_422(engine: Engine) {
     let service = TestService::over(engine);
     let batch =
         json!({ "tasks": [{ "kind": "no.such" }, { "kind": "system.sleep", "args": { "seconds": "x" }, "priority": 10 }] });
-    assert_snapshot!(service.post("/api/v1/tasks/batch", &batch).await, @"");
-    assert_snapshot!(service.post("/api/v1/tasks/batch", &json!({ "tasks": [] })).await.text_at("/detail"), @"");
+    assert_snapshot!(service.post("/api/v1/tasks/batch", &batch).await, @r#"
+    422 Unprocessable Entity
+    content-type: application/problem+json
+
+    {
+      "code": "none_accepted",
+      "detail": "/tasks/0/kind: \"no.such\" is unknown; GET /api/v1/tasks/kinds lists what there is; /tasks/1/args/seconds: \"x\" is not of type \"number\"; /tasks/1/priority: priority 10 is not in 0 to 9",
+      "errors": [
+        {
+          "detail": "\"no.such\" is unknown; GET /api/v1/tasks/kinds lists what there is",
+          "pointer": "/tasks/0/kind"
+        },
+        {
+          "detail": "\"x\" is not of type \"number\"",
+          "pointer": "/tasks/1/args/seconds"
+        },
+        {
+          "detail": "priority 10 is not in 0 to 9",
+          "pointer": "/tasks/1/priority"
+        }
+      ],
+      "status": 422,
+      "title": "No task of the batch was accepted",
+      "type": "urn:legwork:problem:none_accepted"
+    }
+    "#);
+    assert_snapshot!(service.post("/api/v1/tasks/batch", &json!({ "tasks": [] })).await.text_at("/detail"), @"/tasks: is empty; at least one task is asked for");
     let many = json!({ "tasks": vec![json!({ "kind": "system.echo" }); 1001] });
-    assert_snapshot!(service.post("/api/v1/tasks/batch", &many).await.text_at("/detail"), @"");
+    assert_snapshot!(service.post("/api/v1/tasks/batch", &many).await.text_at("/detail"), @"/tasks: has 1001 items; allowed are 1000 (BATCH_LIMIT)");
 }

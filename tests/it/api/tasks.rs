@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use insta::assert_snapshot;
 use serde_json::json;
 
 use crate::support::engine::Engine;
@@ -17,7 +16,40 @@ fn status_path(id: &str) -> String {
 pub async fn the_status_of_a_task_from_submission_to_end(engine: Engine) {
     let service = TestService::over(engine);
     let id = service.submitted(&json!({ "kind": "system.echo", "args": { "hello": "world" }, "expires": 600 })).await;
-    assert_snapshot!(service.get(&status_path(&id)).await, @"");
+    assert_snapshot!(service.get(&status_path(&id)).await, @r#"
+    200 OK
+    content-type: application/json
+
+    {
+      "attempts": 0,
+      "due_at": "2026-11-21T08:00:00Z",
+      "ended_at": null,
+      "error": null,
+      "expires_at": "2026-11-21T08:10:00Z",
+      "kind": "system.echo",
+      "max_retries": 3,
+      "priority": 5,
+      "progress": null,
+      "queue": "default",
+      "ready": false,
+      "reason": null,
+      "result": null,
+      "retried_as": null,
+      "retries": 0,
+      "retry_of": null,
+      "revoke_requested_at": null,
+      "started_at": null,
+      "status": "PENDING",
+      "submitted_at": "2026-11-21T08:00:00Z",
+      "successful": null,
+      "task_id": "<id 1>",
+      "waiting_for": {
+        "reason": "no_worker",
+        "until": null
+      },
+      "worker": null
+    }
+    "#);
     let pool = service.engine.start_pool().await;
     service.engine.ended(id.parse().unwrap()).await;
     let detail = service.get(&format!("/api/v1/tasks/{id}/")).await.json();
@@ -47,12 +79,33 @@ pub async fn a_waiting_task_can_be_changed_and_revoked(engine: Engine) {
     let changed = service.patch(&path, &json!({ "countdown": 60, "queue": "later", "priority": 9 })).await.json();
     assert_eq!((&changed["queue"], &changed["priority"]), (&json!("later"), &json!(9)));
     assert_eq!(changed["due_at"], "2026-11-21T08:01:00Z");
-    assert_snapshot!(service.patch(&path, &json!({})).await.text_at("/detail"), @"");
-    assert_snapshot!(service.patch(&path, &json!({ "eta": "soon", "priority": 10 })).await.text_at("/detail"), @"");
-    assert_snapshot!(service.delete(&format!("/api/v1/tasks/revoke/{id}/")).await, @"");
+    assert_snapshot!(service.patch(&path, &json!({})).await.text_at("/detail"), @"changes nothing; give at least one of eta, countdown, queue, priority");
+    assert_snapshot!(service.patch(&path, &json!({ "eta": "soon", "priority": 10 })).await.text_at("/detail"), @r#"/priority: priority 10 is not in 0 to 9; /eta: "soon" is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset)"#);
+    assert_snapshot!(service.delete(&format!("/api/v1/tasks/revoke/{id}/")).await, @r#"
+    200 OK
+    content-type: application/json
+
+    {
+      "outcome": "revoked",
+      "status": "REVOKED",
+      "task_id": "<id 1>"
+    }
+    "#);
     let status = service.get(&status_path(&id)).await.json();
     assert_eq!((&status["status"], &status["reason"]), (&json!("REVOKED"), &json!("revoked")));
-    assert_snapshot!(service.patch(&path, &json!({ "priority": 1 })).await, @"");
+    assert_snapshot!(service.patch(&path, &json!({ "priority": 1 })).await, @r#"
+    409 Conflict
+    content-type: application/problem+json
+
+    {
+      "code": "task_ended",
+      "detail": "the task has ended: it is REVOKED",
+      "errors": [],
+      "status": 409,
+      "title": "It cannot be done as things stand",
+      "type": "urn:legwork:problem:task_ended"
+    }
+    "#);
 }
 
 pub async fn a_running_task_is_revoked_in_time_and_an_ended_one_not(engine: Engine) {
@@ -62,9 +115,31 @@ pub async fn a_running_task_is_revoked_in_time_and_an_ended_one_not(engine: Engi
     let id = service.submitted(&json!({ "kind": "test.probe", "args": switch.args(&json!(["wait"])) })).await;
     switch.started().await;
     let path = format!("/api/v1/tasks/revoke/{id}");
-    assert_snapshot!(service.delete(&path).await, @"");
+    assert_snapshot!(service.delete(&path).await, @r#"
+    202 Accepted
+    content-type: application/json
+
+    {
+      "deadline": "2026-11-21T08:00:30Z",
+      "outcome": "revoking",
+      "status": "STARTED",
+      "task_id": "<id 1>"
+    }
+    "#);
     assert_eq!(service.engine.ended(id.parse().unwrap()).await.status.as_str(), "REVOKED");
-    assert_snapshot!(service.delete(&format!("{path}?terminate=true")).await, @"");
+    assert_snapshot!(service.delete(&format!("{path}?terminate=true")).await, @r#"
+    409 Conflict
+    content-type: application/problem+json
+
+    {
+      "code": "task_ended",
+      "detail": "the task has ended: it is REVOKED",
+      "errors": [],
+      "status": 409,
+      "title": "It cannot be done as things stand",
+      "type": "urn:legwork:problem:task_ended"
+    }
+    "#);
     pool.end().await;
 }
 
@@ -76,12 +151,35 @@ pub async fn a_failed_task_is_retried_as_a_new_one(engine: Engine) {
     service.engine.ended(id.parse().unwrap()).await;
     let path = format!("/api/v1/tasks/{id}/retry");
     let retried = service.post(&path, &json!(null)).await;
-    assert_snapshot!(retried, @"");
+    assert_snapshot!(retried, @r#"
+    202 Accepted
+    content-type: application/json
+    location: /api/v1/tasks/status/<id 1>
+
+    {
+      "retry_of": "<id 2>",
+      "status": "PENDING",
+      "status_url": "/api/v1/tasks/status/<id 1>",
+      "task_id": "<id 1>"
+    }
+    "#);
     let retry = service.engine.ended(retried.text_at("/task_id").parse().unwrap()).await;
     assert_eq!(retry.status.as_str(), "SUCCESS");
     assert_eq!(retry.retry_of.unwrap().to_string(), id);
     assert_eq!(service.get(&status_path(&id)).await.text_at("/retried_as"), retried.text_at("/task_id"));
-    assert_snapshot!(service.post(&path, &json!(null)).await, @"");
+    assert_snapshot!(service.post(&path, &json!(null)).await, @r#"
+    409 Conflict
+    content-type: application/problem+json
+
+    {
+      "code": "already_retried",
+      "detail": "the task was retried before, as <id 1>",
+      "errors": [],
+      "status": 409,
+      "title": "It cannot be done as things stand",
+      "type": "urn:legwork:problem:already_retried"
+    }
+    "#);
     pool.end().await;
 }
 
@@ -89,7 +187,7 @@ pub async fn lists_come_in_pages_and_by_filter(engine: Engine) {
     let service = TestService::over(engine);
     let mut ids = Vec::new();
     for number in 0..5 {
-        service.engine.clock.advance(Duration::from_secs(60));
+        service.engine.clock.advance(Duration::from_mins(1));
         let queue = if number == 2 { "other" } else { "default" };
         ids.push(
             service.submitted(&json!({ "kind": "system.echo", "args": { "n": format!("no{number}") }, "queue": queue })).await,

@@ -260,10 +260,8 @@ impl Engine {
                 written.await;
             }
         };
-        match tokio::time::timeout(PATIENCE, looked).await {
-            Ok(row) => row,
-            Err(_elapsed) => panic!("the row never was as it should be; last it was {last:?}"),
-        }
+        let found = tokio::time::timeout(PATIENCE, looked).await.ok();
+        found.unwrap_or_else(|| panic!("the row never was as it should be; last it was {last:?}"))
     }
 
     /// Lets the time pass until a task is due, and relays.

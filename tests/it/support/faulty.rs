@@ -216,7 +216,9 @@ impl Store for FaultyStore {
         self.inner.ping().await
     }
 
-    async fn close(&self) {}
+    async fn close(&self) {
+        self.inner.close().await;
+    }
 
     fn concurrent_writes(&self) -> usize {
         self.inner.concurrent_writes()

@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 use super::engine::Engine;
 
 /// The secret of the tests' tokens.
-pub const SECRET: &str = "a secret of the tests, long enough";
+pub const SECRET: &str = "a secret of the tests that is long enough for HS256";
 
 /// One process's API.
 pub struct TestService {
@@ -51,7 +51,7 @@ impl TestService {
     /// A token of `subject`.
     pub fn token(&self, subject: &str, scopes: &[Scope]) -> String {
         let principal = Principal { subject: subject.into(), scopes: scopes.iter().copied().collect() };
-        self.tokens.issue(&principal, Duration::from_secs(3600), self.engine.now()).unwrap()
+        self.tokens.issue(&principal, Duration::from_hours(1), self.engine.now()).unwrap()
     }
 
     /// An admin's request.
@@ -174,16 +174,16 @@ impl fmt::Display for Answer {
         let mut text = format!("{}\n", self.status);
         for name in SHOWN {
             for value in self.headers.get_all(name) {
-                text.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
+                text += &[name, ": ", value.to_str().unwrap(), "\n"].concat();
             }
         }
-        let body = serde_json::from_slice::<Value>(&self.body).map_or_else(|_| self.text().to_owned(), pretty);
+        let body = serde_json::from_slice::<Value>(&self.body).map_or_else(|_| self.text().to_owned(), |value| pretty(&value));
         f.write_str(&named_ids(&format!("{text}\n{body}")))
     }
 }
 
-fn pretty(value: Value) -> String {
-    serde_json::to_string_pretty(&value).unwrap()
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap()
 }
 
 /// Each UUID by a letter, in the order of appearance: the tests fix the time in an id, not its random part.
@@ -203,7 +203,7 @@ fn named_ids(text: &str) -> String {
             known.push(id.to_owned());
             known.len() - 1
         });
-        named.push_str(&format!("<id {}>", place + 1));
+        named += &["<id ", &(place + 1).to_string(), ">"].concat();
         rest = &rest[LENGTH..];
     }
     named

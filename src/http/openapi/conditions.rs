@@ -1,0 +1,67 @@
+//! What JSON Schema can say and utoipa cannot: fields that exclude each other, and args by kind. Added to the finished document.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::tasks::{KindSet, TaskKind};
+
+/// The document in the order in which people read it.
+#[derive(Serialize)]
+pub(super) struct Ordered {
+    openapi: Value,
+    info: Value,
+    servers: Value,
+    tags: Value,
+    paths: Value,
+    components: Value,
+}
+
+impl Ordered {
+    pub(super) fn of(mut document: Value) -> Self {
+        let mut take = |name: &str| document.get_mut(name).map(Value::take).unwrap_or_default();
+        Self {
+            openapi: take("openapi"),
+            info: take("info"),
+            servers: take("servers"),
+            tags: take("tags"),
+            paths: take("paths"),
+            components: take("components"),
+        }
+    }
+}
+
+/// Adds the conditions.
+pub(super) fn add(document: &mut Value, kinds: &KindSet) {
+    let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else { return };
+    for schema in schemas.values_mut().filter_map(Value::as_object_mut) {
+        if has_all(schema, &["eta", "countdown"]) {
+            schema.insert("not".into(), both("eta", "string", "countdown", "number"));
+        }
+        // A submission, and not the answers that hold the same fields: those are open to more.
+        if has_all(schema, &["kind", "args", "priority"]) && schema.get("additionalProperties") == Some(&Value::Bool(false)) {
+            schema.insert("allOf".into(), kinds.public().map(|kind| args_of(kind)).collect());
+        }
+    }
+}
+
+fn has_all(schema: &Map<String, Value>, names: &[&str]) -> bool {
+    schema.get("properties").is_some_and(|properties| names.iter().all(|name| properties.get(name).is_some()))
+}
+
+/// Two fields of these types at once; null is as good as not given.
+fn both(one: &str, one_type: &str, other: &str, other_type: &str) -> Value {
+    let mut properties = Map::new();
+    properties.insert(one.into(), json!({ "type": one_type }));
+    properties.insert(other.into(), json!({ "type": other_type }));
+    json!({ "required": [one, other], "properties": properties })
+}
+
+/// Where the kind is this one, the args are its own; where some of them are required, so are the args.
+fn args_of(kind: &TaskKind) -> Value {
+    let mut then = json!({ "properties": { "args": { "$ref": format!("#/components/schemas/{}", kind.schema_name) } } });
+    let needs_some = kind.json_schema.get("required").and_then(Value::as_array).is_some_and(|names| !names.is_empty());
+    if needs_some {
+        then["required"] = json!(["args"]);
+    }
+    json!({ "if": { "properties": { "kind": { "const": kind.name } }, "required": ["kind"] }, "then": then })
+}
