@@ -136,15 +136,26 @@ impl Queue {
             .filter(|one| !matches!(one.answer, BeginAnswer::NeedsSolitude) && !one.delivery.entry.is_empty())
             .map(|one| one.delivery.clone())
             .collect();
+        let signal = (!started.is_empty()).then_some(Signal::Changed { tasks: started });
+        if let Some(signal) = &signal {
+            // At once, so that nobody here hears of an end before he hears of the start.
+            self.watchers.notice(signal);
+        }
         let queue = self.clone();
         self.shutdown.spawn(async move {
-            if !done.is_empty()
-                && let Err(error) = queue.broker.acknowledge(&done).await
-            {
-                tracing::debug!(%error, "deliveries could not be acknowledged; they will come again and be dropped");
+            let told = async {
+                match &signal {
+                    Some(signal) => queue.broker.signal(signal).await,
+                    None => Ok(()),
+                }
+            };
+            let acknowledged = async { if done.is_empty() { Ok(()) } else { queue.broker.acknowledge(&done).await } };
+            let (told, acknowledged) = tokio::join!(told, acknowledged);
+            if let Err(error) = told {
+                tracing::debug!(%error, "starts could not be told; others will find out by looking");
             }
-            if !started.is_empty() {
-                queue.tell(Signal::Changed { tasks: started }).await;
+            if let Err(error) = acknowledged {
+                tracing::debug!(%error, "deliveries could not be acknowledged; they will come again and be dropped");
             }
             queue.tell_ended(ended).await;
         });

@@ -126,7 +126,7 @@ impl Executor {
             Ok(Err(TaskFailure::Fail(error))) => Outcome::Fail(error),
             Ok(Err(TaskFailure::Stopped)) => stopped(stopper.reason()),
             Err(error) => match error.try_into_panic() {
-                Ok(panic) => Outcome::Retry { error: ErrorReport::new("Panic", panic_text(&panic), true), after: None },
+                Ok(panic) => Outcome::Retry { error: ErrorReport::new("Panic", panic_text(panic.as_ref()), true), after: None },
                 Err(_) => stopped(stopper.reason()),
             },
         }

@@ -110,7 +110,10 @@ impl Heart {
 
     /// One beat: tells, hears, compares.
     pub async fn beat_once(&mut self, pulse: &dyn Pulse) {
-        match self.tell(pulse).await {
+        let deadline = self.config.lease / 5;
+        let told = tokio::time::timeout(deadline, self.tell(pulse)).await;
+        let silence = || StoreError::Unavailable(format!("no answer within {} ms", deadline.as_millis()));
+        match told.unwrap_or_else(|_| Err(silence())) {
             Ok(rows) => self.compare(rows).await,
             Err(error) => self.missed(&error),
         }
@@ -120,6 +123,7 @@ impl Heart {
         let answer = pulse.beat(&self.info(), self.clock.now()).await?;
         self.clock.follow(answer.store_now);
         self.last_beat = Some(self.clock.now());
+        self.pool.note_listed();
         match answer.command {
             Some(WorkerCommand::Drain) => self.pool.drain(),
             Some(WorkerCommand::Shutdown) => self.shutdown.begin(),
@@ -128,13 +132,18 @@ impl Heart {
         pulse.started_by(self.template.id).await
     }
 
-    /// A beat that failed. Before the lease ends, what runs is stopped: others may have it soon.
+    /// A beat that failed. Before the lease ends, what runs is asked to stop, and then ended by force: others may have it soon.
     fn missed(&self, error: &StoreError) {
         tracing::warn!(%error, "a heartbeat was missed");
-        let silent = self.last_beat.map(|last| self.clock.now().duration_since(last).unsigned_abs());
-        if silent.is_some_and(|silent| silent >= self.config.lease.mul_f64(0.8)) && self.pool.running().counts().running > 0 {
-            tracing::error!("the lease is about to end; everything that runs here is stopped");
-            self.pool.running().ask_all(StopReason::LeaseLost);
+        let silent = self.last_beat.map_or(Duration::ZERO, |last| self.clock.now().duration_since(last).unsigned_abs());
+        let running = self.pool.running();
+        if silent < self.config.lease.mul_f64(0.8) || running.counts().running == 0 {
+            return;
+        }
+        tracing::error!("the lease is about to end; everything that runs here is stopped");
+        running.ask_all(StopReason::LeaseLost);
+        if silent >= self.config.lease.mul_f64(0.9) {
+            running.force_all(StopReason::LeaseLost);
         }
     }
 
@@ -146,12 +155,16 @@ impl Heart {
         }
         let here: HashSet<(TaskId, Attempt)> = running.all().into_iter().map(|(id, attempt)| (id, attempt.attempt)).collect();
         let there: HashSet<(TaskId, Attempt)> = rows.iter().map(|row| (row.id, row.attempt)).collect();
-        let strangers: HashSet<_> = there.difference(&here).copied().collect();
+        let strangers: HashSet<_> = there.difference(&here).filter(|(id, _)| !running.is_beginning(*id)).copied().collect();
         let missing: HashSet<_> = here.difference(&there).copied().collect();
         for &(id, attempt) in missing.intersection(&self.missing) {
             if let Some(lost) = running.get(id).filter(|lost| lost.attempt == attempt) {
                 tracing::warn!(task.id = %id, %attempt, reason = "lost_lease", "the store has given the attempt to another; it is stopped");
-                lost.stopper.ask(StopReason::LeaseLost);
+                if lost.stopper.reason() >= Some(StopReason::LeaseLost) {
+                    lost.stopper.force(StopReason::LeaseLost);
+                } else {
+                    lost.stopper.ask(StopReason::LeaseLost);
+                }
             }
         }
         let unknown: Vec<StartedRow> = rows

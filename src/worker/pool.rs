@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use dashmap::DashSet;
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::executor::Executor;
 use super::lanes::Lanes;
 use super::progress::ProgressBook;
-use super::running::{Running, StopReason};
+use super::running::{Beginning, Running, StopReason};
 use crate::broker::{Delivery, Lane, Signal, Want};
 use crate::config::WorkerConfig;
-use crate::domain::{Begun, QueueName, WorkerId};
+use crate::domain::{Begun, QueueName, TaskId, WorkerId};
 use crate::queue::Queue;
 use crate::queue::control::REVOKE_GRACE;
 use crate::queue::receive::Receiver;
@@ -61,7 +62,9 @@ pub struct Pool {
     running: Arc<Running>,
     executor: Arc<Executor>,
     slots: Arc<Semaphore>,
-    solitude: Arc<Mutex<()>>,
+    solitude: Mutex<()>,
+    lonely: DashSet<TaskId>,
+    listed: watch::Sender<bool>,
     draining: AtomicBool,
     stalled: AtomicBool,
 }
@@ -90,7 +93,9 @@ impl Pool {
             worker_name,
             running,
             executor,
-            solitude: Arc::default(),
+            solitude: Mutex::default(),
+            lonely: DashSet::default(),
+            listed: watch::Sender::new(false),
             draining: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
         })
@@ -129,7 +134,18 @@ impl Pool {
         self.stalled.load(Ordering::Relaxed)
     }
 
-    /// Receives and runs until `shutdown`; then lets what runs finish, hands back what does not, and leaves.
+    /// Notes that the heart has beaten: the store knows this worker, so that what it begins does not look like a dead one's.
+    pub fn note_listed(&self) {
+        self.listed.send_replace(true);
+    }
+
+    /// Resolves when the heart has beaten once.
+    async fn is_listed(&self) {
+        // It cannot fail: the sender lives as long as we do.
+        drop(self.listed.subscribe().wait_for(|listed| *listed).await);
+    }
+
+    /// Receives and runs, from the first heartbeat until `shutdown`; then lets what runs finish, hands back what does not, and leaves.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
         self.refresh().await;
         let helpers = [
@@ -145,6 +161,10 @@ impl Pool {
             }),
         ];
         let mut receiver = Receiver::new(self.queue.clone());
+        tokio::select! {
+            () = self.is_listed() => {}
+            () = shutdown.begun() => {}
+        }
         while !shutdown.is_begun() {
             self.step(&mut receiver, &shutdown).await;
         }
@@ -179,7 +199,7 @@ impl Pool {
         }
         self.running.fetched(self.queue.clock().now());
         self.stalled.store(false, Ordering::Relaxed);
-        self.start(deliveries, slots);
+        self.start(deliveries, slots, shutdown);
     }
 
     /// All free slots, at least one.
@@ -200,21 +220,28 @@ impl Pool {
     }
 
     /// Begins a handful and runs it, aside, so that the next handful can be received meanwhile.
-    fn start(self: &Arc<Self>, mut deliveries: Vec<Delivery>, mut slots: OwnedSemaphorePermit) {
+    fn start(self: &Arc<Self>, mut deliveries: Vec<Delivery>, mut slots: OwnedSemaphorePermit, shutdown: &Shutdown) {
         let surplus = deliveries.split_off(deliveries.len().min(slots.num_permits()));
         let unused = slots.num_permits() - deliveries.len();
         drop(slots.split(unused));
         for delivery in &deliveries {
             self.lanes.take(&delivery.doorbell.queue);
         }
-        let pool = self.clone();
+        let beginning = self.running.begin(deliveries.iter().map(|delivery| delivery.doorbell.task.id).collect());
+        let (pool, shutdown) = (self.clone(), shutdown.clone());
         tokio::spawn(async move {
             pool.queue.give_back(surplus).await;
-            pool.begin(deliveries, slots).await;
+            pool.begin(deliveries, beginning, slots, &shutdown).await;
         });
     }
 
-    async fn begin(self: &Arc<Self>, deliveries: Vec<Delivery>, mut slots: OwnedSemaphorePermit) {
+    async fn begin(
+        self: &Arc<Self>,
+        deliveries: Vec<Delivery>,
+        beginning: Beginning,
+        mut slots: OwnedSemaphorePermit,
+        shutdown: &Shutdown,
+    ) {
         let queues: Vec<QueueName> = deliveries.iter().map(|delivery| delivery.doorbell.queue.clone()).collect();
         let decided = match self.queue.begin(self.worker, &self.worker_name, false, deliveries).await {
             Ok(decided) => decided,
@@ -224,6 +251,7 @@ impl Pool {
                 for queue in &queues {
                     self.leave_lane(queue);
                 }
+                drop(beginning);
                 // The slots stay taken for a moment, so that a store that is away is not asked in a tight loop.
                 tokio::time::sleep(CLOSED_PAUSE).await;
                 return;
@@ -237,7 +265,7 @@ impl Pool {
                 }
                 BeginAnswer::NeedsSolitude => {
                     self.leave_lane(&queue);
-                    tokio::spawn(self.clone().run_alone(one.delivery));
+                    tokio::spawn(self.clone().run_alone(one.delivery, shutdown.clone()));
                 }
                 BeginAnswer::Ended(_) | BeginAnswer::Postponed | BeginAnswer::Gone => self.leave_lane(&queue),
             }
@@ -251,14 +279,49 @@ impl Pool {
         tokio::spawn(async move { pool.executor.execute(task, stopper, held).await });
     }
 
-    /// Runs one task while nothing else runs here.
-    async fn run_alone(self: Arc<Self>, delivery: Delivery) {
-        let _turn = self.solitude.lock().await;
+    /// Runs one task while nothing else runs here. Where it stands in line already, nothing is done: the delivery stays held, and is rung
+    /// again after a while, for whoever has the peace for it by then.
+    async fn run_alone(self: Arc<Self>, delivery: Delivery, shutdown: Shutdown) {
+        let id = delivery.doorbell.task.id;
+        if self.lonely.insert(id) {
+            if let Some((_turn, slots)) = self.solitude(&shutdown).await {
+                self.begin_alone(delivery, slots, &shutdown).await;
+            }
+            self.lonely.remove(&id);
+        }
+    }
+
+    /// Waits until nothing runs here, and for the turn among those who wait for that; `None` where the process ends before.
+    async fn solitude(&self, shutdown: &Shutdown) -> Option<(MutexGuard<'_, ()>, OwnedSemaphorePermit)> {
         let all = u32::try_from(self.config.concurrency).unwrap_or(u32::MAX);
-        // The loop may hold the free slots while it waits for work: end that wait, so that they come here.
-        let waiting = self.slots.clone().acquire_many_owned(all);
-        self.queue.wake();
-        let Ok(slots) = waiting.await else { return };
+        let taken = async {
+            let turn = self.solitude.lock().await;
+            let mut free = std::pin::pin!(self.slots.clone().acquire_many_owned(all));
+            // The loop may hold the free slots while it waits for work: end that wait, but only when we stand in line for them.
+            let wake = async {
+                self.queue.wake();
+                std::future::pending::<()>().await;
+            };
+            let slots = tokio::select! {
+                biased;
+                slots = &mut free => slots.ok()?,
+                () = wake => return None,
+            };
+            // Slots are given up before the settlement is written; a worker that dies before it is would take those tasks along.
+            self.running.empty_within(self.config.lease).await;
+            Some((turn, slots))
+        };
+        tokio::select! {
+            taken = taken => taken,
+            () = shutdown.begun() => None,
+        }
+    }
+
+    async fn begin_alone(self: &Arc<Self>, delivery: Delivery, slots: OwnedSemaphorePermit, shutdown: &Shutdown) {
+        let beginning = self.running.begin(vec![delivery.doorbell.task.id]);
+        if shutdown.is_begun() {
+            return;
+        }
         let begun = self.queue.begin(self.worker, &self.worker_name, true, vec![delivery]).await;
         let task = match begun.map(|mut decided| decided.pop().map(|one| one.answer)) {
             Ok(Some(BeginAnswer::Begun(task))) => *task,
@@ -267,6 +330,7 @@ impl Pool {
         };
         tracing::info!(task.id = %task.id, task.kind = %task.kind, "runs alone: two workers have died with it");
         let stopper = self.executor.register(&task);
+        drop(beginning);
         self.executor.execute(task, stopper, slots).await;
     }
 
@@ -306,7 +370,7 @@ impl Pool {
     }
 
     /// Stops a task whose revoke was requested, if it runs here: at once, or at its next checkpoint and by force after a while.
-    pub fn stop_revoked(&self, id: crate::domain::TaskId, terminate: bool) {
+    pub fn stop_revoked(&self, id: TaskId, terminate: bool) {
         let Some(attempt) = self.running.get(id) else { return };
         if terminate {
             return attempt.stopper.force(StopReason::Revoked);

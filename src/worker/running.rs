@@ -1,5 +1,6 @@
 //! What runs here, and how it is stopped.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -71,13 +72,14 @@ pub struct RunningAttempt {
     /// When it began.
     pub started_at: Timestamp,
     /// How to stop it.
-    pub stopper: std::sync::Arc<Stopper>,
+    pub stopper: Arc<Stopper>,
 }
 
-/// Everything that runs here, settlements under way included, and the counts since the start.
+/// Everything that runs here, begins and settlements under way included, and the counts since the start.
 #[derive(Default)]
 pub struct Running {
     by_task: DashMap<TaskId, RunningAttempt>,
+    beginning: DashMap<TaskId, usize>,
     done: AtomicU64,
     failed: AtomicU64,
     last_fetch_micros: AtomicI64,
@@ -100,16 +102,57 @@ pub struct RunningCounts {
     pub last_done_at: Option<Timestamp>,
 }
 
+/// Begins under way; they count as running until this is dropped.
+pub struct Beginning {
+    running: Arc<Running>,
+    tasks: Vec<TaskId>,
+}
+
+impl Drop for Beginning {
+    fn drop(&mut self) {
+        for id in &self.tasks {
+            if let Some(mut count) = self.running.beginning.get_mut(id) {
+                *count -= 1;
+            }
+            self.running.beginning.remove_if(id, |_, count| *count == 0);
+        }
+        self.running.note_if_empty();
+    }
+}
+
 impl Running {
-    /// Notes an attempt that has begun.
+    /// Notes that these tasks are being begun: the store may already say that they run here.
+    pub fn begin(self: &Arc<Self>, tasks: Vec<TaskId>) -> Beginning {
+        for &id in &tasks {
+            *self.beginning.entry(id).or_default() += 1;
+        }
+        Beginning { running: self.clone(), tasks }
+    }
+
+    /// Whether a begin of this task is under way.
+    pub fn is_beginning(&self, id: TaskId) -> bool {
+        self.beginning.contains_key(&id)
+    }
+
+    /// Notes an attempt that has begun. An older attempt of the same task that still runs here has lost its lease, and is ended.
     pub fn add(&self, id: TaskId, attempt: RunningAttempt) {
-        self.by_task.insert(id, attempt);
+        if let Some(older) = self.by_task.insert(id, attempt) {
+            older.stopper.force(StopReason::LeaseLost);
+        }
     }
 
     /// Notes that an attempt is settled, whatever came of it.
     pub fn remove(&self, id: TaskId, attempt: Attempt) {
         self.by_task.remove_if(&id, |_, running| running.attempt == attempt);
-        if self.by_task.is_empty() {
+        self.note_if_empty();
+    }
+
+    fn is_empty(&self) -> bool {
+        self.beginning.is_empty() && self.by_task.is_empty()
+    }
+
+    fn note_if_empty(&self) {
+        if self.is_empty() {
             self.emptied.notify_waiters();
         }
     }
@@ -165,12 +208,14 @@ impl Running {
         }
     }
 
-    /// Resolves when nothing runs, or after `most`: whether nothing runs.
+    /// Resolves when nothing runs or begins, or after `most`: whether nothing does.
     pub async fn empty_within(&self, most: Duration) -> bool {
         let empty = async {
             loop {
-                let emptied = self.emptied.notified();
-                if self.by_task.is_empty() {
+                let mut emptied = std::pin::pin!(self.emptied.notified());
+                // It hears from here on, not from its first poll on.
+                emptied.as_mut().enable();
+                if self.is_empty() {
                     return;
                 }
                 emptied.await;

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what cannot be set up, or ends otherwise, fails the test")]
 
-mod receiver;
+pub mod receiver;
 
 use std::collections::VecDeque;
 use std::io;

@@ -3,6 +3,7 @@
 
 pub mod brokers;
 pub mod engine;
+pub mod faulty;
 pub mod ledger;
 pub mod mime;
 pub mod postgres;

@@ -1,47 +1,64 @@
-//! The engine for one test, over either pair, with a clock that the test moves and a broker that the test can take away.
+//! The engine for one test, over either pair, with a clock that the test moves, and a store and a broker that the test can take away.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use legwork::app::build_services;
-use legwork::broker::{Broker, BrokerError, Delivery, SharedBroker, Signal, Want};
+use legwork::broker::SharedBroker;
 use legwork::clock::{Clock, ManualClock};
 use legwork::config::Config;
-use legwork::domain::{Band, Doorbell, Principal, QueueName, TaskId, WorkerId};
+use legwork::domain::{PageRequest, Principal, QueueName, TaskFilter, TaskId, TaskRow, TaskStatus, WorkerId};
 use legwork::metrics::Metrics;
 use legwork::queue::options::TaskOptions;
 use legwork::queue::submit::{SubmitError, SubmitTask, Submitted};
-use legwork::queue::view::StatusView;
+use legwork::queue::view::{StatusView, TaskView};
 use legwork::queue::{Queue, QueueParts};
 use legwork::scheduler::Scheduler;
 use legwork::services::Services;
 use legwork::shutdown::Shutdown;
-use legwork::store::Store;
+use legwork::store::{SharedStore, Store};
 use legwork::tasks::{KindSet, TaskKind};
 use legwork::worker::heartbeat::Heart;
 use legwork::worker::pool::{Pool, PoolParts};
+use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::broadcast;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::faulty::{FaultyBroker, FaultyStore};
 use super::probe::Probe;
 use super::{brokers, stores, tasks};
 
 /// Longer than any wait in a test may take; a test that comes here has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One process's engine.
+/// The user in whose name the tests submit and look.
+pub fn ann() -> Principal {
+    Principal::system()
+}
+
+/// One process's engine. A clone is another handle to it; [`Engine::another`] is another process.
+#[derive(Clone)]
 pub struct Engine {
     pub queue: Arc<Queue>,
-    pub store: Arc<dyn Store>,
+    pub store: Arc<FaultyStore>,
     pub broker: Arc<FaultyBroker>,
     pub clock: Arc<ManualClock>,
     pub services: Arc<Services>,
     pub config: Config,
     pub shutdown: Shutdown,
+    ground: Arc<Ground>,
+}
+
+/// What all processes of a test stand on.
+pub struct Ground {
+    pub store: Arc<dyn Store>,
+    pub broker: SharedBroker,
+    written: Arc<Notify>,
+    accepted: Mutex<BTreeSet<TaskId>>,
 }
 
 /// Runs a case on SQLite and the in-process queue.
@@ -53,7 +70,7 @@ where
     stores::sqlite(|store| async move {
         let clock = Arc::new(ManualClock::at(tasks::start()));
         let broker: SharedBroker = Arc::new(legwork::broker::memory::MemoryBroker::new(clock.clone()));
-        case(Engine::over(store, broker, clock)).await;
+        run(case, Engine::over(store, broker, clock)).await;
     })
     .await;
 }
@@ -67,9 +84,20 @@ where
     stores::postgres(|store| async move {
         let clock = Arc::new(ManualClock::at(tasks::start()));
         let broker = brokers::connect(&brokers::test_redis_url(), &brokers::fresh_prefix());
-        case(Engine::over(store, broker, clock)).await;
+        run(case, Engine::over(store, broker, clock)).await;
     })
     .await;
+}
+
+/// Runs the case, and then what holds after every one of them: what was accepted is there, once.
+async fn run<C, F>(case: C, engine: Engine)
+where
+    C: FnOnce(Engine) -> F,
+    F: Future<Output = ()>,
+{
+    case(engine.clone()).await;
+    engine.check_ledger().await;
+    engine.shutdown.begin();
 }
 
 impl Engine {
@@ -84,28 +112,50 @@ impl Engine {
             ("CONCURRENCY", "10"),
         ];
         let config = Config::read(vars.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()).unwrap();
-        Self::with_config(store, broker, clock, config)
+        let (written, accepted) = (Arc::default(), Mutex::default());
+        let kinds = KindSet::with([TaskKind::of::<Probe>()]);
+        Self::on(Arc::new(Ground { store, broker, written, accepted }), clock, config, kinds)
     }
 
-    pub fn with_config(store: Arc<dyn Store>, broker: SharedBroker, clock: Arc<ManualClock>, config: Config) -> Self {
+    fn on(ground: Arc<Ground>, clock: Arc<ManualClock>, config: Config, kinds: KindSet) -> Self {
         let services = Arc::new(build_services(&config).unwrap());
         let shutdown = Shutdown::new();
-        let broker = Arc::new(FaultyBroker { inner: broker, is_away: AtomicBool::new(false) });
+        let store = FaultyStore::over(ground.store.clone(), ground.written.clone());
+        let broker = FaultyBroker::over(ground.broker.clone());
         let parts = QueueParts {
             store: store.clone(),
             broker: broker.clone(),
             clock: clock.clone(),
-            kinds: KindSet::with([TaskKind::of::<Probe>()]),
+            kinds,
             services: services.clone(),
             config: config.submit.clone(),
             metrics: Arc::new(Metrics::new()),
             lease: config.worker.lease,
         };
-        Self { queue: Queue::start(parts, &shutdown), store, broker, clock, services, config, shutdown }
+        Self { queue: Queue::start(parts, &shutdown), store, broker, clock, services, config, shutdown, ground }
     }
 
-    /// A pool that runs.
-    pub fn start_pool(&self) -> RunningPool {
+    /// Another process on the same store and broker, with faults of its own.
+    pub fn another(&self) -> Self {
+        self.tuned(|_| {})
+    }
+
+    /// Another process with other settings.
+    pub fn tuned(&self, tune: impl FnOnce(&mut Config)) -> Self {
+        let mut config = self.config.clone();
+        tune(&mut config);
+        Self::on(self.ground.clone(), self.clock.clone(), config, KindSet::with([TaskKind::of::<Probe>()]))
+    }
+
+    /// Another process, of a version that does not know the probe.
+    pub fn older(&self) -> Self {
+        Self::on(self.ground.clone(), self.clock.clone(), self.config.clone(), KindSet::compiled())
+    }
+
+    /// A pool that runs and whose heart has beaten once. It knows the kinds' queues.
+    pub async fn start_pool(&self) -> RunningPool {
+        let queues = ["default", "callbacks"].map(QueueName::from_store);
+        self.ground.store.ensure_queues(&queues, self.now()).await.unwrap();
         let worker = WorkerId::made(self.clock.now());
         let name: Arc<str> = format!("worker-{worker}").into();
         let parts = PoolParts {
@@ -119,7 +169,9 @@ impl Engine {
         let shutdown = Shutdown::new();
         let heart = Heart::new(pool.clone(), self.queue.clone(), self.config.worker.clone(), worker, &name, shutdown.clone());
         let run = tokio::spawn(pool.clone().run(shutdown.clone()));
-        RunningPool { pool, heart, worker, shutdown, run }
+        let mut running = RunningPool { pool, heart, worker, name, shutdown, engine: self.clone(), run };
+        running.beat().await;
+        running
     }
 
     pub fn scheduler(&self) -> Arc<Scheduler> {
@@ -128,7 +180,7 @@ impl Engine {
 
     /// Submits with options, as `ann`.
     pub async fn try_submit(&self, kind: &str, args: Value, options: Value) -> Result<Submitted, SubmitError> {
-        let command = SubmitTask {
+        self.command(SubmitTask {
             kind: kind.into(),
             args: args.to_string(),
             args_pointer: "/args",
@@ -136,8 +188,19 @@ impl Engine {
             principal: "ann".into(),
             internal: false,
             key: None,
-        };
-        self.queue.submit(command).await
+        })
+        .await
+    }
+
+    pub async fn command(&self, command: SubmitTask) -> Result<Submitted, SubmitError> {
+        let submitted = self.queue.submit(command).await?;
+        self.note_accepted(submitted.id);
+        Ok(submitted)
+    }
+
+    /// Notes a task that was made in another way than by a submission here.
+    pub fn note_accepted(&self, id: TaskId) {
+        self.ground.accepted.lock().insert(id);
     }
 
     pub async fn submit_with(&self, kind: &str, args: Value, options: Value) -> TaskId {
@@ -149,34 +212,111 @@ impl Engine {
     }
 
     pub async fn status(&self, id: TaskId) -> StatusView {
-        self.queue.status(id, &Principal::system()).await.unwrap().expect("the task exists")
+        self.queue.status(id, &ann()).await.unwrap().expect("the task exists")
+    }
+
+    pub async fn detail(&self, id: TaskId) -> TaskView {
+        self.queue.detail(id, &ann()).await.unwrap().expect("the task exists")
+    }
+
+    /// The attempts that are listed, with their outcomes.
+    pub async fn attempts(&self, id: TaskId) -> Vec<(i32, &'static str)> {
+        self.detail(id).await.attempt_log.iter().map(|attempt| (attempt.attempt, attempt.outcome)).collect()
+    }
+
+    /// The row, whatever this process can see.
+    pub async fn row(&self, id: TaskId) -> TaskRow {
+        self.ground.store.find(id).await.unwrap().expect("the task exists")
     }
 
     /// Waits for the end of a task.
     pub async fn ended(&self, id: TaskId) -> StatusView {
-        let status = self.queue.wait(id, PATIENCE, &Principal::system()).await.unwrap().expect("the task exists");
-        assert!(status.ready, "the task has not ended: {status:?}");
-        status
+        self.row_when(id, |row| row.status.is_ended()).await;
+        self.status(id).await
     }
 
     /// Waits until a task has left the state STARTED, by its end or for another attempt.
     pub async fn settled(&self, id: TaskId) -> StatusView {
-        let mut news = self.queue.watch(id);
+        self.row_when(id, |row| row.attempt.0 > 0 && row.status != TaskStatus::Started).await;
+        self.status(id).await
+    }
+
+    /// Waits until the row is as the test wants it; every write of every process is a chance to look.
+    pub async fn row_when(&self, id: TaskId, mut holds: impl FnMut(&TaskRow) -> bool) -> TaskRow {
+        let mut last = None;
         let looked = async {
             loop {
-                let status = self.status(id).await;
-                let is_attempted = status.attempts > 0;
-                if is_attempted && status.status != legwork::domain::TaskStatus::Started {
-                    return status;
+                let mut written = std::pin::pin!(self.ground.written.notified());
+                written.as_mut().enable();
+                let row = self.row(id).await;
+                if holds(&row) {
+                    return row;
                 }
-                news.next().await;
+                last = Some(row);
+                written.await;
             }
         };
-        tokio::time::timeout(PATIENCE, looked).await.expect("the attempt was settled")
+        match tokio::time::timeout(PATIENCE, looked).await {
+            Ok(row) => row,
+            Err(_) => panic!("the row never was as it should be; last it was {last:?}"),
+        }
+    }
+
+    /// Lets the time pass until a task is due, and relays.
+    pub async fn pass_delay(&self, scheduler: &Scheduler, id: TaskId) {
+        let delay = self.row(id).await.due_at.duration_since(self.now()).unsigned_abs();
+        self.clock.advance(delay + Duration::from_millis(1));
+        scheduler.relay().await.unwrap();
+    }
+
+    /// Waits until every task that was accepted so far has ended.
+    pub async fn all_ended(&self) {
+        let accepted: Vec<TaskId> = self.ground.accepted.lock().iter().copied().collect();
+        for id in accepted {
+            self.row_when(id, |row| row.status.is_ended()).await;
+        }
+    }
+
+    /// accepted = ended + waiting + running: every task that was accepted is listed, once.
+    pub async fn check_ledger(&self) {
+        let mut page = PageRequest { after: None, limit: 500 };
+        let mut listed = Vec::new();
+        loop {
+            let rows = self.ground.store.list(&TaskFilter::default(), &page).await.unwrap();
+            listed.extend(rows.items.into_iter().map(|row| row.id));
+            match rows.next {
+                Some(next) => page.after = Some(next),
+                None => break,
+            }
+        }
+        let once: BTreeSet<TaskId> = listed.iter().copied().collect();
+        assert_eq!(once.len(), listed.len(), "a task is listed twice");
+        let lost: Vec<TaskId> = self.ground.accepted.lock().difference(&once).copied().collect();
+        assert!(lost.is_empty(), "accepted and not there any more: {lost:?}");
     }
 
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    pub fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
+    /// Lets a lease pass, step by step, so that the scheduler may judge; the hearts of those who live beat. How many were rescued.
+    pub async fn pass_lease(&self, scheduler: &Scheduler, live: &mut [&mut RunningPool]) -> usize {
+        let mut rescued = 0;
+        for _ in 0..=4 {
+            for pool in live.iter_mut() {
+                pool.beat().await;
+            }
+            rescued += scheduler.rescue().await.unwrap();
+            self.clock.advance(self.config.worker.lease / 3);
+        }
+        for pool in live.iter_mut() {
+            pool.beat().await;
+        }
+        rescued + scheduler.rescue().await.unwrap()
     }
 }
 
@@ -185,103 +325,43 @@ pub struct RunningPool {
     pub pool: Arc<Pool>,
     pub heart: Heart,
     pub worker: WorkerId,
+    pub name: Arc<str>,
     pub shutdown: Shutdown,
+    engine: Engine,
     run: JoinHandle<()>,
 }
 
 impl RunningPool {
+    /// Its heart beats.
+    pub async fn beat(&mut self) {
+        let pulse: SharedStore = self.engine.store.clone();
+        self.heart.beat_once(&pulse).await;
+    }
+
     /// Ends it in good order.
     pub async fn end(self) {
         self.shutdown.begin();
         tokio::time::timeout(PATIENCE, self.run).await.expect("the pool ended").unwrap();
     }
 
-    /// Ends it as a `kill -9` does: nothing is handed back, nothing is settled any more.
+    /// Ends its process as a `kill -9` does: it neither reads nor writes any more, and what it ran is gone.
     pub fn kill(self) {
+        self.cut_off();
         self.run.abort();
         for (_, attempt) in self.pool.running().all() {
-            attempt.stopper.asked().cancel();
+            attempt.stopper.force(legwork::worker::running::StopReason::LeaseLost);
         }
     }
-}
 
-/// A broker that can be taken away.
-pub struct FaultyBroker {
-    inner: SharedBroker,
-    is_away: AtomicBool,
-}
-
-impl FaultyBroker {
-    pub fn take_away(&self) {
-        self.is_away.store(true, Ordering::SeqCst);
-        self.inner.wake();
+    /// Cuts its process off from store and broker; what it runs runs on.
+    pub fn cut_off(&self) {
+        self.engine.store.take_away();
+        self.engine.broker.take_away();
     }
 
-    pub fn bring_back(&self) {
-        self.is_away.store(false, Ordering::SeqCst);
-    }
-
-    fn there(&self) -> Result<&SharedBroker, BrokerError> {
-        if self.is_away.load(Ordering::SeqCst) {
-            return Err(BrokerError::Unavailable("taken away by the test".into()));
-        }
-        Ok(&self.inner)
-    }
-}
-
-#[async_trait::async_trait]
-impl Broker for FaultyBroker {
-    async fn publish(&self, doorbells: &[Doorbell]) -> Result<(), BrokerError> {
-        self.there()?.publish(doorbells).await
-    }
-
-    async fn receive(&self, want: &Want) -> Result<Vec<Delivery>, BrokerError> {
-        self.there()?.receive(want).await
-    }
-
-    fn wake(&self) {
-        self.inner.wake();
-    }
-
-    async fn acknowledge(&self, deliveries: &[Delivery]) -> Result<(), BrokerError> {
-        self.there()?.acknowledge(deliveries).await
-    }
-
-    async fn reclaim(
-        &self,
-        worker: WorkerId,
-        queues: &[QueueName],
-        idle: Duration,
-        max: usize,
-    ) -> Result<Vec<Delivery>, BrokerError> {
-        self.there()?.reclaim(worker, queues, idle, max).await
-    }
-
-    async fn oldest_held(&self, queue: &QueueName, band: Band) -> Result<Option<Timestamp>, BrokerError> {
-        self.there()?.oldest_held(queue, band).await
-    }
-
-    async fn purge(&self, queue: &QueueName) -> Result<(), BrokerError> {
-        self.there()?.purge(queue).await
-    }
-
-    async fn leave(&self, worker: WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.there()?.leave(worker, queues).await
-    }
-
-    async fn signal(&self, signal: &Signal) -> Result<(), BrokerError> {
-        self.there()?.signal(signal).await
-    }
-
-    fn signals(&self) -> broadcast::Receiver<Arc<Signal>> {
-        self.inner.signals()
-    }
-
-    async fn ping(&self) -> Result<(), BrokerError> {
-        self.there()?.ping().await
-    }
-
-    async fn close(&self) {
-        self.inner.close().await;
+    /// Ends the cut.
+    pub fn reconnect(&self) {
+        self.engine.store.bring_back();
+        self.engine.broker.bring_back();
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use legwork::domain::TaskFailure;
+use legwork::domain::{TaskFailure, TaskId};
 use legwork::tasks::{Kind, TaskContext};
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -42,6 +42,8 @@ pub enum Step {
     Wait,
     /// Waits to be released, deaf to all requests.
     Deaf,
+    /// Waits to be released, deaf to all requests, and fails then, to be tried again.
+    DeafRetry,
     /// Tells progress, then waits to be released, or to be asked to stop.
     Progress,
 }
@@ -52,7 +54,24 @@ pub struct Switch {
     name: String,
     started: Semaphore,
     released: Semaphore,
-    runs: Mutex<u32>,
+    runs: Mutex<Runs>,
+}
+
+#[derive(Debug, Default)]
+struct Runs {
+    /// The tasks in the order in which their attempts started.
+    tasks: Vec<TaskId>,
+    now: usize,
+    most_at_once: usize,
+}
+
+/// One attempt that runs.
+struct Run(Arc<Switch>);
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.0.runs.lock().now -= 1;
+    }
 }
 
 static SWITCHES: LazyLock<Mutex<HashMap<String, Arc<Switch>>>> = LazyLock::new(Mutex::default);
@@ -88,8 +107,18 @@ impl Switch {
     }
 
     /// How many attempts have started.
-    pub fn runs(&self) -> u32 {
-        *self.runs.lock()
+    pub fn runs(&self) -> usize {
+        self.runs.lock().tasks.len()
+    }
+
+    /// The tasks in the order in which their attempts started.
+    pub fn order(&self) -> Vec<TaskId> {
+        self.runs.lock().tasks.clone()
+    }
+
+    /// How many attempts ran at the same time at most.
+    pub fn most_at_once(&self) -> usize {
+        self.runs.lock().most_at_once
     }
 }
 
@@ -103,10 +132,12 @@ impl Kind for Probe {
 
     async fn run(self, cx: TaskContext) -> Result<Value, TaskFailure> {
         let switch = SWITCHES.lock().get(&self.switch).cloned().expect("the test keeps its switch");
-        let run = {
+        let (run, _running) = {
             let mut runs = switch.runs.lock();
-            *runs += 1;
-            *runs as usize
+            runs.tasks.push(cx.task);
+            runs.now += 1;
+            runs.most_at_once = runs.most_at_once.max(runs.now);
+            (runs.tasks.len(), Run(switch.clone()))
         };
         let step = self.plan.get(run - 1).or(self.plan.last()).cloned().unwrap_or(Step::Succeed);
         switch.started.add_permits(1);
@@ -121,6 +152,10 @@ impl Kind for Probe {
             Step::Panic => panic!("as planned"),
             Step::Wait => cx.or_stop(switch.released.acquire()).await?.unwrap().forget(),
             Step::Deaf => switch.released.acquire().await.unwrap().forget(),
+            Step::DeafRetry => {
+                switch.released.acquire().await.unwrap().forget();
+                return Err(TaskFailure::retry("ProbeError", "as planned"));
+            }
             Step::Progress => {
                 cx.tell(1, Some(2), Some("half way".into()));
                 cx.or_stop(switch.released.acquire()).await?.unwrap().forget();

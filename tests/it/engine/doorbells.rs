@@ -1,0 +1,218 @@
+//! Doorbells that are lost, late or rung twice, a broker that is away, and answers of the store that never come.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use legwork::broker::{Lane, Want};
+use legwork::domain::{Attempt, Band, Doorbell, QueueName, TaskId, TaskRef, TaskStatus, WorkerId};
+use legwork::store::SubmittedTask;
+use serde_json::json;
+
+use crate::support::engine::{Engine, RunningPool};
+use crate::support::probe::Switch;
+use crate::support::tasks;
+
+/// Longer than the grace of a doorbell.
+const PAST_GRACE: Duration = Duration::from_secs(11);
+
+async fn echo(engine: &Engine) -> TaskId {
+    engine.submit("system.echo", json!({})).await
+}
+
+/// Inserts so many due rows that are marked as rung, and rings for none.
+async fn insert_unrung(engine: &Engine, count: usize, rung: bool) -> Vec<TaskId> {
+    let rows: Vec<SubmittedTask> = (0..count).map(|_| SubmittedTask { task: tasks::task(0), rung, key: None }).collect();
+    engine.ground().store.ensure_queues(&[QueueName::from_store("default")], engine.now()).await.unwrap();
+    engine.ground().store.insert(&rows).await.unwrap();
+    for row in &rows {
+        engine.note_accepted(row.task.id);
+    }
+    rows.iter().map(|row| row.task.id).collect()
+}
+
+fn doorbell(id: TaskId, engine: &Engine) -> Doorbell {
+    let task = TaskRef { id, attempt: Attempt(0) };
+    Doorbell { task, queue: QueueName::from_store("default"), band: Band::Normal, rung_at: engine.now() }
+}
+
+pub async fn lost_doorbells_are_rung_again_after_a_grace_time(engine: Engine) {
+    engine.broker.lose_doorbells(true);
+    let ids = [echo(&engine).await, echo(&engine).await, echo(&engine).await];
+    let pool = engine.start_pool().await;
+    engine.broker.lose_doorbells(false);
+    let scheduler = engine.scheduler();
+    assert_eq!(scheduler.ring_lost().await.unwrap(), 0, "they may be on their way");
+    engine.clock.advance(PAST_GRACE);
+    assert_eq!(scheduler.ring_lost().await.unwrap(), 3);
+    for id in ids {
+        assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
+    }
+    engine.clock.advance(PAST_GRACE);
+    assert_eq!(scheduler.ring_lost().await.unwrap(), 0);
+    pool.end().await;
+}
+
+pub async fn a_backlog_is_rung_once_a_batch_a_sweep_however_long_it_waits(engine: Engine) {
+    insert_unrung(&engine, 1_003, true).await;
+    let scheduler = engine.scheduler();
+    engine.clock.advance(PAST_GRACE);
+    assert_eq!(scheduler.ring_lost().await.unwrap(), 1_000);
+    assert_eq!(scheduler.ring_lost().await.unwrap(), 3);
+    for _ in 0..3 {
+        engine.clock.advance(Duration::from_secs(60));
+        assert_eq!(scheduler.ring_lost().await.unwrap(), 0, "the broker holds them all");
+    }
+    assert_eq!(engine.broker.published(), 1_003);
+}
+
+pub async fn what_was_received_and_not_begun_counts_as_held(engine: Engine) {
+    let id = echo(&engine).await;
+    let lanes = vec![Lane { queue: QueueName::from_store("default"), max: 1 }];
+    let want = Want { worker: WorkerId::made(engine.now()), lanes, max: 1, wait: Duration::from_secs(5) };
+    let held = engine.ground().broker.receive(&want).await.unwrap();
+    assert_eq!(held.len(), 1);
+    let scheduler = engine.scheduler();
+    engine.clock.advance(Duration::from_secs(60));
+    assert_eq!(scheduler.ring_lost().await.unwrap(), 0);
+    engine.ground().broker.acknowledge(&held).await.unwrap();
+    assert_eq!(scheduler.ring_lost().await.unwrap(), 1, "now it is lost");
+    let pool = engine.start_pool().await;
+    assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
+    pool.end().await;
+}
+
+pub async fn submissions_are_taken_and_run_while_the_broker_is_away(engine: Engine) {
+    engine.broker.take_away();
+    let pool = engine.start_pool().await;
+    let ids = join_all((0..20).map(|_| echo(&engine))).await;
+    for id in ids {
+        assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
+    }
+    engine.broker.bring_back();
+    engine.clock.advance(Duration::from_secs(5));
+    let later = echo(&engine).await;
+    assert_eq!(engine.ended(later).await.status, TaskStatus::Success);
+    pool.end().await;
+}
+
+pub async fn the_breaker_opens_after_three_failures_and_closes_when_the_broker_is_back(engine: Engine) {
+    let ids = insert_unrung(&engine, 3, true).await;
+    engine.broker.take_away();
+    for id in &ids {
+        engine.queue.ring(vec![doorbell(*id, &engine)]).await;
+    }
+    engine.broker.bring_back();
+    let late = echo(&engine).await;
+    assert_eq!(engine.broker.published(), 0, "it is not even tried");
+    assert_eq!(engine.scheduler().relay().await.unwrap(), 0);
+    engine.clock.advance(Duration::from_secs(2));
+    assert_eq!(engine.scheduler().relay().await.unwrap(), 4, "what could not be rung was left to the relay");
+    let pool = engine.start_pool().await;
+    for id in ids.into_iter().chain([late]) {
+        assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
+    }
+    pool.end().await;
+}
+
+pub async fn relays_that_work_at_once_ring_each_task_once(engine: Engine) {
+    let ids = insert_unrung(&engine, 300, false).await;
+    let (one, other) = (engine.scheduler(), engine.another().scheduler());
+    let (first, second) = tokio::join!(one.relay(), other.relay());
+    assert_eq!(first.unwrap() + second.unwrap(), ids.len());
+    let pool = engine.start_pool().await;
+    for id in ids {
+        let status = engine.ended(id).await;
+        assert_eq!((status.status, status.attempts), (TaskStatus::Success, 1));
+    }
+    pool.end().await;
+}
+
+pub async fn a_doorbell_that_is_rung_twice_starts_one_attempt(engine: Engine) {
+    let engine = engine.tuned(|config| config.worker.concurrency = 1);
+    let switch = Switch::new();
+    let id = engine.submit("test.probe", switch.args(&json!(["succeed"]))).await;
+    for _ in 0..5 {
+        engine.queue.ring(vec![doorbell(id, &engine)]).await;
+    }
+    let last = echo(&engine).await;
+    let pool = engine.start_pool().await;
+    engine.ended(last).await;
+    assert_eq!((engine.ended(id).await.attempts, switch.runs()), (1, 1));
+    pool.end().await;
+}
+
+pub async fn a_begin_that_fails_acknowledges_nothing_and_the_task_runs_later(engine: Engine) {
+    let switch = Switch::new();
+    let pool = engine.start_pool().await;
+    let gate = engine.store.hold("begin");
+    let id = engine.submit("test.probe", switch.args(&json!(["succeed"]))).await;
+    gate.arrived().await;
+    engine.store.take_away();
+    gate.open();
+    assert!(pool.pool.running().empty_within(crate::support::engine::PATIENCE).await);
+    engine.store.bring_back();
+    engine.store.mend("begin");
+    assert_eq!(engine.row(id).await.attempt.0, 0);
+    let held = engine.ground().broker.oldest_held(&QueueName::from_store("default"), Band::Normal).await.unwrap();
+    assert!(held.is_some(), "the delivery is not forgotten");
+    pool.pool.look_once(true).await;
+    assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
+    assert_eq!(switch.runs(), 1);
+    pool.end().await;
+}
+
+async fn beats(pool: &mut RunningPool, count: usize) {
+    for _ in 0..count {
+        pool.beat().await;
+    }
+}
+
+pub async fn a_begin_whose_answer_was_lost_is_handed_back_and_runs(engine: Engine) {
+    let switch = Switch::new();
+    let mut pool = engine.start_pool().await;
+    engine.store.lose_answers("begin");
+    let id = engine.submit("test.probe", switch.args(&json!(["succeed"]))).await;
+    engine.row_when(id, |row| row.status == TaskStatus::Started).await;
+    engine.store.mend("begin");
+    assert!(pool.pool.running().empty_within(crate::support::engine::PATIENCE).await);
+    beats(&mut pool, 2).await;
+    let row = engine.row(id).await;
+    assert_eq!((row.status, row.attempt.0, row.retries_used), (TaskStatus::Pending, 1, 0));
+    engine.scheduler().relay().await.unwrap();
+    assert_eq!((engine.ended(id).await.attempts, switch.runs()), (2, 1));
+    pool.end().await;
+}
+
+pub async fn a_settlement_whose_answer_was_lost_is_not_run_twice(engine: Engine) {
+    for (plan, expected) in [(json!(["succeed"]), TaskStatus::Success), (json!(["retry"]), TaskStatus::Retry)] {
+        let switch = Switch::new();
+        let mut pool = engine.start_pool().await;
+        engine.store.lose_answers("settle");
+        let id = engine.submit("test.probe", switch.args(&plan)).await;
+        let status = engine.settled(id).await;
+        assert_eq!((status.status, status.attempts), (expected, 1));
+        beats(&mut pool, 3).await;
+        engine.store.mend("settle");
+        assert!(pool.pool.running().empty_within(crate::support::engine::PATIENCE).await);
+        let status = engine.status(id).await;
+        assert_eq!((status.status, status.attempts, switch.runs()), (expected, 1, 1));
+        pool.end().await;
+    }
+}
+
+pub async fn a_store_that_is_away_when_an_attempt_ends_gets_its_end_later(engine: Engine) {
+    let switch = Switch::new();
+    let pool = engine.start_pool().await;
+    let id = engine.submit("test.probe", switch.args(&json!(["wait"]))).await;
+    switch.started().await;
+    let gate = engine.store.hold("settle");
+    switch.release(1);
+    gate.arrived().await;
+    engine.store.take_away();
+    gate.open();
+    engine.store.mend("settle");
+    engine.store.bring_back();
+    let status = engine.ended(id).await;
+    assert_eq!((status.status, status.attempts, switch.runs()), (TaskStatus::Success, 1, 1));
+    pool.end().await;
+}

@@ -1,0 +1,56 @@
+//! Time limits: the soft one asks, the hard one ends, and a sweep ends what was forgotten.
+
+use std::time::Duration;
+
+use legwork::domain::TaskStatus;
+use serde_json::json;
+
+use super::PATIENCE;
+use crate::support::engine::Engine;
+use crate::support::probe::Switch;
+
+pub async fn the_hard_limit_ends_a_deaf_task_for_good_and_its_worker_lives_on(engine: Engine) {
+    let pool = engine.start_pool().await;
+    let switch = Switch::new();
+    let id = engine.submit_with("test.probe", switch.args(&json!(["deaf"])), json!({ "time_limit": 0.05 })).await;
+    let status = engine.ended(id).await;
+    assert_eq!((status.status, status.attempts, status.retries), (TaskStatus::Failure, 1, 0));
+    let error = status.error.unwrap();
+    assert_eq!((error.kind.as_str(), error.retryable), ("TimeLimitExceeded", false));
+    let next = engine.submit("system.echo", json!({})).await;
+    assert_eq!(engine.ended(next).await.worker.as_deref(), Some(&*pool.name));
+    assert_eq!(switch.runs(), 1);
+    pool.end().await;
+}
+
+pub async fn the_soft_limit_asks_and_the_task_is_tried_again(engine: Engine) {
+    let pool = engine.start_pool().await;
+    let (scheduler, switch) = (engine.scheduler(), Switch::new());
+    let limits = json!({ "soft_time_limit": 0.05, "time_limit": 60 });
+    let id = engine.submit_with("test.probe", switch.args(&json!(["wait", "succeed"])), limits).await;
+    let status = engine.settled(id).await;
+    assert_eq!((status.status, status.retries), (TaskStatus::Retry, 1));
+    assert_eq!(status.error.unwrap().kind, "SoftTimeLimitExceeded");
+    engine.pass_delay(&scheduler, id).await;
+    assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
+    assert_eq!(switch.runs(), 2);
+    pool.end().await;
+}
+
+pub async fn the_sweep_ends_what_runs_past_its_limit_and_nobody_ended(engine: Engine) {
+    let pool = engine.start_pool().await;
+    let switch = Switch::new();
+    let id = engine.submit_with("test.probe", switch.args(&json!(["deaf"])), json!({ "time_limit": 60 })).await;
+    switch.started().await;
+    let grace = Duration::from_secs(30);
+    engine.clock.advance(Duration::from_secs(89));
+    assert_eq!(engine.queue.overrun_once(grace).await.unwrap(), 0);
+    engine.clock.advance(Duration::from_secs(2));
+    assert_eq!(engine.queue.overrun_once(grace).await.unwrap(), 1);
+    let status = engine.ended(id).await;
+    assert_eq!((status.status, status.error.unwrap().kind.as_str()), (TaskStatus::Failure, "TimeLimitExceeded"));
+    switch.release(1);
+    assert!(pool.pool.running().empty_within(PATIENCE).await);
+    assert_eq!(engine.status(id).await.status, TaskStatus::Failure, "what comes too late changes nothing");
+    pool.end().await;
+}

@@ -1,0 +1,328 @@
+//! A store and a broker that fail where the test says so. What stands behind them goes on working for the others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use legwork::broker::{Broker, BrokerError, Delivery, SharedBroker, Signal, Want};
+use legwork::domain::{
+    Attempt, Band, Doorbell, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo,
+    WorkerRow,
+};
+use legwork::store::{
+    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, InsertAnswer, LedgerEntry,
+    MailLedger, NewAccount, Prune, QueueChange, QueueCounts, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, Settled,
+    Settlement, StartedRow, Store, StoreError, StoreResult, SubmittedTask, Sweeps, TaskChange, TaskControl, TaskReads,
+    TaskWrites, WorkerCommand, Workers,
+};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore, broadcast};
+
+/// Where calls wait until the test lets them on.
+#[derive(Debug)]
+pub struct Gate {
+    arrived: Semaphore,
+    open: Semaphore,
+}
+
+impl Gate {
+    fn closed() -> Arc<Self> {
+        Arc::new(Self { arrived: Semaphore::new(0), open: Semaphore::new(0) })
+    }
+
+    /// Waits until a call has arrived.
+    pub async fn arrived(&self) {
+        let permit = tokio::time::timeout(super::engine::PATIENCE, self.arrived.acquire()).await;
+        permit.expect("a call arrived").unwrap().forget();
+    }
+
+    /// Lets every call on, those that come later too.
+    pub fn open(&self) {
+        self.open.close();
+    }
+
+    async fn pass(&self) {
+        self.arrived.add_permits(1);
+        // A closed semaphore is an open gate.
+        drop(self.open.acquire().await);
+    }
+}
+
+#[derive(Clone)]
+enum Fault {
+    Fails,
+    LosesAnswers,
+    Holds(Arc<Gate>),
+}
+
+/// A store as one process sees it.
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
+    is_away: AtomicBool,
+    faults: Mutex<HashMap<&'static str, Fault>>,
+    calls: Mutex<HashMap<&'static str, usize>>,
+    written: Arc<Notify>,
+}
+
+impl FaultyStore {
+    /// Faultless at first. `written` hears of every call that may have written something.
+    pub fn over(inner: Arc<dyn Store>, written: Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self { inner, is_away: AtomicBool::new(false), faults: Mutex::default(), calls: Mutex::default(), written })
+    }
+
+    /// From now on every call fails.
+    pub fn take_away(&self) {
+        self.is_away.store(true, Ordering::SeqCst);
+    }
+
+    pub fn bring_back(&self) {
+        self.is_away.store(false, Ordering::SeqCst);
+    }
+
+    /// From now on calls of this method fail, and do nothing.
+    pub fn fail(&self, method: &'static str) {
+        self.faults.lock().insert(method, Fault::Fails);
+    }
+
+    /// From now on calls of this method do their work, and their answers are lost.
+    pub fn lose_answers(&self, method: &'static str) {
+        self.faults.lock().insert(method, Fault::LosesAnswers);
+    }
+
+    /// From now on calls of this method wait at the gate before they do anything.
+    pub fn hold(&self, method: &'static str) -> Arc<Gate> {
+        let gate = Gate::closed();
+        self.faults.lock().insert(method, Fault::Holds(gate.clone()));
+        gate
+    }
+
+    /// From now on calls of this method do as they should.
+    pub fn mend(&self, method: &'static str) {
+        self.faults.lock().remove(method);
+    }
+
+    /// How often this method was called so far.
+    pub fn calls(&self, method: &str) -> usize {
+        self.calls.lock().get(method).copied().unwrap_or(0)
+    }
+
+    /// Lets a call on; whether its answer is to be lost.
+    async fn enter(&self, method: &'static str) -> StoreResult<bool> {
+        *self.calls.lock().entry(method).or_default() += 1;
+        let fault = self.faults.lock().get(method).cloned();
+        let loses = match fault {
+            Some(Fault::Fails) => return Err(gone()),
+            Some(Fault::LosesAnswers) => true,
+            Some(Fault::Holds(gate)) => {
+                gate.pass().await;
+                false
+            }
+            None => false,
+        };
+        if self.is_away.load(Ordering::SeqCst) { Err(gone()) } else { Ok(loses) }
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("taken away by the test".into())
+}
+
+macro_rules! through {
+    ($($trait:ident $announces:literal { $($name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)+ })+) => {
+        $(#[async_trait]
+        impl $trait for FaultyStore {
+            $(async fn $name(&self, $($arg: $type),*) -> StoreResult<$answer> {
+                let loses_answer = self.enter(stringify!($name)).await?;
+                let answer = self.inner.$name($($arg),*).await;
+                if $announces {
+                    self.written.notify_waiters();
+                }
+                if loses_answer { Err(gone()) } else { answer }
+            })+
+        })+
+    };
+}
+
+through! {
+    TaskWrites true {
+        insert(tasks: &[SubmittedTask]) -> Vec<Result<InsertAnswer, StoreError>>;
+        begin(batch: &BeginBatch<'_>) -> Vec<BeginAnswer>;
+        settle(settlements: &[Settlement]) -> Vec<Result<Settled, StoreError>>;
+    }
+    TaskControl true {
+        revoke(order: &RevokeOrder) -> RevokeAnswer;
+        insert_retry(task: &SubmittedTask) -> RetryAnswer;
+        change(id: TaskId, change: &TaskChange, now: Timestamp) -> ChangeAnswer;
+        purge(queue: &QueueName, now: Timestamp, limit: u32) -> Vec<Ended>;
+        ensure_queues(queues: &[QueueName], now: Timestamp) -> bool;
+        change_queue(queue: &QueueName, change: &QueueChange, now: Timestamp) -> QueueRow;
+        write_progress(id: TaskId, attempt: Attempt, progress: &Progress, now: Timestamp) -> bool;
+    }
+    TaskReads false {
+        find(id: TaskId) -> Option<TaskRow>;
+        attempts(id: TaskId) -> Vec<AttemptRow>;
+        list(filter: &TaskFilter, page: &PageRequest) -> Page<TaskRow>;
+        queues() -> Vec<QueueRow>;
+        queue_counts(now: Timestamp) -> Vec<QueueCounts>;
+        ended_among(ids: &[TaskId]) -> Vec<TaskId>;
+    }
+    Sweeps true {
+        take_due(now: Timestamp, limit: u32) -> Vec<Doorbell>;
+        next_ring() -> Option<Timestamp>;
+        take_lost(queue: &QueueName, band: Band, rung_before: Timestamp, now: Timestamp, limit: u32) -> Vec<Doorbell>;
+        hand_to_relay(refs: &[TaskRef], now: Timestamp) -> ();
+        poll(queues: &[QueueName], now: Timestamp, limit: u32) -> Vec<Doorbell>;
+        started_by(worker: WorkerId) -> Vec<StartedRow>;
+        started_by_the_dead(beat_before: Timestamp, now: Timestamp, limit: u32) -> Vec<StartedRow>;
+        overrun(grace: Duration, now: Timestamp, limit: u32) -> Vec<StartedRow>;
+        expire(now: Timestamp, limit: u32) -> Vec<Ended>;
+        make_partitions(now: Timestamp) -> ();
+        prune(prune: &Prune) -> bool;
+    }
+    Workers true {
+        beat(info: &WorkerInfo, now: Timestamp) -> BeatAnswer;
+        leave(worker: WorkerId) -> ();
+        workers() -> Vec<WorkerRow>;
+        command(name: &str, command: WorkerCommand) -> bool;
+    }
+    Accounts false {
+        create_account(account: &NewAccount) -> bool;
+        set_password(name: &str, password_hash: &str) -> bool;
+        find_account(name: &str) -> Option<AccountRow>;
+        revoke_token(jti: &str, expires_at: Timestamp) -> ();
+        revoked_tokens(now: Timestamp) -> Vec<String>;
+    }
+    MailLedger false {
+        write_ledger(entries: &[LedgerEntry]) -> ();
+        read_ledger(task: TaskId) -> Vec<LedgerEntry>;
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn migrate(&self) -> StoreResult<()> {
+        self.inner.migrate().await
+    }
+
+    async fn is_migrated(&self) -> StoreResult<bool> {
+        self.inner.is_migrated().await
+    }
+
+    async fn ping(&self) -> StoreResult<Timestamp> {
+        self.enter("ping").await?;
+        self.inner.ping().await
+    }
+
+    async fn close(&self) {}
+
+    fn concurrent_writes(&self) -> usize {
+        self.inner.concurrent_writes()
+    }
+
+    fn is_exclusive(&self) -> bool {
+        self.inner.is_exclusive()
+    }
+}
+
+/// A broker as one process sees it.
+pub struct FaultyBroker {
+    inner: SharedBroker,
+    is_away: AtomicBool,
+    is_mute: AtomicBool,
+    published: AtomicUsize,
+}
+
+impl FaultyBroker {
+    pub fn over(inner: SharedBroker) -> Arc<Self> {
+        let (is_away, is_mute) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { inner, is_away, is_mute, published: AtomicUsize::new(0) })
+    }
+
+    pub fn take_away(&self) {
+        self.is_away.store(true, Ordering::SeqCst);
+        self.inner.wake();
+    }
+
+    pub fn bring_back(&self) {
+        self.is_away.store(false, Ordering::SeqCst);
+    }
+
+    /// From now on what is published is lost, although the broker says that it has it.
+    pub fn lose_doorbells(&self, loses: bool) {
+        self.is_mute.store(loses, Ordering::SeqCst);
+    }
+
+    /// How many doorbells were rung so far.
+    pub fn published(&self) -> usize {
+        self.published.load(Ordering::SeqCst)
+    }
+
+    fn there(&self) -> Result<&SharedBroker, BrokerError> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(BrokerError::Unavailable("taken away by the test".into()));
+        }
+        Ok(&self.inner)
+    }
+}
+
+#[async_trait]
+impl Broker for FaultyBroker {
+    async fn publish(&self, doorbells: &[Doorbell]) -> Result<(), BrokerError> {
+        let broker = self.there()?;
+        self.published.fetch_add(doorbells.len(), Ordering::SeqCst);
+        if self.is_mute.load(Ordering::SeqCst) { Ok(()) } else { broker.publish(doorbells).await }
+    }
+
+    async fn receive(&self, want: &Want) -> Result<Vec<Delivery>, BrokerError> {
+        self.there()?.receive(want).await
+    }
+
+    fn wake(&self) {
+        self.inner.wake();
+    }
+
+    async fn acknowledge(&self, deliveries: &[Delivery]) -> Result<(), BrokerError> {
+        self.there()?.acknowledge(deliveries).await
+    }
+
+    async fn reclaim(
+        &self,
+        worker: WorkerId,
+        queues: &[QueueName],
+        idle: Duration,
+        max: usize,
+    ) -> Result<Vec<Delivery>, BrokerError> {
+        self.there()?.reclaim(worker, queues, idle, max).await
+    }
+
+    async fn oldest_held(&self, queue: &QueueName, band: Band) -> Result<Option<Timestamp>, BrokerError> {
+        self.there()?.oldest_held(queue, band).await
+    }
+
+    async fn purge(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.there()?.purge(queue).await
+    }
+
+    async fn leave(&self, worker: WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
+        self.there()?.leave(worker, queues).await
+    }
+
+    async fn signal(&self, signal: &Signal) -> Result<(), BrokerError> {
+        self.there()?.signal(signal).await
+    }
+
+    fn signals(&self) -> broadcast::Receiver<Arc<Signal>> {
+        self.inner.signals()
+    }
+
+    async fn ping(&self) -> Result<(), BrokerError> {
+        self.there()?.ping().await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
