@@ -46,7 +46,7 @@ pub async fn the_stream_tells_the_present_state_and_ends_with_the_task(engine: E
     let mut events = Events::of(&service, &id).await;
     let (name, first) = events.next().await.unwrap();
     assert_eq!((name.as_str(), &first["status"]), ("status", &json!("PENDING")));
-    let pool = service.engine.start_pool();
+    let pool = service.engine.start_pool().await;
     switch.started().await;
     switch.release(1);
     let mut seen = Vec::new();

@@ -50,7 +50,7 @@ pub async fn the_status_of_a_task_from_submission_to_end(engine: Engine) {
       "worker": null
     }
     "#);
-    let pool = service.engine.start_pool();
+    let pool = service.engine.start_pool().await;
     service.engine.ended(id.parse().unwrap()).await;
     let detail = service.get(&format!("/api/v1/tasks/{id}/")).await.json();
     assert_eq!(detail["status"], "SUCCESS");
@@ -63,7 +63,7 @@ pub async fn the_status_of_a_task_from_submission_to_end(engine: Engine) {
 pub async fn a_long_poll_answers_with_the_end(engine: Engine) {
     let service = TestService::over(engine);
     let switch = Switch::new();
-    let pool = service.engine.start_pool();
+    let pool = service.engine.start_pool().await;
     let id = service.submitted(&json!({ "kind": "test.probe", "args": switch.args(&json!(["wait"])) })).await;
     switch.started().await;
     let path = format!("{}?wait=60", status_path(&id));
@@ -111,7 +111,7 @@ pub async fn a_waiting_task_can_be_changed_and_revoked(engine: Engine) {
 pub async fn a_running_task_is_revoked_in_time_and_an_ended_one_not(engine: Engine) {
     let service = TestService::over(engine);
     let switch = Switch::new();
-    let pool = service.engine.start_pool();
+    let pool = service.engine.start_pool().await;
     let id = service.submitted(&json!({ "kind": "test.probe", "args": switch.args(&json!(["wait"])) })).await;
     switch.started().await;
     let path = format!("/api/v1/tasks/revoke/{id}");
@@ -146,7 +146,7 @@ pub async fn a_running_task_is_revoked_in_time_and_an_ended_one_not(engine: Engi
 pub async fn a_failed_task_is_retried_as_a_new_one(engine: Engine) {
     let service = TestService::over(engine);
     let switch = Switch::new();
-    let pool = service.engine.start_pool();
+    let pool = service.engine.start_pool().await;
     let id = service.submitted(&json!({ "kind": "test.probe", "args": switch.args(&json!(["fail", "succeed"])) })).await;
     service.engine.ended(id.parse().unwrap()).await;
     let path = format!("/api/v1/tasks/{id}/retry");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use legwork::domain::TaskStatus;
+use legwork::domain::{Principal, TaskStatus};
 use serde_json::json;
 
 use crate::support::engine::{Engine, RunningPool};
@@ -26,7 +26,7 @@ async fn end(engine: &Engine, pool: RunningPool) {
     let name = pool.name.clone();
     let worker = pool.worker;
     pool.end().await;
-    assert!(!engine.queue.workers().await.unwrap().workers.contains_key(&*name), "it has left the list");
+    assert!(!engine.queue.workers(&Principal::system()).await.unwrap().workers.contains_key(&*name), "it has left the list");
     assert_eq!(engine.queue.store().started_by(worker).await.unwrap(), [], "nothing is left STARTED");
 }
 
