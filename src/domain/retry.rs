@@ -68,6 +68,6 @@ mod tests {
         let policy = RetryPolicy { max_retries: 3, backoff: Backoff::Fixed(Duration::from_secs(5)) };
         assert_eq!(policy.delay(0, 0.5, Some(Duration::from_secs(90))), Duration::from_secs(90));
         assert_eq!(policy.delay(0, 0.5, Some(Duration::from_secs(1))), Duration::from_secs(5));
-        assert_eq!(policy.delay(0, 0.5, Some(Duration::MAX)), Duration::from_secs(86_400));
+        assert_eq!(policy.delay(0, 0.5, Some(Duration::MAX)), Duration::from_hours(24));
     }
 }

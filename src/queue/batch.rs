@@ -160,7 +160,7 @@ mod tests {
         Arc::new(Doubler { gate: Semaphore::new(permits), sizes: parking_lot::Mutex::default() })
     }
 
-    const LIMITS: BatchLimits = BatchLimits { flushers: 1, batch: 100, waiting: 1000, deadline: Duration::from_secs(60) };
+    const LIMITS: BatchLimits = BatchLimits { flushers: 1, batch: 100, waiting: 1000, deadline: Duration::from_mins(1) };
 
     #[tokio::test]
     async fn what_comes_while_a_write_is_under_way_shares_the_next_one() {

@@ -7,6 +7,7 @@ mod auth;
 mod cli;
 mod conformance;
 mod engine;
+mod faults;
 mod layering;
 mod mail;
 mod outbound;

@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod mime;
 pub mod postgres;
 pub mod probe;
+pub mod process;
 pub mod redis_server;
 pub mod service;
 pub mod smtp;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use legwork::domain::{Principal, Scope};
-use legwork::store::Accounts as _;
 use serde_json::json;
 
 use crate::support::engine::Engine;

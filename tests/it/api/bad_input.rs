@@ -298,7 +298,7 @@ pub async fn a_store_that_is_away_is_503_and_a_broker_that_is_away_goes_unnotice
     let body = json!({ "kind": "system.echo" });
     service.engine.broker.take_away();
     assert_eq!(service.post(TASKS, &body).await.status, StatusCode::ACCEPTED);
-    service.engine.store.take_away();
+    service.engine.store.close().await;
     assert_snapshot!(service.post(TASKS, &body).await, @r#"
     503 Service Unavailable
     content-type: application/problem+json

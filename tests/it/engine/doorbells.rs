@@ -59,7 +59,7 @@ pub async fn a_backlog_is_rung_once_a_batch_a_sweep_however_long_it_waits(engine
     assert_eq!(scheduler.ring_lost().await.unwrap(), 1_000);
     assert_eq!(scheduler.ring_lost().await.unwrap(), 3);
     for _ in 0..3 {
-        engine.clock.advance(Duration::from_secs(60));
+        engine.clock.advance(Duration::from_mins(1));
         assert_eq!(scheduler.ring_lost().await.unwrap(), 0, "the broker holds them all");
     }
     assert_eq!(engine.broker.published(), 1_003);
@@ -72,7 +72,7 @@ pub async fn what_was_received_and_not_begun_counts_as_held(engine: Engine) {
     let held = engine.ground().broker.receive(&want).await.unwrap();
     assert_eq!(held.len(), 1);
     let scheduler = engine.scheduler();
-    engine.clock.advance(Duration::from_secs(60));
+    engine.clock.advance(Duration::from_mins(1));
     assert_eq!(scheduler.ring_lost().await.unwrap(), 0);
     engine.ground().broker.acknowledge(&held).await.unwrap();
     assert_eq!(scheduler.ring_lost().await.unwrap(), 1, "now it is lost");
@@ -144,14 +144,14 @@ pub async fn a_doorbell_that_is_rung_twice_starts_one_attempt(engine: Engine) {
 pub async fn a_begin_that_fails_acknowledges_nothing_and_the_task_runs_later(engine: Engine) {
     let switch = Switch::new();
     let pool = engine.start_pool().await;
-    let gate = engine.store.hold("begin");
+    let gate = engine.faults.hold("begin");
     let id = engine.submit("test.probe", switch.args(&json!(["succeed"]))).await;
     gate.arrived().await;
-    engine.store.take_away();
+    engine.faults.take_away();
     gate.open();
     assert!(pool.pool.running().empty_within(crate::support::engine::PATIENCE).await);
-    engine.store.bring_back();
-    engine.store.mend("begin");
+    engine.faults.bring_back();
+    engine.faults.mend("begin");
     assert_eq!(engine.row(id).await.attempt.0, 0);
     let held = engine.ground().broker.oldest_held(&QueueName::from_store("default"), Band::Normal).await.unwrap();
     assert!(held.is_some(), "the delivery is not forgotten");
@@ -170,10 +170,10 @@ async fn beats(pool: &mut RunningPool, count: usize) {
 pub async fn a_begin_whose_answer_was_lost_is_handed_back_and_runs(engine: Engine) {
     let switch = Switch::new();
     let mut pool = engine.start_pool().await;
-    engine.store.lose_answers("begin");
+    engine.faults.lose_answers("begin");
     let id = engine.submit("test.probe", switch.args(&json!(["succeed"]))).await;
     engine.row_when(id, |row| row.status == TaskStatus::Started).await;
-    engine.store.mend("begin");
+    engine.faults.mend("begin");
     assert!(pool.pool.running().empty_within(crate::support::engine::PATIENCE).await);
     beats(&mut pool, 2).await;
     let row = engine.row(id).await;
@@ -187,12 +187,12 @@ pub async fn a_settlement_whose_answer_was_lost_is_not_run_twice(engine: Engine)
     for (plan, expected) in [(json!(["succeed"]), TaskStatus::Success), (json!(["retry"]), TaskStatus::Retry)] {
         let switch = Switch::new();
         let mut pool = engine.start_pool().await;
-        engine.store.lose_answers("settle");
+        engine.faults.lose_answers("settle");
         let id = engine.submit("test.probe", switch.args(&plan)).await;
         let status = engine.settled(id).await;
         assert_eq!((status.status, status.attempts), (expected, 1));
         beats(&mut pool, 3).await;
-        engine.store.mend("settle");
+        engine.faults.mend("settle");
         assert!(pool.pool.running().empty_within(crate::support::engine::PATIENCE).await);
         let status = engine.status(id).await;
         assert_eq!((status.status, status.attempts, switch.runs()), (expected, 1, 1));
@@ -205,13 +205,13 @@ pub async fn a_store_that_is_away_when_an_attempt_ends_gets_its_end_later(engine
     let pool = engine.start_pool().await;
     let id = engine.submit("test.probe", switch.args(&json!(["wait"]))).await;
     switch.started().await;
-    let gate = engine.store.hold("settle");
+    let gate = engine.faults.hold("settle");
     switch.release(1);
     gate.arrived().await;
-    engine.store.take_away();
+    engine.faults.take_away();
     gate.open();
-    engine.store.mend("settle");
-    engine.store.bring_back();
+    engine.faults.mend("settle");
+    engine.faults.bring_back();
     let status = engine.ended(id).await;
     assert_eq!((status.status, status.attempts, switch.runs()), (TaskStatus::Success, 1, 1));
     pool.end().await;

@@ -16,7 +16,7 @@ pub async fn a_wait_returns_with_the_end_and_looks_twice(engine: Engine) {
     let id = engine.submit("test.probe", switch.args(&json!(["wait"]))).await;
     switch.started().await;
     let api = engine.another();
-    let first_look = api.store.hold("find");
+    let first_look = api.faults.hold("find");
     let waited = tokio::spawn({
         let api = api.clone();
         async move { api.queue.wait(id, PATIENCE, &ann()).await.unwrap().unwrap() }
@@ -26,7 +26,7 @@ pub async fn a_wait_returns_with_the_end_and_looks_twice(engine: Engine) {
     switch.release(1);
     let status = waited.await.unwrap();
     assert_eq!(status.status, TaskStatus::Success);
-    assert!(api.store.calls("find") <= 2, "it looked {} times", api.store.calls("find"));
+    assert!(api.faults.calls("find") <= 2, "it looked {} times", api.faults.calls("find"));
     pool.end().await;
 }
 

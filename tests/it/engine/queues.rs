@@ -48,12 +48,12 @@ pub async fn a_paused_queue_runs_nothing_until_it_is_resumed(engine: Engine) {
 pub async fn a_delivery_in_flight_when_its_queue_is_paused_is_put_off(engine: Engine) {
     let switch = Switch::new();
     let (pool, scheduler) = (engine.start_pool().await, engine.scheduler());
-    let gate = engine.store.hold("begin");
+    let gate = engine.faults.hold("begin");
     let id = probe_in(&engine, &switch, "default", "succeed").await;
     gate.arrived().await;
     pause(&engine, "default", true).await;
     gate.open();
-    engine.store.mend("begin");
+    engine.faults.mend("begin");
     assert!(pool.pool.running().empty_within(crate::support::engine::PATIENCE).await);
     let row = engine.row(id).await;
     assert_eq!((row.status, row.attempt.0, switch.runs()), (TaskStatus::Pending, 0, 0));

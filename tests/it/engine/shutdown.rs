@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use legwork::domain::{Principal, TaskStatus};
+use legwork::domain::TaskStatus;
 use serde_json::json;
 
-use crate::support::engine::{Engine, RunningPool};
+use crate::support::engine::{Engine, RunningPool, ann};
 use crate::support::probe::Switch;
 
 /// Runs what was handed back on another pool.
@@ -26,7 +26,7 @@ async fn end(engine: &Engine, pool: RunningPool) {
     let name = pool.name.clone();
     let worker = pool.worker;
     pool.end().await;
-    assert!(!engine.queue.workers(&Principal::system()).await.unwrap().workers.contains_key(&*name), "it has left the list");
+    assert!(!engine.queue.workers(&ann()).await.unwrap().workers.contains_key(&*name), "it has left the list");
     assert_eq!(engine.queue.store().started_by(worker).await.unwrap(), [], "nothing is left STARTED");
 }
 
@@ -66,7 +66,7 @@ pub async fn a_deaf_task_is_ended_by_force_handed_back_and_runs_elsewhere(engine
 pub async fn a_begin_that_is_under_way_is_waited_for(engine: Engine) {
     let pool = engine.start_pool().await;
     let switch = Switch::new();
-    let gate = engine.store.hold("begin");
+    let gate = engine.faults.hold("begin");
     let id = engine.submit("test.probe", switch.args(&json!(["wait", "succeed"]))).await;
     gate.arrived().await;
     pool.shutdown.begin();
@@ -76,7 +76,7 @@ pub async fn a_begin_that_is_under_way_is_waited_for(engine: Engine) {
     });
     gate.open();
     ended.await.unwrap();
-    engine.store.mend("begin");
+    engine.faults.mend("begin");
     goes_on(&engine, id).await;
     assert_eq!(switch.runs(), 2);
 }

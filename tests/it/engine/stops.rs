@@ -51,7 +51,7 @@ pub async fn a_task_that_waits_for_its_retry_is_revoked_at_once(engine: Engine) 
     assert_eq!(engine.settled(id).await.status, TaskStatus::Retry);
     assert_eq!(revoke(&engine, id, false).await.unwrap(), Revoked::Revoked);
     is_revoked(&engine, id).await;
-    engine.clock.advance(Duration::from_secs(3600));
+    engine.clock.advance(Duration::from_hours(1));
     assert_eq!(engine.scheduler().relay().await.unwrap(), 0);
     assert_eq!(engine.attempts(id).await[0], (1, "retry"));
     assert_eq!(switch.runs(), 1);
@@ -194,7 +194,7 @@ pub async fn a_changed_task_moves_and_its_old_doorbell_starts_nothing(engine: En
     let id = engine.submit("test.probe", switch.args(&json!(["wait"]))).await;
     let change = TaskChange {
         queue: Some(QueueName::parse("later").unwrap()),
-        due_at: Some(engine.now() + Duration::from_secs(60)),
+        due_at: Some(engine.now() + Duration::from_mins(1)),
         ..TaskChange::default()
     };
     engine.queue.change(id, &change, &ann()).await.unwrap();

@@ -44,7 +44,10 @@ pub fn ann() -> Principal {
 #[derive(Clone)]
 pub struct Engine {
     pub queue: Arc<Queue>,
-    pub store: Arc<FaultyStore>,
+    /// The store as this process sees it.
+    pub store: SharedStore,
+    /// What is wrong with it.
+    pub faults: Arc<FaultyStore>,
     pub broker: Arc<FaultyBroker>,
     pub clock: Arc<ManualClock>,
     pub services: Arc<Services>,
@@ -120,7 +123,8 @@ impl Engine {
     fn on(ground: Arc<Ground>, clock: Arc<ManualClock>, config: Config, kinds: KindSet) -> Self {
         let services = Arc::new(build_services(&config).unwrap());
         let shutdown = Shutdown::new();
-        let store = FaultyStore::over(ground.store.clone(), ground.written.clone());
+        let faults = FaultyStore::over(ground.store.clone(), ground.written.clone());
+        let store: SharedStore = faults.clone();
         let broker = FaultyBroker::over(ground.broker.clone());
         let parts = QueueParts {
             store: store.clone(),
@@ -132,7 +136,7 @@ impl Engine {
             metrics: Arc::new(Metrics::new()),
             lease: config.worker.lease,
         };
-        Self { queue: Queue::start(parts, &shutdown), store, broker, clock, services, config, shutdown, ground }
+        Self { queue: Queue::start(parts, &shutdown), store, faults, broker, clock, services, config, shutdown, ground }
     }
 
     /// Another process on the same store and broker, with faults of its own.
@@ -256,10 +260,8 @@ impl Engine {
                 written.await;
             }
         };
-        match tokio::time::timeout(PATIENCE, looked).await {
-            Ok(row) => row,
-            Err(_) => panic!("the row never was as it should be; last it was {last:?}"),
-        }
+        let found = tokio::time::timeout(PATIENCE, looked).await.ok();
+        found.unwrap_or_else(|| panic!("the row never was as it should be; last it was {last:?}"))
     }
 
     /// Lets the time pass until a task is due, and relays.
@@ -334,8 +336,7 @@ pub struct RunningPool {
 impl RunningPool {
     /// Its heart beats.
     pub async fn beat(&mut self) {
-        let pulse: SharedStore = self.engine.store.clone();
-        self.heart.beat_once(&pulse).await;
+        self.heart.beat_once(&self.engine.store).await;
     }
 
     /// Ends it in good order.
@@ -355,13 +356,13 @@ impl RunningPool {
 
     /// Cuts its process off from store and broker; what it runs runs on.
     pub fn cut_off(&self) {
-        self.engine.store.take_away();
+        self.engine.faults.take_away();
         self.engine.broker.take_away();
     }
 
     /// Ends the cut.
     pub fn reconnect(&self) {
-        self.engine.store.bring_back();
+        self.engine.faults.bring_back();
         self.engine.broker.bring_back();
     }
 }

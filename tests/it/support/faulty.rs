@@ -216,7 +216,10 @@ impl Store for FaultyStore {
         self.inner.ping().await
     }
 
-    async fn close(&self) {}
+    /// Closed for this process; what stands behind it stays open for the others.
+    async fn close(&self) {
+        self.take_away();
+    }
 
     fn concurrent_writes(&self) -> usize {
         self.inner.concurrent_writes()
