@@ -67,6 +67,7 @@ pub struct TaskOptions {
 }
 
 /// A whole number from 0, or null. `5.0` is one too: JSON knows no other numbers, and some languages write it so.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
 pub fn whole_number<'de, D, T>(input: D) -> Result<Option<T>, D::Error>
 where
     D: serde::Deserializer<'de>,

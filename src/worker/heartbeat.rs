@@ -182,17 +182,11 @@ impl Heart {
     pub async fn run(mut self, pulse: &dyn Pulse, stop: tokio_util::sync::CancellationToken) {
         let mut every = tokio::time::interval(beat_every(self.config.lease));
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut signals = self.queue.signals();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = every.tick() => {}
-                signal = signals.recv() => match signal.as_deref() {
-                    // A command waits in the store: fetch it now.
-                    Ok(crate::broker::Signal::Worker) => {}
-                    Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
-                    _ => continue,
-                },
+                () = self.pool.beat_wanted() => {}
             }
             self.beat_once(pulse).await;
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dashmap::DashSet;
-use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Mutex, MutexGuard, Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::executor::Executor;
@@ -67,6 +67,7 @@ pub struct Pool {
     listed: watch::Sender<bool>,
     draining: AtomicBool,
     stalled: AtomicBool,
+    beat_wanted: Notify,
 }
 
 impl Pool {
@@ -98,6 +99,7 @@ impl Pool {
             listed: watch::Sender::new(false),
             draining: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
+            beat_wanted: Notify::new(),
         })
     }
 
@@ -127,6 +129,11 @@ impl Pool {
     /// Whether it has stopped fetching.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when the heart is to beat out of turn.
+    pub async fn beat_wanted(&self) {
+        self.beat_wanted.notified().await;
     }
 
     /// Whether due tasks exist that nobody rang for, and it had to fetch them itself.
@@ -364,6 +371,8 @@ impl Pool {
             match signal.as_deref() {
                 None | Some(Signal::Queues) => self.refresh().await,
                 Some(Signal::Revoke { id, terminate }) => self.stop_revoked(*id, *terminate),
+                // A command waits in the store, and the heart's next beat fetches it.
+                Some(Signal::Worker) => self.beat_wanted.notify_one(),
                 Some(_) => {}
             }
         }

@@ -48,7 +48,6 @@ const CARRIED: &[&str] = &["BrokerError", "Delivery", "Lane", "Signal", "Want"];
 /// Files of the program that may wait by the clock, with the reason. Loops wait for events; for these, time itself is the event.
 const SLEEPERS: &[(&str, &str)] = &[
     ("src/app.rs", "the pause before a database that is away at start is asked again"),
-    ("src/broker/redis/signals.rs", "the pause before signals are listened to again"),
     ("src/cli/run.rs", "the limit of an attempt in the foreground, and the delay before its retry"),
     ("src/http/api/events.rs", "the pause between two looks at a task whose news may be lost"),
     ("src/http/server.rs", "the time that open connections have to end"),
