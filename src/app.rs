@@ -194,6 +194,7 @@ impl App {
             if rescued > 0 {
                 tracing::info!(tasks = rescued, "the process before this one did not end in good order; its tasks run again");
             }
+            scheduler.ring_after_restart().await?;
         }
         if self.config.roles.scheduler {
             scheduler.start(&self.shutdown);

@@ -18,7 +18,7 @@ pub use judge::Judge;
 
 /// How often the relay looks; also the most that an `eta` is late by.
 const RELAY_EVERY: Duration = Duration::from_millis(200);
-/// How often dead workers are looked for.
+/// How often dead workers are looked for; more often where the lease is short, because the judge takes a long rest for blindness.
 const RESCUE_EVERY: Duration = Duration::from_secs(1);
 /// How often expired tasks are ended that no worker has come across.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
@@ -81,6 +81,12 @@ impl Scheduler {
         self.queue.rescue_once(jiff::Timestamp::MAX).await
     }
 
+    /// At the start of a process whose broker died with the one before: every doorbell that was rung is lost. Rings a batch of each lane;
+    /// the sweep does the rest: how many.
+    pub async fn ring_after_restart(&self) -> StoreResult<usize> {
+        self.queue.lost_doorbells_once(Duration::ZERO).await
+    }
+
     /// Ends waiting tasks that have expired: how many.
     pub async fn expire(&self) -> StoreResult<usize> {
         self.queue.expire_once().await
@@ -111,8 +117,9 @@ impl Scheduler {
                 });
             }};
         }
+        let rescue_every = RESCUE_EVERY.min(self.config.lease / 8);
         duty!("relay", RELAY_EVERY, relay);
-        duty!("rescue", RESCUE_EVERY, rescue);
+        duty!("rescue", rescue_every, rescue);
         duty!("expire", EXPIRE_EVERY, expire);
         duty!("ring_lost", DOORBELLS_EVERY, ring_lost);
         duty!("prune", PRUNE_EVERY, prune);
