@@ -35,7 +35,7 @@ pub(super) fn start(
     let shared = app.store.is_exclusive().then(|| app.store.clone());
     let mut config = app.config.store.clone();
     config.connections = 1;
-    let stop = stop.clone();
+    let (stop, shutdown) = (stop.clone(), app.shutdown.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Thread)?;
     let beat = move || {
         runtime.block_on(async move {
@@ -43,7 +43,10 @@ pub(super) fn start(
                 Some(store) => store,
                 None => match build_store(&config).await {
                     Ok(store) => store,
-                    Err(error) => return tracing::error!(%error, "the heart has no store to beat in"),
+                    Err(error) => {
+                        tracing::error!(%error, "the heart has no store to beat in; without it nothing may be fetched, so the process ends");
+                        return shutdown.begin();
+                    }
                 },
             };
             heart.run(&own, stop).await;
