@@ -26,7 +26,7 @@ use parking_lot::RwLock;
 use crate::broker::{BrokerError, SharedBroker, Signal};
 use crate::clock::Clock;
 use crate::config::SubmitConfig;
-use crate::domain::{Doorbell, QueueName, TaskId, TaskRow};
+use crate::domain::{Attempt, Doorbell, QueueName, TaskId, TaskRow};
 use crate::metrics::Metrics;
 use crate::services::Services;
 use crate::shutdown::Shutdown;
@@ -219,6 +219,10 @@ struct StoreLedger(SharedStore);
 impl MailLedger for StoreLedger {
     async fn write_ledger(&self, entries: &[LedgerEntry]) -> StoreResult<()> {
         self.0.write_ledger(entries).await
+    }
+
+    async fn claim_mail(&self, entry: &LedgerEntry, attempt: Attempt, resend: bool) -> StoreResult<bool> {
+        self.0.claim_mail(entry, attempt, resend).await
     }
 
     async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
