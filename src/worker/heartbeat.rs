@@ -194,6 +194,15 @@ impl Heart {
         self.handing_back = Some(tokio::spawn(async move { queue.hand_back_strangers(unknown).await }));
     }
 
+    /// Resolves when no strangers are being handed back any more.
+    pub async fn handed_back(&mut self) {
+        if let Some(under_way) = self.handing_back.take()
+            && let Err(error) = under_way.await
+        {
+            tracing::error!(%error, "strangers could not be handed back");
+        }
+    }
+
     /// Beats until `stop`.
     pub async fn run(mut self, pulse: &dyn Pulse, stop: tokio_util::sync::CancellationToken) {
         let mut every = tokio::time::interval(beat_every(self.config.lease));
