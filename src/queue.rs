@@ -221,6 +221,10 @@ impl MailLedger for StoreLedger {
         self.0.write_ledger(entries).await
     }
 
+    async fn claim_mail(&self, entry: &LedgerEntry, attempt: Attempt, resend: bool) -> StoreResult<bool> {
+        self.0.claim_mail(entry, attempt, resend).await
+    }
+
     async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
         self.0.read_ledger(task).await
     }

@@ -240,6 +240,11 @@ pub trait MailLedger: Send + Sync {
     /// Writes entries (insert, or update by `(task, part)`), in order.
     async fn write_ledger(&self, entries: &[LedgerEntry]) -> StoreResult<()>;
 
+    /// Claims one mail right before its hand-over: writes `entry` if `attempt` is the present one of its task (STARTED with this number)
+    /// and the mail is still to be sent, in one statement. It is to be sent where there is no entry yet, or a `deferred` one; with
+    /// `resend` also where it is `sending` or `unknown`. Returns whether it was written: only then may the mail be handed over.
+    async fn claim_mail(&self, entry: &LedgerEntry, attempt: Attempt, resend: bool) -> StoreResult<bool>;
+
     /// The entries of a task, by part.
     async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>>;
 }

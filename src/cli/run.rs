@@ -182,6 +182,17 @@ impl MailLedger for Ledger {
         Ok(())
     }
 
+    /// Attempts follow each other here: the asking one is the present one.
+    async fn claim_mail(&self, entry: &LedgerEntry, _attempt: Attempt, resend: bool) -> StoreResult<bool> {
+        let mut entries = self.0.lock();
+        let key = (entry.task, entry.part);
+        let holds = entries.get(&key).is_none_or(|before| before.state.is_to_be_sent(resend));
+        if holds {
+            entries.insert(key, entry.clone());
+        }
+        Ok(holds)
+    }
+
     async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
         let entries = self.0.lock();
         Ok(entries.values().filter(|entry| entry.task == task).cloned().collect())

@@ -358,6 +358,15 @@ impl LedgerState {
             Self::Unknown => "unknown",
         }
     }
+
+    /// Whether a mail of this state may be sent: it was certainly not taken, or it is to be sent again (`resend`) where that is not known.
+    pub const fn is_to_be_sent(self, resend: bool) -> bool {
+        match self {
+            Self::Deferred => true,
+            Self::Sending | Self::Unknown => resend,
+            Self::Accepted | Self::Rejected => false,
+        }
+    }
 }
 
 /// One mail of a task.

@@ -2,6 +2,7 @@
 //!
 //! What became of the mail is in the ledger, one row a task, because an attempt can die between the hand-over and its end. The row says
 //! `sending` right before the message goes out; an attempt that finds it so does not send again, because the mail may have arrived.
+//! That write is a claim, which an attempt that was given up meanwhile does not get: a worker that froze cannot send a second time.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::domain::{Attempt, FieldError, TaskFailure};
 use crate::services::Services;
 use crate::services::mail::{Letter, MailFate, Message, Recipient, check_subject};
 use crate::services::render::{RenderError, Rendered, Scope};
-use crate::store::{LedgerEntry, LedgerState};
+use crate::store::{LedgerEntry, LedgerState, StoreError};
 
 /// Its only mail.
 const PART: i32 = 0;
@@ -124,12 +125,16 @@ impl Kind for SendEmail {
             let fate = ready.hand_over().await;
             return self.outcome(&cx, &to, message.message_id(), fate);
         }
-        write(&cx, &to, &message, LedgerState::Sending, None)
-            .await
-            .map_err(|error| TaskFailure::retry("LedgerUnavailable", error))?;
+        let claim = entry(&cx, &to, &message, LedgerState::Sending, None);
+        let resend = self.on_unknown == OnUnknown::Resend;
+        let holds = cx.ledger.claim_mail(&claim, cx.attempt, resend).await.map_err(unavailable)?;
+        if !holds {
+            return self.overtaken(&cx, &to).await;
+        }
         let fate = ready.hand_over().await;
         let (state, response) = recorded(&fate);
-        if let Err(error) = write(&cx, &to, &message, state, Some(response.to_owned())).await {
+        let became = entry(&cx, &to, &message, state, Some(response.to_owned()));
+        if let Err(error) = cx.ledger.write_ledger(&[became]).await {
             tracing::warn!(task.id = %cx.task, attempt = %cx.attempt, state = state.as_str(), %error, "what became of a mail could not be written down");
         }
         self.outcome(&cx, &to, message.message_id(), fate)
@@ -159,19 +164,35 @@ impl SendEmail {
         if cx.attempt <= Attempt(1) {
             return Ok(None);
         }
-        let entries =
-            cx.or_stop(cx.ledger.read_ledger(cx.task)).await?.map_err(|error| TaskFailure::retry("LedgerUnavailable", error))?;
-        let Some(entry) = entries.into_iter().find(|entry| entry.part == PART) else { return Ok(None) };
+        let Some(entry) = cx.or_stop(remembered(cx)).await?? else { return Ok(None) };
+        if entry.state.is_to_be_sent(self.on_unknown == OnUnknown::Resend) {
+            return Ok(None);
+        }
+        self.told(cx, to, entry).map(Some)
+    }
+
+    /// What to answer where the mail could not be claimed: this attempt was given up while it got ready, or the mail is settled.
+    async fn overtaken(&self, cx: &TaskContext, to: &Recipient) -> Result<Value, TaskFailure> {
+        match remembered(cx).await? {
+            Some(entry) if matches!(entry.state, LedgerState::Accepted | LedgerState::Rejected) => self.told(cx, to, entry),
+            // If that is wrong, the next attempt reads the ledger before all else.
+            _ => {
+                Err(TaskFailure::retry("Overtaken", "the task was given to another attempt: this one did not hand the mail over"))
+            }
+        }
+    }
+
+    /// What a settled entry says: the result, or the failure.
+    fn told(&self, cx: &TaskContext, to: &Recipient, entry: LedgerEntry) -> Result<Value, TaskFailure> {
         let response = entry.response.unwrap_or_default();
         let fate = match entry.state {
             LedgerState::Accepted => MailFate::Accepted { response },
             LedgerState::Rejected => MailFate::Rejected { code: None, response },
-            LedgerState::Deferred => return Ok(None),
-            LedgerState::Sending | LedgerState::Unknown if self.on_unknown == OnUnknown::Resend => return Ok(None),
+            LedgerState::Deferred => MailFate::NotSent { reason: response },
             LedgerState::Sending => MailFate::Unknown { reason: "an earlier attempt ended while it handed the mail over".into() },
             LedgerState::Unknown => MailFate::Unknown { reason: response },
         };
-        self.outcome(cx, to, &entry.message_id, fate).map(Some)
+        self.outcome(cx, to, &entry.message_id, fate)
     }
 
     fn outcome(&self, cx: &TaskContext, to: &Recipient, message_id: &str, fate: MailFate) -> Result<Value, TaskFailure> {
@@ -220,14 +241,18 @@ fn recorded(fate: &MailFate) -> (LedgerState, &str) {
     }
 }
 
-async fn write(
-    cx: &TaskContext,
-    to: &Recipient,
-    message: &Message,
-    state: LedgerState,
-    response: Option<String>,
-) -> crate::store::StoreResult<()> {
-    let entry = LedgerEntry {
+fn unavailable(error: StoreError) -> TaskFailure {
+    TaskFailure::retry("LedgerUnavailable", error)
+}
+
+/// What the ledger says of the mail.
+async fn remembered(cx: &TaskContext) -> Result<Option<LedgerEntry>, TaskFailure> {
+    let entries = cx.ledger.read_ledger(cx.task).await.map_err(unavailable)?;
+    Ok(entries.into_iter().find(|entry| entry.part == PART))
+}
+
+fn entry(cx: &TaskContext, to: &Recipient, message: &Message, state: LedgerState, response: Option<String>) -> LedgerEntry {
+    LedgerEntry {
         task: cx.task,
         part: PART,
         recipient: to.address().to_owned(),
@@ -235,6 +260,5 @@ async fn write(
         state,
         response,
         updated_at: cx.clock.now(),
-    };
-    cx.ledger.write_ledger(&[entry]).await
+    }
 }

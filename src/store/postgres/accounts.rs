@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::fault::Fault;
 use super::rows::{corrupt, sql_time, time, word};
 use super::{PgStore, pooled};
-use crate::domain::{Principal, Scope, TaskId};
+use crate::domain::{Attempt, Principal, Scope, TaskId};
 use crate::store::{AccountRow, Accounts, LedgerEntry, LedgerState, MailLedger, NewAccount, StoreResult};
 
 const CREATE_ACCOUNT: &str = "-- create_account
@@ -36,6 +36,18 @@ ORDER BY 1, 2
 ON CONFLICT (task, part) DO UPDATE
 SET recipient = excluded.recipient, message_id = excluded.message_id, state = excluded.state, response = excluded.response,
     updated_at = excluded.updated_at";
+
+/// `$8` the attempt, `$9` whether to send again. The lock waits for a settlement under way, so that what it decides is seen.
+const CLAIM_MAIL: &str = "-- claim_mail
+WITH present AS MATERIALIZED (
+    SELECT id FROM tasks WHERE id = $1 AND status = 'STARTED' AND attempt = $8 FOR SHARE
+)
+INSERT INTO mail_ledger AS m (task, part, recipient, message_id, state, response, updated_at)
+SELECT id, $2, $3, $4, $5, $6, $7 FROM present
+ON CONFLICT (task, part) DO UPDATE
+SET recipient = excluded.recipient, message_id = excluded.message_id, state = excluded.state, response = excluded.response,
+    updated_at = excluded.updated_at
+WHERE m.state = 'deferred' OR ($9 AND m.state IN ('sending', 'unknown'))";
 
 const READ_LEDGER: &str = "-- read_ledger
 SELECT part, recipient, message_id, state, response, updated_at FROM mail_ledger WHERE task = $1 ORDER BY part";
@@ -125,6 +137,23 @@ impl MailLedger for PgStore {
                 .execute(&self.pool)
                 .await?;
             Ok(())
+        })
+        .await
+    }
+
+    async fn claim_mail(&self, entry: &LedgerEntry, attempt: Attempt, resend: bool) -> StoreResult<bool> {
+        pooled(async {
+            let claim = sqlx::query(CLAIM_MAIL)
+                .bind(entry.task.as_uuid())
+                .bind(entry.part)
+                .bind(&entry.recipient)
+                .bind(&entry.message_id)
+                .bind(entry.state.as_str())
+                .bind(&entry.response)
+                .bind(sql_time(entry.updated_at))
+                .bind(attempt.0)
+                .bind(resend);
+            Ok(claim.execute(&self.pool).await?.rows_affected() > 0)
         })
         .await
     }

@@ -6,7 +6,7 @@ use super::SqliteStore;
 use super::fault::Fault;
 use super::json::JsonRows;
 use super::rows::Columns;
-use crate::domain::TaskId;
+use crate::domain::{Attempt, TaskId};
 use crate::store::{LedgerEntry, LedgerState, MailLedger, StoreResult};
 
 /// Rows are taken in their order, so that of two entries of one part the later one stays.
@@ -17,27 +17,34 @@ FROM jsonb_each(?1) WHERE true
 ON CONFLICT (task, part) DO UPDATE SET recipient = excluded.recipient, message_id = excluded.message_id, state = excluded.state,
     response = excluded.response, updated_at = excluded.updated_at";
 
+/// `?2` is the attempt, `?3` whether to send again.
+const CLAIM_MAIL: &str = "-- claim_mail
+INSERT INTO mail_ledger (task, part, recipient, message_id, state, response, updated_at)
+SELECT t.id, o.value ->> 1, o.value ->> 2, o.value ->> 3, o.value ->> 4, o.value ->> 5, o.value ->> 6
+FROM jsonb_each(?1) o
+CROSS JOIN tasks t ON t.id = unhex(o.value ->> 0)
+WHERE t.status = 'STARTED' AND t.attempt = ?2
+ON CONFLICT (task, part) DO UPDATE SET recipient = excluded.recipient, message_id = excluded.message_id, state = excluded.state,
+    response = excluded.response, updated_at = excluded.updated_at
+WHERE mail_ledger.state = 'deferred' OR (?3 AND mail_ledger.state IN ('sending', 'unknown'))";
+
 const READ_LEDGER: &str = "-- read_ledger
 SELECT part, recipient, message_id, state, response, updated_at FROM mail_ledger WHERE task = ?1 ORDER BY part";
 
 #[async_trait]
 impl MailLedger for SqliteStore {
     async fn write_ledger(&self, entries: &[LedgerEntry]) -> StoreResult<()> {
-        let mut rows = JsonRows::new();
-        for entry in entries {
-            rows.row()
-                .id(Some(entry.task.as_uuid()))
-                .value(&entry.part)
-                .text(Some(&entry.recipient))
-                .text(Some(&entry.message_id))
-                .value(&entry.state.as_str())
-                .text(entry.response.as_deref())
-                .time(Some(entry.updated_at))
-                .end()?;
-        }
+        let rows = rows(entries)?;
         let mut writer = self.writer().await;
-        sqlx::query(WRITE_LEDGER).bind(rows.text()?).execute(writer.connection()?).await.map_err(Fault::from)?;
+        sqlx::query(WRITE_LEDGER).bind(rows).execute(writer.connection()?).await.map_err(Fault::from)?;
         Ok(())
+    }
+
+    async fn claim_mail(&self, entry: &LedgerEntry, attempt: Attempt, resend: bool) -> StoreResult<bool> {
+        let row = rows(std::slice::from_ref(entry))?;
+        let mut writer = self.writer().await;
+        let claim = sqlx::query(CLAIM_MAIL).bind(row).bind(attempt.0).bind(resend);
+        Ok(claim.execute(writer.connection()?).await.map_err(Fault::from)?.rows_affected() > 0)
     }
 
     async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
@@ -45,6 +52,22 @@ impl MailLedger for SqliteStore {
         let rows = query.fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?;
         Ok(rows.iter().map(|row| entry(task, row)).collect::<Result<_, Fault>>()?)
     }
+}
+
+fn rows(entries: &[LedgerEntry]) -> Result<String, Fault> {
+    let mut rows = JsonRows::new();
+    for entry in entries {
+        rows.row()
+            .id(Some(entry.task.as_uuid()))
+            .value(&entry.part)
+            .text(Some(&entry.recipient))
+            .text(Some(&entry.message_id))
+            .value(&entry.state.as_str())
+            .text(entry.response.as_deref())
+            .time(Some(entry.updated_at))
+            .end()?;
+    }
+    rows.text()
 }
 
 fn entry(task: TaskId, row: &sqlx::sqlite::SqliteRow) -> Result<LedgerEntry, Fault> {

@@ -165,6 +165,8 @@ conformance! {
             entries_are_read_by_part,
             a_later_entry_replaces_an_earlier_one_of_its_part,
             of_two_entries_of_one_part_in_one_write_the_last_stays,
+            a_mail_is_claimed_by_the_present_attempt_only,
+            a_mail_is_claimed_only_while_it_is_to_be_sent,
         }
         whole {
             migrating_twice_changes_nothing,

@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use legwork::clock::{Clock as _, ManualClock};
 use legwork::config::{MailConfig, OutboundConfig};
-use legwork::domain::{Attempt, KindName, Progress, TaskFailure, TaskId};
+use legwork::domain::{Attempt, KindName, Next, Progress, TaskFailure, TaskId};
 use legwork::services::Services;
 use legwork::services::fetch::Fetcher;
 use legwork::services::mail::Mailer;
-use legwork::store::{LedgerEntry, LedgerState, MailLedger as _};
+use legwork::store::sqlite::SqliteStore;
+use legwork::store::{LedgerEntry, LedgerState, MailLedger as _, Store};
 use legwork::tasks::{KindSet, ProgressSink, TaskContext};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{mailer, renderer, to_outbox};
+use crate::support::faulty::FaultyStore;
 use crate::support::ledger::MemoryLedger;
 use crate::support::mime::Mime;
 use crate::support::smtp::{Act, Moment, Setup, SmtpServer};
+use crate::support::tasks::{at, begun, mishap, reference, settle, started, task};
 
 struct NoProgress;
 
@@ -24,6 +27,7 @@ impl ProgressSink for NoProgress {
     fn tell(&self, _progress: Progress) {}
 }
 
+#[derive(Clone)]
 struct Bench {
     ledger: Arc<MemoryLedger>,
     cx: TaskContext,
@@ -329,4 +333,46 @@ async fn a_stop_within_the_hand_over_waits_for_the_answer() {
     bench.cx.stop = stop;
     bench.run(1, &body()).await.unwrap();
     assert_eq!(bench.ledger.states(), [LedgerState::Sending, LedgerState::Accepted]);
+}
+
+/// Attempt 1 gets ready, freezes before it claims its mail, and is given up. `meanwhile` is what becomes of attempt 2 before the worker
+/// thaws; the answer is what attempt 1 comes to then.
+async fn thawed(bench: &mut Bench, meanwhile: impl AsyncFnOnce(Bench)) -> Result<Value, TaskFailure> {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("legwork.db")).await.unwrap());
+    store.migrate().await.unwrap();
+    let first = started(&store, task(0), 1).await;
+    bench.cx.task = first.id;
+    let frozen = FaultyStore::over(store.clone(), Arc::default());
+    let gate = frozen.hold("claim_mail");
+    let mut thawing = bench.clone();
+    thawing.cx.ledger = frozen;
+    bench.cx.ledger = FaultyStore::over(store.clone(), Arc::default());
+    let args = body();
+    let (outcome, ()) = tokio::join!(thawing.run(1, &args), async {
+        gate.arrived().await;
+        settle(&store, &first, at(2), Next::Crashed { due_at: at(2), crashes: 1, error: mishap() }).await;
+        begun(&store, 2, reference(first.id, 1), at(3)).await;
+        meanwhile(bench.clone()).await;
+        gate.open();
+    });
+    store.close().await;
+    outcome
+}
+
+#[tokio::test]
+async fn a_worker_that_froze_before_its_hand_over_does_not_send_what_the_next_attempt_has_sent() {
+    let server = SmtpServer::start().await;
+    let mut bench = Bench::new(mailer(&server, |_| ()));
+    let outcome = thawed(&mut bench, async |bench| drop(bench.run(2, &body()).await.unwrap())).await;
+    assert_eq!(outcome.unwrap()["response"], "250 2.0.0 taken as number 1");
+    assert_eq!(server.copies()["user@example.com"], 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_froze_before_its_hand_over_leaves_the_mail_to_the_next_attempt() {
+    let server = SmtpServer::start().await;
+    let mut bench = Bench::new(mailer(&server, |_| ()));
+    assert_eq!(failed(thawed(&mut bench, async |_| ()).await), ("Overtaken".to_owned(), true));
+    assert!(server.mails().is_empty());
 }

@@ -197,6 +197,7 @@ through! {
     }
     MailLedger false {
         write_ledger(entries: &[LedgerEntry]) -> ();
+        claim_mail(entry: &LedgerEntry, attempt: Attempt, resend: bool) -> bool;
         read_ledger(task: TaskId) -> Vec<LedgerEntry>;
     }
 }

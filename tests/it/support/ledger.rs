@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use legwork::domain::TaskId;
+use legwork::domain::{Attempt, TaskId};
 use legwork::store::{LedgerEntry, LedgerState, MailLedger, StoreError, StoreResult};
 
 /// The ledger. Cannot be written to once it was told to be away.
@@ -41,6 +41,18 @@ impl MailLedger for MemoryLedger {
         self.check()?;
         self.writes.lock().unwrap().extend_from_slice(entries);
         Ok(())
+    }
+
+    /// Whoever asks counts as the present attempt.
+    async fn claim_mail(&self, entry: &LedgerEntry, _attempt: Attempt, resend: bool) -> StoreResult<bool> {
+        self.check()?;
+        let mut writes = self.writes.lock().unwrap();
+        let before = writes.iter().rfind(|before| (before.task, before.part) == (entry.task, entry.part));
+        let holds = before.is_none_or(|before| before.state.is_to_be_sent(resend));
+        if holds {
+            writes.push(entry.clone());
+        }
+        Ok(holds)
     }
 
     async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
