@@ -58,7 +58,7 @@ SELECT id, true FROM task_results JOIN asked USING (id, kind, principal, submitt
 
 type Insert = Query<'static, Postgres, PgArguments>;
 
-fn insert<'a>(sql: &'static str, tasks: impl ExactSizeIterator<Item = (&'a NewTask, bool)> + Clone) -> Insert {
+fn insert<'a>(sql: &'static str, tasks: &(impl ExactSizeIterator<Item = (&'a NewTask, bool)> + Clone)) -> Insert {
     macro_rules! column {
         ($value:expr) => {
             tasks.clone().map($value).collect::<Vec<_>>()
@@ -87,7 +87,7 @@ pub(super) async fn insert_rows<'a>(
     connection: &mut PgConnection,
     tasks: impl ExactSizeIterator<Item = (&'a NewTask, bool)> + Clone,
 ) -> Result<(), Fault> {
-    insert(INSERT_TASKS, tasks).execute(connection).await?;
+    insert(INSERT_TASKS, &tasks).execute(connection).await?;
     Ok(())
 }
 
@@ -214,7 +214,7 @@ async fn insert_missing(connection: &mut PgConnection, tasks: &[&SubmittedTask])
         return Ok(());
     }
     let rows: Vec<_> = missing.iter().map(|task| (&task.task, task.rung)).collect();
-    let inserted = insert(INSERT_MISSING, rows.iter().copied()).fetch_all(&mut *connection).await?;
+    let inserted = insert(INSERT_MISSING, &rows.iter().copied()).fetch_all(&mut *connection).await?;
     let inserted: HashSet<Uuid> = inserted.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let written = find_written(connection, &missing).await?;
     for task in missing {
