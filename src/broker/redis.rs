@@ -46,6 +46,9 @@ const LEFT_BEHIND: usize = 1000;
 /// Entries that nobody holds any more are cleared away so many at a look.
 const ORPHANS_A_LOOK: usize = 100;
 
+/// What Redis tells of a consumer group, by name.
+type Group = HashMap<String, Value>;
+
 /// The broker on Redis.
 pub struct RedisBroker {
     inner: Arc<Inner>,
@@ -132,10 +135,9 @@ impl RedisBroker {
         pipeline.cmd("XPENDING").arg(key).arg(GROUP).arg(entry).arg(entry).arg(1);
         // A stream that was never read has no group.
         pipeline.ignore_errors();
-        let (groups, pending): (RedisResult<Vec<HashMap<String, Value>>>, RedisResult<Vec<Value>>) =
-            self.send(Request::Many(&pipeline)).await?;
+        let (groups, pending): (RedisResult<Vec<Group>>, RedisResult<Vec<Value>>) = self.send(Request::Many(&pipeline)).await?;
         let (Ok(groups), Ok(pending)) = (groups, pending) else { return Ok(false) };
-        let is_ours = |group: &&HashMap<String, Value>| matches!(group.get("name"), Some(Value::BulkString(name)) if name == GROUP.as_bytes());
+        let is_ours = |group: &&Group| matches!(group.get("name"), Some(Value::BulkString(name)) if name == GROUP.as_bytes());
         let last = match groups.iter().find(is_ours).and_then(|group| group.get("last-delivered-id")) {
             Some(Value::BulkString(last)) => String::from_utf8_lossy(last).into_owned(),
             _ => return Ok(false),
