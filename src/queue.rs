@@ -26,7 +26,7 @@ use parking_lot::RwLock;
 use crate::broker::{BrokerError, SharedBroker, Signal};
 use crate::clock::Clock;
 use crate::config::SubmitConfig;
-use crate::domain::{Doorbell, QueueName, TaskId, TaskRow};
+use crate::domain::{Attempt, Doorbell, QueueName, TaskId, TaskRow};
 use crate::metrics::Metrics;
 use crate::services::Services;
 use crate::shutdown::Shutdown;
@@ -202,7 +202,7 @@ impl Queue {
         for end in &ended {
             self.metrics.task_ended(end.status);
         }
-        self.ringer.ring(ended.into_iter().filter_map(|end| end.callback).collect()).await;
+        self.ringer.ring_promptly(ended.into_iter().filter_map(|end| end.callback).collect()).await;
         self.tell(Signal::Changed { tasks }).await;
     }
 

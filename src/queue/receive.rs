@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Queue;
-use crate::broker::{Delivery, Signal, Want};
+use crate::broker::{BrokerError, Delivery, Signal, Want};
 use crate::clock::to_micros;
 use crate::domain::{Doorbell, QueueName, TaskRef, TaskStatus, WorkerId};
 use crate::store::{BeginAnswer, BeginBatch, StoreResult, TaskChange};
@@ -38,16 +38,19 @@ impl Receiver {
         Self { queue, ask_broker_at: Timestamp::MIN, is_away: false }
     }
 
-    /// Up to `want.max` deliveries; waits up to `want.wait` for the first. Where the broker is away, due rows are read from the store.
+    /// Up to `want.max` deliveries; waits up to `want.wait` for the first. Where the broker is away, or has nothing and takes no doorbells
+    /// either, due rows are read from the store.
     pub async fn receive(&mut self, want: &Want) -> Vec<Delivery> {
         let now = self.queue.clock.now();
         if now >= self.ask_broker_at {
-            match self.queue.broker.receive(want).await {
+            match self.ask_broker(want).await {
                 Ok(deliveries) => {
                     if std::mem::take(&mut self.is_away) {
                         tracing::info!("the broker is back; work comes from it again");
                     }
-                    return deliveries;
+                    if !deliveries.is_empty() || !self.queue.ringer.is_failing() {
+                        return deliveries;
+                    }
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut self.is_away, true) {
@@ -58,6 +61,14 @@ impl Receiver {
             }
         }
         self.poll(want).await
+    }
+
+    async fn ask_broker(&self, want: &Want) -> Result<Vec<Delivery>, BrokerError> {
+        if !self.queue.ringer.is_failing() {
+            return self.queue.broker.receive(want).await;
+        }
+        // It is full, or may be read only: what it holds is taken, but nothing new comes from it.
+        self.queue.broker.receive(&Want { wait: want.wait.min(POLL_PAUSE), ..want.clone() }).await
     }
 
     async fn poll(&self, want: &Want) -> Vec<Delivery> {
