@@ -70,7 +70,7 @@ pub trait TaskWrites: Send + Sync {
 
     /// Begins attempts: one compare-and-set for the whole batch, the answers in the order of `batch.refs`.
     ///
-    /// A row begins if it is PENDING or RETRY, its attempt number is the reference's, it is due, not expired, its queue is not paused, and
+    /// A row begins if it is PENDING or RETRY, its attempt number is the reference's, it is due (or was rung when it was), not expired, its queue is not paused, and
     /// it has fewer than two crashes or the batch is `alone`. It becomes STARTED, its number rises by one, and worker and time are set.
     /// An expired row is ended as REVOKED. A row of a paused queue, or not yet due, stays, with `ring_at` set (a second from now, or its
     /// time). Rows locked by others are [`BeginAnswer::Gone`].
@@ -82,7 +82,8 @@ pub trait TaskWrites: Send + Sync {
     /// [`Next::HandBack`] of a row whose revoke was requested ends it as REVOKED. An end of a task with a `callback_url`, here
     /// and in every other operation that ends tasks, inserts its callback task ([`crate::domain::callback_task`]) in the same transaction, as rung; whoever asked rings it ([`Ended::callback`]). A retry and a crash add a row to `attempts`; so does
     /// an end that is not a first-attempt success. A hand-back restores PENDING, or RETRY where a retry was used before.
-    /// A settlement that finds no row and finds its own result (same id, attempt and worker) is [`Settled::Already`], else [`Settled::Superseded`].
+    /// A settlement that finds its own write is [`Settled::Already`], else [`Settled::Superseded`]. Its own are a result of the same id,
+    /// attempt and worker, and a waiting row of the same id and attempt that is due when the settlement would have it.
     async fn settle(&self, settlements: &[Settlement]) -> StoreResult<Vec<Result<Settled, StoreError>>>;
 }
 

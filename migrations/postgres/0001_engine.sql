@@ -154,3 +154,5 @@ CREATE TABLE mail_ledger (
     response text,
     CONSTRAINT mail_ledger_pk PRIMARY KEY (task, part)
 );
+
+CREATE INDEX mail_ledger_updated ON mail_ledger (updated_at);

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use legwork::domain::TaskStatus;
 use legwork::store::sqlite::SqliteStore;
 use legwork::store::{Store, StoreError};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::support::tasks::{inserted, started, status, task};
 
@@ -53,4 +55,22 @@ async fn a_path_that_cannot_be_used_is_named() {
     let path = folder.path().join("file").join("legwork.db");
     let Err(StoreError::Unavailable(reason)) = SqliteStore::open(&path).await else { panic!("it was opened") };
     assert!(reason.contains("file"), "{reason}");
+}
+
+#[tokio::test]
+async fn an_older_program_starts_on_a_newer_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("legwork.db");
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'of a later version', true, x'00', 0)";
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.migrate().await.unwrap();
+    store.close().await;
+    let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    sqlx::query(newer).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.migrate().await.unwrap();
+    assert!(store.is_migrated().await.unwrap());
+    store.close().await;
 }

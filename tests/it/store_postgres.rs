@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use legwork::domain::{NewTask, Next, TaskStatus};
 use legwork::store::postgres::PgStore;
-use legwork::store::{BeginAnswer, Prune, Settled, Settlement, Store, StoreError};
+use legwork::store::{BeginAnswer, InsertAnswer, Prune, Settled, Settlement, Store, StoreError};
 use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::postgres::{drop_schema, fresh_schema, in_schema, observer, url};
 use crate::support::tasks::{
@@ -190,4 +193,98 @@ async fn a_schema_that_is_not_migrated_says_so() {
     store.close().await;
     drop_schema(&schema).await;
     assert!(one.is_ok() && two.is_ok() && migrated.unwrap(), "{one:?} {two:?}");
+}
+
+#[tokio::test]
+async fn an_older_program_starts_on_a_newer_schema() {
+    in_schema(|store, schema| async move {
+        let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                     VALUES (9999, 'of a later version', true, '\\x00', 0)";
+        sqlx::query(newer).execute(&mut observer(&schema).await).await.unwrap();
+        store.migrate().await.unwrap();
+        assert!(store.is_migrated().await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_mail_ledger_is_pruned_by_its_index() {
+    in_schema(|_, schema| async move {
+        let find = "SELECT indexdef FROM pg_indexes WHERE schemaname = $1 AND tablename = 'mail_ledger' AND indexdef LIKE '%(updated_at)'";
+        let found: Option<String> = sqlx::query_scalar(find).bind(&schema).fetch_optional(&mut observer(&schema).await).await.unwrap();
+        assert!(found.is_some());
+    })
+    .await;
+}
+
+/// Stands between a store and the database. The first connection over which the word comes back is cut on the store's side alone: the
+/// database goes on with what it was asked to do.
+async fn cutting_proxy(word: &'static str) -> (u16, tokio::sync::mpsc::UnboundedReceiver<()>) {
+    let database: PgConnectOptions = url().parse().unwrap();
+    let upstream = format!("{}:{}", database.get_host(), database.get_port());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (said, heard) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut is_first = true;
+        while let Ok((mut store, _)) = listener.accept().await {
+            let mut database = TcpStream::connect(&upstream).await.unwrap();
+            let (said, cuts) = (said.clone(), std::mem::replace(&mut is_first, false));
+            tokio::spawn(async move {
+                let (mut asks, mut answers) = (vec![0; 65_536], vec![0; 65_536]);
+                loop {
+                    tokio::select! {
+                        Ok(count @ 1..) = store.read(&mut asks) => database.write_all(&asks[..count]).await.unwrap(),
+                        Ok(count @ 1..) = database.read(&mut answers) => {
+                            let answer = &answers[..count];
+                            let holds_word = answer.windows(word.len()).any(|part| part == word.as_bytes());
+                            if holds_word {
+                                said.send(()).unwrap();
+                            }
+                            if holds_word && cuts {
+                                break;
+                            }
+                            store.write_all(answer).await.unwrap();
+                        }
+                        else => return,
+                    }
+                }
+                drop(store);
+                while let Ok(1..) = database.read(&mut answers).await {}
+            });
+        }
+    });
+    (port, heard)
+}
+
+#[tokio::test]
+async fn an_insert_that_goes_on_after_its_connection_was_lost_is_answered_as_inserted() {
+    in_schema(|_, schema| async move {
+        let mut observer = observer(&schema).await;
+        let hold = "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                        RAISE NOTICE 'the insert is held';
+                        PERFORM pg_advisory_xact_lock(hashtext(TG_TABLE_SCHEMA));
+                        RETURN NULL;
+                    END $$;
+                    CREATE TRIGGER hold BEFORE INSERT ON tasks FOR EACH STATEMENT EXECUTE FUNCTION hold();";
+        sqlx::raw_sql(hold).execute(&mut observer).await.unwrap();
+        sqlx::query("SELECT pg_advisory_lock(hashtext($1))").bind(&schema).execute(&mut observer).await.unwrap();
+        let (port, mut held) = cutting_proxy("the insert is held").await;
+        let sign = if url().contains('?') { '&' } else { '?' };
+        let proxied = format!("{}{sign}host=127.0.0.1&port={port}&sslmode=disable", url());
+        let store: Arc<dyn Store> = Arc::new(PgStore::connect(&proxied, &schema, 1).await.unwrap());
+        let tasks = [rung(task(0)), rung(task(0))];
+        let (answers, ()) = tokio::join!(store.insert(&tasks), async {
+            // The first try, which is cut off, and the second one, which waits behind it.
+            held.recv().await.unwrap();
+            held.recv().await.unwrap();
+            sqlx::query("SELECT pg_advisory_unlock(hashtext($1))").bind(&schema).execute(&mut observer).await.unwrap();
+        });
+        let answers: Vec<_> = answers.unwrap().into_iter().map(Result::unwrap).collect();
+        assert_eq!(answers, [InsertAnswer::Inserted, InsertAnswer::Inserted]);
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM tasks").fetch_one(&mut observer).await.unwrap();
+        assert_eq!(count, 2);
+        store.close().await;
+    })
+    .await;
 }

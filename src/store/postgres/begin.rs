@@ -16,6 +16,8 @@ use crate::store::{BeginAnswer, BeginBatch, StoreError, StoreResult};
 /// `$3` now, `$4` alone, `$5` and `$6` the worker. The references come sorted by id. What is locked here cannot change before the
 /// updates, so these need no join, and the answers come from what was seen.
 ///
+/// A row that was rung at its due time is due, whatever this clock says: it may lag behind the one that rang.
+///
 /// `= ANY (ARRAY[…])` is an equality that the planner can use one way only, from the reference to the row. Statistics of a table that
 /// was empty a minute ago would else have it read the table for each reference.
 const BEGIN_TASKS: &str = "-- begin_tasks
@@ -23,7 +25,7 @@ WITH seen AS MATERIALIZED (
     SELECT r.place, t.id,
            CASE WHEN t.expires_at <= $3 THEN 'expired'
                 WHEN t.queue = ANY (ARRAY(SELECT name FROM queues WHERE paused_at IS NOT NULL)) THEN 'paused'
-                WHEN t.due_at > $3 THEN 'early'
+                WHEN t.due_at > $3 AND (t.rung_at IS NULL OR t.rung_at < t.due_at) THEN 'early'
                 WHEN t.crashes >= 2 AND NOT $4 THEN 'alone'
                 ELSE 'begun' END AS verdict,
            t.kind, t.queue, t.args, t.principal, t.submitted_at, t.retries_used, t.max_retries, t.crashes,

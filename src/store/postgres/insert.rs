@@ -1,10 +1,11 @@
 //! Insert: one statement for a batch without keys, one transaction for a batch with some.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sqlx::postgres::PgConnection;
-use sqlx::{Connection as _, Row as _};
+use sqlx::postgres::{PgArguments, PgConnection};
+use sqlx::query::Query;
+use sqlx::{Connection as _, Postgres, Row as _};
 use uuid::Uuid;
 
 use super::PgStore;
@@ -15,8 +16,9 @@ use super::rows::{earliest_end, millis, sql_time};
 use crate::domain::{NewTask, TaskId};
 use crate::store::{IdempotencyKey, InsertAnswer, StoreError, StoreResult, SubmittedTask};
 
-const INSERT_TASKS: &str = "-- insert_tasks
-INSERT INTO tasks (id, kind, queue, priority, args, principal, submitted_at, due_at, expires_at, max_retries,
+macro_rules! insert_sql {
+    () => {
+        "INSERT INTO tasks (id, kind, queue, priority, args, principal, submitted_at, due_at, expires_at, max_retries,
                    hard_limit_ms, soft_limit_ms, callback_url, retry_of, ring_at, rung_at)
 SELECT id, kind, queue, priority, args, principal, submitted_at, due_at, expires_at, max_retries,
        hard_limit_ms, soft_limit_ms, callback_url, retry_of,
@@ -24,7 +26,14 @@ SELECT id, kind, queue, priority, args, principal, submitted_at, due_at, expires
 FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::int2[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[],
             $9::timestamptz[], $10::int4[], $11::int8[], $12::int8[], $13::text[], $14::uuid[], $15::bool[])
      AS new (id, kind, queue, priority, args, principal, submitted_at, due_at,
-             expires_at, max_retries, hard_limit_ms, soft_limit_ms, callback_url, retry_of, rung)";
+             expires_at, max_retries, hard_limit_ms, soft_limit_ms, callback_url, retry_of, rung)"
+    };
+}
+
+const INSERT_TASKS: &str = concat!("-- insert_tasks\n", insert_sql!());
+
+/// What is there already stays; the ids of the others come back.
+const INSERT_MISSING: &str = concat!("-- insert_missing\n", insert_sql!(), " ON CONFLICT (id) DO NOTHING RETURNING id");
 
 const INSERT_KEYS: &str = "-- insert_keys
 INSERT INTO idempotency_keys (principal, scope, key, body_hash, task, created_at)
@@ -38,22 +47,24 @@ SELECT k.principal, k.scope, k.key, k.body_hash, k.task
 FROM UNNEST($1::text[], $2::text[], $3::text[]) AS asked (principal, scope, key)
 JOIN idempotency_keys k USING (principal, scope, key)";
 
+/// Which of the tasks are there, as they were submitted, and whether they have ended.
 const FIND_WRITTEN: &str = "-- find_written
-SELECT id FROM tasks WHERE id = ANY($1)
+WITH asked AS (
+    SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS asked (id, kind, principal, submitted_at)
+)
+SELECT id, false FROM tasks JOIN asked USING (id, kind, principal, submitted_at)
 UNION ALL
-SELECT id FROM task_results WHERE id = ANY($1) AND ended_at >= $2";
+SELECT id, true FROM task_results JOIN asked USING (id, kind, principal, submitted_at) WHERE ended_at >= $5";
 
-/// Inserts tasks that no key guards, in one statement. The flag says whether a row is rung.
-pub(super) async fn insert_rows<'a>(
-    connection: &mut PgConnection,
-    tasks: impl ExactSizeIterator<Item = (&'a NewTask, bool)> + Clone,
-) -> Result<(), Fault> {
+type Insert = Query<'static, Postgres, PgArguments>;
+
+fn insert<'a>(sql: &'static str, tasks: impl ExactSizeIterator<Item = (&'a NewTask, bool)> + Clone) -> Insert {
     macro_rules! column {
         ($value:expr) => {
             tasks.clone().map($value).collect::<Vec<_>>()
         };
     }
-    sqlx::query(INSERT_TASKS)
+    sqlx::query(sql)
         .bind(column!(|(task, _)| task.id.as_uuid()))
         .bind(column!(|(task, _)| task.kind.as_str()))
         .bind(column!(|(task, _)| task.queue.as_str()))
@@ -69,8 +80,14 @@ pub(super) async fn insert_rows<'a>(
         .bind(column!(|(task, _)| task.callback_url.as_deref()))
         .bind(column!(|(task, _)| task.retry_of.map(TaskId::as_uuid)))
         .bind(column!(|(_, rung)| rung))
-        .execute(connection)
-        .await?;
+}
+
+/// Inserts tasks that no key guards, in one statement. The flag says whether a row is rung.
+pub(super) async fn insert_rows<'a>(
+    connection: &mut PgConnection,
+    tasks: impl ExactSizeIterator<Item = (&'a NewTask, bool)> + Clone,
+) -> Result<(), Fault> {
+    insert(INSERT_TASKS, tasks).execute(connection).await?;
     Ok(())
 }
 
@@ -162,36 +179,71 @@ impl PgStore {
     }
 }
 
-/// Inserts a batch in one transaction. After a loss, what is there already was written by the try before: no id comes twice.
+/// Inserts a batch in one transaction.
 async fn insert_once(
     connection: &mut PgConnection,
     tasks: &[&SubmittedTask],
     after_loss: bool,
 ) -> Result<Vec<InsertAnswer>, Fault> {
-    let written = if after_loss { find_written(connection, tasks).await? } else { Vec::new() };
-    let new = |task: &&&SubmittedTask| !written.contains(&task.task.id.as_uuid());
-    if tasks.iter().all(|task| task.key.is_none()) {
-        let rows: Vec<_> = tasks.iter().filter(new).map(|task| (&task.task, task.rung)).collect();
+    let has_keys = tasks.iter().any(|task| task.key.is_some());
+    if !has_keys && !after_loss {
+        let rows: Vec<_> = tasks.iter().map(|task| (&task.task, task.rung)).collect();
         insert_rows(connection, rows.iter().copied()).await?;
         return Ok(vec![InsertAnswer::Inserted; tasks.len()]);
     }
     let mut transaction = connection.begin().await?;
-    let answers = claim_keys(&mut transaction, tasks).await?;
-    let rows: Vec<_> = tasks
-        .iter()
-        .zip(&answers)
-        .filter(|(task, answer)| **answer == InsertAnswer::Inserted && new(task))
-        .map(|(task, _)| (&task.task, task.rung))
-        .collect();
-    insert_rows(&mut transaction, rows.iter().copied()).await?;
+    let answers = if has_keys { claim_keys(&mut transaction, tasks).await? } else { vec![InsertAnswer::Inserted; tasks.len()] };
+    let new = tasks.iter().zip(&answers).filter(|(_, answer)| **answer == InsertAnswer::Inserted);
+    let new: Vec<&SubmittedTask> = new.map(|(task, _)| *task).collect();
+    if after_loss {
+        insert_missing(&mut transaction, &new).await?;
+    } else {
+        let rows: Vec<_> = new.iter().map(|task| (&task.task, task.rung)).collect();
+        insert_rows(&mut transaction, rows.iter().copied()).await?;
+    }
     transaction.commit().await?;
     Ok(answers)
 }
 
-async fn find_written(connection: &mut PgConnection, tasks: &[&SubmittedTask]) -> Result<Vec<Uuid>, Fault> {
-    let ids: Vec<Uuid> = tasks.iter().map(|task| task.task.id.as_uuid()).collect();
-    let Some(oldest) = tasks.iter().map(|task| task.task.id).min() else { return Ok(Vec::new()) };
-    Ok(sqlx::query_scalar(FIND_WRITTEN).bind(ids).bind(earliest_end(oldest)).fetch_all(connection).await?)
+/// Inserts what the lost try has not written. That try may still be under way, so a look beforehand is not enough: the insert waits for
+/// it, and a second look finds what the try wrote and a worker ended since.
+async fn insert_missing(connection: &mut PgConnection, tasks: &[&SubmittedTask]) -> Result<(), Fault> {
+    let written = find_written(connection, tasks).await?;
+    let missing: Vec<&SubmittedTask> = tasks.iter().filter(|task| !written.contains_key(&task.task.id)).copied().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = missing.iter().map(|task| (&task.task, task.rung)).collect();
+    let inserted = insert(INSERT_MISSING, rows.iter().copied()).fetch_all(&mut *connection).await?;
+    let inserted: HashSet<Uuid> = inserted.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let written = find_written(connection, &missing).await?;
+    for task in missing {
+        match (inserted.contains(&task.task.id.as_uuid()), written.get(&task.task.id)) {
+            (true, Some(true)) => return Err(Fault::Again("a task ended while it was inserted again".into())),
+            (false, None) => return Err(Fault::BadValue(format!("another task has the id {}", task.task.id))),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Those of the tasks that are there, each with whether it has ended.
+async fn find_written(connection: &mut PgConnection, tasks: &[&SubmittedTask]) -> Result<HashMap<TaskId, bool>, Fault> {
+    let Some(oldest) = tasks.iter().map(|task| task.task.id).min() else { return Ok(HashMap::new()) };
+    let rows = sqlx::query(FIND_WRITTEN)
+        .bind(tasks.iter().map(|task| task.task.id.as_uuid()).collect::<Vec<_>>())
+        .bind(tasks.iter().map(|task| task.task.kind.as_str()).collect::<Vec<_>>())
+        .bind(tasks.iter().map(|task| &*task.task.principal).collect::<Vec<_>>())
+        .bind(tasks.iter().map(|task| sql_time(task.task.submitted_at)).collect::<Vec<_>>())
+        .bind(earliest_end(oldest))
+        .fetch_all(connection)
+        .await?;
+    let mut written = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let has_ended: bool = row.try_get(1)?;
+        *written.entry(row.try_get::<Uuid, _>(0)?.into()).or_insert(false) |= has_ended;
+    }
+    Ok(written)
 }
 
 /// Claims the keys of a batch in which no key comes twice.

@@ -28,6 +28,8 @@ pub(super) async fn run(session: &Session, schema: &str) -> StoreResult<()> {
     // Waiting for another that migrates may take longer than any statement should.
     connection.execute("-- lift_timeout\nSET statement_timeout TO 0").await.map_err(Fault::from)?;
     let mut migrator = Migrator::with_migrations(migrations());
+    // A newer program may have been here: while a fleet is updated, the older one goes on, and can start again.
+    migrator.set_ignore_missing(true);
     let has_schema: bool = sqlx::query_scalar(HAS_SCHEMA).bind(schema).fetch_one(&mut connection).await.map_err(Fault::from)?;
     if !has_schema {
         // Only if it is missing: the statement asks for a right on the database even where it has nothing to make.

@@ -39,6 +39,14 @@ SELECT place, status FROM moved";
 const FIND_OWN_RESULTS: &str = "-- find_own_results
 SELECT id, attempt, worker FROM task_results WHERE id = ANY($1) AND ended_at >= $2";
 
+/// What waits as the settlement left it. Whatever has happened since would show: a begin or a change in the attempt number, the write of
+/// another (the rescue) in the due time.
+const FIND_OWN_WAITS: &str = "-- find_own_waits
+SELECT w.place
+FROM UNNEST($1::uuid[], $2::int4[], $3::timestamptz[]) WITH ORDINALITY AS w (id, attempt, due_at, place)
+JOIN tasks t ON t.id = ANY (ARRAY[w.id]) AND t.attempt = w.attempt AND t.due_at = w.due_at
+WHERE t.status <> 'STARTED'";
+
 impl PgStore {
     pub(super) async fn settle_tasks(&self, settlements: &[Settlement]) -> StoreResult<Vec<Result<Settled, StoreError>>> {
         let mut known = vec![None; settlements.len()];
@@ -191,6 +199,7 @@ async fn look_for_own_results(
     settlements: &[Settlement],
     known: &mut [Option<Settled>],
 ) -> Result<(), Fault> {
+    look_for_own_waits(connection, settlements, known).await?;
     let missing = || settlements.iter().zip(known.iter()).filter(|(_, answer)| answer.is_none());
     let ids: Vec<Uuid> = missing().map(|(settlement, _)| settlement.id.as_uuid()).collect();
     let Some(oldest) = missing().map(|(settlement, _)| settlement.id).min() else { return Ok(()) };
@@ -203,6 +212,32 @@ async fn look_for_own_results(
     for (settlement, answer) in settlements.iter().zip(known).filter(|(_, answer)| answer.is_none()) {
         let own = results.get(&settlement.id) == Some(&(settlement.attempt, Some(settlement.worker)));
         *answer = Some(if own { Settled::Already } else { Settled::Superseded });
+    }
+    Ok(())
+}
+
+async fn look_for_own_waits(
+    connection: &mut PgConnection,
+    settlements: &[Settlement],
+    known: &mut [Option<Settled>],
+) -> Result<(), Fault> {
+    let waits: Vec<(usize, jiff_sqlx::Timestamp)> = settlements
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| known[*at].is_none())
+        .filter_map(|(at, settlement)| due_at(&settlement.next).map(|due_at| (at, sql_time(due_at))))
+        .collect();
+    if waits.is_empty() {
+        return Ok(());
+    }
+    let found = sqlx::query(FIND_OWN_WAITS)
+        .bind(waits.iter().map(|&(at, _)| settlements[at].id.as_uuid()).collect::<Vec<_>>())
+        .bind(waits.iter().map(|&(at, _)| settlements[at].attempt.0).collect::<Vec<_>>())
+        .bind(waits.iter().map(|&(_, due_at)| due_at).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    for row in &found {
+        known[waits[place(row)?].0] = Some(Settled::Already);
     }
     Ok(())
 }

@@ -113,7 +113,8 @@ DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE dead AND beat_at <
 DELETE FROM revoked_tokens WHERE jti IN (SELECT jti FROM revoked_tokens WHERE expires_at <= $1 LIMIT $2)",
     "-- prune_mail
 DELETE FROM mail_ledger WHERE (task, part) IN
-    (SELECT task, part FROM mail_ledger m WHERE updated_at < $1 AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = m.task) LIMIT $2)",
+    (SELECT task, part FROM mail_ledger m WHERE updated_at < $1 AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = m.task)
+     ORDER BY updated_at LIMIT $2)",
 ];
 
 fn doorbells(rows: &[PgRow], rung_at: Timestamp) -> Result<Vec<Doorbell>, Fault> {

@@ -18,21 +18,22 @@ const LONELY_CRASHES: i64 = 2;
 /// A paused queue is looked at again after this, in microseconds.
 const PAUSE_MICROS: i64 = 1_000_000;
 
-/// `?2` is now, `?3` the worker, `?4` its name, `?5` the crashes that keep a task from beginning.
+/// `?2` is now, `?3` the worker, `?4` its name, `?5` the crashes that keep a task from beginning. A row that was rung at its due time is
+/// due, whatever this clock says: it may lag behind the one that rang.
 const BEGIN_TASKS: &str = "-- begin_tasks
 UPDATE tasks
 SET status = 'STARTED', attempt = attempt + 1, worker = ?3, worker_name = ?4, started_at = ?2, ring_at = NULL, rung_at = NULL,
     progress = NULL
 FROM jsonb_each(?1) o
 WHERE tasks.id = unhex(o.value ->> 0) AND tasks.attempt = o.value ->> 1 AND tasks.status <> 'STARTED'
-  AND tasks.due_at <= ?2 AND (tasks.expires_at IS NULL OR tasks.expires_at > ?2) AND tasks.crashes < ?5
+  AND (tasks.due_at <= ?2 OR tasks.rung_at >= tasks.due_at) AND (tasks.expires_at IS NULL OR tasks.expires_at > ?2) AND tasks.crashes < ?5
   AND tasks.queue NOT IN (SELECT name FROM queues WHERE paused_at IS NOT NULL)
 RETURNING id, attempt, kind, queue, args, principal, submitted_at, retries_used, max_retries, crashes, hard_limit_ms, soft_limit_ms";
 
 /// Why waiting rows did not begin: each with its place, whether it has expired, and when it is to be rung if it is not its time.
 const WHY_NOT: &str = "-- why_not
 SELECT o.key, t.expires_at <= ?2,
-    CASE WHEN t.due_at > ?2 THEN t.due_at
+    CASE WHEN t.due_at > ?2 AND (t.rung_at IS NULL OR t.rung_at < t.due_at) THEN t.due_at
          WHEN t.queue IN (SELECT name FROM queues WHERE paused_at IS NOT NULL) THEN ?3 END
 FROM jsonb_each(?1) o
 CROSS JOIN tasks t ON t.id = unhex(o.value ->> 0) AND t.attempt = o.value ->> 1 AND t.status <> 'STARTED'";

@@ -7,7 +7,7 @@ use super::fault::Fault;
 use crate::store::StoreError;
 
 const APPLIED: &str = "-- applied_migrations
-SELECT count(*) FROM _sqlx_migrations WHERE success";
+SELECT version FROM _sqlx_migrations WHERE success";
 
 const HAS_TABLE: &str = "-- has_migrations
 SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'";
@@ -19,7 +19,10 @@ fn all() -> Vec<Migration> {
 
 /// Applies what is missing. No other process can be at it: the file is ours.
 pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Fault> {
-    let outcome = Migrator::with_migrations(all()).run_direct(None, connection, false).await;
+    let mut migrator = Migrator::with_migrations(all());
+    // A newer program may have been here, and the older one was put back.
+    migrator.set_ignore_missing(true);
+    let outcome = migrator.run_direct(None, connection, false).await;
     outcome.map_err(|error| Fault::Other(StoreError::Database(format!("the migration failed: {error}"))))
 }
 
@@ -28,6 +31,6 @@ pub(super) async fn is_migrated(connection: &mut SqliteConnection) -> Result<boo
     if tables == 0 {
         return Ok(false);
     }
-    let applied: i64 = sqlx::query_scalar(APPLIED).fetch_one(connection).await?;
-    Ok(usize::try_from(applied).is_ok_and(|applied| applied >= all().len()))
+    let applied: Vec<i64> = sqlx::query_scalar(APPLIED).fetch_all(connection).await?;
+    Ok(all().iter().all(|migration| applied.contains(&migration.version)))
 }

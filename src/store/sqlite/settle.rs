@@ -39,6 +39,14 @@ WHERE tasks.id = unhex(o.value ->> 0)";
 const FIND_OWN_RESULTS: &str = "-- find_own_results
 SELECT id, attempt, worker FROM task_results WHERE id IN (SELECT unhex(value) FROM jsonb_each(?1))";
 
+/// What waits as the settlement left it. Whatever has happened since would show: a begin or a change in the attempt number, the write of
+/// another (the rescue) in the due time.
+const FIND_OWN_WAITS: &str = "-- find_own_waits
+SELECT o.key
+FROM jsonb_each(?1) o
+CROSS JOIN tasks t ON t.id = unhex(o.value ->> 0)
+WHERE t.status <> 'STARTED' AND t.attempt = o.value ->> 1 AND t.due_at = o.value ->> 3";
+
 impl SqliteStore {
     pub(super) async fn settle_part(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, Fault> {
         let mut answers: Vec<Option<Settled>> = vec![None; settlements.len()];
@@ -156,6 +164,7 @@ async fn look_for_own_results(
     settlements: &[Settlement],
     answers: &mut [Option<Settled>],
 ) -> Result<(), Fault> {
+    look_for_own_waits(transaction, settlements, answers).await?;
     let missing =
         settlements.iter().zip(answers.iter()).filter(|(_, answer)| answer.is_none()).map(|(settlement, _)| settlement.id);
     let found = sqlx::query(FIND_OWN_RESULTS).bind(json::ids(missing)?).fetch_all(transaction).await?;
@@ -168,6 +177,23 @@ async fn look_for_own_results(
     for (settlement, answer) in settlements.iter().zip(answers).filter(|(_, answer)| answer.is_none()) {
         let own = results.get(&settlement.id) == Some(&(settlement.attempt, Some(settlement.worker)));
         *answer = Some(if own { Settled::Already } else { Settled::Superseded });
+    }
+    Ok(())
+}
+
+async fn look_for_own_waits(
+    transaction: &mut SqliteConnection,
+    settlements: &[Settlement],
+    answers: &mut [Option<Settled>],
+) -> Result<(), Fault> {
+    let missing = (0..settlements.len()).filter(|&place| answers[place].is_none());
+    let waits: Vec<Wait<'_>> = missing.filter_map(|place| wait(place, &settlements[place])).collect();
+    if waits.is_empty() {
+        return Ok(());
+    }
+    for row in sqlx::query(FIND_OWN_WAITS).bind(wait_rows(&waits)?).fetch_all(transaction).await? {
+        let place = Columns::of("tasks", &row).number::<usize>()?;
+        answers[waits[place].place] = Some(Settled::Already);
     }
     Ok(())
 }

@@ -64,6 +64,7 @@ conformance! {
             a_task_that_expires_later_begins,
             a_task_of_a_paused_queue_waits_and_is_rung_again,
             a_task_that_is_not_due_waits_for_its_time,
+            a_task_that_was_rung_at_its_time_begins_by_a_clock_that_lags,
             a_task_that_has_seen_two_workers_die_begins_alone,
             a_begun_task_is_not_rung,
         }
@@ -75,6 +76,7 @@ conformance! {
             a_hand_back_spends_nothing_and_restores_what_was,
             a_worker_that_was_given_up_can_no_longer_write,
             a_settlement_whose_answer_was_lost_is_known_again,
+            a_wait_whose_answer_was_lost_is_known_again,
             a_settlement_given_twice_applies_once,
             a_task_that_does_not_exist_is_superseded,
             no_retry_follows_a_requested_revoke,

@@ -140,6 +140,20 @@ pub async fn a_task_that_is_not_due_waits_for_its_time(store: Arc<dyn Store>) {
     assert_eq!(store.next_ring().await.unwrap(), None);
 }
 
+pub async fn a_task_that_was_rung_at_its_time_begins_by_a_clock_that_lags(store: Arc<dyn Store>) {
+    let fresh = inserted(&store, task(10)).await;
+    begun(&store, 1, reference(fresh, 0), at(9)).await;
+    let later = NewTask { due_at: at(60), ..task(0) };
+    insert(&store, &[unrung(later.clone())]).await;
+    let doorbell = store.take_due(at(60), 1).await.unwrap().remove(0);
+    begun(&store, 1, doorbell.task, at(59)).await;
+    // Rung before its time, it waits.
+    let early = NewTask { due_at: at(60), ..task(0) };
+    insert(&store, &[rung(early.clone())]).await;
+    assert_eq!(begin(&store, 1, &[reference(early.id, 0)], at(59)).await, [BeginAnswer::Postponed]);
+    assert_eq!(store.next_ring().await.unwrap(), Some(at(60)));
+}
+
 pub async fn a_task_that_has_seen_two_workers_die_begins_alone(store: Arc<dyn Store>) {
     let begun = started(&store, task(0), 1).await;
     settle(&store, &begun, at(2), Next::Crashed { due_at: at(2), crashes: 2, error: mishap() }).await;

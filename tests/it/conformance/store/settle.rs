@@ -88,13 +88,32 @@ pub async fn a_settlement_whose_answer_was_lost_is_known_again(store: Arc<dyn St
     assert_eq!(settle_all(&store, &[by_another, of_another]).await, [Settled::Superseded, Settled::Superseded]);
 }
 
+pub async fn a_wait_whose_answer_was_lost_is_known_again(store: Arc<dyn Store>) {
+    for next in [
+        Next::Retry { due_at: at(9), error: mishap() },
+        Next::Crashed { due_at: at(9), crashes: 1, error: mishap() },
+        Next::HandBack { due_at: at(9) },
+    ] {
+        let first = started(&store, task(0), 1).await;
+        assert!(matches!(settle(&store, &first, at(2), next.clone()).await, Settled::Waiting { .. }));
+        let written = row(&store, first.id).await;
+        assert_eq!(settle(&store, &first, at(2), next.clone()).await, Settled::Already);
+        // Neither the end nor the wait that another wrote in its name is its own.
+        assert_eq!(settle(&store, &first, at(2), Next::success("1".into())).await, Settled::Superseded);
+        assert_eq!(settle(&store, &first, at(2), Next::HandBack { due_at: at(5) }).await, Settled::Superseded);
+        assert_eq!(row(&store, first.id).await, written);
+        begun(&store, 2, reference(first.id, 1), at(9)).await;
+        assert_eq!(settle(&store, &first, at(10), next).await, Settled::Superseded);
+    }
+}
+
 pub async fn a_settlement_given_twice_applies_once(store: Arc<dyn Store>) {
     let (one, two) = (started(&store, task(0), 1).await, started(&store, task(0), 1).await);
     let success = settlement(1, &one, at(2), Next::success("1".into()));
     let retry = settlement(1, &two, at(2), Next::Retry { due_at: at(9), error: mishap() });
     let settled = settle_all(&store, &[success.clone(), retry.clone(), success, retry]).await;
     assert!(matches!(settled[0], Settled::Ended(_)) && matches!(settled[1], Settled::Waiting { .. }), "{settled:?}");
-    assert_eq!(settled[2..], [Settled::Already, Settled::Superseded]);
+    assert_eq!(settled[2..], [Settled::Already, Settled::Already]);
     assert_eq!(row(&store, two.id).await.retries_used, 1);
 }
 
