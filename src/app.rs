@@ -31,6 +31,8 @@ pub use parts::{build_broker, build_services, build_store, with_secrets};
 const LAST_GRACE: Duration = Duration::from_secs(5);
 /// The first pause before a store that is away is asked again.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// So many tries may fail before it is said that the address may be wrong: a database that starts up beside us takes a few seconds.
+const PATIENT_TRIES: u32 = 4;
 /// How often the revoked tokens are read, signals apart.
 const REVOKED_TOKENS_EVERY: Duration = Duration::from_secs(5);
 /// The longest pause.
@@ -113,11 +115,16 @@ async fn listen(config: &Config) -> Result<tokio::net::TcpListener, AppError> {
 /// Waits until the store answers and its schema is up to date; `false` where the process is told to end first.
 async fn wait_for(store: &SharedStore, shutdown: &Shutdown) -> bool {
     let mut pause = FIRST_WAIT;
+    let mut failed = 0_u32;
     loop {
         match store.migrate().await {
             Ok(()) => return true,
-            Err(error) => tracing::warn!(%error, retry_in = ?pause, "waiting for the database"),
+            Err(error) if failed < PATIENT_TRIES => tracing::warn!(%error, retry_in = ?pause, "waiting for the database"),
+            Err(error) => {
+                tracing::error!(%error, retry_in = ?pause, "still waiting for the database: DATABASE_URL may be wrong");
+            }
         }
+        failed = failed.saturating_add(1);
         tokio::select! {
             () = shutdown.begun() => return false,
             () = tokio::time::sleep(pause) => {}
@@ -205,16 +212,18 @@ impl App {
         }
         let pool = self.config.roles.worker.then(|| self.pool());
         let heart_stop = CancellationToken::new();
+        let worker_name = pool.as_ref().map(|(_, _, name)| name.to_string());
         let heart = match &pool {
             Some((pool, id, name)) => Some(heart::start(&self, pool, *id, name, &heart_stop)?),
             None => None,
         };
         let pool = pool.map(|(pool, ..)| pool);
         let running_pool = pool.clone().map(|pool| tokio::spawn(pool.run(self.shutdown.clone())));
+        let address = listener.as_ref().and_then(|listener| listener.local_addr().ok()).map(tracing::field::display);
+        tracing::info!(roles = %self.config.roles, listen = address, worker = worker_name, "running");
         let served = if let Some(listener) = listener {
             self.serve_http(listener, pool).await
         } else {
-            tracing::info!(roles = ?self.config.roles, "running");
             self.shutdown.begun().await;
             Ok(())
         };

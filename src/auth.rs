@@ -9,6 +9,6 @@ pub mod password;
 pub mod secrets;
 pub mod throttle;
 
-pub use jwt::{IssueError, KeyError, TokenError, Tokens, Verified};
+pub use jwt::{IssueError, KeyError, MAX_SUBJECT_CHARS, TokenError, Tokens, Verified};
 pub use password::{PasswordError, Passwords};
 pub use throttle::LoginThrottle;

@@ -126,7 +126,7 @@ pub trait Broker: Send + Sync {
     /// Drops all doorbells of a queue.
     async fn purge(&self, queue: &QueueName) -> Result<(), BrokerError>;
 
-    /// Forgets a worker that has ended in good order and holds nothing.
+    /// Forgets a worker that has ended; what it still holds is given to others.
     async fn leave(&self, worker: WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;
 
     /// Tells all processes, this one included.

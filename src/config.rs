@@ -34,6 +34,15 @@ pub struct Roles {
     pub scheduler: bool,
 }
 
+/// As in `api, worker`.
+impl std::fmt::Display for Roles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let all = [(self.api, "api"), (self.worker, "worker"), (self.scheduler, "scheduler")];
+        let names: Vec<&str> = all.into_iter().filter_map(|(is_on, name)| is_on.then_some(name)).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
 /// Where rows are kept.
 #[derive(Clone, Debug)]
 pub enum Database {

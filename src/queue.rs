@@ -202,7 +202,7 @@ impl Queue {
         for end in &ended {
             self.metrics.task_ended(end.status);
         }
-        self.ringer.ring(ended.into_iter().filter_map(|end| end.callback).collect()).await;
+        self.ringer.ring_promptly(ended.into_iter().filter_map(|end| end.callback).collect()).await;
         self.tell(Signal::Changed { tasks }).await;
     }
 

@@ -4,11 +4,13 @@
 
 mod judge;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::SchedulerConfig;
+use crate::domain::WorkerId;
 use crate::queue::Queue;
 use crate::queue::sweep::SWEEP_BATCH;
 use crate::shutdown::Shutdown;
@@ -26,6 +28,8 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 const DOORBELLS_EVERY: Duration = Duration::from_secs(5);
 /// A doorbell younger than this is not yet lost.
 const DOORBELL_GRACE: Duration = Duration::from_secs(10);
+/// So many batches of lost doorbells are rung at once.
+const DOORBELL_BATCHES: usize = 20;
 /// How long past its hard limit an attempt is left to its worker.
 const OVERRUN_GRACE: Duration = Duration::from_secs(30);
 /// How often old rows are looked for.
@@ -40,13 +44,15 @@ pub struct Scheduler {
     queue: Arc<Queue>,
     config: SchedulerConfig,
     judge: parking_lot::Mutex<Judge>,
+    /// The dead workers that are off the broker.
+    dismissed: tokio::sync::Mutex<HashSet<WorkerId>>,
 }
 
 impl Scheduler {
     /// Sweeps that have not begun.
     pub fn new(queue: Arc<Queue>, config: SchedulerConfig) -> Arc<Self> {
         let judge = parking_lot::Mutex::new(Judge::new(config.lease));
-        Arc::new(Self { queue, config, judge })
+        Arc::new(Self { queue, config, judge, dismissed: tokio::sync::Mutex::default() })
     }
 
     /// Rings what is due until nothing more is: how many.
@@ -72,6 +78,7 @@ impl Scheduler {
         if may_judge {
             let lease = jiff::SignedDuration::try_from(self.config.lease).unwrap_or_default();
             rescued += self.queue.rescue_once(now.checked_sub(lease).unwrap_or(now)).await?;
+            self.queue.dismiss_the_dead(&mut *self.dismissed.lock().await).await?;
         }
         Ok(rescued + self.queue.overrun_once(OVERRUN_GRACE).await?)
     }
@@ -92,9 +99,17 @@ impl Scheduler {
         self.queue.expire_once().await
     }
 
-    /// Rings again what the broker has lost: how many.
+    /// Rings again what the broker has lost, until nothing more is found or enough was done for now: how many.
     pub async fn ring_lost(&self) -> StoreResult<usize> {
-        self.queue.lost_doorbells_once(DOORBELL_GRACE).await
+        let mut rung = 0;
+        for _ in 0..DOORBELL_BATCHES {
+            let step = self.queue.lost_doorbells_once(DOORBELL_GRACE).await?;
+            rung += step;
+            if step < SWEEP_BATCH as usize {
+                break;
+            }
+        }
+        Ok(rung)
     }
 
     /// Makes partitions ahead and forgets what is old enough.

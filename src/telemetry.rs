@@ -38,8 +38,40 @@ pub fn start(config: &LogConfig, output: LogOutput) {
         lines.compact().with_ansi(is_terminal).boxed()
     };
     // The configuration has checked the filter.
-    let filter = EnvFilter::builder().parse(&config.level).unwrap_or_default();
+    let filter = EnvFilter::builder().parse(directives(&config.level)).unwrap_or_default();
     if tracing_subscriber::registry().with(filter).with(lines).try_init().is_err() {
         tracing::debug!("logging had been started before");
+    }
+}
+
+/// The filter that `level` asks for: `info` where it names modules alone; and nothing of sqlx below a warning (it tells of every "IF NOT
+/// EXISTS" that did), unless sqlx is named.
+fn directives(level: &str) -> String {
+    let parts: Vec<&str> = level.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let global = parts.iter().rev().find(|part| !part.contains('='));
+    let is_quiet = global.is_some_and(|level| ["off", "error"].iter().any(|quiet| quiet.eq_ignore_ascii_case(level)));
+    let names_sqlx = parts.iter().any(|part| part.starts_with("sqlx"));
+    let before = global.is_none().then_some("info").into_iter().chain((!is_quiet && !names_sqlx).then_some("sqlx=warn"));
+    before.chain(parts.iter().copied()).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_alone_leave_the_rest_at_info_and_sqlx_speaks_where_it_is_named() {
+        for (level, filter) in [
+            ("info", "sqlx=warn,info"),
+            ("debug, legwork::http=trace", "sqlx=warn,debug,legwork::http=trace"),
+            ("legwork::queue=debug", "info,sqlx=warn,legwork::queue=debug"),
+            ("sqlx=debug", "info,sqlx=debug"),
+            ("warn,sqlx::query=info", "warn,sqlx::query=info"),
+            ("off", "off"),
+            ("ERROR", "ERROR"),
+        ] {
+            assert_eq!(directives(level), filter);
+            assert!(EnvFilter::builder().parse(filter).is_ok(), "{filter}");
+        }
     }
 }

@@ -27,7 +27,7 @@ use crate::domain::{Principal, Scope};
 
 use cache::TokenCache;
 
-pub use claims::Verified;
+pub use claims::{MAX_SUBJECT_CHARS, Verified};
 
 /// How far the clocks of issuer and server may be apart.
 const LEEWAY: SignedDuration = SignedDuration::from_secs(30);

@@ -15,6 +15,7 @@ mod readers;
 mod receive;
 mod signals;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ use self::address::Servers;
 use self::entry::Read;
 use self::link::{COMMAND_DEADLINE, Link, Request, judge};
 use self::readers::Readers;
-use self::receive::{Handover, RECEIVE, Wake, give_back, settled};
+use self::receive::{Handover, RECEIVE, Wake, ring_again, settled};
 use self::signals::Signals;
 use super::keys::{GROUP, Keys};
 use super::turns::Turns;
@@ -41,6 +42,12 @@ use crate::domain::{Band, Doorbell, QueueName, WorkerId};
 
 /// References that a worker still holds when it leaves are read so many at a time.
 const LEFT_BEHIND: usize = 1000;
+
+/// Entries that nobody holds any more are cleared away so many at a look.
+const ORPHANS_A_LOOK: usize = 100;
+
+/// What Redis tells of a consumer group, by name.
+type Group = HashMap<String, Value>;
 
 /// The broker on Redis.
 pub struct RedisBroker {
@@ -120,6 +127,24 @@ impl RedisBroker {
         }
     }
 
+    /// Whether an entry was acknowledged and not deleted, as a connection that breaks between the two leaves it. Nobody will ever be given
+    /// it, and as the first of its stream it would pass for the oldest that is held.
+    async fn is_orphan(&self, key: &str, entry: &str) -> Result<bool, BrokerError> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("XINFO").arg("GROUPS").arg(key);
+        pipeline.cmd("XPENDING").arg(key).arg(GROUP).arg(entry).arg(entry).arg(1);
+        // A stream that was never read has no group.
+        pipeline.ignore_errors();
+        let (groups, pending): (RedisResult<Vec<Group>>, RedisResult<Vec<Value>>) = self.send(Request::Many(&pipeline)).await?;
+        let (Ok(groups), Ok(pending)) = (groups, pending) else { return Ok(false) };
+        let is_ours = |group: &&Group| matches!(group.get("name"), Some(Value::BulkString(name)) if name == GROUP.as_bytes());
+        let last = match groups.iter().find(is_ours).and_then(|group| group.get("last-delivered-id")) {
+            Some(Value::BulkString(last)) => String::from_utf8_lossy(last).into_owned(),
+            _ => return Ok(false),
+        };
+        Ok(pending.is_empty() && entry_number(entry).zip(entry_number(&last)).is_some_and(|(entry, last)| entry <= last))
+    }
+
     /// What a worker holds of these streams.
     async fn held_by(&self, worker: WorkerId, streams: &[(&QueueName, Band)]) -> Result<Vec<Delivery>, BrokerError> {
         let mut pipeline = redis::pipe();
@@ -140,6 +165,12 @@ impl RedisBroker {
         }
         Ok(settled(&self.inner, read).await)
     }
+}
+
+/// An entry's name as numbers, which sort by age.
+fn entry_number(name: &str) -> Option<(u64, u64)> {
+    let (time, number) = name.split_once('-')?;
+    Some((time.parse().ok()?, number.parse().ok()?))
 }
 
 /// The lanes of these queues, most urgent band first.
@@ -194,11 +225,20 @@ impl Broker for RedisBroker {
     }
 
     async fn oldest_held(&self, queue: &QueueName, band: Band) -> Result<Option<Timestamp>, BrokerError> {
+        let key = self.inner.keys.stream(queue, band);
         let mut question = redis::cmd("XRANGE");
-        question.arg(self.inner.keys.stream(queue, band)).arg("-").arg("+").arg("COUNT").arg(1);
-        let mut read = Read::default();
-        read.add_pairs(queue, band, self.send(Request::One(&question)).await?);
-        Ok(read.deliveries.first().map(|oldest| oldest.doorbell.rung_at))
+        question.arg(&key).arg("-").arg("+").arg("COUNT").arg(1);
+        let mut passed_over = 0;
+        loop {
+            let mut read = Read::default();
+            read.add_pairs(queue, band, self.send(Request::One(&question)).await?);
+            let Some(oldest) = read.deliveries.pop() else { return Ok(None) };
+            if passed_over >= ORPHANS_A_LOOK || !self.is_orphan(&key, &oldest.entry).await? {
+                return Ok(Some(oldest.doorbell.rung_at));
+            }
+            self.send::<()>(Request::One(redis::cmd("XDEL").arg(&key).arg(&oldest.entry))).await?;
+            passed_over += 1;
+        }
     }
 
     async fn purge(&self, queue: &QueueName) -> Result<(), BrokerError> {
@@ -215,7 +255,7 @@ impl Broker for RedisBroker {
             return Ok(());
         }
         // With a consumer its list goes. A read that was called off late may have left something on it.
-        give_back(&self.inner, &self.held_by(worker, &streams).await?).await;
+        ring_again(&self.inner, &self.held_by(worker, &streams).await?).await.map_err(|error| judge(&error))?;
         let mut pipeline = redis::pipe();
         for (queue, band) in streams {
             pipeline.cmd("XGROUP").arg("DELCONSUMER").arg(self.inner.keys.stream(queue, band)).arg(GROUP).arg(worker.to_string());

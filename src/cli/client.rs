@@ -93,7 +93,10 @@ impl Client {
             .pop_if_empty()
             .extend(["api", "v1"])
             .extend(ask.path);
-        url.query_pairs_mut().extend_pairs(&ask.query);
+        // Without pairs this would leave a question mark behind.
+        if !ask.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&ask.query);
+        }
         let mut request = self.http.request(ask.method, url).bearer_auth(self.token()?).timeout(limit);
         if let Some(body) = &ask.body {
             request = request.json(body);

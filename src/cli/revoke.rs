@@ -7,6 +7,7 @@ use super::CliError;
 use super::client::{Ask, Client};
 use super::output::{self, OutputArgs};
 use crate::config::Config;
+use crate::domain::TaskId;
 
 /// Revoke a task
 ///
@@ -15,7 +16,7 @@ use crate::config::Config;
 #[command(after_help = "Example:\n  legwork revoke 019a8f6e-7c1b-7c3e-9b1a-2f6d1c0a4e55 --terminate")]
 pub(super) struct RevokeArgs {
     /// The task's id
-    task_id: String,
+    task_id: TaskId,
     /// Stop it at once, where it runs
     #[arg(long)]
     terminate: bool,
@@ -24,7 +25,8 @@ pub(super) struct RevokeArgs {
 }
 
 pub(super) async fn run(args: RevokeArgs, config: Config) -> Result<(), CliError> {
-    let path = ["tasks", "revoke", &args.task_id];
+    let id = args.task_id.to_string();
+    let path = ["tasks", "revoke", &id];
     let ask = Ask::new(Method::DELETE, &path);
     let ask = if args.terminate { ask.query("terminate", true) } else { ask };
     let revoked = Client::new(&config)?.send(ask).await?;

@@ -9,6 +9,7 @@ use super::CliError;
 use super::client::Client;
 use super::output::{self, OutputArgs};
 use crate::config::{Config, parse_duration};
+use crate::domain::TaskId;
 
 /// What a person looks for first.
 const FIRST: [&str; 12] = [
@@ -36,7 +37,7 @@ Examples:
   legwork status 019a8f6e-7c1b-7c3e-9b1a-2f6d1c0a4e55 --wait 30 --format json")]
 pub(super) struct StatusArgs {
     /// The task's id
-    task_id: String,
+    task_id: TaskId,
     /// Wait for its end, so many seconds at most; a day where none are named
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1d", value_parser = parse_wait)]
     wait: Option<Duration>,
@@ -47,8 +48,8 @@ pub(super) struct StatusArgs {
 pub(super) async fn run(args: StatusArgs, config: Config) -> Result<(), CliError> {
     let client = Client::new(&config)?;
     match args.wait {
-        Some(wait) => show_end(&client, &args.task_id, wait, args.output).await,
-        None => show(&client.status(&args.task_id, None).await?, args.output),
+        Some(wait) => show_end(&client, &args.task_id.to_string(), wait, args.output).await,
+        None => show(&client.status(&args.task_id.to_string(), None).await?, args.output),
     }
 }
 

@@ -18,10 +18,13 @@ use super::CliError;
 use super::client::{Ask, Client};
 use super::output::{self, OutputArgs};
 use crate::app;
-use crate::auth::{IssueError, KeyError, Tokens};
+use crate::auth::{IssueError, KeyError, MAX_SUBJECT_CHARS, Tokens};
 use crate::clock::{Clock as _, SyncedClock};
 use crate::config::{Config, parse_duration};
 use crate::domain::{Principal, Scope};
+
+/// Until when a revoked id is kept whose token's end is not known: as the server keeps it.
+const NEVER: i64 = 253_370_764_800;
 
 /// Make and revoke tokens
 #[derive(Debug, Args)]
@@ -59,6 +62,8 @@ struct CreateArgs {
 }
 
 /// Revoke a token: every server refuses it within seconds
+///
+/// Goes through the running server, or, where none answers, to the database itself.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  legwork token revoke eyJhbGciOi…\n  legwork token revoke 3q2-7w8Jp0m…")]
 struct RevokeArgs {
@@ -93,9 +98,25 @@ async fn revoke(token: &str, config: &Config) -> Result<(), CliError> {
         Some(at) => ask.query("expires_at", at),
         None => ask,
     };
-    Client::new(config)?.send(ask).await?;
+    let through_server = async { Client::new(config)?.send(ask).await };
+    match through_server.await {
+        Err(CliError::Unreachable { .. }) if !config.client.url_is_set => into_store(config, &id, expires_at).await?,
+        answer => drop(answer?),
+    }
     output::say("The token is revoked.");
     Ok(())
+}
+
+async fn into_store(config: &Config, id: &str, expires_at: Option<Timestamp>) -> Result<(), CliError> {
+    let store = app::build_store(&config.store).await?;
+    let never = Timestamp::from_second(NEVER).unwrap_or(Timestamp::MAX);
+    let written = async {
+        store.migrate().await?;
+        store.revoke_token(id, expires_at.unwrap_or(never)).await
+    };
+    let written = written.await;
+    store.close().await;
+    Ok(written?)
 }
 
 /// A token's id and end, or the id that was given as such. The token need not be valid: the server only learns its id.
@@ -119,8 +140,9 @@ fn parse_ttl(text: &str) -> Result<Duration, String> {
 }
 
 fn parse_subject(text: &str) -> Result<String, String> {
-    let is_fit = (1..=200).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-    if is_fit { Ok(text.to_owned()) } else { Err("a subject has 1 to 200 characters, none of them a control character".into()) }
+    let is_fit = (1..=MAX_SUBJECT_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    let wrong = || format!("a subject has 1 to {MAX_SUBJECT_CHARS} characters, none of them a control character");
+    is_fit.then(|| text.to_owned()).ok_or_else(wrong)
 }
 
 #[cfg(test)]

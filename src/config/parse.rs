@@ -16,6 +16,7 @@ use super::settings::SETTINGS;
 use super::{Config, Database, IpRange, Mistake, Mistakes, Roles, SmtpConfig, SmtpSecurity};
 use crate::domain::QueueName;
 
+const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const MIN_SECRET_CHARS: usize = 32;
 const REDIS_SCHEMES: [&str; 8] =
     ["redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "unix", "redis+unix"];
@@ -202,8 +203,17 @@ impl Reader {
 
     pub(super) fn log_filter(&mut self, name: &'static str) -> String {
         self.with(name, |text| {
-            let checked = tracing_subscriber::EnvFilter::builder().parse(text);
-            checked.map(|_| text.to_owned()).map_err(|error| format!("{text:?}: {error}"))
+            for item in items(text) {
+                let (module, level) = item.rsplit_once('=').map_or((None, item), |(module, level)| (Some(module), level));
+                let is_level = LOG_LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
+                if !is_level || module.is_some_and(str::is_empty) {
+                    let allowed = LOG_LEVELS.join(", ");
+                    return Err(format!("{item:?} is neither one of {allowed} nor module=level, as in legwork::queue=debug"));
+                }
+            }
+            let filter = items(text).collect::<Vec<_>>().join(",");
+            let checked = tracing_subscriber::EnvFilter::builder().parse(&filter);
+            checked.map(|_| filter).map_err(|error| format!("{text:?}: {error}"))
         })
     }
 

@@ -22,7 +22,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("PUBLIC_URL", "", "How users reach the server, as in https://tasks.example.org. Default: http:// and LISTEN."),
     setting("DATA_DIR", "data", "Folder for the embedded database, generated secrets and the outbox."),
     setting("DATABASE_URL", "", "postgres://user:password@host/database. Default: a SQLite file in DATA_DIR."),
-    setting("DATABASE_CONNECTIONS", "10", "Connections to the database for reads; the batched writes hold five more."),
+    setting(
+        "DATABASE_CONNECTIONS",
+        "10",
+        "Connections to the database for reads; the batched writes hold six more at most, and a worker's heartbeat one.",
+    ),
     setting(
         "REDIS_URL",
         "",
@@ -91,7 +95,7 @@ pub const SETTINGS: &[Setting] = &[
         "Secret that signs callbacks: whsec_ and base64 of 24 to 64 bytes. Embedded, one is made and kept in DATA_DIR; \
         where there is none, callback_url is refused.",
     ),
-    setting("LOG_LEVEL", "info", "error, warn, info, debug or trace, also by module, as in info,legwork::queue=debug."),
+    setting("LOG_LEVEL", "info", "off, error, warn, info, debug or trace, also by module, as in info,legwork::queue=debug."),
     setting("LOG_FORMAT", "text", "text or json."),
     setting(
         "LEGWORK_URL",

@@ -35,6 +35,33 @@ fn postgres_without_a_key_for_tokens_is_refused() {
 }
 
 #[test]
+fn a_log_level_with_a_typing_error_is_refused_with_what_is_allowed() {
+    for level in ["inof", "info,legwork::queue=debgu", "legwork", "=debug", "info,sqlx"] {
+        let told = read(&[("LOG_LEVEL", level)]).unwrap_err().to_string();
+        assert!(told.contains("LOG_LEVEL") && told.contains("off, error, warn, info, debug, trace"), "{level}: {told}");
+    }
+    for level in ["info", "OFF", "legwork::queue=debug", "warn, legwork=trace,sqlx=info"] {
+        assert_eq!(read(&[("LOG_LEVEL", level)]).unwrap().log.level, level.replace(' ', ""));
+    }
+}
+
+#[test]
+fn roles_are_told_in_words() {
+    let roles = |text: &str| {
+        read(&[
+            ("ROLES", text),
+            ("DATABASE_URL", "postgres://h/d"),
+            ("REDIS_URL", "redis://h"),
+            ("JWT_SECRET", "x".repeat(32).as_str()),
+        ])
+        .unwrap()
+        .roles
+    };
+    assert_eq!(roles("worker,api").to_string(), "api, worker");
+    assert_eq!(roles("all").to_string(), "api, worker, scheduler");
+}
+
+#[test]
 fn redis_falls_back_to_the_names_of_others() {
     use secrecy::ExposeSecret as _;
     let of = |vars: &[(&str, &str)]| read(vars).unwrap().broker.redis.map(|url| url.expose_secret().to_owned());

@@ -156,7 +156,8 @@ impl Queue {
         Ok(row)
     }
 
-    /// Ends every waiting task of a queue as REVOKED, purged: how many. What is submitted meanwhile may stay.
+    /// Ends every waiting task of a queue as REVOKED, purged: how many. What is submitted meanwhile may stay. Their doorbells stay
+    /// with the broker too, and start nothing when they arrive.
     pub async fn purge(&self, queue: &QueueName) -> Result<u64, QueueError> {
         let mut count = 0;
         loop {

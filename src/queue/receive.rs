@@ -6,13 +6,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Queue;
-use crate::broker::{Delivery, Signal, Want};
+use crate::broker::{BrokerError, Delivery, Signal, Want};
 use crate::clock::to_micros;
 use crate::domain::{Doorbell, QueueName, TaskRef, TaskStatus, WorkerId};
 use crate::store::{BeginAnswer, BeginBatch, StoreResult, TaskChange};
 
 /// How often a broker that is away is asked again.
 const BROKER_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is told that the broker is away, while it is.
+const TOLD_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 /// How often the store is asked while the broker is away and nothing was due.
 const POLL_PAUSE: Duration = Duration::from_millis(250);
 
@@ -20,7 +22,8 @@ const POLL_PAUSE: Duration = Duration::from_millis(250);
 pub struct Receiver {
     queue: Arc<Queue>,
     ask_broker_at: Timestamp,
-    is_away: bool,
+    /// While the broker is away: when that was told last.
+    away_told_at: Option<Timestamp>,
 }
 
 /// A delivery and what its begin decided.
@@ -35,22 +38,26 @@ pub struct Decided {
 impl Receiver {
     /// A receiver of `queue`'s work.
     pub fn new(queue: Arc<Queue>) -> Self {
-        Self { queue, ask_broker_at: Timestamp::MIN, is_away: false }
+        Self { queue, ask_broker_at: Timestamp::MIN, away_told_at: None }
     }
 
-    /// Up to `want.max` deliveries; waits up to `want.wait` for the first. Where the broker is away, due rows are read from the store.
+    /// Up to `want.max` deliveries; waits up to `want.wait` for the first. Where the broker is away, or has nothing and takes no doorbells
+    /// either, due rows are read from the store.
     pub async fn receive(&mut self, want: &Want) -> Vec<Delivery> {
         let now = self.queue.clock.now();
         if now >= self.ask_broker_at {
-            match self.queue.broker.receive(want).await {
+            match self.ask_broker(want).await {
                 Ok(deliveries) => {
-                    if std::mem::take(&mut self.is_away) {
+                    if self.away_told_at.take().is_some() {
                         tracing::info!("the broker is back; work comes from it again");
                     }
-                    return deliveries;
+                    if !deliveries.is_empty() || !self.queue.ringer.is_failing() {
+                        return deliveries;
+                    }
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut self.is_away, true) {
+                    if self.away_told_at.is_none_or(|told| now.duration_since(told) >= TOLD_EVERY) {
+                        self.away_told_at = Some(now);
                         tracing::warn!(%error, "the broker is away; work is read from the database until it is back");
                     }
                     self.ask_broker_at = self.queue.clock.now() + BROKER_PAUSE;
@@ -58,6 +65,14 @@ impl Receiver {
             }
         }
         self.poll(want).await
+    }
+
+    async fn ask_broker(&self, want: &Want) -> Result<Vec<Delivery>, BrokerError> {
+        if !self.queue.ringer.is_failing() {
+            return self.queue.broker.receive(want).await;
+        }
+        // It is full, or may be read only: what it holds is taken, but nothing new comes from it.
+        self.queue.broker.receive(&Want { wait: want.wait.min(POLL_PAUSE), ..want.clone() }).await
     }
 
     async fn poll(&self, want: &Want) -> Vec<Delivery> {

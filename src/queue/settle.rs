@@ -75,7 +75,7 @@ impl Flush<Settlement, SettleAnswer> for SettleFlush {
         }
         answers.send(results);
         self.spread(changed).await;
-        self.ringer.ring(callbacks).await;
+        self.ringer.ring_promptly(callbacks).await;
     }
 }
 

@@ -217,7 +217,9 @@ impl Queue {
         }
         new.sort_unstable();
         new.dedup();
-        if self.known_queues.read().len() + new.len() > MAX_QUEUES {
+        let there = self.store.queues().await.map_err(|error| SubmitError::NotStored(error.to_string()))?;
+        let unheard_of = new.iter().filter(|queue| there.iter().all(|row| row.name != **queue)).count();
+        if unheard_of > 0 && there.len() + unheard_of > MAX_QUEUES {
             let detail = format!("would be one of more than {MAX_QUEUES} queues; use one that exists");
             return Err(SubmitError::Invalid(vec![FieldError::new("/queue", detail)]));
         }
@@ -290,6 +292,6 @@ impl Flush<SubmittedTask, InsertResult> for SubmitFlush {
         }
         // Durable is what 202 promises; the doorbell follows, and holds up the next commit only.
         answers.send(results);
-        self.ringer.ring(doorbells).await;
+        self.ringer.ring_promptly(doorbells).await;
     }
 }

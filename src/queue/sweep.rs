@@ -1,15 +1,20 @@
 //! What the scheduler steps: each a call that does a bounded piece and says how much it did.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::Queue;
-use crate::domain::{Band, EndReason, ErrorReport, Next, QueueName, after_crash};
+use crate::domain::{Band, EndReason, ErrorReport, Next, QueueName, WorkerId, after_crash};
 use crate::store::{Prune, Settlement, StartedRow, StoreResult};
 
 /// At most so many rows a step.
 pub const SWEEP_BATCH: u32 = 1_000;
+/// So far from the order of their times may entries lie that several processes have rung.
+const RING_DISORDER: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+/// So many dead workers a step are taken off the broker.
+const DISMISSALS: usize = 10;
 
 impl Queue {
     /// Rings what has become due: how many. Does nothing while the broker is away, because the workers then read the store.
@@ -52,6 +57,30 @@ impl Queue {
         let rescued = self.settle_all(settlements.collect()).await;
         self.metrics.tasks_rescued(rescued);
         Ok(rescued)
+    }
+
+    /// Takes dead workers off the broker, where that was not done before (`dismissed` remembers it), and gives what they had received and not
+    /// begun to others.
+    pub async fn dismiss_the_dead(&self, dismissed: &mut HashSet<WorkerId>) -> StoreResult<()> {
+        let workers = self.store.workers().await?;
+        let dead: HashSet<WorkerId> = workers.iter().filter(|worker| worker.dead).map(|worker| worker.info.id).collect();
+        // Who lives again may die again.
+        dismissed.retain(|worker| dead.contains(worker));
+        let due: Vec<WorkerId> = dead.difference(dismissed).copied().take(DISMISSALS).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let queues: Vec<QueueName> = self.store.queues().await?.into_iter().map(|queue| queue.name).collect();
+        for worker in due {
+            match self.broker.leave(worker, &queues).await {
+                Ok(()) => _ = dismissed.insert(worker),
+                Err(error) => {
+                    tracing::debug!(%error, "a dead worker could not be taken off the broker yet");
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Ends what runs past its hard limit and `grace`: its worker should have, long ago. How many.
@@ -103,7 +132,8 @@ impl Queue {
         let now = self.clock.now();
         let Ok(oldest_held) = self.broker.oldest_held(queue, band).await else { return Ok(0) };
         let settled = now.checked_sub(jiff::SignedDuration::try_from(grace).unwrap_or_default()).unwrap_or(now);
-        let rung_before = oldest_held.map_or(settled, |held| held.min(settled));
+        let all_held_since = oldest_held.map(|held| held.checked_sub(RING_DISORDER).unwrap_or(held));
+        let rung_before = all_held_since.map_or(settled, |since| since.min(settled));
         let lost = self.store.take_lost(queue, band, rung_before, now, SWEEP_BATCH).await?;
         let count = lost.len();
         if count > 0 {

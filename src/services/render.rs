@@ -5,9 +5,9 @@
 //! layouts: they can be extended, not mailed.
 
 mod built_in;
+mod missing;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error as _;
 use std::path::Path;
 
 use css_inline::CSSInliner;
@@ -45,9 +45,11 @@ pub enum RenderError {
         known: String,
     },
     /// The template needs a variable that neither the context nor the settings give.
-    #[error("a variable is missing: {what} ({place})")]
+    #[error("template {template:?} needs {what}, which the context does not give ({place})")]
     MissingVariable {
-        /// Which expression.
+        /// Which template.
+        template: String,
+        /// Which variable, as in `order.total`; several with commas.
         what: String,
         /// File and line.
         place: String,
@@ -72,7 +74,8 @@ pub struct Rendered {
 }
 
 /// What is in a template's scope beside the context, `site_name`, `frontend_url`, `recipient_name` (from `name` or `user` of the context;
-/// may be empty) and a `user` of its own where the context brings none. Where the context has a field of the same name, the context wins.
+/// may be empty) and a `user` of its own where the context brings none. Where the context has a field of the same name, the context wins;
+/// but `site_name` and `frontend_url` are the settings' alone, because they say in our layout who writes, and whereto its links lead.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
     /// The bare address. `user.email` where the context brings no `user`.
@@ -154,19 +157,39 @@ impl Renderer {
 
     fn variables(&self, scope: Scope<'_>, context: &Map<String, Value>) -> Map<String, Value> {
         let mut variables = Map::new();
-        variables.insert("site_name".into(), self.site_name.clone().into());
-        variables.insert("frontend_url".into(), self.frontend_url.clone().into());
         variables.insert("recipient_email".into(), scope.recipient_email.into());
         variables.insert("subject".into(), scope.subject.into());
         variables.insert("recipient_name".into(), recipient_name(context).into());
         variables.insert("user".into(), json!({ "email": scope.recipient_email }));
         variables.extend(context.iter().map(|(name, value)| (name.clone(), value.clone())));
+        variables.insert("site_name".into(), self.site_name.clone().into());
+        variables.insert("frontend_url".into(), self.frontend_url.clone().into());
         variables
     }
 
     fn file(&self, name: &str, ending: &str, variables: &minijinja::Value) -> Result<String, RenderError> {
         let template = self.env.get_template(&format!("{name}.{ending}")).map_err(|error| told(&error))?;
-        template.render(variables.clone()).map_err(|error| told(&error))
+        template.render(variables.clone()).map_err(|error| self.missed(name, &error, variables).unwrap_or_else(|| told(&error)))
+    }
+
+    /// The variable that was missing, where that is why the rendering failed. The engine says so of some uses only: a filter, say, finds
+    /// just that the value is none that it can take.
+    fn missed(&self, name: &str, error: &minijinja::Error, variables: &minijinja::Value) -> Option<RenderError> {
+        let chain = missing::chain(error);
+        let is_undefined = chain.first().is_some_and(|error| error.kind() == ErrorKind::UndefinedError);
+        let found = chain.iter().find_map(|error| {
+            let names = missing::at(&self.env, error, variables, is_undefined);
+            (!names.is_empty()).then(|| (names.into_iter().collect::<Vec<_>>().join(", "), place_of(error)))
+        });
+        let (what, place) = match (found, chain.first()) {
+            (Some(found), _) => found,
+            (None, Some(innermost)) if is_undefined => {
+                let detail = innermost.detail().and_then(|detail| Some(detail.split_once('`')?.1.split_once('`')?.0.to_owned()));
+                (detail.unwrap_or_else(|| "a value".to_owned()), place_of(innermost))
+            }
+            _ => return None,
+        };
+        Some(RenderError::MissingVariable { template: name.to_owned(), what, place })
     }
 
     fn inlined(&self, html: String) -> Result<String, RenderError> {
@@ -238,24 +261,20 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>, RenderError> {
     Ok(sources)
 }
 
-/// The innermost error: what an include or a parent says of its child only repeats it.
+/// What the innermost error says.
 fn told(error: &minijinja::Error) -> RenderError {
-    let mut innermost = error;
-    while let Some(source) = innermost.source().and_then(|source| source.downcast_ref::<minijinja::Error>()) {
-        innermost = source;
-    }
-    let place = match (innermost.name(), innermost.line()) {
+    let innermost = missing::chain(error).first().copied().unwrap_or(error);
+    let kind = innermost.kind().to_string();
+    let reason = innermost.detail().map_or(kind.clone(), |detail| format!("{kind}: {detail}"));
+    RenderError::Template { reason, place: place_of(innermost) }
+}
+
+fn place_of(error: &minijinja::Error) -> String {
+    match (error.name(), error.line()) {
         (Some(name), Some(line)) => format!("{name}, line {line}"),
         (Some(name), None) => name.to_owned(),
         _ => "template".to_owned(),
-    };
-    let detail = innermost.detail().map(str::to_owned);
-    if innermost.kind() == ErrorKind::UndefinedError {
-        let what = detail.unwrap_or_else(|| innermost.kind().to_string());
-        return RenderError::MissingVariable { what, place };
     }
-    let kind = innermost.kind().to_string();
-    RenderError::Template { reason: detail.map_or(kind.clone(), |detail| format!("{kind}: {detail}")), place }
 }
 
 fn text_of(html: &str) -> Result<String, RenderError> {

@@ -4,7 +4,7 @@
 //! them all, so that it runs alone, and nobody else is blamed or killed a third time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashSet;
@@ -16,7 +16,7 @@ use super::progress::ProgressBook;
 use super::running::{Beginning, Running, StopReason};
 use crate::broker::{Delivery, Lane, Signal, Want};
 use crate::config::WorkerConfig;
-use crate::domain::{Begun, QueueName, TaskId, WorkerId};
+use crate::domain::{Begun, Doorbell, QueueName, TaskId, WorkerId};
 use crate::queue::Queue;
 use crate::queue::control::REVOKE_GRACE;
 use crate::queue::receive::Receiver;
@@ -36,6 +36,10 @@ const RECLAIM_IDLE: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long a task is put off that needs solitude and did not get it.
 const SOLITUDE_PAUSE: Duration = Duration::from_mins(1);
+/// A task that has been due for less may still be on its way.
+const RING_PATIENCE: Duration = Duration::from_secs(10);
+/// After so many looks in a row that found something the pool counts as stalled.
+const FINDS_TO_STALL: u32 = 2;
 /// How long tasks may take to stop once they were asked to, at the end of the process.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
@@ -69,7 +73,8 @@ pub struct Pool {
     beaten: watch::Sender<Option<Instant>>,
     has_left: AtomicBool,
     draining: AtomicBool,
-    stalled: AtomicBool,
+    /// Looks in a row that found due tasks which no doorbell had brought.
+    finds: AtomicU32,
     beat_wanted: Notify,
 }
 
@@ -102,7 +107,7 @@ impl Pool {
             beaten: watch::Sender::new(None),
             has_left: AtomicBool::new(false),
             draining: AtomicBool::new(false),
-            stalled: AtomicBool::new(false),
+            finds: AtomicU32::new(0),
             beat_wanted: Notify::new(),
         })
     }
@@ -140,9 +145,9 @@ impl Pool {
         self.beat_wanted.notified().await;
     }
 
-    /// Whether due tasks exist that nobody rang for, and it had to fetch them itself.
+    /// Whether due tasks exist that no doorbell has brought, not even one that was rung again.
     pub fn is_stalled(&self) -> bool {
-        self.stalled.load(Ordering::Relaxed)
+        self.finds.load(Ordering::Relaxed) >= FINDS_TO_STALL
     }
 
     /// Notes that the store has taken a heartbeat that was sent at `sent`: until half a lease later this worker may begin attempts.
@@ -222,7 +227,7 @@ impl Pool {
             return self.queue.give_back(deliveries).await;
         }
         self.running.fetched(self.queue.clock().now());
-        self.stalled.store(false, Ordering::Relaxed);
+        self.finds.store(0, Ordering::Relaxed);
         self.start(deliveries, slots, shutdown);
     }
 
@@ -440,7 +445,7 @@ impl Pool {
         }
     }
 
-    /// One look. `is_idle` says that nothing was fetched for a while: then due rows that nobody rang for are rung again.
+    /// One look. `is_idle` says that nothing was fetched for a while: then rows that have been due for long are rung again.
     pub async fn look_once(self: &Arc<Self>, is_idle: bool) {
         let lanes = self.lanes.open(self.config.concurrency);
         let queues: Vec<QueueName> = lanes.iter().map(|Lane { queue, .. }| queue.clone()).collect();
@@ -451,12 +456,15 @@ impl Pool {
             return;
         }
         let now = self.queue.clock().now();
-        match self.queue.store().poll(&queues, now, u32::try_from(self.config.concurrency).unwrap_or(u32::MAX)).await {
-            Ok(due) if due.is_empty() => self.stalled.store(false, Ordering::Relaxed),
+        // What has become due just now is on its way.
+        let due_before = now.checked_sub(RING_PATIENCE).unwrap_or(now);
+        let limit = u32::try_from(self.config.concurrency).unwrap_or(u32::MAX);
+        match self.queue.store().poll(&queues, due_before, limit).await {
+            Ok(due) if due.is_empty() => self.finds.store(0, Ordering::Relaxed),
             Ok(due) => {
                 tracing::warn!(tasks = due.len(), "due tasks were found that no doorbell had brought; they are rung again");
-                self.stalled.store(true, Ordering::Relaxed);
-                self.queue.ring(due).await;
+                self.finds.fetch_add(1, Ordering::Relaxed);
+                self.queue.ring(due.into_iter().map(|doorbell| Doorbell { rung_at: now, ..doorbell }).collect()).await;
                 self.queue.wake();
             }
             Err(error) => tracing::debug!(%error, "due tasks could not be looked for"),

@@ -123,7 +123,7 @@ fn every_command_that_reads_the_configuration_lists_all_its_mistakes() {
         &["worker"],
         &["migrate"],
         &["run", "system.echo"],
-        &["status", "x"],
+        &["status", "019a8f6e-7c1b-7c3e-9b1a-2f6d1c0a4e55"],
         &["token", "create", "--subject", "a", "--scope", "admin"],
         &["healthcheck"],
     ] {
@@ -295,6 +295,41 @@ fn run_ends_a_task_that_takes_too_long() {
 }
 
 #[test]
+fn an_id_that_is_none_is_wrong_usage_and_no_server_is_asked() {
+    let place = Place::new();
+    for words in [&["status", "abc"][..], &["revoke", "abc"], &["retry", "abc"]] {
+        let ended = place.legwork(words);
+        assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{words:?}: {ended}");
+        assert!(ended.err.contains("'abc'"), "{words:?}: {ended}");
+    }
+}
+
+#[test]
+fn a_subject_may_be_as_long_as_a_servers() {
+    let place = Place::new();
+    let create = |length: usize| place.legwork(&["token", "create", "--scope", "admin", "--subject", &"x".repeat(length)]);
+    assert_eq!((create(255).code, create(256).code), (0, 2));
+}
+
+#[test]
+fn a_token_is_revoked_in_the_database_where_no_server_answers() {
+    // Bound and never listened on, so nobody can answer there.
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let place = Place::new().with("LISTEN", &listen);
+    let token = place.legwork(&["token", "create", "--scope", "admin", "--subject", "me"]);
+    for which in [token.out.trim_end(), "an-id"] {
+        let revoked = place.legwork(&["token", "revoke", which]);
+        assert_eq!(revoked.code, 0, "{revoked}");
+    }
+    assert!(place.path().join("data/legwork.db").exists());
+
+    let elsewhere = Place::new().with("LEGWORK_URL", &format!("http://{listen}")).with("LEGWORK_TOKEN", "t");
+    let refused = elsewhere.legwork(&["token", "revoke", "an-id"]);
+    assert_eq!(refused.code, 3, "a server that was named is not gone round: {refused}");
+}
+
+#[test]
 fn a_command_without_a_server_says_where_it_looked_and_exits_with_3() {
     // Bound and never listened on, so nobody can answer there.
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -304,7 +339,7 @@ fn a_command_without_a_server_says_where_it_looked_and_exits_with_3() {
     {
         let ended = place.legwork(words);
         assert_eq!((ended.code, ended.out.as_str()), (3, ""), "{words:?}: {ended}");
-        assert!(ended.err.contains(&listen), "{words:?}: {ended}");
+        assert!(ended.err.contains(&listen) && !ended.err.contains('?'), "{words:?}: {ended}");
     }
     let unhealthy = place.legwork(&["healthcheck"]);
     assert_eq!((unhealthy.code, unhealthy.out.as_str()), (1, ""), "{unhealthy}");

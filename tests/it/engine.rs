@@ -42,8 +42,12 @@ engine! {
         }
         doorbells {
             lost_doorbells_are_rung_again_after_a_grace_time,
-            a_backlog_is_rung_once_a_batch_a_sweep_however_long_it_waits,
+            a_lost_backlog_is_rung_in_one_sweep_and_only_once_however_long_it_waits,
             what_was_received_and_not_begun_counts_as_held,
+            entries_that_stand_a_little_out_of_order_hide_nothing_and_look_like_no_loss,
+            tasks_run_while_the_broker_delivers_and_takes_no_doorbells,
+            a_slow_broker_gets_every_doorbell_once,
+            a_pool_is_stalled_when_due_tasks_do_not_arrive_twice_in_a_row,
             submissions_are_taken_and_run_while_the_broker_is_away,
             the_breaker_opens_after_three_failures_and_closes_when_the_broker_is_back,
             relays_that_work_at_once_ring_each_task_once,
@@ -73,11 +77,13 @@ engine! {
             a_limit_that_is_lifted_lets_the_others_run_at_once,
             the_urgent_go_first_and_one_in_ten_is_of_a_lower_band,
             a_pool_that_serves_one_queue_leaves_the_others_to_others,
+            where_there_are_too_many_queues_those_that_exist_go_on,
             a_drained_worker_finishes_what_runs_and_fetches_nothing_more,
         }
         rescue {
             the_tasks_of_a_killed_worker_run_again_after_its_lease,
             who_was_blind_for_a_while_does_not_judge,
+            what_a_dead_worker_had_received_and_not_begun_is_given_to_others,
             a_live_worker_never_loses_a_task_for_being_slow,
             a_process_that_has_the_store_to_itself_rescues_at_once,
             a_frozen_worker_that_thaws_cannot_settle_what_another_has_done,

@@ -32,6 +32,19 @@ async fn statement(text: String) {
     sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_database_that_does_not_exist_is_told_as_an_error_after_a_few_tries() {
+    let mut url = reqwest::Url::parse(&postgres::url()).unwrap();
+    url.set_path("no_such_database");
+    let vars = [
+        ("DATABASE_URL", url.to_string()),
+        ("JWT_SECRET", "a-secret-of-the-fault-tests-long-enough".to_owned()),
+        ("LISTEN", format!("127.0.0.1:{}", free_port())),
+    ];
+    let mut server = Process::start(&["serve"], &vars);
+    server.said("ERROR legwork::app: still waiting for the database: DATABASE_URL may be wrong").await;
+}
+
 /// An API with a scheduler, and workers, over a database, a Redis and a mail server.
 struct Fleet {
     vars: Vec<(&'static str, String)>,

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use super::{LEEWAY, TokenError};
 use crate::domain::{Principal, Scope, ScopeSet};
 
-/// The longest subject: it goes into every row of its tasks.
-const MAX_SUBJECT_CHARS: usize = 255;
+/// The longest subject, in characters: it goes into every row of its tasks.
+pub const MAX_SUBJECT_CHARS: usize = 255;
 
 /// A token that was valid when it was asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]

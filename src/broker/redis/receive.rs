@@ -102,17 +102,25 @@ async fn serve(inner: Arc<Inner>, want: Want, mut hand: oneshot::Sender<Answer>)
 
 /// Rings again what was taken and is not wanted, and forgets it where it was. What fails here is found by the reclaim.
 pub(super) async fn give_back(inner: &Inner, unwanted: &[Delivery]) {
-    if unwanted.is_empty() {
-        return;
-    }
-    let mut pipeline = inner.ring(unwanted.iter().map(|delivery| &delivery.doorbell), unwanted.len() + 2);
-    inner.add_forget(
-        &mut pipeline,
-        unwanted.iter().map(|delivery| (&delivery.doorbell.queue, delivery.doorbell.band, &*delivery.entry)),
-    );
-    if let Err(error) = inner.link.ask::<()>(Request::Many(&pipeline)).await {
+    if let Err(error) = ring_again(inner, unwanted).await {
         tracing::warn!(%error, count = unwanted.len(), "references that nobody waits for could not be rung again; the reclaim will find them");
     }
+}
+
+/// The same, for who has to know whether it was done.
+pub(super) async fn ring_again(inner: &Inner, unwanted: &[Delivery]) -> RedisResult<()> {
+    if unwanted.is_empty() {
+        return Ok(());
+    }
+    // One after the other: a server that is full refuses to ring, and would forget all the same.
+    let rings = inner.ring(unwanted.iter().map(|delivery| &delivery.doorbell), unwanted.len());
+    inner.link.ask::<()>(Request::Many(&rings)).await?;
+    let mut forgets = redis::pipe();
+    inner.add_forget(
+        &mut forgets,
+        unwanted.iter().map(|delivery| (&delivery.doorbell.queue, delivery.doorbell.band, &*delivery.entry)),
+    );
+    inner.link.ask(Request::Many(&forgets)).await
 }
 
 /// Takes what is there, without waiting.
@@ -306,7 +314,8 @@ impl Inner {
         pipeline
     }
 
-    /// Adds what forgets these entries: one XACK and one XDEL a stream.
+    /// Adds what forgets these entries: one XDEL and one XACK a stream. In this order: where only the first is done, the reclaim clears the
+    /// rest; an entry that is off the group's list and still in the stream nobody would ever find again.
     pub(super) fn add_forget<'a>(
         &self,
         pipeline: &mut redis::Pipeline,
@@ -321,8 +330,8 @@ impl Inner {
         }
         for (queue, band, names) in streams {
             let key = self.keys.stream(queue, band);
-            pipeline.cmd("XACK").arg(&key).arg(GROUP).arg(&names);
             pipeline.cmd("XDEL").arg(&key).arg(&names);
+            pipeline.cmd("XACK").arg(&key).arg(GROUP).arg(&names);
         }
     }
 }

@@ -63,15 +63,29 @@ impl Display for Trouble {
     }
 }
 
+/// The longest text of a server that is passed on, in characters.
+const LONGEST_TEXT: usize = 500;
+
+/// What a server said, fit for a log, a terminal and a result: on one line, without control characters, cut to [`LONGEST_TEXT`].
+fn tamed(text: &str) -> String {
+    let tame = |c: char| match c {
+        '\t' | '\n' | '\r' => ' ',
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    let mut tamed: String = text.trim_end().chars().take(LONGEST_TEXT).map(tame).collect();
+    if text.trim_end().chars().nth(LONGEST_TEXT).is_some() {
+        tamed.push('…');
+    }
+    tamed
+}
+
 impl From<SmtpError> for Trouble {
     fn from(error: SmtpError) -> Self {
         let text = std::error::Error::source(&error).map(ToString::to_string);
         match error.status() {
-            Some(code) => Self::Refused {
-                code: code.into(),
-                response: format!("{code} {}", text.unwrap_or_default()).trim_end().to_owned(),
-            },
-            None => Self::Broken(error.to_string()),
+            Some(code) => Self::Refused { code: code.into(), response: tamed(&format!("{code} {}", text.unwrap_or_default())) },
+            None => Self::Broken(tamed(&error.to_string())),
         }
     }
 }
@@ -158,13 +172,13 @@ impl Connection {
             .await
             .map_err(Trouble::Broken)??;
         let code = u16::from(answer.code());
-        let text = format!("{code} {}", answer.message().collect::<Vec<_>>().join(" "));
+        let text = tamed(&format!("{code} {}", answer.message().collect::<Vec<_>>().join(" ")));
         if !(200..300).contains(&code) {
             return Err(Trouble::Broken(format!("an answer that is none: {text}")));
         }
         self.sent += 1;
         self.needs_reset = false;
-        Ok(text.trim_end().to_owned())
+        Ok(text)
     }
 
     /// Says goodbye; whether it is heard does not matter.

@@ -51,17 +51,43 @@ fn every_template_renders_with_the_little_that_the_documents_give() {
 
 #[test]
 fn a_missing_variable_is_named_with_its_file_and_line() {
-    let error = render(&built_in(), "newsletter", json!({})).unwrap_err();
-    assert!(matches!(error, RenderError::MissingVariable { .. }));
-    let text = error.to_string();
+    for (name, variable, line) in [("newsletter", "content", 2), ("notification", "message", 2), ("weekly_stats", "stats", 9)] {
+        let error = render(&built_in(), name, json!({})).unwrap_err();
+        assert!(matches!(error, RenderError::MissingVariable { .. }), "{error:?}");
+        let told = format!("template {name:?} needs {variable}, which the context does not give ({name}.html, line {line})");
+        assert_eq!(error.to_string(), told);
+    }
+    let own = with_files(&[
+        ("x.txt", "a\n{{ order.total }}"),
+        ("_m.txt", "{% macro line(text) %}{{ text | upper }}{% endmacro %}"),
+        ("deep.txt", "{% from '_m.txt' import line %}\n{{ line(title) }}"),
+        ("loop.txt", "{% for item in items %}{{ item.url }}{% endfor %}"),
+    ])
+    .unwrap();
+    for (name, context, word) in [
+        ("x", json!({ "order": {} }), "order.total,"),
+        ("x", json!({}), "order,"),
+        ("deep", json!({}), "title,"),
+        ("loop", json!({ "items": [{}] }), "(loop.txt, line 1)"),
+    ] {
+        let error = render(&own, name, context).unwrap_err();
+        assert!(matches!(error, RenderError::MissingVariable { .. }) && error.to_string().contains(word), "{error}");
+    }
+}
 
-    assert_eq!(text, "a variable is missing: `content` is undefined (newsletter.html, line 2)");
-    let error = render(&built_in(), "weekly_stats", json!({})).unwrap_err().to_string();
-    assert!(error.contains("stats") && error.contains("weekly_stats.html"), "{error}");
+#[test]
+fn a_value_of_the_wrong_type_is_not_told_as_missing() {
+    let error = render(&built_in(), "weekly_stats", json!({ "stats": 5 })).unwrap_err();
+    assert!(matches!(error, RenderError::Template { .. }) && error.to_string().contains("weekly_stats.html, line 9"), "{error}");
+}
 
-    let own = with_files(&[("x.txt", "a\n{{ order.total }}")]).unwrap();
-    let error = render(&own, "x", json!({ "order": {} })).unwrap_err().to_string();
-    assert!(error.contains("order.total") && error.contains("x.txt, line 2"), "{error}");
+#[test]
+fn the_context_replaces_neither_the_name_of_the_site_nor_its_address() {
+    let context = json!({ "message": "x", "frontend_url": "javascript:alert(1)", "site_name": "Your bank" });
+    let rendered = render(&built_in(), "notification", context).unwrap();
+    for part in [rendered.html.unwrap(), rendered.text] {
+        assert!(!part.contains("javascript:") && !part.contains("Your bank"), "{part}");
+    }
 }
 
 #[test]

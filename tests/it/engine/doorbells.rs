@@ -52,12 +52,11 @@ pub async fn lost_doorbells_are_rung_again_after_a_grace_time(engine: Engine) {
     pool.end().await;
 }
 
-pub async fn a_backlog_is_rung_once_a_batch_a_sweep_however_long_it_waits(engine: Engine) {
+pub async fn a_lost_backlog_is_rung_in_one_sweep_and_only_once_however_long_it_waits(engine: Engine) {
     insert_unrung(&engine, 1_003, true).await;
     let scheduler = engine.scheduler();
     engine.clock.advance(PAST_GRACE);
-    assert_eq!(scheduler.ring_lost().await.unwrap(), 1_000);
-    assert_eq!(scheduler.ring_lost().await.unwrap(), 3);
+    assert_eq!(scheduler.ring_lost().await.unwrap(), 1_003, "batch after batch, and nothing twice");
     for _ in 0..3 {
         engine.clock.advance(Duration::from_mins(1));
         assert_eq!(scheduler.ring_lost().await.unwrap(), 0, "the broker holds them all");
@@ -78,6 +77,90 @@ pub async fn what_was_received_and_not_begun_counts_as_held(engine: Engine) {
     assert_eq!(scheduler.ring_lost().await.unwrap(), 1, "now it is lost");
     let pool = engine.start_pool().await;
     assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
+    pool.end().await;
+}
+
+pub async fn entries_that_stand_a_little_out_of_order_hide_nothing_and_look_like_no_loss(engine: Engine) {
+    let early = insert_unrung(&engine, 1, true).await[0];
+    engine.clock.advance(Duration::from_secs(1));
+    let late = insert_unrung(&engine, 1, false).await[0];
+    let scheduler = engine.scheduler();
+    assert_eq!(scheduler.relay().await.unwrap(), 1);
+    engine.queue.ring(vec![doorbell(early, &engine)]).await;
+    for _ in 0..3 {
+        engine.clock.advance(PAST_GRACE);
+        assert_eq!(scheduler.ring_lost().await.unwrap(), 0, "the one that was rung first stands behind the other");
+    }
+    let pool = engine.start_pool().await;
+    for id in [early, late] {
+        assert_eq!(engine.ended(id).await.attempts, 1);
+    }
+    pool.end().await;
+}
+
+pub async fn tasks_run_while_the_broker_delivers_and_takes_no_doorbells(engine: Engine) {
+    let pool = engine.start_pool().await;
+    engine.broker.refuse_doorbells(true);
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(echo(&engine).await);
+    }
+    for id in ids {
+        assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
+    }
+    engine.clock.advance(Duration::from_secs(2));
+    let later = echo(&engine).await;
+    assert_eq!(engine.ended(later).await.status, TaskStatus::Success, "also when the breaker would try again");
+    engine.broker.refuse_doorbells(false);
+    engine.clock.advance(Duration::from_secs(2));
+    let rung = echo(&engine).await;
+    assert_eq!(engine.ended(rung).await.status, TaskStatus::Success);
+    pool.end().await;
+}
+
+pub async fn a_slow_broker_gets_every_doorbell_once(engine: Engine) {
+    let mut ids = insert_unrung(&engine, 10, false).await;
+    let gate = engine.broker.delay_doorbells();
+    ids.push(echo(&engine).await);
+    gate.arrived().await;
+    let scheduler = engine.scheduler();
+    let mut relay = tokio::spawn({
+        let scheduler = scheduler.clone();
+        async move { scheduler.relay().await.unwrap() }
+    });
+    gate.arrived().await;
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut relay).await;
+    assert!(early.is_err(), "the relay waits as long as it takes; the submission has given up long ago");
+    assert_eq!(engine.scheduler().relay().await.unwrap(), 0, "what is late is not handed to the relay");
+    gate.open();
+    assert_eq!(relay.await.unwrap(), 10);
+    assert_eq!(scheduler.relay().await.unwrap(), 0);
+    engine.clock.advance(PAST_GRACE);
+    assert_eq!(scheduler.ring_lost().await.unwrap(), 0);
+    assert_eq!(engine.broker.published(), ids.len());
+    let pool = engine.start_pool().await;
+    for id in ids {
+        let status = engine.ended(id).await;
+        assert_eq!((status.status, status.attempts), (TaskStatus::Success, 1));
+    }
+    pool.end().await;
+}
+
+pub async fn a_pool_is_stalled_when_due_tasks_do_not_arrive_twice_in_a_row(engine: Engine) {
+    let pool = engine.start_pool().await;
+    engine.broker.lose_doorbells(true);
+    let id = echo(&engine).await;
+    pool.pool.look_once(true).await;
+    assert_eq!((engine.broker.published(), pool.pool.is_stalled()), (1, false), "it may be on its way");
+    engine.clock.advance(PAST_GRACE);
+    pool.pool.look_once(true).await;
+    assert_eq!((engine.broker.published(), pool.pool.is_stalled()), (2, false), "it is rung again");
+    pool.pool.look_once(true).await;
+    assert_eq!((engine.broker.published(), pool.pool.is_stalled()), (3, true));
+    engine.broker.lose_doorbells(false);
+    pool.pool.look_once(true).await;
+    assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
+    assert!(!pool.pool.is_stalled());
     pool.end().await;
 }
 
@@ -155,6 +238,7 @@ pub async fn a_begin_that_fails_acknowledges_nothing_and_the_task_runs_later(eng
     assert_eq!(engine.row(id).await.attempt.0, 0);
     let held = engine.ground().broker.oldest_held(&QueueName::from_store("default"), Band::Normal).await.unwrap();
     assert!(held.is_some(), "the delivery is not forgotten");
+    engine.clock.advance(PAST_GRACE);
     pool.pool.look_once(true).await;
     assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
     assert_eq!(switch.runs(), 1);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use legwork::domain::{QueueName, TaskId, TaskStatus, WaitingReason};
+use legwork::queue::submit::SubmitError;
 use legwork::store::{QueueChange, WorkerCommand};
 use serde_json::json;
 
@@ -147,6 +148,19 @@ pub async fn the_urgent_go_first_and_one_in_ten_is_of_a_lower_band(engine: Engin
         assert_eq!(ten.iter().filter(|id| low.contains(id)).count(), 1, "one slot in ten is for a lower band");
     }
     pool.end().await;
+}
+
+pub async fn where_there_are_too_many_queues_those_that_exist_go_on(engine: Engine) {
+    let there: Vec<QueueName> = (0..1_000).map(|number| queue(&format!("q{number}"))).collect();
+    engine.ground().store.ensure_queues(&there, engine.now()).await.unwrap();
+    let process = engine.another();
+    let into = async |name: &str| process.try_submit("system.echo", json!({}), json!({ "queue": name })).await;
+    assert!(into("q5").await.is_ok());
+    assert!(into("q999").await.is_ok());
+    match into("one.more").await {
+        Err(SubmitError::Invalid(faults)) => assert_eq!(faults[0].pointer, "/queue"),
+        other => panic!("{other:?}"),
+    }
 }
 
 pub async fn a_pool_that_serves_one_queue_leaves_the_others_to_others(engine: Engine) {

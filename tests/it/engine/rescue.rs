@@ -49,6 +49,27 @@ pub async fn the_tasks_of_a_killed_worker_run_again_after_its_lease(engine: Engi
     pool.end().await;
 }
 
+pub async fn what_a_dead_worker_had_received_and_not_begun_is_given_to_others(engine: Engine) {
+    let switch = Switch::new();
+    let process = engine.another();
+    let doomed = process.start_pool().await;
+    let worker = doomed.worker;
+    let gate = process.faults.hold("begin");
+    let id = engine.submit("test.probe", switch.args(&json!(["succeed"]))).await;
+    gate.arrived().await;
+    doomed.kill();
+    let (scheduler, mut pool) = (engine.scheduler(), engine.start_pool().await);
+    for _ in 0..2 {
+        assert_eq!(engine.pass_lease(&scheduler, &mut [&mut pool]).await, 0);
+        assert_eq!(engine.broker.left(), [worker], "once");
+    }
+    // The memory broker does not know who holds what; there it is the reclaim that finds it.
+    pool.pool.look_once(false).await;
+    assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
+    assert_eq!(switch.runs(), 1);
+    pool.end().await;
+}
+
 pub async fn who_was_blind_for_a_while_does_not_judge(engine: Engine) {
     let switch = Switch::new();
     let pool = engine.start_pool().await;

@@ -52,6 +52,21 @@ async fn an_accepted_mail_comes_with_the_servers_words() {
 }
 
 #[tokio::test]
+async fn what_a_server_says_is_tamed_before_it_is_passed_on() {
+    let said = format!("550 5.7.1 \u{1b}[31mred\u{7} {}", "x".repeat(900));
+    for moment in ["mail", "message"] {
+        let (fate, _) = fate_where(moment, Act::Say(said.clone())).await;
+        let MailFate::Rejected { code: Some(550), response } = fate else { panic!("{moment}: {fate:?}") };
+        assert!(response.starts_with("550 5.7.1 \u{fffd}[31mred\u{fffd} xxx"), "{response}");
+        assert_eq!(response.chars().count(), 501, "{response}");
+    }
+    let (fate, _) = fate_where("message", Act::Say("250 2.0.0 \u{1b}]0;taken".into())).await;
+    assert_eq!(fate, MailFate::Accepted { response: "250 2.0.0 \u{fffd}]0;taken".into() });
+    let (fate, _) = fate_where("greeting", Act::Say("554 \u{1b}[2Jno".into())).await;
+    assert!(matches!(&fate, MailFate::NotSent { reason } if reason.contains("554 \u{fffd}[2Jno")), "{fate:?}");
+}
+
+#[tokio::test]
 async fn a_refusal_is_final_with_5_and_passing_with_4_wherever_it_comes() {
     for moment in ["mail", "rcpt", "data", "message"] {
         let (fate, kept) = fate_where(moment, Act::Say("550 5.1.1 no such user".into())).await;

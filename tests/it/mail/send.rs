@@ -188,7 +188,7 @@ async fn a_missing_variable_fails_at_once_and_is_named() {
     args["template_name"] = "newsletter".into();
     let Err(TaskFailure::Fail(error)) = bench.run(1, &args).await else { panic!("fails") };
     assert_eq!(error.kind, "MissingVariable");
-    assert!(error.message.contains("`content`") && error.message.contains("newsletter.html, line"), "{}", error.message);
+    assert!(error.message.contains("needs content") && error.message.contains("newsletter.html, line"), "{}", error.message);
 }
 
 #[tokio::test]

@@ -229,3 +229,43 @@ async fn a_worker_that_has_left_is_no_consumer_any_more() {
         redis::cmd("XINFO").arg("CONSUMERS").arg(&keys[0]).arg("workers").query_async(&mut connection).await.unwrap();
     assert_eq!(consumers, []);
 }
+
+#[tokio::test]
+async fn an_entry_that_was_acknowledged_and_not_deleted_does_not_pass_for_held() {
+    let server = RedisServer::start(&[]);
+    let broker = on(&server);
+    let sent = rings("a", Band::Normal, 4);
+    broker.publish(&sent).await.unwrap();
+    let got = broker.receive(&want(&["a"], 3)).await.unwrap();
+    let mut connection = server.connection().await;
+    let key = "{legwork}:queue:a:normal";
+    for orphan in &got[..2] {
+        let _: i64 = redis::cmd("XACK").arg(&[key, "workers", &orphan.entry]).query_async(&mut connection).await.unwrap();
+    }
+    let oldest = async || broker.oldest_held(&queue("a"), Band::Normal).await.unwrap();
+    assert_eq!(oldest().await, Some(sent[2].rung_at), "handed out");
+    broker.acknowledge(&got[2..]).await.unwrap();
+    assert_eq!(oldest().await, Some(sent[3].rung_at), "not handed out yet");
+    let left: usize = redis::cmd("XLEN").arg(key).query_async(&mut connection).await.unwrap();
+    assert_eq!(left, 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_given_back_stays_with_the_worker_until_it_is_reclaimed() {
+    let server = RedisServer::start(&[]);
+    let broker = on(&server);
+    let sent = rings("a", Band::Normal, 2);
+    broker.publish(&sent).await.unwrap();
+    let leaver = want(&["a"], 5);
+    broker.receive(&leaver).await.unwrap();
+    let mut connection = server.connection().await;
+    let mut limit = async |bytes: &str| {
+        let () = redis::cmd("CONFIG").arg(&["SET", "maxmemory", bytes]).query_async(&mut connection).await.unwrap();
+    };
+    limit("1").await;
+    assert!(broker.leave(leaver.worker, &[queue("a")]).await.is_err());
+    limit("0").await;
+    let again = broker.reclaim(worker(), &[queue("a")], Duration::ZERO, 9).await.unwrap();
+    assert_eq!(bells(&again), sent);
+    broker.leave(leaver.worker, &[queue("a")]).await.unwrap();
+}

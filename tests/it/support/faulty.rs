@@ -236,13 +236,23 @@ pub struct FaultyBroker {
     inner: SharedBroker,
     is_away: AtomicBool,
     is_mute: AtomicBool,
+    is_full: AtomicBool,
+    slow: Mutex<Option<Arc<Gate>>>,
     published: AtomicUsize,
+    left: Mutex<Vec<WorkerId>>,
 }
 
 impl FaultyBroker {
     pub fn over(inner: SharedBroker) -> Arc<Self> {
-        let (is_away, is_mute) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { inner, is_away, is_mute, published: AtomicUsize::new(0) })
+        Arc::new(Self {
+            inner,
+            is_away: AtomicBool::new(false),
+            is_mute: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
+            slow: Mutex::default(),
+            published: AtomicUsize::new(0),
+            left: Mutex::default(),
+        })
     }
 
     pub fn take_away(&self) {
@@ -257,6 +267,21 @@ impl FaultyBroker {
     /// From now on what is published is lost, although the broker says that it has it.
     pub fn lose_doorbells(&self, loses: bool) {
         self.is_mute.store(loses, Ordering::SeqCst);
+    }
+
+    /// From now on what is published is refused; everything else works.
+    pub fn refuse_doorbells(&self, refuses: bool) {
+        self.is_full.store(refuses, Ordering::SeqCst);
+    }
+
+    /// From now on what is published arrives when the gate is open, also where the publisher has stopped waiting.
+    pub fn delay_doorbells(&self) -> Arc<Gate> {
+        self.slow.lock().insert(Gate::closed()).clone()
+    }
+
+    /// Who was taken off so far.
+    pub fn left(&self) -> Vec<WorkerId> {
+        self.left.lock().clone()
     }
 
     /// How many doorbells were rung so far.
@@ -276,8 +301,21 @@ impl FaultyBroker {
 impl Broker for FaultyBroker {
     async fn publish(&self, doorbells: &[Doorbell]) -> Result<(), BrokerError> {
         let broker = self.there()?;
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(BrokerError::Refused("refused by the test".into()));
+        }
         self.published.fetch_add(doorbells.len(), Ordering::SeqCst);
-        if self.is_mute.load(Ordering::SeqCst) { Ok(()) } else { broker.publish(doorbells).await }
+        if self.is_mute.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let slow = self.slow.lock().clone();
+        let Some(gate) = slow else { return broker.publish(doorbells).await };
+        let (broker, doorbells) = (broker.clone(), doorbells.to_vec());
+        let arrival = tokio::spawn(async move {
+            gate.pass().await;
+            broker.publish(&doorbells).await
+        });
+        arrival.await.expect("the publish did not panic")
     }
 
     async fn receive(&self, want: &Want) -> Result<Vec<Delivery>, BrokerError> {
@@ -311,7 +349,9 @@ impl Broker for FaultyBroker {
     }
 
     async fn leave(&self, worker: WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.there()?.leave(worker, queues).await
+        self.there()?.leave(worker, queues).await?;
+        self.left.lock().push(worker);
+        Ok(())
     }
 
     async fn signal(&self, signal: &Signal) -> Result<(), BrokerError> {
