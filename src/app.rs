@@ -187,6 +187,8 @@ impl App {
 
     /// Runs until shutdown: what runs is finished or handed back, what was accepted is answered.
     pub async fn run(self, listener: Option<tokio::net::TcpListener>) -> Result<(), AppError> {
+        // Before anything is numbered or judged by the time: this host's own clock may be wrong.
+        self.clock.follow(self.store.ping().await?);
         self.make_queues_known().await;
         let scheduler = Scheduler::new(self.queue.clone(), self.config.scheduler.clone());
         if self.store.is_exclusive() {

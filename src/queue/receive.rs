@@ -7,8 +7,9 @@ use jiff::Timestamp;
 
 use super::Queue;
 use crate::broker::{BrokerError, Delivery, Signal, Want};
+use crate::clock::to_micros;
 use crate::domain::{Doorbell, QueueName, TaskRef, TaskStatus, WorkerId};
-use crate::store::{BeginAnswer, BeginBatch, StoreResult};
+use crate::store::{BeginAnswer, BeginBatch, StoreResult, TaskChange};
 
 /// How often a broker that is away is asked again.
 const BROKER_PAUSE: Duration = Duration::from_secs(1);
@@ -196,6 +197,21 @@ impl Queue {
         self.ringer.ring(deliveries.iter().map(|delivery| delivery.doorbell.clone()).collect()).await;
         if let Err(error) = self.broker.acknowledge(&deliveries).await {
             tracing::debug!(%error, "deliveries that were given back could not be acknowledged");
+        }
+    }
+
+    /// Puts a waiting task off that cannot run here now, and forgets its delivery. Nothing is spent; where the store does not answer, the
+    /// delivery stays held and comes again.
+    pub async fn put_off(&self, delivery: Delivery, pause: Duration) {
+        let now = self.clock.now();
+        let change = TaskChange { due_at: Some(to_micros(now + pause)), ..TaskChange::default() };
+        match self.store.change(delivery.doorbell.task.id, &change, now).await {
+            Ok(_) => {
+                if let Err(error) = self.broker.acknowledge(&[delivery]).await {
+                    tracing::debug!(%error, "a delivery that was put off could not be acknowledged");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a task could not be put off"),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -29,6 +29,7 @@ pub struct Heart {
     last_beat: Option<Timestamp>,
     strangers: HashSet<(TaskId, Attempt)>,
     missing: HashSet<(TaskId, Attempt)>,
+    handing_back: Option<tokio::task::JoinHandle<usize>>,
 }
 
 /// What one beat needs of the store; on Postgres over connections of the heart's own.
@@ -89,6 +90,7 @@ impl Heart {
             last_beat: None,
             strangers: HashSet::new(),
             missing: HashSet::new(),
+            handing_back: None,
         }
     }
 
@@ -110,7 +112,10 @@ impl Heart {
 
     /// One beat: tells, hears, compares.
     pub async fn beat_once(&mut self, pulse: &dyn Pulse) {
-        let deadline = self.config.lease / 5;
+        if self.pool.has_left() {
+            return;
+        }
+        let deadline = self.config.lease / 8;
         let told = tokio::time::timeout(deadline, self.tell(pulse)).await;
         let silence = || StoreError::Unavailable(format!("no answer within {} ms", deadline.as_millis()));
         match told.unwrap_or_else(|_| Err(silence())) {
@@ -120,10 +125,12 @@ impl Heart {
     }
 
     async fn tell(&mut self, pulse: &dyn Pulse) -> StoreResult<Vec<StartedRow>> {
-        let answer = pulse.beat(&self.info(), self.clock.now()).await?;
+        // The lease is counted from before the beat was sent: the store may have taken it at once and answered late.
+        let (sent, sent_at) = (Instant::now(), self.clock.now());
+        let answer = pulse.beat(&self.info(), sent_at).await?;
         self.clock.follow(answer.store_now);
-        self.last_beat = Some(self.clock.now());
-        self.pool.note_listed();
+        self.last_beat = Some(sent_at);
+        self.pool.note_beat(sent);
         match answer.command {
             Some(WorkerCommand::Drain) => self.pool.drain(),
             Some(WorkerCommand::Shutdown) => self.shutdown.begin(),
@@ -174,7 +181,25 @@ impl Heart {
         (self.strangers, self.missing) = (strangers, missing);
         if !unknown.is_empty() {
             tracing::warn!(tasks = unknown.len(), "the store says that we run what we do not know of; it is handed back");
-            self.queue.hand_back_strangers(unknown).await;
+            self.hand_back(unknown);
+        }
+    }
+
+    /// Hands strangers back, aside: the store's writes may be slow, and the beat must go on.
+    fn hand_back(&mut self, unknown: Vec<StartedRow>) {
+        if self.handing_back.as_ref().is_some_and(|under_way| !under_way.is_finished()) {
+            return;
+        }
+        let queue = self.queue.clone();
+        self.handing_back = Some(tokio::spawn(async move { queue.hand_back_strangers(unknown).await }));
+    }
+
+    /// Resolves when no strangers are being handed back any more.
+    pub async fn handed_back(&mut self) {
+        if let Some(under_way) = self.handing_back.take()
+            && let Err(error) = under_way.await
+        {
+            tracing::error!(%error, "strangers could not be handed back");
         }
     }
 

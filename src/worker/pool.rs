@@ -5,11 +5,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dashmap::DashSet;
 use tokio::sync::{Mutex, MutexGuard, Notify, OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::Instant;
 
 use super::executor::Executor;
 use super::lanes::Lanes;
@@ -39,6 +38,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const RING_PATIENCE: Duration = Duration::from_secs(10);
 /// After so many looks in a row that found something the pool counts as stalled.
 const FINDS_TO_STALL: u32 = 2;
+/// How long a task is put off that needs solitude and did not get it.
+const SOLITUDE_PAUSE: Duration = Duration::from_mins(1);
 /// How long tasks may take to stop once they were asked to, at the end of the process.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
@@ -68,7 +69,9 @@ pub struct Pool {
     slots: Arc<Semaphore>,
     solitude: Mutex<()>,
     lonely: DashSet<TaskId>,
-    listed: watch::Sender<bool>,
+    /// When the last heartbeat was sent that the store took.
+    beaten: watch::Sender<Option<Instant>>,
+    has_left: AtomicBool,
     draining: AtomicBool,
     /// Looks in a row that found due tasks which no doorbell had brought.
     finds: AtomicU32,
@@ -101,7 +104,8 @@ impl Pool {
             executor,
             solitude: Mutex::default(),
             lonely: DashSet::default(),
-            listed: watch::Sender::new(false),
+            beaten: watch::Sender::new(None),
+            has_left: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             finds: AtomicU32::new(0),
             beat_wanted: Notify::new(),
@@ -146,22 +150,36 @@ impl Pool {
         self.finds.load(Ordering::Relaxed) >= FINDS_TO_STALL
     }
 
-    /// Notes that the heart has beaten: the store knows this worker, so that what it begins does not look like a dead one's.
-    pub fn note_listed(&self) {
-        self.listed.send_replace(true);
+    /// Notes that the store has taken a heartbeat that was sent at `sent`: until half a lease later this worker may begin attempts.
+    pub fn note_beat(&self, sent: Instant) {
+        self.beaten.send_replace(Some(sent));
     }
 
-    /// Resolves when the heart has beaten once.
-    async fn is_listed(&self) {
-        // It cannot fail: the sender lives as long as we do.
-        drop(self.listed.subscribe().wait_for(|listed| *listed).await);
+    /// Whether it has left the store's list in good order: the heart is to be silent from then on.
+    pub fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::Relaxed)
     }
 
-    /// Receives and runs, from the first heartbeat until `shutdown`; then lets what runs finish, hands back what does not, and leaves.
+    /// Whether the store knows this worker as a live one, with half a lease to spare. What it began otherwise would look like a dead
+    /// worker's, and run twice. A process that was frozen finds itself without a lease until its heart has beaten again.
+    fn has_lease(&self) -> bool {
+        self.beaten.borrow().is_some_and(|sent| sent.elapsed() < self.config.lease / 2)
+    }
+
+    /// Resolves when it has a lease.
+    async fn leased(&self) {
+        let mut beats = self.beaten.subscribe();
+        while !self.has_lease() {
+            // It cannot fail: the sender lives as long as we do.
+            drop(beats.changed().await);
+        }
+    }
+
+    /// Receives and runs, for as long as the heart beats, until `shutdown`; then lets what runs finish, hands back what does not, and leaves.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
         self.refresh().await;
         let helpers = [
-            tokio::spawn(self.executor.progress.clone().run(self.queue.clone(), self.running.clone(), shutdown.clone())),
+            tokio::spawn(self.executor.progress.clone().run(self.queue.clone(), self.running.clone())),
             tokio::spawn(self.clone().hear()),
             tokio::spawn(self.clone().look()),
             tokio::spawn({
@@ -173,12 +191,11 @@ impl Pool {
             }),
         ];
         let mut receiver = Receiver::new(self.queue.clone());
-        tokio::select! {
-            () = self.is_listed() => {}
-            () = shutdown.begun() => {}
-        }
         while !shutdown.is_begun() {
-            self.step(&mut receiver, &shutdown).await;
+            tokio::select! {
+                () = self.leased() => self.step(&mut receiver, &shutdown).await,
+                () = shutdown.begun() => {}
+            }
         }
         self.finish().await;
         for helper in helpers {
@@ -255,6 +272,12 @@ impl Pool {
         shutdown: &Shutdown,
     ) {
         let queues: Vec<QueueName> = deliveries.iter().map(|delivery| delivery.doorbell.queue.clone()).collect();
+        if !self.has_lease() {
+            for queue in &queues {
+                self.leave_lane(queue);
+            }
+            return self.queue.give_back(deliveries).await;
+        }
         let decided = match self.queue.begin(self.worker, &self.worker_name, false, deliveries).await {
             Ok(decided) => decided,
             Err(error) => {
@@ -292,12 +315,15 @@ impl Pool {
     }
 
     /// Runs one task while nothing else runs here. Where it stands in line already, nothing is done: the delivery stays held, and is rung
-    /// again after a while, for whoever has the peace for it by then.
+    /// again after a while. Where what runs does not end soon, the task is put off: nothing is fetched while it waits for solitude, and the
+    /// fleet must not stand still for one suspect.
     async fn run_alone(self: Arc<Self>, delivery: Delivery, shutdown: Shutdown) {
         let id = delivery.doorbell.task.id;
         if self.lonely.insert(id) {
-            if let Some((_turn, slots)) = self.solitude(&shutdown).await {
-                self.begin_alone(delivery, slots, &shutdown).await;
+            match tokio::time::timeout(self.config.lease / 4, self.solitude(&shutdown)).await {
+                Ok(Some((_turn, slots))) => self.begin_alone(delivery, slots, &shutdown).await,
+                Ok(None) => {}
+                Err(_) => self.queue.put_off(delivery, SOLITUDE_PAUSE).await,
             }
             self.lonely.remove(&id);
         }
@@ -331,8 +357,8 @@ impl Pool {
 
     async fn begin_alone(self: &Arc<Self>, delivery: Delivery, slots: OwnedSemaphorePermit, shutdown: &Shutdown) {
         let beginning = self.running.begin(vec![delivery.doorbell.task.id]);
-        if shutdown.is_begun() {
-            return;
+        if shutdown.is_begun() || !self.has_lease() {
+            return self.queue.give_back(vec![delivery]).await;
         }
         let begun = self.queue.begin(self.worker, &self.worker_name, true, vec![delivery]).await;
         let task = match begun.map(|mut decided| decided.pop().map(|one| one.answer)) {
@@ -459,6 +485,7 @@ impl Pool {
                 self.running.empty_within(STOP_GRACE).await;
             }
         }
+        self.has_left.store(true, Ordering::Relaxed);
         self.queue.leave(self.worker, &self.lanes.queues()).await;
     }
 }

@@ -9,7 +9,6 @@ use tokio::sync::Notify;
 use super::running::{Running, StopReason};
 use crate::domain::{Attempt, Progress, TaskId};
 use crate::queue::Queue;
-use crate::shutdown::Shutdown;
 use crate::tasks::ProgressSink;
 
 /// The least time between two writes.
@@ -23,13 +22,10 @@ pub struct ProgressBook {
 }
 
 impl ProgressBook {
-    /// Writes what was told, until `shutdown`.
-    pub async fn run(self: Arc<Self>, queue: Arc<Queue>, running: Arc<Running>, shutdown: Shutdown) {
+    /// Writes what was told, for as long as it is polled.
+    pub async fn run(self: Arc<Self>, queue: Arc<Queue>, running: Arc<Running>) {
         loop {
-            tokio::select! {
-                () = shutdown.begun() => return,
-                () = self.told.notified() => {}
-            }
+            self.told.notified().await;
             self.write(&queue, &running).await;
             tokio::time::sleep(WRITE_EVERY).await;
         }

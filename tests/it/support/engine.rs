@@ -337,6 +337,7 @@ impl RunningPool {
     /// Its heart beats.
     pub async fn beat(&mut self) {
         self.heart.beat_once(&self.engine.store).await;
+        self.heart.handed_back().await;
     }
 
     /// Ends it in good order.
