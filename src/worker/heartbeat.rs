@@ -119,7 +119,7 @@ impl Heart {
         let told = tokio::time::timeout(deadline, self.tell(pulse)).await;
         let silence = || StoreError::Unavailable(format!("no answer within {} ms", deadline.as_millis()));
         match told.unwrap_or_else(|_| Err(silence())) {
-            Ok(rows) => self.compare(rows).await,
+            Ok(rows) => self.compare(rows),
             Err(error) => self.missed(&error),
         }
     }
@@ -155,7 +155,7 @@ impl Heart {
     }
 
     /// Compares the store's picture with ours. A difference counts if it is there twice in a row, because a begin or a settle may be under way.
-    async fn compare(&mut self, rows: Vec<StartedRow>) {
+    fn compare(&mut self, rows: Vec<StartedRow>) {
         let running = self.pool.running();
         for row in rows.iter().filter(|row| row.revoke_requested_at.is_some()) {
             self.pool.stop_revoked(row.id, row.terminate);
