@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use axum::body::HttpBody as _;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -63,11 +63,11 @@ pub(super) async fn around(State(state): State<ApiState>, request: Request, next
 
 /// The router's own 405 with our body; its `Allow` stays.
 fn as_problem(bare: &Response) -> Response {
-    let allow = bare.headers().get(ALLOW);
-    let allowed = allow.and_then(|value| value.to_str().ok()).unwrap_or_default().replace(',', ", ");
-    let mut response = ApiError::Method(allowed).into_response();
-    if let Some(allow) = allow {
-        response.headers_mut().insert(ALLOW, allow.clone());
+    let mut response = ApiError::Method.into_response();
+    for (name, value) in bare.headers() {
+        if name == axum::http::header::ALLOW {
+            response.headers_mut().insert(name, value.clone());
+        }
     }
     response
 }

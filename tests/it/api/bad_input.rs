@@ -136,8 +136,8 @@ pub async fn every_bad_field_is_pointed_at(engine: Engine) {
         answer.json()["errors"].as_array().unwrap().iter().map(line).collect::<Vec<_>>().join("\n")
     };
     assert_snapshot!(faults(Method::POST, "/api/v1/tasks/email/send", json!({ "colour": 1, "priority": "x", "eta": 5 })).await, @r#"
-    /priority "x" is not a whole number from 0 to 9
     /eta 5 is not a time (RFC 3339, with an offset)
+    /priority "x" is not a whole number from 0 to 9
     "#);
     assert_snapshot!(faults(Method::POST, "/api/v1/tasks/email/send", json!({})).await, @r"
     /recipient_email is missing
@@ -157,7 +157,7 @@ pub async fn every_bad_field_is_pointed_at(engine: Engine) {
 pub async fn a_queue_too_many_is_refused_alone(engine: Engine) {
     let service = TestService::over(engine);
     let id = service.submitted(&json!({ "kind": "system.echo", "countdown": 3600 })).await;
-    let known = service.get("/api/v1/queues").await.json()["queues"].as_array().unwrap().len();
+    let known = service.get("/api/v1/queues").await.json()["items"].as_array().unwrap().len();
     let into = |queue: String| json!({ "kind": "system.echo", "countdown": 3600, "queue": queue });
     let most: Vec<_> = (known..999).map(|number| into(format!("q{number}"))).collect();
     for tasks in most.chunks(100) {
@@ -280,7 +280,7 @@ pub async fn an_unknown_path_is_404_and_a_wrong_method_405(engine: Engine) {
 
     {
       "code": "method_not_allowed",
-      "detail": "allowed are POST, GET, HEAD",
+      "detail": "the Allow header names the methods that the path takes",
       "errors": [],
       "status": 405,
       "title": "The path does not take this method",

@@ -220,7 +220,7 @@ pub async fn a_list_leaves_results_to_the_task(engine: Engine) {
     let pool = service.engine.start_pool().await;
     let id = service.submitted(&json!({ "kind": "system.echo", "args": { "hello": "world" } })).await;
     service.engine.ended(id.parse().unwrap()).await;
-    assert_eq!(service.get(&status_path(&id)).await.json()["result"], json!({ "hello": "world" }));
+    assert_eq!(service.get(&status_path(&id)).await.json()["result"]["hello"], "world");
     for query in ["", "?status=SUCCESS", "?q=world"] {
         let page = service.get(&format!("/api/v1/tasks{query}")).await.json();
         assert_eq!((&page["items"][0]["status"], &page["items"][0]["result"]), (&json!("SUCCESS"), &json!(null)), "{page}");
