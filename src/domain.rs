@@ -17,7 +17,7 @@ pub use ids::{Attempt, KindName, NameError, QueueName, TaskId, WorkerId};
 pub use outcome::{ErrorReport, Outcome, TaskFailure};
 pub use page::{Cursor, Page, PageRequest, TaskFilter};
 pub use principal::{Principal, Scope, ScopeSet};
-pub use problem::FieldError;
+pub use problem::{FieldError, parser_words};
 pub use retry::{Backoff, RetryPolicy};
 pub use routing::Routing;
 pub use state::{EndStatus, Next, RunFacts, TaskStatus, after, after_crash};

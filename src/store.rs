@@ -123,6 +123,7 @@ pub trait TaskReads: Send + Sync {
     async fn attempts(&self, id: TaskId) -> StoreResult<Vec<AttemptRow>>;
 
     /// A page of tasks, newest (highest id) first, live and ended merged.
+    /// Args and result of the rows are left empty.
     async fn list(&self, filter: &TaskFilter, page: &PageRequest) -> StoreResult<Page<TaskRow>>;
 
     /// All queues, by name.

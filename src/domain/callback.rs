@@ -34,7 +34,7 @@ pub fn callback_task(ended: &TaskRow, now: Timestamp) -> Option<NewTask> {
             "result": result,
             "error": ended.error,
             "reason": ended.reason,
-            "attempts": ended.attempt,
+            "attempts": ended.latest_attempt(),
             "submitted_at": ended.submitted_at,
             "started_at": ended.started_at,
             "ended_at": ended.ended_at,

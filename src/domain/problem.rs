@@ -1,6 +1,7 @@
 //! What is wrong with a field of what a user sent.
 
 use serde::{Deserialize, Serialize};
+use serde_path_to_error::Segment;
 
 /// One bad field. It names the field, what came, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -18,14 +19,83 @@ impl FieldError {
     pub fn of_parser(error: &serde_path_to_error::Error<serde_json::Error>) -> Self {
         let mut pointer = String::new();
         for segment in error.path() {
-            pointer.push('/');
-            pointer.push_str(&segment.to_string().replace('~', "~0").replace('/', "~1"));
+            match segment {
+                Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+                Segment::Map { key } => pointer = pointer_to(&pointer, key),
+                Segment::Enum { variant } => pointer = pointer_to(&pointer, variant),
+                Segment::Unknown => {}
+            }
         }
-        Self { pointer, detail: error.inner().to_string() }
+        let words = parser_words(error.inner());
+        let quoted = |rest: &str| rest.split_once('`').map(|(name, rest)| (name.to_owned(), rest.to_owned()));
+        if let Some((name, _)) = words.strip_prefix("missing field `").and_then(quoted) {
+            return Self::missing(&pointer, &name);
+        }
+        if let Some((name, rest)) = words.strip_prefix("unknown field `").and_then(quoted) {
+            // The parser names the fields that there are in back quotes.
+            let allowed: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+            let at = pointer_to("", &name);
+            return Self::unknown(pointer.strip_suffix(&at).unwrap_or(&pointer), &name, &allowed);
+        }
+        Self { pointer, detail: words }
+    }
+
+    /// A field of the object at `parent` that is not there.
+    pub fn missing(parent: &str, name: &str) -> Self {
+        Self::new(pointer_to(parent, name), "is missing")
+    }
+
+    /// A field of the object at `parent` that nobody knows; `allowed` are those that there are, where they are known.
+    pub fn unknown(parent: &str, name: &str, allowed: &[&str]) -> Self {
+        let detail =
+            if allowed.is_empty() { "is unknown".into() } else { format!("is unknown; allowed are {}", allowed.join(", ")) };
+        Self::new(pointer_to(parent, name), detail)
     }
 
     /// An error at `pointer` (as in `/recipient_email`).
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+/// The pointer to the field `name` of the object at `parent`.
+fn pointer_to(parent: &str, name: &str) -> String {
+    format!("{parent}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+/// A parser's words without its line and column: they are those of a part of the body, or of none.
+pub fn parser_words(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&place).map(str::to_owned).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "it is parsed only")]
+    struct Letter {
+        to: Vec<u8>,
+        #[serde(default)]
+        copy: Option<Box<Letter>>,
+    }
+
+    fn fault(json: &str) -> (String, String) {
+        let mut input = serde_json::Deserializer::from_str(json);
+        let error = serde_path_to_error::deserialize::<_, Letter>(&mut input).unwrap_err();
+        let fault = FieldError::of_parser(&error);
+        (fault.pointer, fault.detail)
+    }
+
+    #[test]
+    fn a_parsers_error_points_at_the_field_without_a_place_in_the_text() {
+        assert_eq!(fault("{}"), ("/to".into(), "is missing".into()));
+        assert_eq!(fault(r#"{"to":[],"copy":{}}"#), ("/copy/to".into(), "is missing".into()));
+        assert_eq!(fault(r#"{"to":[1,"x"]}"#).0, "/to/1");
+        assert_eq!(fault(r#"{"to":[1,"x"]}"#).1, "invalid type: string \"x\", expected u8");
+        assert_eq!(fault(r#"{"to":[],"copy":{"a/b":1}}"#), ("/copy/a~1b".into(), "is unknown; allowed are to, copy".into()));
     }
 }

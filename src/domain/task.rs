@@ -317,3 +317,10 @@ pub struct TaskRow {
     /// The retry by hand that was made of it.
     pub retried_as: Option<TaskId>,
 }
+
+impl TaskRow {
+    /// The number of its latest attempt, as it is shown; 0 until one has begun. The fence itself also rises where a waiting task is changed.
+    pub fn latest_attempt(&self) -> i32 {
+        if self.started_at.is_some() { self.attempt.0 } else { 0 }
+    }
+}

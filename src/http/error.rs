@@ -283,6 +283,7 @@ impl From<ControlError> for ApiError {
     fn from(error: ControlError) -> Self {
         let code = match error {
             ControlError::NotFound => return Self::no_task(),
+            ControlError::Invalid(faults) => return Self::Invalid(faults),
             ControlError::Queue(error) => return error.into(),
             ControlError::Ended(_) => "task_ended",
             ControlError::Running => "task_running",

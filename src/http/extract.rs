@@ -179,9 +179,7 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError
     let mut input = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut input).map_err(|error| {
         if error.inner().is_data() {
-            let segments: Vec<String> = error.path().iter().map(|segment| format!("/{segment}")).collect();
-            let pointer = segments.concat();
-            return ApiError::Invalid(vec![FieldError::new(pointer, error.inner().to_string())]);
+            return ApiError::Invalid(vec![FieldError::of_parser(&error)]);
         }
         ApiError::Malformed(format!("the body is not JSON: {}", error.inner()))
     })?;

@@ -32,7 +32,8 @@ impl Params {
         taken.into_iter().map(|(_, value)| value).collect()
     }
 
-    fn fault(&mut self, name: &str, detail: impl Display) {
+    /// Adds a fault of `name`.
+    pub(super) fn fault(&mut self, name: &str, detail: impl Display) {
         self.faults.push(FieldError::new(name, detail.to_string()));
     }
 

@@ -9,8 +9,11 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::options::TaskOptions;
-use crate::domain::FieldError;
+use super::options::{TaskOptions, whole_number};
+use crate::domain::{FieldError, parser_words};
+
+/// So much of a bad value is told.
+const SHOWN_CHARS: usize = 100;
 
 /// Why a body is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +42,18 @@ impl TaskBody {
     pub fn of_typed(json: &[u8]) -> Result<Self, BodyError> {
         let fields = Fields::parse(json)?;
         let mut args = Joined::new(json.len());
-        let mut options = Joined::new(0);
+        let mut options = OptionsReader::default();
         for (name, value) in &fields.0 {
-            let into = if TaskOptions::NAMES.contains(&name.as_ref()) { &mut options } else { &mut args };
-            into.push(name, value);
+            if TaskOptions::NAMES.contains(&name.as_ref()) {
+                options.read(name, value);
+            } else {
+                args.push(name, value);
+            }
         }
-        Ok(Self { kind: None, args: args.finish(), options: options.into_options()?, idempotency_key: None })
+        if !options.faults.is_empty() {
+            return Err(BodyError::Invalid(options.faults));
+        }
+        Ok(Self { kind: None, args: args.finish(), options: options.options, idempotency_key: None })
     }
 
     /// Takes the body of `POST /tasks` apart: `kind`, `args` and options.
@@ -80,7 +89,7 @@ impl TaskBody {
 
     fn of_fields(fields: &Fields<'_>, in_batch: bool) -> Result<Self, BodyError> {
         let (mut kind, mut args, mut key) = (None, None, None);
-        let mut options = Joined::new(0);
+        let mut options = OptionsReader::default();
         let mut faults = Vec::new();
         for (name, value) in &fields.0 {
             match name.as_ref() {
@@ -94,21 +103,15 @@ impl TaskBody {
                     Ok(text) => key = Some(text),
                     Err(_) => faults.push(FieldError::new("/idempotency_key", "is not a string")),
                 },
-                name if TaskOptions::NAMES.contains(&name) => options.push(name, value),
+                name if TaskOptions::NAMES.contains(&name) => options.read(name, value),
                 other => faults.push(unknown(other, &format!("kind, args, {}", TaskOptions::NAMES.join(", ")))),
             }
         }
         if kind.is_none() && !faults.iter().any(|fault| fault.pointer == "/kind") {
             faults.push(FieldError::new("/kind", "is missing: GET /api/v1/tasks/kinds lists what there is"));
         }
-        let options = match options.into_options() {
-            Ok(options) => options,
-            Err(BodyError::Invalid(more)) => {
-                faults.extend(more);
-                TaskOptions::default()
-            }
-            Err(malformed) => return Err(malformed),
-        };
+        let OptionsReader { options, faults: more } = options;
+        faults.extend(more);
         if !faults.is_empty() {
             return Err(BodyError::Invalid(faults));
         }
@@ -133,7 +136,7 @@ impl<'a> Fields<'a> {
             return Err(BodyError::Malformed("the body is empty; a JSON object is asked for".into()));
         }
         if error.is_data() {
-            return Err(BodyError::Invalid(vec![FieldError::new("", error.to_string())]));
+            return Err(BodyError::Invalid(vec![FieldError::new("", parser_words(&error))]));
         }
         Err(BodyError::Malformed(format!("the body is not JSON: {error}")))
     }
@@ -213,22 +216,39 @@ impl Joined {
         self.0.push_str(if self.0.is_empty() { "{}" } else { "}" });
         self.0
     }
+}
 
-    fn into_options(self) -> Result<TaskOptions, BodyError> {
-        if self.0.is_empty() {
-            return Ok(TaskOptions::default());
+/// Options, each read for itself, so that every bad one is told.
+#[derive(Default)]
+struct OptionsReader {
+    options: TaskOptions,
+    faults: Vec<FieldError>,
+}
+
+impl OptionsReader {
+    /// Reads the option `name`, one of [`TaskOptions::NAMES`].
+    fn read(&mut self, name: &str, value: &RawValue) {
+        let text = value.get();
+        let is_read = match name {
+            "queue" => put(&mut self.options.queue, serde_json::from_str(text)),
+            "priority" => put(&mut self.options.priority, whole_number(&mut serde_json::Deserializer::from_str(text))),
+            "countdown" => put(&mut self.options.countdown, serde_json::from_str(text)),
+            "eta" => put(&mut self.options.eta, serde_json::from_str(text)),
+            "expires" => put(&mut self.options.expires, serde_json::from_str(text)),
+            "max_retries" => put(&mut self.options.max_retries, whole_number(&mut serde_json::Deserializer::from_str(text))),
+            "time_limit" => put(&mut self.options.time_limit, serde_json::from_str(text)),
+            "soft_time_limit" => put(&mut self.options.soft_time_limit, serde_json::from_str(text)),
+            _ => put(&mut self.options.callback_url, serde_json::from_str(text)),
+        };
+        if !is_read {
+            let shown: String = text.chars().take(SHOWN_CHARS).collect();
+            self.faults.push(FieldError::new(format!("/{name}"), format!("{shown} is not {}", TaskOptions::wanted(name))));
         }
-        let text = self.finish();
-        let mut input = serde_json::Deserializer::from_str(&text);
-        serde_path_to_error::deserialize(&mut input).map_err(|error| {
-            let mut fault = FieldError::of_parser(&error);
-            if fault.pointer == "/expires" {
-                // The parser's own words tell of two untagged shapes.
-                "is neither a number of seconds nor a time (RFC 3339)".clone_into(&mut fault.detail);
-            }
-            BodyError::Invalid(vec![fault])
-        })
     }
+}
+
+fn put<T>(place: &mut Option<T>, read: Result<Option<T>, serde_json::Error>) -> bool {
+    read.map(|value| *place = value).is_ok()
 }
 
 #[cfg(test)]
@@ -252,6 +272,24 @@ mod tests {
         };
         let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
         assert_eq!(pointers, ["/args", "/colour", "/kind", "/priority"]);
+    }
+
+    #[test]
+    fn every_option_of_a_wrong_type_is_told_with_what_is_wanted() {
+        let body =
+            br#"{"queue": 7, "priority": 5.5, "max_retries": 70000, "expires": [], "time_limit": "1", "eta": null, "x": 1}"#;
+        let BodyError::Invalid(faults) = TaskBody::of_typed(body).unwrap_err() else { panic!("invalid") };
+        let lines: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect();
+        assert_eq!(
+            lines,
+            [
+                "/queue 7 is not a string",
+                "/priority 5.5 is not a whole number from 0 to 9",
+                "/max_retries 70000 is not a whole number from 0 to 100",
+                "/expires [] is not a number of seconds from 0 to ten years, nor a time (RFC 3339, with an offset)",
+                "/time_limit \"1\" is not a number of seconds above 0, up to 86400",
+            ]
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::submit::{SubmitError, Submitted};
 use super::{Queue, QueueError};
 use crate::broker::Signal;
 use crate::clock::to_micros;
-use crate::domain::{KindName, NewTask, Principal, Progress, QueueName, TaskId, TaskRow, TaskStatus};
+use crate::domain::{FieldError, KindName, NewTask, Principal, Progress, QueueName, TaskId, TaskRow, TaskStatus};
 use crate::store::{
     ChangeAnswer, Ended, QueueChange, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, SubmittedTask, TaskChange, WorkerCommand,
 };
@@ -53,6 +53,9 @@ pub enum ControlError {
     /// Its kind is not known any more.
     #[error("kind {0} is not known any more")]
     UnknownKind(KindName),
+    /// Fields are wrong.
+    #[error("{} fields are wrong", .0.len())]
+    Invalid(Vec<FieldError>),
     /// The store or the broker could not.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -136,6 +139,7 @@ impl Queue {
         self.visible(id, principal).await?;
         if let Some(queue) = &change.queue {
             self.know_queues(std::slice::from_ref(queue)).await.map_err(|error| match error {
+                SubmitError::Invalid(faults) => ControlError::Invalid(faults),
                 SubmitError::Queue(error) => ControlError::Queue(error),
                 other => ControlError::Queue(crate::store::StoreError::Unavailable(other.to_string()).into()),
             })?;

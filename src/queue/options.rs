@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::Pieces;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -77,13 +78,26 @@ where
     // 2^53: above it, not every whole number is a float.
     let is_whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number);
     let fits = is_whole.then(|| T::try_from(number as u64).ok()).flatten();
-    fits.map(Some).ok_or_else(|| serde::de::Error::custom(format!("{number} is not a whole number in the allowed range")))
+    fits.map(Some).ok_or_else(|| serde::de::Error::custom(format!("{number} is not a whole number from 0, or is too large")))
 }
 
 impl TaskOptions {
     /// The names of the options: a kind's args may not use them.
     pub const NAMES: [&'static str; 9] =
         ["queue", "priority", "countdown", "eta", "expires", "max_retries", "time_limit", "soft_time_limit", "callback_url"];
+
+    /// What the option `name` is to be, in words that follow "is not".
+    pub fn wanted(name: &str) -> String {
+        match name {
+            "priority" => "a whole number from 0 to 9".into(),
+            "max_retries" => format!("a whole number from 0 to {MOST_RETRIES}"),
+            "countdown" => "a number of seconds from 0 to ten years".into(),
+            "expires" => "a number of seconds from 0 to ten years, nor a time (RFC 3339, with an offset)".into(),
+            "time_limit" | "soft_time_limit" => format!("a number of seconds above 0, up to {LONGEST_LIMIT}"),
+            "eta" => "a time (RFC 3339, with an offset)".into(),
+            _ => "a string".into(),
+        }
+    }
 }
 
 /// Options that are parsed and checked against each other. What is `None` is the kind's.
@@ -199,10 +213,15 @@ fn seconds_from(now: Timestamp, seconds: f64) -> Result<Timestamp, String> {
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {
-    let parsed: Result<Timestamp, _> = text.parse();
-    parsed
-        .map(crate::clock::to_micros)
-        .map_err(|_| format!("{text:?} is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset)"))
+    if let Ok(parsed) = text.parse() {
+        return Ok(crate::clock::to_micros(parsed));
+    }
+    // The last hours of the year 9999 are a way to say never; the last moment that there is means it too.
+    let is_never = Pieces::parse(text)
+        .is_ok_and(|pieces| pieces.date().year() == 9999 && pieces.time().is_some() && pieces.offset().is_some());
+    is_never
+        .then_some(crate::clock::to_micros(Timestamp::MAX))
+        .ok_or_else(|| format!("{text:?} is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset)"))
 }
 
 fn moment_at(moment: &Moment, now: Timestamp) -> Result<Timestamp, String> {
@@ -240,6 +259,16 @@ mod tests {
             resolve(serde_json::json!({"eta": "2020-01-01T00:00:00Z"})).unwrap().due_at.to_string(),
             "2026-01-01T00:00:00Z"
         );
+    }
+
+    #[test]
+    fn the_end_of_the_calendar_is_too_far_for_a_beginning_and_never_for_an_expiry() {
+        let options = TaskOptions { eta: Some("9999-12-31T23:59:59Z".into()), ..TaskOptions::default() };
+        let faults = options.resolve("2026-01-01T00:00:00Z".parse().unwrap(), |_| Ok(())).unwrap_err();
+        assert_eq!(faults, [FieldError::new("/eta", "is more than ten years away")]);
+        assert_eq!(resolve(serde_json::json!({"expires": "9999-12-31T23:59:59Z"})).unwrap().expires_at, Some(Timestamp::MAX));
+        assert_eq!(resolve(serde_json::json!({"eta": "9999-13-31T23:59:59Z"})).unwrap_err(), ["/eta"]);
+        assert_eq!(resolve(serde_json::json!({"eta": "9999-12-31"})).unwrap_err(), ["/eta"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Takes a task in: parse, check, resolve, one group commit, the answer, the doorbell.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -110,20 +111,29 @@ impl Queue {
 
     /// Takes many, each for itself; the answers are in order.
     pub async fn submit_all(&self, commands: Vec<SubmitTask>) -> Vec<Result<Submitted, SubmitError>> {
-        let mut prepared: Vec<Result<TaskId, SubmitError>> = Vec::with_capacity(commands.len());
-        let mut tasks = Vec::with_capacity(commands.len());
-        for command in commands {
-            prepared.push(self.prepare(command).map(|task| {
+        let prepared: Vec<_> = commands.into_iter().map(|command| self.prepare(command)).collect();
+        let queues: Vec<QueueName> = prepared.iter().flatten().map(|task| task.task.queue.clone()).collect();
+        let refused = match self.know_each(&queues).await {
+            Ok(refused) => refused,
+            Err(error) => {
+                let reason = error.to_string();
+                let not_stored = |item: Result<_, SubmitError>| item.and(Err(SubmitError::NotStored(reason.clone())));
+                return prepared.into_iter().map(not_stored).collect();
+            }
+        };
+        let mut tasks = Vec::with_capacity(prepared.len());
+        let prepared: Vec<Result<TaskId, SubmitError>> = prepared
+            .into_iter()
+            .map(|item| {
+                let task = item?;
+                if let Some(faults) = refused.get(&task.task.queue) {
+                    return Err(SubmitError::Invalid(faults.clone()));
+                }
                 let id = task.task.id;
                 tasks.push(task);
-                id
-            }));
-        }
-        let queues: Vec<QueueName> = tasks.iter().map(|task| task.task.queue.clone()).collect();
-        if let Err(error) = self.know_queues(&queues).await {
-            let reason = error.to_string();
-            return prepared.into_iter().map(|item| item.and(Err(SubmitError::NotStored(reason.clone())))).collect();
-        }
+                Ok(id)
+            })
+            .collect();
         let mut answers = self.inserts.submit_all(tasks).await.into_iter();
         prepared
             .into_iter()
@@ -132,6 +142,28 @@ impl Queue {
                 submitted(id, answers.next().unwrap_or(Err(BatchError::Closed)))
             })
             .collect()
+    }
+
+    /// Makes queues known as far as there is room; the others, with what is wrong with them.
+    async fn know_each(&self, queues: &[QueueName]) -> Result<BTreeMap<QueueName, Vec<FieldError>>, SubmitError> {
+        let mut refused = BTreeMap::new();
+        match self.know_queues(queues).await {
+            Ok(()) => return Ok(refused),
+            // Together they are too many; first come, first served.
+            Err(SubmitError::Invalid(_)) => {}
+            Err(error) => return Err(error),
+        }
+        for queue in queues {
+            if refused.contains_key(queue) {
+                continue;
+            }
+            match self.know_queues(std::slice::from_ref(queue)).await {
+                Ok(()) => {}
+                Err(SubmitError::Invalid(faults)) => drop(refused.insert(queue.clone(), faults)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(refused)
     }
 
     /// Parses, checks and resolves a submission.
@@ -173,6 +205,10 @@ impl Queue {
     }
 
     fn check_callback(&self, url: &str) -> Result<(), String> {
+        // The URL's parser drops some of them in silence.
+        if url.chars().any(char::is_control) {
+            return Err("holds a control character; a URL has none".into());
+        }
         if self.services.webhook_signer.is_none() {
             return Err("cannot be used: callbacks are signed, and no WEBHOOK_SECRET is set".into());
         }

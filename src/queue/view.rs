@@ -34,7 +34,7 @@ pub struct StatusView {
     pub ready: bool,
     /// Whether it ended well; null until it has ended.
     pub successful: Option<bool>,
-    /// What it returned; null until it has ended well.
+    /// What it returned; null until it has ended well. Always null in a list: read the task for its result.
     #[schema(value_type = Option<serde_json::Value>)]
     pub result: Option<Box<RawValue>>,
     /// What went wrong last; null where nothing did.
@@ -46,7 +46,8 @@ pub struct StatusView {
     pub waiting_for: Option<WaitingFor>,
     /// How far it is, as last told.
     pub progress: Option<Progress>,
-    /// Attempts begun so far.
+    /// The number of its latest attempt; 0 until one has begun. Numbers only grow: a change of the waiting task, and an attempt that was
+    /// handed back, leave gaps. `attempt_log` has those that ran.
     #[schema(minimum = 0)]
     pub attempts: i32,
     /// Retries spent.
@@ -77,6 +78,7 @@ pub struct StatusView {
 
 impl StatusView {
     pub(super) fn new(row: TaskRow, waiting_for: Option<WaitingFor>) -> Self {
+        let attempts = row.latest_attempt();
         Self {
             task_id: row.id,
             kind: row.kind,
@@ -91,7 +93,7 @@ impl StatusView {
             reason: row.reason.map(|reason| reason.to_string()),
             waiting_for,
             progress: row.progress,
-            attempts: row.attempt.0,
+            attempts,
             retries: row.retries_used,
             max_retries: row.max_retries,
             worker: row.worker_name,
@@ -110,7 +112,7 @@ impl StatusView {
 /// One attempt of a task.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AttemptView {
-    /// Its number. Numbers only grow; one that was handed back leaves a gap.
+    /// Its number. Numbers only grow; one that was handed back, and a change of the task while it waited, leave gaps.
     #[schema(minimum = 1)]
     pub attempt: i32,
     /// The worker that ran it.

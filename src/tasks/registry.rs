@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
@@ -53,7 +55,7 @@ pub struct TaskKind {
     /// The args' JSON Schema (2020-12), self-contained.
     pub json_schema: Arc<Value>,
     validator: Arc<jsonschema::Validator>,
-    check: fn(&str, &Services) -> Result<(), Vec<FieldError>>,
+    check: fn(&str, &Services) -> Result<(), ArgsFault>,
     run: fn(&str, TaskContext) -> Result<RunFuture, TaskFailure>,
 }
 
@@ -86,7 +88,7 @@ impl TaskKind {
 
     /// Checks args as submitted: the kind's own types and rules. On failure every bad field is named.
     pub fn check(&self, args: &str, services: &Services) -> Result<(), Vec<FieldError>> {
-        (self.check)(args, services).map_err(|errors| self.all_faults(args, errors))
+        (self.check)(args, services).map_err(|fault| self.all_faults(args, fault))
     }
 
     /// Starts the work. Args that do not parse (a newer version wrote them) are a failure here.
@@ -95,39 +97,64 @@ impl TaskKind {
     }
 
     /// The parser stops at its first error, the schema finds them all, and only the kind's own check knows what no schema says.
-    fn all_faults(&self, args: &str, errors: Vec<FieldError>) -> Vec<FieldError> {
-        let Ok(value) = serde_json::from_str::<Value>(args) else { return errors };
-        let mut found: Vec<FieldError> = self
-            .validator
-            .iter_errors(&value)
-            .map(|error| FieldError::new(error.instance_path().to_string(), error.to_string()))
-            .collect();
-        for error in errors {
-            if found.iter().all(|known| known.pointer != error.pointer) {
-                found.push(error);
+    fn all_faults(&self, args: &str, fault: ArgsFault) -> Vec<FieldError> {
+        let value: Value = serde_json::from_str(args).unwrap_or_default();
+        let mut found: Vec<FieldError> = self.validator.iter_errors(&value).flat_map(|error| self.faults_of(&error)).collect();
+        match fault {
+            ArgsFault::Parser(first) if found.is_empty() => found.push(first),
+            // The schema has told it.
+            ArgsFault::Parser(_) => {}
+            ArgsFault::Rules(broken) => {
+                for error in broken {
+                    if found.iter().all(|known| known.pointer != error.pointer) {
+                        found.push(error);
+                    }
+                }
             }
         }
         found
     }
+
+    /// What the schema found at an object, told of the fields that are to blame.
+    fn faults_of(&self, error: &ValidationError<'_>) -> Vec<FieldError> {
+        let at = error.instance_path().to_string();
+        match error.kind() {
+            ValidationErrorKind::Required { property } => {
+                vec![FieldError::missing(&at, property.as_str().unwrap_or_default())]
+            }
+            ValidationErrorKind::AdditionalProperties { unexpected } => {
+                let fields = self.json_schema["properties"].as_object().filter(|_| at.is_empty());
+                let allowed: Vec<&str> = fields.into_iter().flat_map(|fields| fields.keys().map(String::as_str)).collect();
+                unexpected.iter().map(|name| FieldError::unknown(&at, name, &allowed)).collect()
+            }
+            _ => vec![FieldError::new(at, error.to_string())],
+        }
+    }
 }
 
-fn check_args<K: Kind>(args: &str, services: &Services) -> Result<(), Vec<FieldError>> {
-    let parsed: K = parse_args(args)?;
+/// Why args are refused.
+enum ArgsFault {
+    /// They do not parse: the first error.
+    Parser(FieldError),
+    /// They parse, and break rules of the kind.
+    Rules(Vec<FieldError>),
+}
+
+fn check_args<K: Kind>(args: &str, services: &Services) -> Result<(), ArgsFault> {
+    let parsed: K = parse_args(args).map_err(ArgsFault::Parser)?;
     let faults = parsed.check(services);
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
+    if faults.is_empty() { Ok(()) } else { Err(ArgsFault::Rules(faults)) }
 }
 
 fn run_args<K: Kind>(args: &str, cx: TaskContext) -> Result<RunFuture, TaskFailure> {
-    let parsed: K = parse_args(args).map_err(|errors| {
-        let text: Vec<String> = errors.into_iter().map(|error| format!("{}: {}", error.pointer, error.detail)).collect();
-        TaskFailure::fail("BadArgs", text.join("; "))
-    })?;
+    let parsed: K =
+        parse_args(args).map_err(|error| TaskFailure::fail("BadArgs", format!("{}: {}", error.pointer, error.detail)))?;
     Ok(Box::pin(parsed.run(cx)))
 }
 
-fn parse_args<K: Kind>(args: &str) -> Result<K, Vec<FieldError>> {
+fn parse_args<K: Kind>(args: &str) -> Result<K, FieldError> {
     let mut input = serde_json::Deserializer::from_str(args);
-    serde_path_to_error::deserialize(&mut input).map_err(|error| vec![FieldError::of_parser(&error)])
+    serde_path_to_error::deserialize(&mut input).map_err(|error| FieldError::of_parser(&error))
 }
 
 /// The schema with everything that it refers to under `$defs`.

@@ -51,6 +51,8 @@ api! {
             wrong_types_and_unknown_fields_are_named,
             a_bad_address_and_an_unknown_template_are_refused_at_submission,
             an_unknown_kind_is_422,
+            every_bad_field_is_pointed_at,
+            a_queue_too_many_is_refused_alone,
             a_body_or_args_too_large_are_413,
             a_body_that_is_not_json_is_415,
             a_bad_id_is_422_and_an_unknown_one_404,
@@ -83,6 +85,7 @@ api! {
             a_running_task_is_revoked_in_time_and_an_ended_one_not,
             a_failed_task_is_retried_as_a_new_one,
             lists_come_in_pages_and_by_filter,
+            a_list_leaves_results_to_the_task,
             kinds_are_listed_with_their_schemas,
         }
     }

@@ -60,6 +60,8 @@ pub(in crate::http) async fn events(
 #[derive(PartialEq)]
 struct Told {
     status: crate::domain::TaskStatus,
+    queue: crate::domain::QueueName,
+    priority: u8,
     attempts: i32,
     due_at: jiff::Timestamp,
     revoke_requested: bool,
@@ -68,7 +70,14 @@ struct Told {
 impl Told {
     fn of(view: &StatusView) -> Self {
         let revoke_requested = view.revoke_requested_at.is_some();
-        Self { status: view.status, attempts: view.attempts, due_at: view.due_at, revoke_requested }
+        Self {
+            status: view.status,
+            queue: view.queue.clone(),
+            priority: view.priority,
+            attempts: view.attempts,
+            due_at: view.due_at,
+            revoke_requested,
+        }
     }
 }
 
@@ -105,6 +114,8 @@ impl Teller {
                 () = tokio::time::sleep_until(self.look_at) => None,
             };
             match news {
+                // What a look at the row has told before its signal came is not told again.
+                Some(News::Progress(progress)) if self.progress.as_ref() == Some(&progress) => {}
                 Some(News::Progress(progress)) => {
                     self.progress = Some(progress.clone());
                     return Some(event("progress", &progress));

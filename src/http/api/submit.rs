@@ -197,7 +197,7 @@ pub(in crate::http) async fn submit_batch(
         Some(error) => Err(error),
         None => submitted.next().unwrap_or_else(lost).map_err(ApiError::from),
     });
-    batch_answer(answers.collect())
+    batch_answer(answers.enumerate().map(|(index, answer)| answer.map_err(|error| at_item(index, error))).collect())
 }
 
 /// Submits what could be read. Under a key for the whole, one goes first: a key that was used with another body is then known before any
@@ -272,15 +272,19 @@ fn none_accepted(errors: Vec<ApiError>) -> ApiError {
     for (index, error) in errors.into_iter().enumerate() {
         match error {
             ApiError::Unavailable(_) | ApiError::Internal(_) => return error,
-            ApiError::Invalid(wrong) => faults.extend(
-                wrong
-                    .into_iter()
-                    .map(|fault| FieldError::new(format!("/tasks/{index}{}", item_pointer(&fault.pointer)), fault.detail)),
-            ),
+            ApiError::Invalid(wrong) => faults.extend(wrong),
             other => faults.push(FieldError::new(format!("/tasks/{index}"), other.problem().detail)),
         }
     }
     ApiError::NoneAccepted(faults)
+}
+
+/// The faults of an item as faults of the batch.
+fn at_item(index: usize, error: ApiError) -> ApiError {
+    let ApiError::Invalid(wrong) = error else { return error };
+    let moved =
+        wrong.into_iter().map(|fault| FieldError::new(format!("/tasks/{index}{}", item_pointer(&fault.pointer)), fault.detail));
+    ApiError::Invalid(moved.collect())
 }
 
 /// A fault of an item's key is told by the name of the header elsewhere.

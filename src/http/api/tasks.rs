@@ -114,6 +114,9 @@ impl ListQuery {
             text: params.text("q", 200),
             principal: params.switch("mine").filter(|mine| *mine).map(|_| principal.subject.clone()),
         };
+        if filter.submitted_from.zip(filter.submitted_to).is_some_and(|(from, to)| from > to) {
+            params.fault("from", "is later than to");
+        }
         let limit = params.number("limit", 1..=500);
         let after = params.one("cursor", |text| {
             text.parse::<Cursor>()
@@ -178,7 +181,8 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<Opt
 }
 
 fn given_number<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u8>, D::Error> {
-    whole_number(input)?.map(Some).ok_or_else(|| serde::de::Error::custom("null is not a whole number"))
+    let wrong = || serde::de::Error::custom("is not a whole number from 0 to 9");
+    whole_number(input).map_err(|_: D::Error| wrong())?.map(Some).ok_or_else(wrong)
 }
 
 impl TaskPatch {

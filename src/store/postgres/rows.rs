@@ -13,21 +13,37 @@ use super::fault::Fault;
 use crate::domain::{Attempt, Band, Doorbell, EndReason, KindName, Priority, QueueName, TaskId, TaskRef, TaskRow, TaskStatus};
 use crate::store::StoreError;
 
-/// The columns of a live task, in the names of [`task_row`].
+/// The columns of a live task, in the names of [`task_row`]; a list puts something small in the place of the args.
 macro_rules! live_columns {
     () => {
-        "id, kind, queue, priority, status, args, principal, submitted_at, due_at, expires_at, attempt, retries_used, \
+        live_columns!("args")
+    };
+    ($args:literal) => {
+        concat!(
+            "id, kind, queue, priority, status, ",
+            $args,
+            ", principal, submitted_at, due_at, expires_at, attempt, retries_used, \
          max_retries, crashes, hard_limit_ms, soft_limit_ms, worker, worker_name, started_at, NULL::timestamptz AS ended_at, \
          progress, revoke_requested_at, NULL::text AS result, error, NULL::text AS reason, callback_url, retry_of, \
          NULL::uuid AS retried_as"
+        )
     };
 }
-/// The columns of an ended task, in the names of [`task_row`].
+/// The columns of an ended task, in the names of [`task_row`]; a list puts something small in the place of args and result.
 macro_rules! ended_columns {
     () => {
-        "id, kind, queue, priority, status, args, principal, submitted_at, due_at, expires_at, attempt, retries_used, \
+        ended_columns!("args", "result")
+    };
+    ($args:literal, $result:literal) => {
+        concat!(
+            "id, kind, queue, priority, status, ",
+            $args,
+            ", principal, submitted_at, due_at, expires_at, attempt, retries_used, \
          max_retries, crashes, hard_limit_ms, soft_limit_ms, NULL::uuid AS worker, worker_name, started_at, ended_at, \
-         progress, revoke_requested_at, result, error, reason, callback_url, retry_of, retried_as"
+         progress, revoke_requested_at, ",
+            $result,
+            ", error, reason, callback_url, retry_of, retried_as"
+        )
     };
 }
 pub(super) use {ended_columns, live_columns};

@@ -12,20 +12,36 @@ use super::fault::Fault;
 use crate::domain::{Attempt, Doorbell, KindName, Priority, QueueName, TaskId, TaskRef, TaskRow};
 use crate::store::StoreError;
 
-/// The columns of a live task, in the order of [`task_row`].
+/// The columns of a live task, in the order of [`task_row`]; a list puts something small in the place of the args.
 macro_rules! live_columns {
     () => {
-        "id, kind, queue, priority, status, args, principal, submitted_at, due_at, expires_at, attempt, retries_used, \
+        live_columns!("args")
+    };
+    ($args:literal) => {
+        concat!(
+            "id, kind, queue, priority, status, ",
+            $args,
+            ", principal, submitted_at, due_at, expires_at, attempt, retries_used, \
          max_retries, crashes, hard_limit_ms, soft_limit_ms, worker, worker_name, started_at, NULL AS ended_at, \
          progress, revoke_requested_at, NULL AS result, error, NULL AS reason, callback_url, retry_of, NULL AS retried_as"
+        )
     };
 }
-/// The columns of an ended task, in the order of [`task_row`].
+/// The columns of an ended task, in the order of [`task_row`]; a list puts something small in the place of args and result.
 macro_rules! ended_columns {
     () => {
-        "id, kind, queue, priority, status, args, principal, submitted_at, due_at, expires_at, attempt, retries_used, \
+        ended_columns!("args", "result")
+    };
+    ($args:literal, $result:literal) => {
+        concat!(
+            "id, kind, queue, priority, status, ",
+            $args,
+            ", principal, submitted_at, due_at, expires_at, attempt, retries_used, \
          max_retries, crashes, hard_limit_ms, soft_limit_ms, NULL AS worker, worker_name, started_at, ended_at, \
-         progress, revoke_requested_at, result, error, reason, callback_url, retry_of, retried_as"
+         progress, revoke_requested_at, ",
+            $result,
+            ", error, reason, callback_url, retry_of, retried_as"
+        )
     };
 }
 /// The columns of [`doorbell`].

@@ -49,8 +49,11 @@ pub async fn the_stream_tells_the_present_state_and_ends_with_the_task(engine: E
     let pool = service.engine.start_pool().await;
     switch.started().await;
     switch.release(1);
-    let mut seen = Vec::new();
+    let (mut seen, mut progress) = (Vec::new(), json!(null));
     while let Some((name, data)) = events.next().await {
+        let told = if name == "progress" { &data } else { &data["progress"] };
+        assert!(name == "status" || *told != progress, "{told} is told twice");
+        progress = told.clone();
         seen.push(if name == "status" { data["status"].as_str().unwrap().to_owned() } else { name });
     }
     assert_eq!(seen.last().map(String::as_str), Some("SUCCESS"), "{seen:?}");

@@ -31,11 +31,11 @@ pub async fn a_queue_is_paused_limited_resumed_and_looked_at(engine: Engine) {
 
     {
       "code": "invalid",
-      "detail": "missing field `concurrency` at line 1 column 2",
+      "detail": "/concurrency: is missing",
       "errors": [
         {
-          "detail": "missing field `concurrency` at line 1 column 2",
-          "pointer": ""
+          "detail": "is missing",
+          "pointer": "/concurrency"
         }
       ],
       "status": 422,

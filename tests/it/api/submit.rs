@@ -108,11 +108,11 @@ pub async fn each_item_of_a_batch_answers_for_itself(engine: Engine) {
         {
           "error": {
             "code": "invalid",
-            "detail": "/kind: \"no.such\" is unknown; GET /api/v1/tasks/kinds lists what there is",
+            "detail": "/tasks/2/kind: \"no.such\" is unknown; GET /api/v1/tasks/kinds lists what there is",
             "errors": [
               {
                 "detail": "\"no.such\" is unknown; GET /api/v1/tasks/kinds lists what there is",
-                "pointer": "/kind"
+                "pointer": "/tasks/2/kind"
               }
             ],
             "status": 422,
@@ -123,11 +123,11 @@ pub async fn each_item_of_a_batch_answers_for_itself(engine: Engine) {
         {
           "error": {
             "code": "invalid",
-            "detail": "/args/seconds: -1 is less than the minimum of 0",
+            "detail": "/tasks/3/args/seconds: -1 is less than the minimum of 0",
             "errors": [
               {
                 "detail": "-1 is less than the minimum of 0",
-                "pointer": "/args/seconds"
+                "pointer": "/tasks/3/args/seconds"
               }
             ],
             "status": 422,
@@ -138,11 +138,11 @@ pub async fn each_item_of_a_batch_answers_for_itself(engine: Engine) {
         {
           "error": {
             "code": "invalid",
-            "detail": "invalid type: integer `5`, expected a JSON object at line 1 column 1",
+            "detail": "/tasks/4: invalid type: integer `5`, expected a JSON object",
             "errors": [
               {
-                "detail": "invalid type: integer `5`, expected a JSON object at line 1 column 1",
-                "pointer": ""
+                "detail": "invalid type: integer `5`, expected a JSON object",
+                "pointer": "/tasks/4"
               }
             ],
             "status": 422,

@@ -79,6 +79,7 @@ pub async fn a_waiting_task_can_be_changed_and_revoked(engine: Engine) {
     let changed = service.patch(&path, &json!({ "countdown": 60, "queue": "later", "priority": 9 })).await.json();
     assert_eq!((&changed["queue"], &changed["priority"]), (&json!("later"), &json!(9)));
     assert_eq!(changed["due_at"], "2026-11-21T08:01:00Z");
+    assert_eq!(changed["attempts"], 0, "a change is no attempt");
     assert_snapshot!(service.patch(&path, &json!({})).await.text_at("/detail"), @"changes nothing; give at least one of eta, countdown, queue, priority");
     assert_snapshot!(service.patch(&path, &json!({ "eta": "soon", "priority": 10 })).await.text_at("/detail"), @r#"/priority: priority 10 is not in 0 to 9; /eta: "soon" is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset)"#);
     assert_snapshot!(service.delete(&format!("/api/v1/tasks/revoke/{id}/")).await, @r#"
@@ -93,6 +94,7 @@ pub async fn a_waiting_task_can_be_changed_and_revoked(engine: Engine) {
     "#);
     let status = service.get(&status_path(&id)).await.json();
     assert_eq!((&status["status"], &status["reason"]), (&json!("REVOKED"), &json!("revoked")));
+    assert_eq!(status["attempts"], 0);
     assert_snapshot!(service.patch(&path, &json!({ "priority": 1 })).await, @r#"
     409 Conflict
     content-type: application/problem+json
@@ -211,6 +213,19 @@ pub async fn lists_come_in_pages_and_by_filter(engine: Engine) {
     assert_eq!(listed("from=2026-11-21T08:02:00Z&to=2026-11-21T08:04:00Z").await.0, [ids[2].clone(), ids[3].clone()]);
     assert_eq!(listed("status=SUCCESS,FAILURE&status=REVOKED").await.0, Vec::<String>::new());
     assert_eq!(listed("status=PENDING&kind=system.echo&mine=true").await.0.len(), 5);
+}
+
+pub async fn a_list_leaves_results_to_the_task(engine: Engine) {
+    let service = TestService::over(engine);
+    let pool = service.engine.start_pool().await;
+    let id = service.submitted(&json!({ "kind": "system.echo", "args": { "hello": "world" } })).await;
+    service.engine.ended(id.parse().unwrap()).await;
+    assert_eq!(service.get(&status_path(&id)).await.json()["result"]["hello"], "world");
+    for query in ["", "?status=SUCCESS", "?q=world"] {
+        let page = service.get(&format!("/api/v1/tasks{query}")).await.json();
+        assert_eq!((&page["items"][0]["status"], &page["items"][0]["result"]), (&json!("SUCCESS"), &json!(null)), "{page}");
+    }
+    pool.end().await;
 }
 
 pub async fn kinds_are_listed_with_their_schemas(engine: Engine) {
