@@ -20,7 +20,7 @@ impl FieldError {
         let mut pointer = String::new();
         for segment in error.path() {
             match segment {
-                Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+                Segment::Seq { index } => pointer.extend(["/", &index.to_string()]),
                 Segment::Map { key } => pointer = pointer_to(&pointer, key),
                 Segment::Enum { variant } => pointer = pointer_to(&pointer, variant),
                 Segment::Unknown => {}

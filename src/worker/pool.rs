@@ -40,8 +40,6 @@ const SOLITUDE_PAUSE: Duration = Duration::from_mins(1);
 const RING_PATIENCE: Duration = Duration::from_secs(10);
 /// After so many looks in a row that found something the pool counts as stalled.
 const FINDS_TO_STALL: u32 = 2;
-/// How long a task is put off that needs solitude and did not get it.
-const SOLITUDE_PAUSE: Duration = Duration::from_mins(1);
 /// How long tasks may take to stop once they were asked to, at the end of the process.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
