@@ -67,6 +67,8 @@ pub struct Pool {
     running: Arc<Running>,
     executor: Arc<Executor>,
     slots: Arc<Semaphore>,
+    /// One permit for each begin that the store can write at once.
+    begins: Arc<Semaphore>,
     solitude: Mutex<()>,
     lonely: DashSet<TaskId>,
     /// When the last heartbeat was sent that the store took.
@@ -96,6 +98,7 @@ impl Pool {
         Arc::new(Self {
             lanes: Arc::new(Lanes::new(config.queues.clone(), config.queue_concurrency.clone())),
             slots: Arc::new(Semaphore::new(config.concurrency)),
+            begins: Arc::new(Semaphore::new(queue.store().concurrent_writes())),
             queue,
             config,
             worker,
@@ -208,6 +211,7 @@ impl Pool {
         if self.is_draining() {
             return shutdown.begun().await;
         }
+        let Some(turn) = self.turn(shutdown).await else { return };
         let Some(slots) = self.free_slots(shutdown).await else { return };
         let lanes = self.lanes.open(slots.num_permits());
         if lanes.is_empty() {
@@ -228,7 +232,16 @@ impl Pool {
         }
         self.running.fetched(self.queue.clock().now());
         self.finds.store(0, Ordering::Relaxed);
-        self.start(deliveries, slots, shutdown);
+        self.start(deliveries, slots, turn, shutdown);
+    }
+
+    /// The turn to begin a handful: as many begins are under way as the store can write at once. The slots that come free meanwhile make the
+    /// next handful larger, so that a begin's commit is shared as the other writes' are.
+    async fn turn(&self, shutdown: &Shutdown) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            () = shutdown.begun() => None,
+            turn = self.begins.clone().acquire_owned() => turn.ok(),
+        }
     }
 
     /// All free slots, at least one.
@@ -249,7 +262,13 @@ impl Pool {
     }
 
     /// Begins a handful and runs it, aside, so that the next handful can be received meanwhile.
-    fn start(self: &Arc<Self>, mut deliveries: Vec<Delivery>, mut slots: OwnedSemaphorePermit, shutdown: &Shutdown) {
+    fn start(
+        self: &Arc<Self>,
+        mut deliveries: Vec<Delivery>,
+        mut slots: OwnedSemaphorePermit,
+        turn: OwnedSemaphorePermit,
+        shutdown: &Shutdown,
+    ) {
         let surplus = deliveries.split_off(deliveries.len().min(slots.num_permits()));
         let unused = slots.num_permits() - deliveries.len();
         drop(slots.split(unused));
@@ -260,7 +279,7 @@ impl Pool {
         let (pool, shutdown) = (self.clone(), shutdown.clone());
         tokio::spawn(async move {
             pool.queue.give_back(surplus).await;
-            pool.begin(deliveries, beginning, slots, &shutdown).await;
+            pool.begin(deliveries, beginning, slots, turn, &shutdown).await;
         });
     }
 
@@ -269,6 +288,7 @@ impl Pool {
         deliveries: Vec<Delivery>,
         beginning: Beginning,
         mut slots: OwnedSemaphorePermit,
+        turn: OwnedSemaphorePermit,
         shutdown: &Shutdown,
     ) {
         let queues: Vec<QueueName> = deliveries.iter().map(|delivery| delivery.doorbell.queue.clone()).collect();
@@ -292,6 +312,7 @@ impl Pool {
                 return;
             }
         };
+        drop(turn);
         for (one, queue) in decided.into_iter().zip(queues) {
             match one.answer {
                 BeginAnswer::Begun(task) => {

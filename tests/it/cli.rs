@@ -314,8 +314,8 @@ fn a_subject_may_be_as_long_as_a_servers() {
 #[test]
 fn a_token_is_revoked_in_the_database_where_no_server_answers() {
     // Bound and never listened on, so nobody can answer there.
-    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let listen = taken.local_addr().unwrap().to_string();
+    let unheard = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listen = unheard.local_addr().unwrap().to_string();
     let place = Place::new().with("LISTEN", &listen);
     let token = place.legwork(&["token", "create", "--scope", "admin", "--subject", "me"]);
     for which in [token.out.trim_end(), "an-id"] {
@@ -332,8 +332,8 @@ fn a_token_is_revoked_in_the_database_where_no_server_answers() {
 #[test]
 fn a_command_without_a_server_says_where_it_looked_and_exits_with_3() {
     // Bound and never listened on, so nobody can answer there.
-    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let listen = taken.local_addr().unwrap().to_string();
+    let unheard = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listen = unheard.local_addr().unwrap().to_string();
     let place = Place::new().with("LISTEN", &listen).with("JWT_SECRET", "a-secret-of-more-than-32-characters");
     for words in [&["status", "019a8f6e-7c1b-7c3e-9b1a-2f6d1c0a4e55"][..], &["submit", "system.echo"], &["queues"], &["workers"]]
     {

@@ -269,15 +269,15 @@ async fn an_insert_that_goes_on_after_its_connection_was_lost_is_answered_as_ins
                     CREATE TRIGGER hold BEFORE INSERT ON tasks FOR EACH STATEMENT EXECUTE FUNCTION hold();";
         sqlx::raw_sql(hold).execute(&mut observer).await.unwrap();
         sqlx::query("SELECT pg_advisory_lock(hashtext($1))").bind(&schema).execute(&mut observer).await.unwrap();
-        let (port, mut held) = cutting_proxy("the insert is held").await;
+        let (port, mut inserts) = cutting_proxy("the insert is held").await;
         let sign = if url().contains('?') { '&' } else { '?' };
         let proxied = format!("{}{sign}host=127.0.0.1&port={port}&sslmode=disable", url());
         let store: Arc<dyn Store> = Arc::new(PgStore::connect(&proxied, &schema, 1).await.unwrap());
         let tasks = [rung(task(0)), rung(task(0))];
         let (answers, ()) = tokio::join!(store.insert(&tasks), async {
             // The first try, which is cut off, and the second one, which waits behind it.
-            held.recv().await.unwrap();
-            held.recv().await.unwrap();
+            inserts.recv().await.unwrap();
+            inserts.recv().await.unwrap();
             sqlx::query("SELECT pg_advisory_unlock(hashtext($1))").bind(&schema).execute(&mut observer).await.unwrap();
         });
         let answers: Vec<_> = answers.unwrap().into_iter().map(Result::unwrap).collect();

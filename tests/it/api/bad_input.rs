@@ -142,7 +142,6 @@ pub async fn every_bad_field_is_pointed_at(engine: Engine) {
     assert_snapshot!(faults(Method::POST, "/api/v1/tasks/email/send", json!({})).await, @r"
     /recipient_email is missing
     /subject is missing
-    /template_name is missing
     ");
     assert_snapshot!(faults(Method::POST, "/api/v1/auth/token", json!({})).await, @"/name is missing");
     let id = service.submitted(&json!({ "kind": "system.echo", "countdown": 60 })).await;
