@@ -86,7 +86,7 @@ pub(super) struct ReadyView {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct NotReady {
     /// Its name.
-    #[schema(example = "store")]
+    #[schema(example = "database")]
     check: &'static str,
     /// What is wrong.
     #[schema(example = "the database is not available: connection refused")]

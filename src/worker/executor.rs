@@ -155,6 +155,7 @@ impl Executor {
 
     async fn settle<S: Send>(&self, task: &Begun, next: Next, slot: S) {
         let now = self.queue.clock().now();
+        let ends = matches!(next, Next::End { .. });
         let is_failure = matches!(next, Next::Retry { .. } | Next::End { status: EndStatus::Failure, .. });
         let settlement = Settlement {
             id: task.id,
@@ -170,7 +171,11 @@ impl Executor {
             Some(answer) => answer.await.ok(),
             None => None,
         };
-        let is_task_end = matches!(settled, Some(Ok(Settled::Ended(_) | Settled::Already)));
+        let is_task_end = match settled {
+            Some(Ok(Settled::Ended(_))) => true,
+            Some(Ok(Settled::Already)) => ends,
+            _ => false,
+        };
         self.running.ended(now, is_failure, is_task_end);
         self.running.remove(task.id, task.attempt);
     }
