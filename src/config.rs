@@ -144,6 +144,8 @@ pub struct SubmitConfig {
     pub routing: Routing,
     /// How long a key is kept.
     pub key_retention: Duration,
+    /// How long results are kept.
+    pub result_retention: Duration,
 }
 
 /// The worker pool's settings.
@@ -388,7 +390,12 @@ impl Config {
                 issuer: reader.text("JWT_ISSUER"),
                 audience: reader.text("JWT_AUDIENCE"),
             },
-            submit: SubmitConfig { args_limit: reader.bytes("ARGS_LIMIT"), routing: reader.parsed("ROUTES"), key_retention },
+            submit: SubmitConfig {
+                args_limit: reader.bytes("ARGS_LIMIT"),
+                routing: reader.parsed("ROUTES"),
+                key_retention,
+                result_retention: reader.duration("RESULT_RETENTION"),
+            },
             worker: worker_config(&mut reader, lease),
             scheduler: SchedulerConfig { lease, result_retention: reader.duration("RESULT_RETENTION"), key_retention },
             mail: MailConfig { smtp: reader.smtp(), outbox: data_dir.join("outbox"), from: reader.mailbox("MAIL_FROM") },

@@ -14,6 +14,7 @@ pub mod ring;
 pub mod settle;
 pub mod submit;
 pub mod sweep;
+pub mod upkeep;
 pub mod view;
 pub mod watch;
 

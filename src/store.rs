@@ -12,6 +12,7 @@
 //! Multi-row writes take rows in id order. A batch that fails for the sake of one bad row is split until that row stands alone.
 
 mod answers;
+mod figures;
 mod file;
 pub mod postgres;
 pub mod sqlite;
@@ -33,6 +34,7 @@ pub use answers::{
     Settlement, StartedRow, SubmittedTask, TaskChange, WorkerCommand,
 };
 
+pub use figures::{EndedGroup, Figures};
 pub use file::{FileRegistry, FileRow};
 
 /// Why the store could not do it.
@@ -256,7 +258,9 @@ pub trait MailLedger: Send + Sync {
 
 /// The whole store.
 #[async_trait]
-pub trait Store: TaskWrites + TaskControl + TaskReads + Sweeps + Workers + Accounts + MailLedger + FileRegistry {
+pub trait Store:
+    TaskWrites + TaskControl + TaskReads + Sweeps + Workers + Accounts + MailLedger + FileRegistry + Figures
+{
     /// Brings the schema up to date, under a lock; waits for another process that does it.
     async fn migrate(&self) -> StoreResult<()>;
 

@@ -22,6 +22,7 @@ use crate::domain::{Attempt, ErrorReport, FilePath, KindName, Principal, Progres
 use crate::services::Services;
 use crate::services::files::{FileKeeper, TaskFiles};
 use crate::store::{FileRegistry, FileRow, LedgerEntry, MailLedger, StoreResult};
+use crate::tasks::upkeep::NoEngine;
 use crate::tasks::{KindSet, ProgressSink, TaskContext, TaskKind};
 
 /// Run a task here and now, without a server
@@ -103,6 +104,7 @@ impl Foreground {
             services,
             ledger: Arc::new(Ledger::default()),
             files,
+            upkeep: Arc::new(NoEngine),
             clock: clock.clone(),
             stop: CancellationToken::new(),
             progress: Arc::new(Teller),

@@ -88,6 +88,7 @@ impl Executor {
                 principal: task.principal.clone(),
                 clock: self.queue.clock().clone(),
             },
+            upkeep: self.queue.clone(),
             clock: self.queue.clock().clone(),
             stop: stopper.asked().clone(),
             progress: self.progress.sink(task.id, task.attempt),

@@ -11,6 +11,7 @@ use legwork::services::fetch::Fetcher;
 use legwork::services::mail::Mailer;
 use legwork::store::sqlite::SqliteStore;
 use legwork::store::{LedgerEntry, LedgerState, MailLedger as _, Store};
+use legwork::tasks::upkeep::NoEngine;
 use legwork::tasks::{KindSet, ProgressSink, TaskContext};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -57,6 +58,7 @@ impl Bench {
             services: Arc::new(services),
             ledger: ledger.clone(),
             files: files::task_files(files, task, clock.clone()),
+            upkeep: Arc::new(NoEngine),
             clock,
             stop: CancellationToken::new(),
             progress: Arc::new(NoProgress),

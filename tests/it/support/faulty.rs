@@ -13,10 +13,10 @@ use legwork::domain::{
     WorkerInfo, WorkerRow,
 };
 use legwork::store::{
-    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, FileRegistry, FileRow,
-    InsertAnswer, LedgerEntry, MailLedger, NewAccount, Prune, QueueChange, QueueCounts, QueueRow, RetryAnswer, RevokeAnswer,
-    RevokeOrder, Settled, Settlement, StartedRow, Store, StoreError, StoreResult, SubmittedTask, Sweeps, TaskChange, TaskControl,
-    TaskReads, TaskWrites, WorkerCommand, Workers,
+    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, EndedGroup, Figures,
+    FileRegistry, FileRow, InsertAnswer, LedgerEntry, MailLedger, NewAccount, Prune, QueueChange, QueueCounts, QueueRow,
+    RetryAnswer, RevokeAnswer, RevokeOrder, Settled, Settlement, StartedRow, Store, StoreError, StoreResult, SubmittedTask,
+    Sweeps, TaskChange, TaskControl, TaskReads, TaskWrites, WorkerCommand, Workers,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, broadcast};
@@ -194,6 +194,9 @@ through! {
         find_account(name: &str) -> Option<AccountRow>;
         revoke_token(jti: &str, expires_at: Timestamp) -> ();
         revoked_tokens(now: Timestamp) -> Vec<String>;
+    }
+    Figures false {
+        ended_groups(from: Timestamp, to: Timestamp) -> Vec<EndedGroup>;
     }
     FileRegistry false {
         write_file(file: &FileRow) -> ();
