@@ -1,6 +1,9 @@
-//! The outside world, as kinds use it: mail, templates, outbound calls.
+//! The outside world, as kinds use it: mail, templates, outbound calls, stored files.
+
+use std::sync::Arc;
 
 pub mod fetch;
+pub mod files;
 pub mod mail;
 pub mod render;
 pub mod webhook;
@@ -15,4 +18,6 @@ pub struct Services {
     pub fetcher: fetch::Fetcher,
     /// Signs what we send to others; `None` where no secret is set.
     pub webhook_signer: Option<webhook::Signer>,
+    /// Keeps files. What an attempt makes goes through its context, which writes the list too.
+    pub files: Arc<files::Files>,
 }

@@ -1,10 +1,15 @@
 //! Kinds: what sort of work there is. A kind is one file here and one line in [`registry`]; its route, its schema in `OpenAPI` and in
 //! `/tasks/kinds`, its CLI and its metric labels come from that line.
 
+pub mod aggregate_metrics;
 pub mod callback;
 pub mod email;
+pub mod files_prune;
+pub mod health_check;
 pub mod registry;
+pub mod results_prune;
 pub mod system;
+pub mod upkeep;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,11 +22,13 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::{Attempt, FieldError, KindName, Progress, RetryPolicy, TaskFailure, TaskId};
+use crate::domain::{Attempt, FieldError, KindName, Progress, RetryPolicy, Scope, TaskFailure, TaskId};
 use crate::services::Services;
+use crate::services::files::TaskFiles;
 use crate::store::MailLedger;
 
 pub use registry::{KindSet, TaskKind};
+use upkeep::Upkeep;
 
 /// A kind: its args are the struct that implements this.
 ///
@@ -41,6 +48,8 @@ pub trait Kind: DeserializeOwned + utoipa::ToSchema + Send + Sync + 'static {
     const SOFT_LIMIT: Option<Duration> = None;
     /// Its typed route below `/tasks`, as in `/email/send`, where it has one.
     const ROUTE: Option<&'static str> = None;
+    /// What a token must allow that submits it.
+    const SCOPE: Scope = Scope::Submit;
     /// Whether users may submit it; the engine's own kinds they may not.
     const PUBLIC: bool = true;
 
@@ -72,6 +81,10 @@ pub struct TaskContext {
     pub services: Arc<Services>,
     /// What became of each mail of a task.
     pub ledger: Arc<dyn MailLedger>,
+    /// The files that it makes and reads.
+    pub files: TaskFiles,
+    /// The engine, for the kinds that look after it.
+    pub upkeep: Arc<dyn Upkeep>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the attempt is to stop.

@@ -12,6 +12,8 @@ mod begin;
 mod control;
 mod ends;
 mod fault;
+mod figures;
+mod files;
 mod fleet;
 mod insert;
 mod json;

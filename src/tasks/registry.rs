@@ -10,8 +10,8 @@ use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use super::{Kind, RunFuture, TaskContext, callback, email, system};
-use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, TaskFailure};
+use super::{Kind, RunFuture, TaskContext, aggregate_metrics, callback, email, files_prune, health_check, results_prune, system};
+use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure};
 use crate::services::Services;
 
 /// Every compiled kind.
@@ -20,6 +20,10 @@ fn kinds() -> Vec<TaskKind> {
         TaskKind::of::<email::SendEmail>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
+        TaskKind::of::<health_check::CheckHealth>(),
+        TaskKind::of::<aggregate_metrics::AggregateMetrics>(),
+        TaskKind::of::<results_prune::PruneResults>(),
+        TaskKind::of::<files_prune::PruneFiles>(),
         // What the engine submits itself.
         TaskKind::of::<callback::Callback>(),
     ]
@@ -42,6 +46,8 @@ pub struct TaskKind {
     pub soft_limit: Option<Duration>,
     /// Its typed route below `/tasks`.
     pub route: Option<&'static str>,
+    /// What a token must allow that submits it.
+    pub scope: Scope,
     /// Whether users may submit it.
     pub is_public: bool,
     /// Args that work.
@@ -74,6 +80,7 @@ impl TaskKind {
             hard_limit: K::HARD_LIMIT,
             soft_limit: K::SOFT_LIMIT,
             route: K::ROUTE,
+            scope: K::SCOPE,
             is_public: K::PUBLIC,
             example: K::example(),
             schema_name: K::name().into_owned(),
