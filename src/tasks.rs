@@ -6,6 +6,7 @@ pub mod callback;
 pub mod email;
 pub mod files_prune;
 pub mod health_check;
+pub mod export;
 pub mod registry;
 pub mod results_prune;
 pub mod system;

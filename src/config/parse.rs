@@ -13,7 +13,9 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::settings::SETTINGS;
-use super::{BucketConfig, Config, Database, IpRange, Mistake, Mistakes, Roles, SmtpConfig, SmtpSecurity, Storage};
+use super::{
+    BucketConfig, Config, Database, IpRange, Mistake, Mistakes, Roles, SmtpConfig, SmtpSecurity, SourcesConfig, Storage,
+};
 use crate::domain::QueueName;
 
 const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -181,6 +183,20 @@ impl Reader {
             self.wrong(name, "is not whsec_ followed by the base64 of 24 to 64 bytes");
         }
         Some(text.into())
+    }
+
+    /// The declared sources; the demonstration where no file is named.
+    pub(super) fn sources(&mut self, name: &'static str, data_dir: &Path) -> SourcesConfig {
+        let demo = SourcesConfig::demo(data_dir);
+        let Some(path) = self.optional(name) else { return demo };
+        match std::fs::read_to_string(&path).map_err(|error| vec![format!("cannot be read: {error}")]) {
+            Ok(text) => match SourcesConfig::parse(&text, &self.vars) {
+                Ok(config) => return config,
+                Err(mistakes) => mistakes.into_iter().for_each(|mistake| self.wrong(name, format!("{path}, {mistake}"))),
+            },
+            Err(mistakes) => mistakes.into_iter().for_each(|mistake| self.wrong(name, format!("{path} {mistake}"))),
+        }
+        demo
     }
 
     pub(super) fn ranges(&mut self, name: &'static str) -> Vec<IpRange> {

@@ -96,6 +96,12 @@ pub const SETTINGS: &[Setting] = &[
         where there is none, callback_url is refused.",
     ),
     setting(
+        "SOURCES",
+        "",
+        "A TOML file that declares the application's databases and their models. Default: the source app is a demonstration in \
+        DATA_DIR/demo.db, made at first start.",
+    ),
+    setting(
         "STORAGE_URL",
         "",
         "Where files are kept: file:///absolute/folder, or s3://bucket/prefix (a build with --features s3). Default: files in DATA_DIR.",
@@ -112,6 +118,7 @@ pub const SETTINGS: &[Setting] = &[
         Default: JWT_SECRET, so that all processes agree; embedded without either, one is made and kept in DATA_DIR.",
     ),
     setting("UPLOAD_LIMIT", "20MiB", "The largest file that may be uploaded."),
+    setting("EXPORT_RETENTION", "24h", "How long an exported file can be fetched; then it is removed."),
     setting("LOG_LEVEL", "info", "off, error, warn, info, debug or trace, also by module, as in info,legwork::queue=debug."),
     setting("LOG_FORMAT", "text", "text or json."),
     setting(

@@ -10,7 +10,9 @@ use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use super::{Kind, RunFuture, TaskContext, aggregate_metrics, callback, email, files_prune, health_check, results_prune, system};
+use super::{
+    Kind, RunFuture, TaskContext, aggregate_metrics, callback, email, export, files_prune, health_check, results_prune, system,
+};
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure};
 use crate::services::Services;
 
@@ -18,6 +20,7 @@ use crate::services::Services;
 fn kinds() -> Vec<TaskKind> {
     vec![
         TaskKind::of::<email::SendEmail>(),
+        TaskKind::of::<export::ExportData>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
         TaskKind::of::<health_check::CheckHealth>(),
