@@ -2,7 +2,9 @@
 //! `/tasks/kinds`, its CLI and its metric labels come from that line.
 
 pub mod callback;
+pub mod child;
 pub mod email;
+pub mod http_call;
 pub mod registry;
 pub mod system;
 
@@ -21,6 +23,7 @@ use crate::domain::{Attempt, FieldError, KindName, Progress, RetryPolicy, TaskFa
 use crate::services::Services;
 use crate::store::MailLedger;
 
+pub use child::{Child, Children, NoChildren};
 pub use registry::{KindSet, TaskKind};
 
 /// A kind: its args are the struct that implements this.
@@ -43,6 +46,8 @@ pub trait Kind: DeserializeOwned + utoipa::ToSchema + Send + Sync + 'static {
     const ROUTE: Option<&'static str> = None;
     /// Whether users may submit it; the engine's own kinds they may not.
     const PUBLIC: bool = true;
+    /// JSON Pointers to args that may be secret (`/headers`): they are shown as `[sensitive]`, and never reach a log or an error.
+    const SENSITIVE: &'static [&'static str] = &[];
 
     /// Args that work on the embedded default.
     fn example() -> Value;
@@ -78,6 +83,8 @@ pub struct TaskContext {
     pub stop: CancellationToken,
     /// Takes progress.
     pub progress: Arc<dyn ProgressSink>,
+    /// Submits other tasks.
+    pub children: Arc<dyn Children>,
 }
 
 impl TaskContext {
@@ -98,6 +105,13 @@ impl TaskContext {
     /// Tells how far the work is. Cheap: what comes faster than it can be written is folded.
     pub fn tell(&self, done: u64, total: Option<u64>, message: Option<String>) {
         self.progress.tell(Progress { done, total, message });
+    }
+
+    /// Submits other tasks in the name of whoever submitted this one, each once however many attempts do so. The answers are in order;
+    /// what was refused says whether another attempt may help.
+    pub async fn submit(&self, children: Vec<Child>) -> Result<Vec<Result<TaskId, TaskFailure>>, TaskFailure> {
+        self.checkpoint()?;
+        Ok(self.children.submit(children).await)
     }
 
     /// A key for an effect outside (a Message-ID, an idempotency header), the same in every attempt of the task.

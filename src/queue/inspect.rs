@@ -91,7 +91,10 @@ impl Queue {
         let Some(row) = self.visible_row(id, principal).await? else { return Ok(None) };
         let mut attempt_log: Vec<AttemptView> = self.store.attempts(id).await?.into_iter().map(AttemptView::from).collect();
         attempt_log.extend(present_attempt(&row, &attempt_log));
-        let (args, principal) = (RawValue::from_string(row.args.clone()).ok(), row.principal.to_string());
+        // An unknown kind may have secrets where nobody knows.
+        let args = self.kinds.get(&row.kind).map(|kind| kind.shown_args(row.args.clone()));
+        let args = args.and_then(|args| RawValue::from_string(args).ok());
+        let principal = row.principal.to_string();
         let (time_limit, soft_time_limit) = (row.hard_limit.as_secs_f64(), row.soft_limit.map(|limit| limit.as_secs_f64()));
         let callback_url = row.callback_url.clone();
         Ok(Some(TaskView {

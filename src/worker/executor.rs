@@ -84,6 +84,7 @@ impl Executor {
             clock: self.queue.clock().clone(),
             stop: stopper.asked().clone(),
             progress: self.progress.sink(task.id, task.attempt),
+            children: self.queue.children_of(task),
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod api;
 mod auth;
+mod calls;
 mod cli;
 mod conformance;
 mod engine;

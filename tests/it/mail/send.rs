@@ -10,7 +10,7 @@ use legwork::services::fetch::Fetcher;
 use legwork::services::mail::Mailer;
 use legwork::store::sqlite::SqliteStore;
 use legwork::store::{LedgerEntry, LedgerState, MailLedger as _, Store};
-use legwork::tasks::{KindSet, ProgressSink, TaskContext};
+use legwork::tasks::{KindSet, NoChildren, ProgressSink, TaskContext};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +53,7 @@ impl Bench {
             clock: Arc::new(clock),
             stop: CancellationToken::new(),
             progress: Arc::new(NoProgress),
+            children: Arc::new(NoChildren),
         };
         Self { ledger, cx }
     }
