@@ -13,6 +13,7 @@
 
 mod answers;
 pub mod postgres;
+pub mod sealed;
 pub mod sqlite;
 
 use std::sync::Arc;

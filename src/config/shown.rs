@@ -10,7 +10,7 @@ use super::{Config, Database};
 /// What stands where a secret would.
 const HIDDEN: &str = "***";
 /// Secrets as a whole.
-const SECRETS: [&str; 3] = ["JWT_SECRET", "WEBHOOK_SECRET", "LEGWORK_TOKEN"];
+const SECRETS: [&str; 4] = ["JWT_SECRET", "WEBHOOK_SECRET", "ENCRYPTION_KEYS", "LEGWORK_TOKEN"];
 
 /// One setting in effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -84,6 +84,7 @@ mod tests {
             ("JWT_SECRET", "hidden-4-hidden-4-hidden-4-hidden-4"),
             ("SMTP_URL", "smtps://ann:hid@den-hidden-5@h"),
             ("LEGWORK_TOKEN", "hidden-6"),
+            ("ENCRYPTION_KEYS", "hidden-7:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -32,7 +32,9 @@ impl Children for TaskChildren {
         let commands = children.into_iter().map(|child| self.command(child)).collect();
         let answers = self.queue.submit_all(commands).await;
         let answers = answers.into_iter().zip(names);
-        answers.map(|(answer, (part, kind))| answer.map(|taken| taken.id).map_err(|error| self.failure(&part, kind, error))).collect()
+        answers
+            .map(|(answer, (part, kind))| answer.map(|taken| taken.id).map_err(|error| self.failure(&part, kind, error)))
+            .collect()
     }
 }
 

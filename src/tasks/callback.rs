@@ -72,8 +72,7 @@ impl Callback {
         let body = self.body.get().as_bytes().to_vec();
         let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         headers.extend(signer.headers(&self.webhook_id.to_string(), now, &body).map(|(name, value)| (name.to_owned(), value)));
-        let call =
-            Call { method: Method::POST, url: self.url, headers, body, time_limit: CALL_LIMIT, redirects: Redirects::Any };
+        let call = Call { method: Method::POST, url: self.url, headers, body, time_limit: CALL_LIMIT, redirects: Redirects::Any };
         let answer = fetcher.call(call).await.map_err(|error| match error {
             FetchError::Refused { reason } => TaskFailure::fail("AddressRefused", reason),
             FetchError::Failed { reason } => TaskFailure::retry("CallbackError", reason),

@@ -11,6 +11,7 @@ use super::running::{Running, RunningAttempt, StopReason, Stopper};
 use crate::domain::{Begun, EndStatus, ErrorReport, Next, Outcome, RetryPolicy, RunFacts, TaskFailure, WorkerId, after};
 use crate::queue::Queue;
 use crate::services::Services;
+use crate::store::sealed::{sealed_with, unreadable};
 use crate::store::{MailLedger, Settled, Settlement};
 use crate::tasks::{RunFuture, TaskContext};
 
@@ -66,6 +67,9 @@ impl Executor {
             let message = format!("no worker knows the kind {}", task.kind);
             return hand_back_or(task, ErrorReport::new("UnknownKind", message, false));
         };
+        if let Some(key) = sealed_with(&task.args) {
+            return hand_back_or(task, ErrorReport::new("SealedArgs", unreadable("args", key), false));
+        }
         match kind.run(&task.args, self.context(task, stopper)) {
             Ok(work) => self.watch(task, stopper, work).await,
             Err(TaskFailure::Fail(error) | TaskFailure::Retry { error, .. }) => hand_back_or(task, error),

@@ -14,6 +14,7 @@ mod mail;
 mod outbound;
 mod packaging;
 mod redis_broker;
+mod sealed;
 mod sqlite;
 mod store_postgres;
 mod support;

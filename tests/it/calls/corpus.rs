@@ -120,7 +120,8 @@ async fn no_redirect_leads_to_an_address_of_the_corpus() {
         "gopher://127.0.0.1/".into(),
         "data:text/plain,hello".into(),
     ];
-    for (target, status) in targets.iter().zip(["301 Moved", "302 Found", "303 See Other", "307 T", "308 P"].into_iter().cycle()) {
+    for (target, status) in targets.iter().zip(["301 Moved", "302 Found", "303 See Other", "307 T", "308 P"].into_iter().cycle())
+    {
         let receiver = Receiver::start(&[&answer(status, &format!("location: {target}\r\n"), "")]).await;
         let bench = Bench::new("http.call", "127.0.0.1");
         let (word, said, is_retried) = failed(bench.run(&json!({ "method": "GET", "url": receiver.url("/") })).await);

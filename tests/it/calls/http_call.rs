@@ -24,7 +24,8 @@ async fn answered(answer: &str, more: Value) -> Result<Value, TaskFailure> {
 
 #[tokio::test]
 async fn a_call_is_signed_and_its_body_is_sent_as_it_is() {
-    let receiver = Receiver::start(&[&answer("200 OK", "content-type: application/json\r\nx-request-id: r-1\r\n", r#"{"done":7}"#)]).await;
+    let receiver =
+        Receiver::start(&[&answer("200 OK", "content-type: application/json\r\nx-request-id: r-1\r\n", r#"{"done":7}"#)]).await;
     let bench = bench();
     let text = r#"{"z":1.0,"a":123456789012345678901234567890,"ü":"\u00fc"}"#;
     let url = receiver.url("/work?a=b");
@@ -61,7 +62,8 @@ async fn a_get_has_no_body_and_is_signed_all_the_same() {
     assert_eq!((&result["status"], &result["body"]), (&json!(204), &Value::Null));
     let request = receiver.requests().await.remove(0);
     assert_eq!((request.line.as_str(), request.header("content-type")), ("GET / HTTP/1.1", None));
-    let [id, time, signature] = ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| request.header(name).unwrap());
+    let [id, time, signature] =
+        ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| request.header(name).unwrap());
     let signer = bench.cx.services.webhook_signer.as_ref().unwrap();
     assert_eq!(signer.verify(id, time, signature, b"", bench.cx.clock.now()), Ok(()));
 }
@@ -173,7 +175,8 @@ async fn a_get_follows_every_redirect_and_a_post_only_those_that_keep_it_a_post(
 
         let receiver = Receiver::start(&[&answer(status, "location: /second\r\n", ""), &answer("200 OK", "", "done")]).await;
         let outcome = bench().run(&json!({ "url": receiver.url("/"), "json": [1] })).await;
-        let seen: Vec<(String, String)> = receiver.requests().await.into_iter().map(|request| (request.line, request.body)).collect();
+        let seen: Vec<(String, String)> =
+            receiver.requests().await.into_iter().map(|request| (request.line, request.body)).collect();
         if status.starts_with("307") || status.starts_with("308") {
             assert_eq!(outcome.unwrap()["body"], "done");
             assert_eq!(seen[1], ("POST /second HTTP/1.1".into(), "[1]".into()));
@@ -201,8 +204,7 @@ async fn neither_signature_nor_keys_follow_a_redirect_to_another_origin() {
     }
     assert_eq!((carried.header("accept"), carried.header("content-type")), (Some("text/plain"), Some("application/json")));
     // Within an origin they do.
-    let receiver =
-        Receiver::start(&[&answer("308 Permanent Redirect", "location: /b\r\n", ""), &answer("200 OK", "", "")]).await;
+    let receiver = Receiver::start(&[&answer("308 Permanent Redirect", "location: /b\r\n", ""), &answer("200 OK", "", "")]).await;
     bench().run(&json!({ "url": receiver.url("/a"), "headers": headers })).await.unwrap();
     let second = receiver.requests().await.remove(1);
     assert!(second.header("webhook-signature").is_some() && second.header("x-api-key").is_some());

@@ -55,7 +55,10 @@ pub async fn a_child_that_is_refused_says_why_and_the_others_are_taken(engine: E
     let line = |index: usize| told[index].as_str().unwrap().to_owned();
     assert!(line(0).starts_with("BadChild: the task http.call (bad) could not be submitted: /url "), "{told}");
     assert!(!line(0).contains("hidden"), "{told}");
-    assert_eq!(line(1), "BadChild: the task system.callback (unknown) could not be submitted: kind \"system.callback\" is unknown");
+    assert_eq!(
+        line(1),
+        "BadChild: the task system.callback (unknown) could not be submitted: kind \"system.callback\" is unknown"
+    );
     engine.ended(line(2).parse().unwrap()).await;
     pool.end().await;
 }
