@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod body;
+pub mod children;
 pub mod control;
 pub mod inspect;
 pub mod options;

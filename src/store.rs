@@ -15,6 +15,7 @@ mod answers;
 mod figures;
 mod file;
 pub mod postgres;
+pub mod sealed;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -36,6 +37,10 @@ pub use answers::{
 
 pub use figures::{EndedGroup, Figures};
 pub use file::{FileRegistry, FileRow};
+
+/// The scope of idempotency keys by which a task finds again what it submitted. Such a key begins with the task's id, and is kept for as
+/// long as the task lives, however old it is.
+pub const EFFECT_SCOPE: &str = "effect";
 
 /// Why the store could not do it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -185,7 +190,7 @@ pub trait Sweeps: Send + Sync {
     async fn make_partitions(&self, now: Timestamp) -> StoreResult<()>;
 
     /// Forgets what ended before `results_before` (Postgres: whole partitions under a lock timeout; SQLite: up to `limit` rows a call),
-    /// keys from before `keys_before`, workers dead since before `workers_before`, and revoked tokens that have expired.
+    /// keys from before `keys_before` (those of [`EFFECT_SCOPE`] not while their task lives), workers dead since before `workers_before`, and revoked tokens that have expired.
     /// Returns whether more is left to do.
     async fn prune(&self, prune: &Prune) -> StoreResult<bool>;
 }

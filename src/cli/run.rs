@@ -23,7 +23,7 @@ use crate::services::Services;
 use crate::services::files::{FileKeeper, TaskFiles};
 use crate::store::{FileRegistry, FileRow, LedgerEntry, MailLedger, StoreResult};
 use crate::tasks::upkeep::NoEngine;
-use crate::tasks::{KindSet, ProgressSink, TaskContext, TaskKind};
+use crate::tasks::{Child, Children, KindSet, NoChildren, ProgressSink, TaskContext, TaskKind};
 
 /// Run a task here and now, without a server
 ///
@@ -63,7 +63,7 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<(), CliError> {
     kind.check(&object, &services)
         .map_err(|errors| CliError::BadArgs { detail: format!("the args do not fit {}", kind.name), errors })?;
     let limit = args.time_limit.unwrap_or(kind.hard_limit);
-    let foreground = Foreground::new(kind, object, services.clone(), limit);
+    let foreground = Foreground::new(kinds, kind, object, services.clone(), limit);
     let ended = foreground.to_the_end(args.max_retries).await;
     services.sources.close().await;
     services.mailer.close().await;
@@ -89,7 +89,7 @@ struct Foreground {
 }
 
 impl Foreground {
-    fn new(kind: Arc<TaskKind>, args: String, services: Arc<Services>, limit: Duration) -> Self {
+    fn new(kinds: KindSet, kind: Arc<TaskKind>, args: String, services: Arc<Services>, limit: Duration) -> Self {
         let clock = Arc::new(SyncedClock::start());
         let task = TaskId::made(clock.now());
         let files = TaskFiles {
@@ -98,18 +98,29 @@ impl Foreground {
             principal: Principal::system().subject,
             clock: clock.clone(),
         };
+        let ledger: Arc<dyn MailLedger> = Arc::new(Ledger::default());
+        let stop = CancellationToken::new();
+        let children = Arc::new(AtOnce {
+            kinds,
+            services: services.clone(),
+            ledger: ledger.clone(),
+            clock: clock.clone(),
+            stop: stop.clone(),
+            done: tokio::sync::Mutex::default(),
+        });
         let cx = TaskContext {
             task,
             attempt: Attempt(1),
             kind: kind.name.clone(),
             submitted_at: clock.now(),
             services,
-            ledger: Arc::new(Ledger::default()),
+            ledger,
             files,
             upkeep: Arc::new(NoEngine),
             clock: clock.clone(),
-            stop: CancellationToken::new(),
+            stop,
             progress: Arc::new(Teller),
+            children,
         };
         Self { kind, args, limit, clock, cx }
     }
@@ -182,6 +193,63 @@ impl ProgressSink for Teller {
         let of = total.map(|total| format!("/{total}")).unwrap_or_default();
         let message = message.map(|text| format!(" {text}")).unwrap_or_default();
         output::say(&format!("progress {done}{of}{message}"));
+    }
+}
+
+/// Runs what a task submits at once and here, once a part. Its kinds are those that submit none themselves, so a part says enough.
+struct AtOnce {
+    kinds: KindSet,
+    services: Arc<Services>,
+    ledger: Arc<dyn MailLedger>,
+    clock: Arc<SyncedClock>,
+    stop: CancellationToken,
+    done: tokio::sync::Mutex<BTreeMap<String, TaskId>>,
+}
+
+#[async_trait]
+impl Children for AtOnce {
+    async fn submit(&self, children: Vec<Child>) -> Vec<Result<TaskId, TaskFailure>> {
+        let mut done = self.done.lock().await;
+        let mut answers = Vec::with_capacity(children.len());
+        for child in children {
+            let part = child.part.clone();
+            let answer = match done.get(&part) {
+                Some(id) => Ok(*id),
+                None => self.run(child).await,
+            };
+            if let Ok(id) = &answer {
+                done.insert(part, *id);
+            }
+            answers.push(answer);
+        }
+        answers
+    }
+}
+
+impl AtOnce {
+    async fn run(&self, child: Child) -> Result<TaskId, TaskFailure> {
+        let kind = find(&self.kinds, child.kind).map_err(|error| TaskFailure::fail("BadChild", error))?;
+        let args = child.args.to_string();
+        if let Err(faults) = kind.check(&args, &self.services) {
+            let told: Vec<String> = faults.into_iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect();
+            return Err(TaskFailure::fail("BadChild", told.join("; ")));
+        }
+        let id = TaskId::made(self.clock.now());
+        let cx = TaskContext {
+            task: id,
+            attempt: Attempt(1),
+            kind: kind.name.clone(),
+            submitted_at: self.clock.now(),
+            services: self.services.clone(),
+            ledger: self.ledger.clone(),
+            clock: self.clock.clone(),
+            stop: self.stop.clone(),
+            progress: Arc::new(Teller),
+            children: Arc::new(NoChildren),
+        };
+        let result = kind.run(&args, cx)?.await?;
+        output::say(&format!("{} {}: {}", kind.name, child.part, result["message"].as_str().unwrap_or("done")));
+        Ok(id)
     }
 }
 

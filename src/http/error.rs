@@ -346,6 +346,7 @@ impl From<ControlError> for ApiError {
             ControlError::NotRetryable(_) => "not_retryable",
             ControlError::AlreadyRetried(_) => "already_retried",
             ControlError::UnknownKind(_) => "unknown_kind",
+            ControlError::Sealed(_) => "sealed",
         };
         Self::Conflict { code, detail: error.to_string() }
     }

@@ -12,6 +12,7 @@ use crate::domain::{Begun, EndStatus, ErrorReport, Next, Outcome, RetryPolicy, R
 use crate::queue::Queue;
 use crate::services::Services;
 use crate::services::files::TaskFiles;
+use crate::store::sealed::{sealed_with, unreadable};
 use crate::store::{MailLedger, Settled, Settlement};
 use crate::tasks::{RunFuture, TaskContext};
 
@@ -67,6 +68,9 @@ impl Executor {
             let message = format!("no worker knows the kind {}", task.kind);
             return hand_back_or(task, ErrorReport::new("UnknownKind", message, false));
         };
+        if let Some(key) = sealed_with(&task.args) {
+            return hand_back_or(task, ErrorReport::new("SealedArgs", unreadable("args", key), false));
+        }
         match kind.run(&task.args, self.context(task, stopper)) {
             Ok(work) => self.watch(task, stopper, work).await,
             Err(TaskFailure::Fail(error) | TaskFailure::Retry { error, .. }) => hand_back_or(task, error),
@@ -92,6 +96,7 @@ impl Executor {
             clock: self.queue.clock().clone(),
             stop: stopper.asked().clone(),
             progress: self.progress.sink(task.id, task.attempt),
+            children: self.queue.children_of(task),
         }
     }
 

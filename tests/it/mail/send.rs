@@ -15,7 +15,7 @@ use legwork::services::source::Sources;
 use legwork::store::sqlite::SqliteStore;
 use legwork::store::{LedgerEntry, LedgerState, MailLedger as _, Store};
 use legwork::tasks::upkeep::NoEngine;
-use legwork::tasks::{KindSet, ProgressSink, TaskContext};
+use legwork::tasks::{KindSet, NoChildren, ProgressSink, TaskContext};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -79,6 +79,7 @@ impl Bench {
             clock,
             stop: CancellationToken::new(),
             progress: Arc::new(NoProgress),
+            children: Arc::new(NoChildren),
         };
         Self { ledger, cx }
     }
