@@ -13,7 +13,9 @@
 
 mod answers;
 pub mod postgres;
+pub mod recipients;
 pub mod sqlite;
+pub mod transient;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,11 @@ pub use answers::{
     AccountRow, AttemptEnd, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, IdempotencyKey, InsertAnswer,
     LedgerEntry, LedgerState, NewAccount, QueueChange, QueueCounts, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, Settled,
     Settlement, StartedRow, SubmittedTask, TaskChange, WorkerCommand,
+};
+
+pub use recipients::{
+    NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
+    Standing, Suppression, SuppressionFilter, SuppressionReason, Suppressions,
 };
 
 /// Why the store could not do it.
@@ -253,7 +260,9 @@ pub trait MailLedger: Send + Sync {
 
 /// The whole store.
 #[async_trait]
-pub trait Store: TaskWrites + TaskControl + TaskReads + Sweeps + Workers + Accounts + MailLedger {
+pub trait Store:
+    TaskWrites + TaskControl + TaskReads + Sweeps + Workers + Accounts + MailLedger + RecipientLedger + Suppressions
+{
     /// Brings the schema up to date, under a lock; waits for another process that does it.
     async fn migrate(&self) -> StoreResult<()>;
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::domain::{Attempt, FieldError, KindName, Progress, RetryPolicy, TaskFailure, TaskId};
 use crate::services::Services;
-use crate::store::MailLedger;
+use crate::store::{MailLedger, RecipientLedger, Suppressions};
 
 pub use registry::{KindSet, TaskKind};
 
@@ -72,6 +72,10 @@ pub struct TaskContext {
     pub services: Arc<Services>,
     /// What became of each mail of a task.
     pub ledger: Arc<dyn MailLedger>,
+    /// What became of each recipient of a task that reaches many. Its writes share commits with all others of the process.
+    pub recipients: Arc<dyn RecipientLedger>,
+    /// The addresses that get nothing in bulk; `None` where nobody knows (a task in the foreground).
+    pub suppressions: Option<Arc<dyn Suppressions>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the attempt is to stop.

@@ -1,12 +1,9 @@
 //! `legwork run`: a task in the foreground, with the services of a worker, and neither a server nor a row in a store.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use clap::Args;
-use parking_lot::Mutex;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -19,7 +16,7 @@ use crate::clock::{Clock, SyncedClock};
 use crate::config::{Config, parse_duration};
 use crate::domain::{Attempt, ErrorReport, KindName, Progress, TaskFailure, TaskId};
 use crate::services::Services;
-use crate::store::{LedgerEntry, MailLedger, StoreResult};
+use crate::store::transient::TransientLedger;
 use crate::tasks::{KindSet, ProgressSink, TaskContext, TaskKind};
 
 /// Run a task here and now, without a server
@@ -86,13 +83,16 @@ struct Foreground {
 impl Foreground {
     fn new(kind: Arc<TaskKind>, args: String, services: Arc<Services>, limit: Duration) -> Self {
         let clock = Arc::new(SyncedClock::start());
+        let ledger = Arc::new(TransientLedger::default());
         let cx = TaskContext {
             task: TaskId::made(clock.now()),
             attempt: Attempt(1),
             kind: kind.name.clone(),
             submitted_at: clock.now(),
             services,
-            ledger: Arc::new(Ledger::default()),
+            ledger: ledger.clone(),
+            recipients: ledger,
+            suppressions: None,
             clock: clock.clone(),
             stop: CancellationToken::new(),
             progress: Arc::new(Teller),
@@ -168,33 +168,5 @@ impl ProgressSink for Teller {
         let of = total.map(|total| format!("/{total}")).unwrap_or_default();
         let message = message.map(|text| format!(" {text}")).unwrap_or_default();
         output::say(&format!("progress {done}{of}{message}"));
-    }
-}
-
-/// What became of each mail, for as long as the command runs.
-#[derive(Default)]
-struct Ledger(Mutex<BTreeMap<(TaskId, i32), LedgerEntry>>);
-
-#[async_trait]
-impl MailLedger for Ledger {
-    async fn write_ledger(&self, entries: &[LedgerEntry]) -> StoreResult<()> {
-        self.0.lock().extend(entries.iter().map(|entry| ((entry.task, entry.part), entry.clone())));
-        Ok(())
-    }
-
-    /// Attempts follow each other here: the asking one is the present one.
-    async fn claim_mail(&self, entry: &LedgerEntry, _attempt: Attempt, resend: bool) -> StoreResult<bool> {
-        let mut entries = self.0.lock();
-        let key = (entry.task, entry.part);
-        let holds = entries.get(&key).is_none_or(|before| before.state.is_to_be_sent(resend));
-        if holds {
-            entries.insert(key, entry.clone());
-        }
-        Ok(holds)
-    }
-
-    async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
-        let entries = self.0.lock();
-        Ok(entries.values().filter(|entry| entry.task == task).cloned().collect())
     }
 }

@@ -19,8 +19,10 @@ mod migrations;
 mod parts;
 mod prune;
 mod reads;
+mod recipients;
 mod rows;
 mod settle;
+mod suppressions;
 mod sweeps;
 
 use std::fs::File;

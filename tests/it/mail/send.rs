@@ -9,6 +9,7 @@ use legwork::services::Services;
 use legwork::services::fetch::Fetcher;
 use legwork::services::mail::Mailer;
 use legwork::store::sqlite::SqliteStore;
+use legwork::store::transient::TransientLedger;
 use legwork::store::{LedgerEntry, LedgerState, MailLedger as _, Store};
 use legwork::tasks::{KindSet, ProgressSink, TaskContext};
 use serde_json::{Value, json};
@@ -50,6 +51,8 @@ impl Bench {
             submitted_at: clock.now(),
             services: Arc::new(services),
             ledger: ledger.clone(),
+            recipients: Arc::new(TransientLedger::default()),
+            suppressions: None,
             clock: Arc::new(clock),
             stop: CancellationToken::new(),
             progress: Arc::new(NoProgress),
