@@ -15,8 +15,10 @@ mod answers;
 mod figures;
 mod file;
 pub mod postgres;
+pub mod recipients;
 pub mod sealed;
 pub mod sqlite;
+pub mod transient;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +39,10 @@ pub use answers::{
 
 pub use figures::{EndedGroup, Figures};
 pub use file::{FileRegistry, FileRow};
+pub use recipients::{
+    NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
+    Standing, Suppression, SuppressionFilter, SuppressionReason, Suppressions,
+};
 
 /// The scope of idempotency keys by which a task finds again what it submitted. Such a key begins with the task's id, and is kept for as
 /// long as the task lives, however old it is.
@@ -264,7 +270,17 @@ pub trait MailLedger: Send + Sync {
 /// The whole store.
 #[async_trait]
 pub trait Store:
-    TaskWrites + TaskControl + TaskReads + Sweeps + Workers + Accounts + MailLedger + FileRegistry + Figures
+    TaskWrites
+    + TaskControl
+    + TaskReads
+    + Sweeps
+    + Workers
+    + Accounts
+    + MailLedger
+    + RecipientLedger
+    + Suppressions
+    + FileRegistry
+    + Figures
 {
     /// Brings the schema up to date, under a lock; waits for another process that does it.
     async fn migrate(&self) -> StoreResult<()>;

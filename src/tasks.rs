@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::domain::{Attempt, FieldError, KindName, Progress, RetryPolicy, Scope, TaskFailure, TaskId};
 use crate::services::Services;
 use crate::services::files::TaskFiles;
-use crate::store::MailLedger;
+use crate::store::{MailLedger, RecipientLedger, Suppressions};
 
 pub use child::{Child, Children, NoChildren};
 pub use registry::{KindSet, TaskKind};
@@ -91,6 +91,10 @@ pub struct TaskContext {
     pub files: TaskFiles,
     /// The engine, for the kinds that look after it.
     pub upkeep: Arc<dyn Upkeep>,
+    /// What became of each recipient of a task that reaches many. Its writes share commits with all others of the process.
+    pub recipients: Arc<dyn RecipientLedger>,
+    /// The addresses that get nothing in bulk; `None` where nobody knows (a task in the foreground).
+    pub suppressions: Option<Arc<dyn Suppressions>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the attempt is to stop.

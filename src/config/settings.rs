@@ -25,7 +25,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "DATABASE_CONNECTIONS",
         "10",
-        "Connections to the database for reads; the batched writes hold six more at most, and a worker's heartbeat one.",
+        "Connections to the database for reads; the batched writes hold eight more at most, and a worker's heartbeat one.",
     ),
     setting(
         "ENCRYPTION_KEYS",

@@ -22,9 +22,11 @@ mod migrations;
 mod parts;
 mod prune;
 mod reads;
+mod recipients;
 mod rows;
 mod settle;
 mod shared;
+mod suppressions;
 mod sweeps;
 
 use std::fs::File;

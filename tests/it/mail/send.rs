@@ -13,6 +13,7 @@ use legwork::services::fetch::Fetcher;
 use legwork::services::mail::Mailer;
 use legwork::services::source::Sources;
 use legwork::store::sqlite::SqliteStore;
+use legwork::store::transient::TransientLedger;
 use legwork::store::{LedgerEntry, LedgerState, MailLedger as _, Store};
 use legwork::tasks::upkeep::NoEngine;
 use legwork::tasks::{KindSet, NoChildren, ProgressSink, TaskContext};
@@ -77,6 +78,8 @@ impl Bench {
             files: files::task_files(files, task, clock.clone()),
             upkeep: Arc::new(NoEngine),
             clock,
+            recipients: Arc::new(TransientLedger::default()),
+            suppressions: None,
             stop: CancellationToken::new(),
             progress: Arc::new(NoProgress),
             children: Arc::new(NoChildren),
