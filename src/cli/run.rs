@@ -228,7 +228,8 @@ impl AtOnce {
         let now = self.cx.clock.now();
         let id = TaskId::made(now);
         let files = TaskFiles { task: id, ..self.cx.files.clone() };
-        let cx = TaskContext { task: id, attempt: Attempt(1), kind: kind.name.clone(), submitted_at: now, files, ..self.cx.clone() };
+        let cx =
+            TaskContext { task: id, attempt: Attempt(1), kind: kind.name.clone(), submitted_at: now, files, ..self.cx.clone() };
         let result = kind.run(&args, cx)?.await?;
         output::say(&format!("{} {}: {}", kind.name, child.part, result["message"].as_str().unwrap_or("done")));
         Ok(id)

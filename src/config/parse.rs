@@ -14,7 +14,8 @@ use url::Url;
 
 use super::settings::SETTINGS;
 use super::{
-    BucketConfig, Config, Database, EncryptionKey, IpRange, Mistake, Mistakes, Roles, SmtpConfig, SmtpSecurity, SourcesConfig, Storage,
+    BucketConfig, Config, Database, EncryptionKey, IpRange, Mistake, Mistakes, Roles, SmtpConfig, SmtpSecurity, SourcesConfig,
+    Storage,
 };
 use crate::domain::QueueName;
 

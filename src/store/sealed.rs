@@ -19,12 +19,12 @@ use jiff::Timestamp;
 pub use ring::{KeyError, KeyRing, sealed_with, unreadable};
 
 use super::{
-    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, EndedGroup, Figures, FileRegistry,
-    FileRow, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts, QueueRow,
-    RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend, RetryAnswer,
-    RevokeAnswer, RevokeOrder, Settled, Settlement, SharedStore, Standing, StartedRow, Store, StoreError, StoreResult,
-    SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl, TaskReads, TaskWrites,
-    WorkerCommand, Workers,
+    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, EndedGroup, Figures,
+    FileRegistry, FileRow, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts,
+    QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
+    RetryAnswer, RevokeAnswer, RevokeOrder, Settled, Settlement, SharedStore, Standing, StartedRow, Store, StoreError,
+    StoreResult, SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl, TaskReads,
+    TaskWrites, WorkerCommand, Workers,
 };
 use crate::domain::{
     Attempt, Band, Doorbell, FilePath, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId,

@@ -11,8 +11,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::{
-    Kind, RunFuture, TaskContext, aggregate_metrics, callback, email, export, files_prune, health_check, http_call, results_prune,
-    system,
+    Kind, RunFuture, TaskContext, aggregate_metrics, callback, email, export, files_prune, health_check, http_call,
+    results_prune, system,
 };
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure};
 use crate::services::Services;

@@ -15,9 +15,10 @@ use legwork::domain::{
 use legwork::store::{
     AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, EndedGroup, Figures,
     FileRegistry, FileRow, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts,
-    QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend, RetryAnswer,
-    RevokeAnswer, RevokeOrder, Settled, Settlement, Standing, StartedRow, Store, StoreError, StoreResult, SubmittedTask,
-    Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl, TaskReads, TaskWrites, WorkerCommand, Workers,
+    QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
+    RetryAnswer, RevokeAnswer, RevokeOrder, Settled, Settlement, Standing, StartedRow, Store, StoreError, StoreResult,
+    SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl, TaskReads, TaskWrites,
+    WorkerCommand, Workers,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, broadcast};
