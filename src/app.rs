@@ -165,7 +165,7 @@ impl App {
         kinds: KindSet,
         shutdown: Shutdown,
     ) -> Result<Self, AppError> {
-        let services = Arc::new(build_services(&config)?);
+        let services = Arc::new(build_services(&config, &clock)?);
         let tokens =
             Tokens::new(&config.auth).map_err(|error| AppError::Service { what: "tokens", reason: error.to_string() })?;
         let parts = QueueParts {
@@ -197,6 +197,9 @@ impl App {
         // Before anything is numbered or judged by the time: this host's own clock may be wrong.
         self.clock.follow(self.store.ping().await?);
         self.make_queues_known().await;
+        if let Err(error) = self.services.sources.prepare().await {
+            tracing::warn!(%error, "the demonstration data could not be made");
+        }
         let scheduler = Scheduler::new(self.queue.clone(), self.config.scheduler.clone());
         if self.store.is_exclusive() {
             let rescued = scheduler.rescue_all().await?;
@@ -241,6 +244,7 @@ impl App {
         if tokio::time::timeout(LAST_GRACE, self.shutdown.finished()).await.is_err() {
             tracing::warn!("some background work did not end in time");
         }
+        self.services.sources.close().await;
         self.broker.close().await;
         self.store.close().await;
         tracing::info!("ended");

@@ -5,6 +5,7 @@
 mod parse;
 mod settings;
 mod shown;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,6 +21,7 @@ use crate::domain::{QueueName, Routing};
 pub use parse::{parse_duration, parse_key_id};
 pub use settings::{SETTINGS, Setting, env_example};
 pub use shown::{ShownSetting, shown};
+pub use sources::{DEFAULT_SOURCE, SourceConfig, SourcePlace, SourcesConfig};
 
 use parse::Reader;
 
@@ -295,6 +297,8 @@ pub struct Config {
     pub render: RenderConfig,
     /// Outbound calls.
     pub outbound: OutboundConfig,
+    /// The application's databases.
+    pub sources: SourcesConfig,
     /// Logs.
     pub log: LogConfig,
     /// Commands.
@@ -376,6 +380,7 @@ impl Config {
                 allow: reader.ranges("OUTBOUND_ALLOW"),
                 webhook_secret: reader.webhook_secret("WEBHOOK_SECRET"),
             },
+            sources: reader.sources("SOURCES", &data_dir),
             client: client_config(&mut reader, listen, public_url_is_set.then_some(&public_url)),
             log: LogConfig {
                 level: reader.log_filter("LOG_LEVEL"),

@@ -1,8 +1,9 @@
-//! The outside world, as kinds use it: mail, templates, outbound calls.
+//! The outside world, as kinds use it: mail, templates, outbound calls, the application's databases.
 
 pub mod fetch;
 pub mod mail;
 pub mod render;
+pub mod source;
 pub mod webhook;
 
 /// What kinds may use. One a process.
@@ -13,6 +14,8 @@ pub struct Services {
     pub renderer: render::Renderer,
     /// Calls others, with limits on where, how long and how much.
     pub fetcher: fetch::Fetcher,
+    /// The application's databases.
+    pub sources: source::Sources,
     /// Signs what we send to others; `None` where no secret is set.
     pub webhook_signer: Option<webhook::Signer>,
 }

@@ -15,6 +15,7 @@ use crate::services::Services;
 use crate::services::fetch::Fetcher;
 use crate::services::mail::Mailer;
 use crate::services::render::Renderer;
+use crate::services::source::Sources;
 use crate::services::webhook::Signer;
 use crate::store::postgres::PgStore;
 use crate::store::sealed::{KeyRing, SealedStore};
@@ -62,11 +63,12 @@ pub fn build_broker(config: &BrokerConfig, clock: Arc<dyn Clock>) -> Result<Shar
     }
 }
 
-/// Sets up mail, templates and outbound calls.
-pub fn build_services(config: &Config) -> Result<Services, AppError> {
+/// Sets up mail, templates, outbound calls and sources.
+pub fn build_services(config: &Config, clock: &Arc<dyn Clock>) -> Result<Services, AppError> {
     let failed = |what: &'static str, reason: String| AppError::Service { what, reason };
     let signer = config.outbound.webhook_secret.as_ref().map(Signer::new).transpose();
     Ok(Services {
+        sources: Sources::new(&config.sources, clock).map_err(|error| failed("SOURCES", error.to_string()))?,
         mailer: Mailer::new(&config.mail).map_err(|error| failed("mail", error.to_string()))?,
         renderer: Renderer::new(&config.render).map_err(|error| failed("the templates", error.to_string()))?,
         fetcher: Fetcher::new(&config.outbound).map_err(|error| failed("outbound calls", error.to_string()))?,

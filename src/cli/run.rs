@@ -55,12 +55,14 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<(), CliError> {
     let kind = find(&kinds, &args.kind)?.clone();
     let object = Value::Object(args.args.object()?).to_string();
     let config = app::with_secrets(config)?;
-    let services = Arc::new(app::build_services(&config)?);
+    let clock: Arc<dyn Clock> = Arc::new(SyncedClock::start());
+    let services = Arc::new(app::build_services(&config, &clock)?);
     kind.check(&object, &services)
         .map_err(|errors| CliError::BadArgs { detail: format!("the args do not fit {}", kind.name), errors })?;
     let limit = args.time_limit.unwrap_or(kind.hard_limit);
     let foreground = Foreground::new(kinds, kind, object, services.clone(), limit);
     let ended = foreground.to_the_end(args.max_retries).await;
+    services.sources.close().await;
     services.mailer.close().await;
     let result = ended?;
     args.output.print(&result, |result| output::fields(result, &["success", "message"]))

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::settings::SETTINGS;
-use super::{Config, Database, EncryptionKey, IpRange, Mistake, Mistakes, Roles, SmtpConfig, SmtpSecurity};
+use super::{Config, Database, EncryptionKey, IpRange, Mistake, Mistakes, Roles, SmtpConfig, SmtpSecurity, SourcesConfig};
 use crate::domain::QueueName;
 
 const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -202,6 +202,20 @@ impl Reader {
             keys.push(EncryptionKey { id: id.to_owned(), secret: secret.into() });
         }
         keys
+    }
+
+    /// The declared sources; the demonstration where no file is named.
+    pub(super) fn sources(&mut self, name: &'static str, data_dir: &Path) -> SourcesConfig {
+        let demo = SourcesConfig::demo(data_dir);
+        let Some(path) = self.optional(name) else { return demo };
+        match std::fs::read_to_string(&path).map_err(|error| vec![format!("cannot be read: {error}")]) {
+            Ok(text) => match SourcesConfig::parse(&text, &self.vars) {
+                Ok(config) => return config,
+                Err(mistakes) => mistakes.into_iter().for_each(|mistake| self.wrong(name, format!("{path}, {mistake}"))),
+            },
+            Err(mistakes) => mistakes.into_iter().for_each(|mistake| self.wrong(name, format!("{path} {mistake}"))),
+        }
+        demo
     }
 
     pub(super) fn ranges(&mut self, name: &'static str) -> Vec<IpRange> {

@@ -101,6 +101,12 @@ pub const SETTINGS: &[Setting] = &[
         "Secret that signs callbacks and http.call: whsec_ and base64 of 24 to 64 bytes. Embedded, one is made and kept in DATA_DIR; \
         where there is none, callback_url and http.call are refused.",
     ),
+    setting(
+        "SOURCES",
+        "",
+        "A TOML file that declares the application's databases and their models. Default: the source app is a demonstration in \
+        DATA_DIR/demo.db, made at first start.",
+    ),
     setting("LOG_LEVEL", "info", "off, error, warn, info, debug or trace, also by module, as in info,legwork::queue=debug."),
     setting("LOG_FORMAT", "text", "text or json."),
     setting(

@@ -10,7 +10,10 @@ use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use super::{Kind, RunFuture, TaskContext, callback, email, http_call, system};
+use super::{
+    Kind, RunFuture, TaskContext, admin_notice, bulk_notice, callback, email, expired_content, http_call, publish, read_notices, system,
+    user_notice, welcome,
+};
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, TaskFailure};
 use crate::services::Services;
 
@@ -19,6 +22,13 @@ fn kinds() -> Vec<TaskKind> {
     vec![
         TaskKind::of::<email::SendEmail>(),
         TaskKind::of::<http_call::HttpCall>(),
+        TaskKind::of::<welcome::WelcomeEmail>(),
+        TaskKind::of::<user_notice::NotifyUser>(),
+        TaskKind::of::<admin_notice::NotifyAdmins>(),
+        TaskKind::of::<bulk_notice::BulkNotice>(),
+        TaskKind::of::<publish::PublishScheduled>(),
+        TaskKind::of::<expired_content::CleanupExpired>(),
+        TaskKind::of::<read_notices::CleanupNotifications>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
         // What the engine submits itself.

@@ -6,7 +6,7 @@ mod http_call;
 use std::sync::Arc;
 
 use legwork::app::build_services;
-use legwork::clock::{Clock as _, ManualClock};
+use legwork::clock::{Clock, ManualClock};
 use legwork::config::Config;
 use legwork::domain::{Attempt, FieldError, KindName, Progress, TaskFailure, TaskId};
 use legwork::services::Services;
@@ -47,9 +47,10 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let place = [("DATA_DIR", folder.path().to_str().unwrap())];
         let vars = settings.iter().chain(&place).map(|&(name, value)| (name.to_owned(), value.to_owned()));
-        let mut services = build_services(&Config::read(vars.collect()).unwrap()).unwrap();
-        change(&mut services);
         let clock = ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap());
+        let dated: Arc<dyn Clock> = Arc::new(ManualClock::at(clock.now()));
+        let mut services = build_services(&Config::read(vars.collect()).unwrap(), &dated).unwrap();
+        change(&mut services);
         let kind = KindSet::compiled().get(&KindName::parse(kind).unwrap()).unwrap().clone();
         let cx = TaskContext {
             task: TaskId::made(clock.now()),

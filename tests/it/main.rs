@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails in a helper of the tests fails the test")]
 
 mod api;
+mod application;
 mod auth;
 mod calls;
 mod cli;
@@ -15,6 +16,7 @@ mod outbound;
 mod packaging;
 mod redis_broker;
 mod sealed;
+mod sources;
 mod sqlite;
 mod store_postgres;
 mod support;

@@ -1,13 +1,15 @@
 //! The kind `email.send`: its args, its result, and its ledger.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use legwork::clock::{Clock as _, ManualClock};
-use legwork::config::{MailConfig, OutboundConfig};
+use legwork::clock::{Clock, ManualClock};
+use legwork::config::{MailConfig, OutboundConfig, SourcesConfig};
 use legwork::domain::{Attempt, KindName, Next, Progress, TaskFailure, TaskId};
 use legwork::services::Services;
 use legwork::services::fetch::Fetcher;
 use legwork::services::mail::Mailer;
+use legwork::services::source::Sources;
 use legwork::store::sqlite::SqliteStore;
 use legwork::store::{LedgerEntry, LedgerState, MailLedger as _, Store};
 use legwork::tasks::{KindSet, NoChildren, ProgressSink, TaskContext};
@@ -20,6 +22,12 @@ use crate::support::ledger::MemoryLedger;
 use crate::support::mime::Mime;
 use crate::support::smtp::{Act, Moment, Setup, SmtpServer};
 use crate::support::tasks::{at, begun, mishap, reference, settle, started, task};
+
+/// A mail reads no source.
+fn no_sources() -> Sources {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(at(0)));
+    Sources::new(&SourcesConfig { sources: BTreeMap::new() }, &clock).unwrap()
+}
 
 struct NoProgress;
 
@@ -42,7 +50,7 @@ impl Bench {
         let clock = ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap());
         let outbound = OutboundConfig { allow: Vec::new(), webhook_secret: None };
         let fetcher = Fetcher::new(&outbound).unwrap();
-        let services = Services { mailer, renderer: renderer(), fetcher, webhook_signer: None };
+        let services = Services { mailer, renderer: renderer(), fetcher, webhook_signer: None, sources: no_sources() };
         let cx = TaskContext {
             task: TaskId::made(clock.now()),
             attempt: Attempt(1),
