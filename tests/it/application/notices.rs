@@ -97,7 +97,7 @@ async fn what_is_wrong_is_named_field_by_field() {
             (with(json!({ "filters": {} })), "/filters either user_ids or filters"),
             (with(json!({ "user_ids": null, "filters": { "secret": 1 } })), "/filters/secret is no field"),
             (with(json!({ "title": "a\nb" })), "/title"),
-            (with(json!({ "message": "" })), "/message is blank"),
+            (with(json!({ "message": " " })), "/message is blank"),
             (with(json!({ "source": "x" })), "/source there is no source"),
         ] {
             let faults = place.faults("notifications.bulk", &args);
