@@ -1,6 +1,10 @@
-//! The outside world, as kinds use it: mail, templates, outbound calls, the application's databases.
+//! The outside world, as kinds use it: mail, templates, outbound calls, the application's databases, stored files.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 pub mod fetch;
+pub mod files;
 pub mod mail;
 pub mod render;
 pub mod source;
@@ -18,4 +22,8 @@ pub struct Services {
     pub sources: source::Sources,
     /// Signs what we send to others; `None` where no secret is set.
     pub webhook_signer: Option<webhook::Signer>,
+    /// How long an exported file can be fetched.
+    pub export_retention: Duration,
+    /// Keeps files. What an attempt makes goes through its context, which writes the list too.
+    pub files: Arc<files::Files>,
 }

@@ -12,9 +12,13 @@
 //! Multi-row writes take rows in id order. A batch that fails for the sake of one bad row is split until that row stands alone.
 
 mod answers;
+mod figures;
+mod file;
 pub mod postgres;
+pub mod recipients;
 pub mod sealed;
 pub mod sqlite;
+pub mod transient;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +35,13 @@ pub use answers::{
     AccountRow, AttemptEnd, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, IdempotencyKey, InsertAnswer,
     LedgerEntry, LedgerState, NewAccount, QueueChange, QueueCounts, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, Settled,
     Settlement, StartedRow, SubmittedTask, TaskChange, WorkerCommand,
+};
+
+pub use figures::{EndedGroup, Figures};
+pub use file::{FileRegistry, FileRow};
+pub use recipients::{
+    NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
+    Standing, Suppression, SuppressionFilter, SuppressionReason, Suppressions,
 };
 
 /// The scope of idempotency keys by which a task finds again what it submitted. Such a key begins with the task's id, and is kept for as
@@ -258,7 +269,19 @@ pub trait MailLedger: Send + Sync {
 
 /// The whole store.
 #[async_trait]
-pub trait Store: TaskWrites + TaskControl + TaskReads + Sweeps + Workers + Accounts + MailLedger {
+pub trait Store:
+    TaskWrites
+    + TaskControl
+    + TaskReads
+    + Sweeps
+    + Workers
+    + Accounts
+    + MailLedger
+    + RecipientLedger
+    + Suppressions
+    + FileRegistry
+    + Figures
+{
     /// Brings the schema up to date, under a lock; waits for another process that does it.
     async fn migrate(&self) -> StoreResult<()>;
 

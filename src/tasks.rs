@@ -2,18 +2,24 @@
 //! `/tasks/kinds`, its CLI and its metric labels come from that line.
 
 pub mod admin_notice;
+pub mod aggregate_metrics;
 pub mod batches;
 pub mod bulk_notice;
 pub mod callback;
 pub mod child;
 pub mod email;
 pub mod expired_content;
+pub mod export;
+pub mod files_prune;
+pub mod health_check;
 pub mod http_call;
 pub mod people;
 pub mod publish;
 pub mod read_notices;
 pub mod registry;
+pub mod results_prune;
 pub mod system;
+pub mod upkeep;
 pub mod user_notice;
 pub mod welcome;
 
@@ -28,12 +34,14 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::{Attempt, FieldError, KindName, Progress, RetryPolicy, TaskFailure, TaskId};
+use crate::domain::{Attempt, FieldError, KindName, Progress, RetryPolicy, Scope, TaskFailure, TaskId};
 use crate::services::Services;
-use crate::store::MailLedger;
+use crate::services::files::TaskFiles;
+use crate::store::{MailLedger, RecipientLedger, Suppressions};
 
 pub use child::{Child, Children, NoChildren};
 pub use registry::{KindSet, TaskKind};
+use upkeep::Upkeep;
 
 /// A kind: its args are the struct that implements this.
 ///
@@ -53,6 +61,8 @@ pub trait Kind: DeserializeOwned + utoipa::ToSchema + Send + Sync + 'static {
     const SOFT_LIMIT: Option<Duration> = None;
     /// Its typed route below `/tasks`, as in `/email/send`, where it has one.
     const ROUTE: Option<&'static str> = None;
+    /// What a token must allow that submits it.
+    const SCOPE: Scope = Scope::Submit;
     /// Whether users may submit it; the engine's own kinds they may not.
     const PUBLIC: bool = true;
     /// JSON Pointers to args that may be secret (`/headers`): they are shown as `[sensitive]`, and never reach a log or an error.
@@ -86,6 +96,14 @@ pub struct TaskContext {
     pub services: Arc<Services>,
     /// What became of each mail of a task.
     pub ledger: Arc<dyn MailLedger>,
+    /// The files that it makes and reads.
+    pub files: TaskFiles,
+    /// The engine, for the kinds that look after it.
+    pub upkeep: Arc<dyn Upkeep>,
+    /// What became of each recipient of a task that reaches many. Its writes share commits with all others of the process.
+    pub recipients: Arc<dyn RecipientLedger>,
+    /// The addresses that get nothing in bulk; `None` where nobody knows (a task in the foreground).
+    pub suppressions: Option<Arc<dyn Suppressions>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the attempt is to stop.

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::Args;
-use parking_lot::Mutex;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -17,9 +16,11 @@ use super::output::{self, OutputArgs};
 use crate::app;
 use crate::clock::{Clock, SyncedClock};
 use crate::config::{Config, parse_duration};
-use crate::domain::{Attempt, ErrorReport, KindName, Progress, TaskFailure, TaskId};
+use crate::domain::{Attempt, ErrorReport, KindName, Principal, Progress, TaskFailure, TaskId};
 use crate::services::Services;
-use crate::store::{LedgerEntry, MailLedger, StoreResult};
+use crate::services::files::{FileKeeper, TaskFiles};
+use crate::store::transient::{TransientFiles, TransientLedger};
+use crate::tasks::upkeep::NoEngine;
 use crate::tasks::{Child, Children, KindSet, NoChildren, ProgressSink, TaskContext, TaskKind};
 
 /// Run a task here and now, without a server
@@ -88,28 +89,32 @@ struct Foreground {
 impl Foreground {
     fn new(kinds: KindSet, kind: Arc<TaskKind>, args: String, services: Arc<Services>, limit: Duration) -> Self {
         let clock = Arc::new(SyncedClock::start());
-        let ledger: Arc<dyn MailLedger> = Arc::new(Ledger::default());
-        let stop = CancellationToken::new();
-        let children = Arc::new(AtOnce {
-            kinds,
-            services: services.clone(),
-            ledger: ledger.clone(),
+        let task = TaskId::made(clock.now());
+        let ledger = Arc::new(TransientLedger::default());
+        let files = TaskFiles {
+            keeper: FileKeeper::new(services.files.clone(), Arc::new(TransientFiles::default())),
+            task,
+            principal: Principal::system().subject,
             clock: clock.clone(),
-            stop: stop.clone(),
-            done: tokio::sync::Mutex::default(),
-        });
-        let cx = TaskContext {
-            task: TaskId::made(clock.now()),
+        };
+        let alone = TaskContext {
+            task,
             attempt: Attempt(1),
             kind: kind.name.clone(),
             submitted_at: clock.now(),
             services,
-            ledger,
+            ledger: ledger.clone(),
+            recipients: ledger,
+            suppressions: None,
+            files,
+            upkeep: Arc::new(NoEngine),
             clock: clock.clone(),
-            stop,
+            stop: CancellationToken::new(),
             progress: Arc::new(Teller),
-            children,
+            children: Arc::new(NoChildren),
         };
+        let children = AtOnce { kinds, cx: alone.clone(), done: tokio::sync::Mutex::default() };
+        let cx = TaskContext { children: Arc::new(children), ..alone };
         Self { kind, args, limit, clock, cx }
     }
 
@@ -187,10 +192,8 @@ impl ProgressSink for Teller {
 /// Runs what a task submits at once and here, once a part. Its kinds are those that submit none themselves, so a part says enough.
 struct AtOnce {
     kinds: KindSet,
-    services: Arc<Services>,
-    ledger: Arc<dyn MailLedger>,
-    clock: Arc<SyncedClock>,
-    stop: CancellationToken,
+    /// The submitter's; what it submits has no children.
+    cx: TaskContext,
     done: tokio::sync::Mutex<BTreeMap<String, TaskId>>,
 }
 
@@ -218,53 +221,17 @@ impl AtOnce {
     async fn run(&self, child: Child) -> Result<TaskId, TaskFailure> {
         let kind = find(&self.kinds, child.kind).map_err(|error| TaskFailure::fail("BadChild", error))?;
         let args = child.args.to_string();
-        if let Err(faults) = kind.check(&args, &self.services) {
+        if let Err(faults) = kind.check(&args, &self.cx.services) {
             let told: Vec<String> = faults.into_iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect();
             return Err(TaskFailure::fail("BadChild", told.join("; ")));
         }
-        let id = TaskId::made(self.clock.now());
-        let cx = TaskContext {
-            task: id,
-            attempt: Attempt(1),
-            kind: kind.name.clone(),
-            submitted_at: self.clock.now(),
-            services: self.services.clone(),
-            ledger: self.ledger.clone(),
-            clock: self.clock.clone(),
-            stop: self.stop.clone(),
-            progress: Arc::new(Teller),
-            children: Arc::new(NoChildren),
-        };
+        let now = self.cx.clock.now();
+        let id = TaskId::made(now);
+        let files = TaskFiles { task: id, ..self.cx.files.clone() };
+        let cx =
+            TaskContext { task: id, attempt: Attempt(1), kind: kind.name.clone(), submitted_at: now, files, ..self.cx.clone() };
         let result = kind.run(&args, cx)?.await?;
         output::say(&format!("{} {}: {}", kind.name, child.part, result["message"].as_str().unwrap_or("done")));
         Ok(id)
-    }
-}
-
-/// What became of each mail, for as long as the command runs.
-#[derive(Default)]
-struct Ledger(Mutex<BTreeMap<(TaskId, i32), LedgerEntry>>);
-
-#[async_trait]
-impl MailLedger for Ledger {
-    async fn write_ledger(&self, entries: &[LedgerEntry]) -> StoreResult<()> {
-        self.0.lock().extend(entries.iter().map(|entry| ((entry.task, entry.part), entry.clone())));
-        Ok(())
-    }
-
-    /// Attempts follow each other here: the asking one is the present one.
-    async fn claim_mail(&self, entry: &LedgerEntry, _attempt: Attempt, resend: bool) -> StoreResult<bool> {
-        let mut entries = self.0.lock();
-        let key = (entry.task, entry.part);
-        let holds = entries.get(&key).is_none_or(|before| before.state.is_to_be_sent(resend));
-        if holds {
-            entries.insert(key, entry.clone());
-        }
-        Ok(holds)
-    }
-
-    async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
-        let entries = self.0.lock();
-        Ok(entries.values().filter(|entry| entry.task == task).cloned().collect())
     }
 }

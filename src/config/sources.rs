@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
     /// All mistakes in the order of their lines.
     fn told(mut self) -> Vec<String> {
         self.mistakes.sort_by_key(|(at, _)| *at);
-        let line = |at: usize| self.text.as_bytes()[..at.min(self.text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let line = |at: usize| self.text.get(..at).unwrap_or(self.text).matches('\n').count() + 1;
         self.mistakes.iter().map(|(at, what)| format!("line {}: {what}", line(*at))).collect()
     }
 
@@ -123,9 +123,8 @@ impl<'a> Reader<'a> {
         let mut models: BTreeMap<String, Arc<Model>> = BTreeMap::new();
         for (name, item) in entries.tables("models", self) {
             let place = place.at("models").at(name.get_ref());
-            if self.is_name(name, &place)
-                && let Some(model) = self.model(name.get_ref(), item, &place, name.span().start)
-            {
+            if self.is_name(name, &place) {
+                let model = self.model(name.get_ref(), item, &place, name.span().start);
                 self.claim_role(&models, &model, &place, name.span().start);
                 models.insert(name.get_ref().to_string(), Arc::new(model));
             }
@@ -146,13 +145,14 @@ impl<'a> Reader<'a> {
         let place = place.at("url");
         let (text, origin) = match text.strip_prefix("env:") {
             None => (text.to_owned(), "it".to_owned()),
-            Some(name) => match self.vars.get(name).map(|value| value.trim()).filter(|value| !value.is_empty()) {
-                Some(value) => (value.to_owned(), format!("the environment variable {name}")),
-                None => {
+            Some(name) => {
+                let value = self.vars.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+                let Some(value) = value else {
                     self.wrong(at, format!("{place}: the environment variable {name:?} is not set"));
                     return None;
-                }
-            },
+                };
+                (value.to_owned(), format!("the environment variable {name}"))
+            }
         };
         if let Some(path) = text.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -174,15 +174,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn model(&mut self, name: &str, table: &Table<'a>, place: &Place, at: usize) -> Option<Model> {
+    fn model(&mut self, name: &str, table: &Table<'a>, place: &Place, at: usize) -> Model {
         const KNOWN: &[&str] = &["table", "key", "fields", "export", "filter", "role", "roles", "values", "write"];
         let mut entries = self.entries_at(table, place, at, KNOWN, &["fields"]);
         let fields = self.fields(entries.take("fields"), place);
-        let named = |name: &str| fields.iter().any(|field| field.name == name);
+        let is_field = |name: &str| fields.iter().any(|field| field.name == name);
         let mut fields_allowed = |reader: &mut Self, entry: &str| {
             let names = entries.texts(entry, reader)?;
             for (name, at) in &names {
-                if !named(name) {
+                if !is_field(name) {
                     reader.wrong(*at, format!("{}: {name:?} is none of its fields", place.at(entry)));
                 }
             }
@@ -190,8 +190,8 @@ impl<'a> Reader<'a> {
         };
         let export = fields_allowed(self, "export");
         let filter = fields_allowed(self, "filter");
-        let key = entries.text("key", self).map_or_else(|| ("id".to_owned(), at), |found| found);
-        if !fields.is_empty() && !named(&key.0) {
+        let key = entries.text("key", self).unwrap_or_else(|| ("id".to_owned(), at));
+        if !fields.is_empty() && !is_field(&key.0) {
             self.wrong(key.1, format!("{}: {:?} is none of its fields", place.at("key"), key.0));
         }
         let table = entries.text("table", self).map_or_else(|| name.to_owned(), |(table, at)| self.table_name(table, place, at));
@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
             field.may_export = export.as_ref().is_none_or(|names| names.contains(&field.name));
             field.may_filter = filter.as_ref().map_or(field.may_export, |names| names.contains(&field.name));
         }
-        Some(model)
+        model
     }
 
     fn fields(&mut self, item: Option<(&Key<'a>, &Item<'a>)>, place: &Place) -> Vec<ModelField> {
@@ -324,7 +324,7 @@ impl<'a> Reader<'a> {
             match json_of(item.get_ref()).filter(|value| is_of(status.kind, value)) {
                 Some(value) => drop(values.insert(name.get_ref().to_string(), value)),
                 None => {
-                    self.wrong(at, format!("{place}.{}: is not of the type of {}, {}", name.get_ref(), status.name, status.kind))
+                    self.wrong(at, format!("{place}.{}: is not of the type of {}, {}", name.get_ref(), status.name, status.kind));
                 }
             }
         }

@@ -93,7 +93,7 @@ impl Sources {
 }
 
 enum Database {
-    Postgres(Pg),
+    Postgres(Box<Pg>),
     Sqlite(File),
 }
 
@@ -108,7 +108,7 @@ impl Source {
     fn new(name: &str, config: &SourceConfig, clock: &Arc<dyn Clock>) -> Result<Self, SourceError> {
         let database = match &config.place {
             SourcePlace::Postgres(url) => {
-                Database::Postgres(Pg::new(url.expose_secret()).map_err(|error| SourceError::of(name, error))?)
+                Database::Postgres(Box::new(Pg::new(url.expose_secret()).map_err(|error| SourceError::of(name, error))?))
             }
             SourcePlace::Sqlite(path) => Database::Sqlite(File::new(path, None)),
             SourcePlace::Demo(path) => Database::Sqlite(File::new(path, Some(clock.clone()))),

@@ -1,8 +1,8 @@
 //! Encryption at rest, around any store: what a task was given, what it returned and what it said of itself are sealed before they reach the
 //! database and opened when they come back. Nothing above knows, and nothing below.
 //!
-//! Sealed are args, results, the messages of errors and of progress, and the recipients and responses in the mail ledger. In clear stay what
-//! the engine works with: kinds, queues, states, times, the words of errors, callback URLs. A callback task is made in the transaction of an
+//! Sealed are args, results, the messages of errors and of progress, and recipients, contexts and responses in the ledgers. In clear stay what
+//! the engine works with: kinds, queues, states, times, the words of errors, callback URLs, bare addresses. A callback task is made in the transaction of an
 //! end, below this, out of what is sealed there; so its args hold sealed parts of the ended task, which are opened when it begins.
 //!
 //! What was written before there were keys is read as it is. What cannot be opened (its key is gone, or it is not what was written) harms its
@@ -19,14 +19,16 @@ use jiff::Timestamp;
 pub use ring::{KeyError, KeyRing, sealed_with, unreadable};
 
 use super::{
-    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, InsertAnswer, LedgerEntry,
-    MailLedger, NewAccount, Prune, QueueChange, QueueCounts, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, Settled,
-    Settlement, SharedStore, StartedRow, Store, StoreError, StoreResult, SubmittedTask, Sweeps, TaskChange, TaskControl,
-    TaskReads, TaskWrites, WorkerCommand, Workers,
+    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, EndedGroup, Figures,
+    FileRegistry, FileRow, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts,
+    QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
+    RetryAnswer, RevokeAnswer, RevokeOrder, Settled, Settlement, SharedStore, Standing, StartedRow, Store, StoreError,
+    StoreResult, SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl, TaskReads,
+    TaskWrites, WorkerCommand, Workers,
 };
 use crate::domain::{
-    Attempt, Band, Doorbell, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo,
-    WorkerRow,
+    Attempt, Band, Doorbell, FilePath, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId,
+    WorkerInfo, WorkerRow,
 };
 
 /// A store that keeps its texts sealed. Without keys it writes in clear, and still says what it cannot open.
@@ -180,6 +182,63 @@ impl MailLedger for SealedStore {
     }
 }
 
+#[async_trait]
+impl RecipientLedger for SealedStore {
+    async fn open_list(&self, task: TaskId, now: Timestamp) -> StoreResult<bool> {
+        self.inner.open_list(task, now).await
+    }
+
+    async fn enrol(&self, task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> StoreResult<()> {
+        if !self.ring.seals() {
+            return self.inner.enrol(task, recipients, now).await;
+        }
+        let sealed = recipients.iter().map(|recipient| rows::seal_recipient(&self.ring, task, recipient));
+        self.inner.enrol(task, &sealed.collect::<StoreResult<Vec<_>>>()?, now).await
+    }
+
+    async fn seal_list(&self, task: TaskId, now: Timestamp) -> StoreResult<()> {
+        self.inner.seal_list(task, now).await
+    }
+
+    async fn adopt(
+        &self,
+        task: TaskId,
+        attempt: Attempt,
+        resend: Option<Resend>,
+        now: Timestamp,
+    ) -> StoreResult<Option<RecipientCounts>> {
+        self.inner.adopt(task, attempt, resend, now).await
+    }
+
+    async fn to_send(&self, task: TaskId, after: Option<i32>, now: Timestamp, limit: u32) -> StoreResult<Vec<RecipientRow>> {
+        let mut found = self.inner.to_send(task, after, now, limit).await?;
+        found.iter_mut().for_each(|row| rows::open_recipient(&self.ring, task, row));
+        Ok(found)
+    }
+
+    async fn write_recipients(&self, steps: &[RecipientStep]) -> StoreResult<Vec<Option<RecipientState>>> {
+        if !self.ring.seals() {
+            return self.inner.write_recipients(steps).await;
+        }
+        let sealed = steps.iter().map(|step| rows::seal_step(&self.ring, step)).collect::<StoreResult<Vec<_>>>()?;
+        self.inner.write_recipients(&sealed).await
+    }
+
+    async fn standing(&self, task: TaskId, attempt: Attempt) -> StoreResult<Standing> {
+        self.inner.standing(task, attempt).await
+    }
+
+    async fn recipients(&self, task: TaskId, filter: &RecipientFilter, limit: u32) -> StoreResult<Vec<RecipientRow>> {
+        let mut found = self.inner.recipients(task, filter, limit).await?;
+        found.iter_mut().for_each(|row| rows::open_recipient(&self.ring, task, row));
+        Ok(found)
+    }
+
+    async fn count_recipients(&self, task: TaskId) -> StoreResult<RecipientCounts> {
+        self.inner.count_recipients(task).await
+    }
+}
+
 /// What holds nothing to seal.
 macro_rules! as_it_is {
     ($($trait:ident { $($name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)+ })+) => {
@@ -218,6 +277,22 @@ as_it_is! {
         find_account(name: &str) -> Option<AccountRow>;
         revoke_token(jti: &str, expires_at: Timestamp) -> ();
         revoked_tokens(now: Timestamp) -> Vec<String>;
+    }
+    FileRegistry {
+        write_file(file: &FileRow) -> ();
+        find_file(path: &FilePath) -> Option<FileRow>;
+        forget_file(path: &FilePath) -> bool;
+        expired_files(now: Timestamp, limit: u32) -> Vec<FilePath>;
+        forget_expired(paths: &[FilePath], now: Timestamp) -> usize;
+    }
+    Figures {
+        ended_groups(from: Timestamp, to: Timestamp) -> Vec<EndedGroup>;
+    }
+    Suppressions {
+        suppress(suppressions: &[Suppression]) -> u64;
+        unsuppress(address: &str) -> bool;
+        suppressions(filter: &SuppressionFilter, limit: u32) -> Vec<Suppression>;
+        suppressed_among(addresses: &[String]) -> Vec<String>;
     }
 }
 

@@ -134,7 +134,9 @@ pub(super) fn part_of(key: &Value) -> String {
 fn active(model: &Arc<Model>) -> Result<Filter, SourceError> {
     let all = Filter::all(model);
     match model.values.get("active") {
-        Some(value) if model.field_with(FieldRole::Status).is_some() => Ok(all.and_role(FieldRole::Status, Operator::Eq, value)?),
+        Some(value) if model.field_with(FieldRole::Status).is_some() => {
+            Ok(all.and_role(FieldRole::Status, Operator::Eq, value)?)
+        }
         _ => Ok(all),
     }
 }

@@ -71,8 +71,7 @@ impl Kind for CleanupExpired {
         .await?;
         let before = days_before(cx.clock.now(), self.days);
         let old = &Filter::all(activities).and_role(FieldRole::Created, Operator::Lt, &before).map_err(SourceError::from)?;
-        let logs =
-            all_of(&cx, contents, |after| async move { source.delete(old, after.as_ref(), BATCH_ROWS).await }).await?;
+        let logs = all_of(&cx, contents, |after| async move { source.delete(old, after.as_ref(), BATCH_ROWS).await }).await?;
         Ok(json!({
             "success": true,
             "message": format!("{contents} contents have expired, {logs} activity logs were deleted"),

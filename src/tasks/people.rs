@@ -94,7 +94,10 @@ pub async fn find(cx: &TaskContext, source: Option<&str>, role: ModelRole, key: 
     let key = Value::from(key);
     let row = cx.or_stop(source.find(model, &key)).await??;
     let row = row.ok_or_else(|| {
-        TaskFailure::fail("NotFound", format!("there is no {role} {key} in the model {} of the source {}", model.name, source.name()))
+        TaskFailure::fail(
+            "NotFound",
+            format!("there is no {role} {key} in the model {} of the source {}", model.name, source.name()),
+        )
     })?;
     Ok(Person::of(model, row))
 }

@@ -25,7 +25,8 @@ pub struct PublishScheduled {
 
 impl Kind for PublishScheduled {
     const NAME: &'static str = "content.publish_scheduled";
-    const DESCRIPTION: &'static str = "Publishes the contents that are scheduled and whose time has come. To be run every few minutes.";
+    const DESCRIPTION: &'static str =
+        "Publishes the contents that are scheduled and whose time has come. To be run every few minutes.";
 
     fn example() -> Value {
         json!({})
@@ -66,6 +67,8 @@ impl Kind for PublishScheduled {
             }
         }
         ids.truncate(IDS_SHOWN);
-        Ok(json!({ "success": true, "message": format!("{published} contents were published"), "published": published, "ids": ids }))
+        Ok(
+            json!({ "success": true, "message": format!("{published} contents were published"), "published": published, "ids": ids }),
+        )
     }
 }

@@ -11,16 +11,17 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::{
-    Kind, RunFuture, TaskContext, admin_notice, bulk_notice, callback, email, expired_content, http_call, publish, read_notices, system,
-    user_notice, welcome,
+    Kind, RunFuture, TaskContext, admin_notice, aggregate_metrics, bulk_notice, callback, email, expired_content, export,
+    files_prune, health_check, http_call, publish, read_notices, results_prune, system, user_notice, welcome,
 };
-use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, TaskFailure};
+use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure};
 use crate::services::Services;
 
 /// Every compiled kind.
 fn kinds() -> Vec<TaskKind> {
     vec![
         TaskKind::of::<email::SendEmail>(),
+        TaskKind::of::<export::ExportData>(),
         TaskKind::of::<http_call::HttpCall>(),
         TaskKind::of::<welcome::WelcomeEmail>(),
         TaskKind::of::<user_notice::NotifyUser>(),
@@ -31,6 +32,10 @@ fn kinds() -> Vec<TaskKind> {
         TaskKind::of::<read_notices::CleanupNotifications>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
+        TaskKind::of::<health_check::CheckHealth>(),
+        TaskKind::of::<aggregate_metrics::AggregateMetrics>(),
+        TaskKind::of::<results_prune::PruneResults>(),
+        TaskKind::of::<files_prune::PruneFiles>(),
         // What the engine submits itself.
         TaskKind::of::<callback::Callback>(),
     ]
@@ -56,6 +61,8 @@ pub struct TaskKind {
     pub soft_limit: Option<Duration>,
     /// Its typed route below `/tasks`.
     pub route: Option<&'static str>,
+    /// What a token must allow that submits it.
+    pub scope: Scope,
     /// Whether users may submit it.
     pub is_public: bool,
     /// Pointers to args that may be secret.
@@ -90,6 +97,7 @@ impl TaskKind {
             hard_limit: K::HARD_LIMIT,
             soft_limit: K::SOFT_LIMIT,
             route: K::ROUTE,
+            scope: K::SCOPE,
             is_public: K::PUBLIC,
             sensitive: K::SENSITIVE,
             example: K::example(),

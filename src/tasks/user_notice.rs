@@ -72,7 +72,8 @@ impl Kind for NotifyUser {
     async fn run(self, cx: TaskContext) -> Result<Value, TaskFailure> {
         let person = people::find(&cx, self.source.as_deref(), ModelRole::User, &self.user_id).await?;
         let template = self.template().to_owned();
-        let mut context = Map::from_iter([("message".to_owned(), self.message.into()), ("user".to_owned(), person.row.clone().into())]);
+        let mut context =
+            Map::from_iter([("message".to_owned(), self.message.into()), ("user".to_owned(), person.row.clone().into())]);
         let more = [("action_url", self.action_url), ("action_label", self.action_label)];
         context.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))));
         let letter = SendEmail {

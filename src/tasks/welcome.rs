@@ -87,7 +87,8 @@ impl Kind for WelcomeEmail {
         let (key, beside) = self.keys();
         let source = self.source.as_deref();
         match key {
-            None => faults.push(FieldError::new(wanted, format!("is missing: whom to welcome, as user_type is {}", self.user_type.role()))),
+            None => faults
+                .push(FieldError::new(wanted, format!("is missing: whom to welcome, as user_type is {}", self.user_type.role()))),
             Some(key) => faults.extend(people::check_key(services, source, self.user_type.role(), key, wanted)),
         }
         if beside.is_some() {

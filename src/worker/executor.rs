@@ -11,8 +11,9 @@ use super::running::{Running, RunningAttempt, StopReason, Stopper};
 use crate::domain::{Begun, EndStatus, ErrorReport, Next, Outcome, RetryPolicy, RunFacts, TaskFailure, WorkerId, after};
 use crate::queue::Queue;
 use crate::services::Services;
+use crate::services::files::TaskFiles;
 use crate::store::sealed::{sealed_with, unreadable};
-use crate::store::{MailLedger, Settled, Settlement};
+use crate::store::{MailLedger, RecipientLedger, Settled, Settlement, Suppressions};
 use crate::tasks::{RunFuture, TaskContext};
 
 /// How long a task waits that this version of the program cannot run; another worker may.
@@ -28,6 +29,10 @@ pub struct Executor {
     pub services: Arc<Services>,
     /// What became of mails.
     pub ledger: Arc<dyn MailLedger>,
+    /// What became of recipients.
+    pub recipients: Arc<dyn RecipientLedger>,
+    /// The addresses that get nothing in bulk.
+    pub suppressions: Arc<dyn Suppressions>,
     /// What runs here.
     pub running: Arc<Running>,
     /// Where progress goes.
@@ -85,6 +90,15 @@ impl Executor {
             submitted_at: task.submitted_at,
             services: self.services.clone(),
             ledger: self.ledger.clone(),
+            files: TaskFiles {
+                keeper: self.queue.file_keeper(),
+                task: task.id,
+                principal: task.principal.clone(),
+                clock: self.queue.clock().clone(),
+            },
+            upkeep: self.queue.clone(),
+            recipients: self.recipients.clone(),
+            suppressions: Some(self.suppressions.clone()),
             clock: self.queue.clock().clone(),
             stop: stopper.asked().clone(),
             progress: self.progress.sink(task.id, task.attempt),

@@ -12,11 +12,11 @@ use std::time::Duration;
 use legwork::config::SourcesConfig;
 use legwork::domain::{Attempt, Begun, KindName, QueueName, TaskFailure, TaskId};
 use legwork::services::source::{Filter, Query, Row, Source};
-use legwork::tasks::{ProgressSink, TaskContext};
+use legwork::tasks::TaskContext;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
-use tokio_util::sync::CancellationToken;
 
+use crate::support::context::context;
 use crate::support::engine::{Engine, embedded, production};
 use crate::support::mime::Mime;
 use crate::support::postgres::{drop_schema, fresh_schema, url};
@@ -111,12 +111,6 @@ where
     drop(std::fs::remove_dir_all(&engine.config.data_dir));
 }
 
-struct NoProgress;
-
-impl ProgressSink for NoProgress {
-    fn tell(&self, _progress: legwork::domain::Progress) {}
-}
-
 /// An engine with a source, and tasks whose attempts are run by hand.
 #[derive(Clone)]
 struct Place {
@@ -154,17 +148,13 @@ impl Place {
             hard_limit: Duration::from_mins(30),
             soft_limit: None,
         };
+        let base = context(&begun.kind, self.engine.services.clone(), self.engine.clock.clone());
         TaskContext {
             task,
             attempt: begun.attempt,
-            kind: begun.kind.clone(),
             submitted_at: begun.submitted_at,
-            services: self.engine.services.clone(),
-            ledger: self.engine.queue.mail_ledger(),
-            clock: self.engine.clock.clone(),
-            stop: CancellationToken::new(),
-            progress: Arc::new(NoProgress),
             children: self.engine.queue.children_of(&begun),
+            ..base
         }
     }
 
@@ -233,7 +223,10 @@ async fn every_example_works_on_the_demonstration() {
             }
             for kind in ["content.publish_scheduled", "content.cleanup_expired", "notifications.cleanup"] {
                 let faults = place.faults(kind, &json!({ "source": "nope" }));
-                assert!(faults.iter().any(|fault| fault.starts_with("/source there is no source \"nope\"; there are app")), "{faults:?}");
+                assert!(
+                    faults.iter().any(|fault| fault.starts_with("/source there is no source \"nope\"; there are app")),
+                    "{faults:?}"
+                );
             }
         })
     })

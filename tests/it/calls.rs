@@ -8,22 +8,15 @@ use std::sync::Arc;
 use legwork::app::build_services;
 use legwork::clock::{Clock, ManualClock};
 use legwork::config::Config;
-use legwork::domain::{Attempt, FieldError, KindName, Progress, TaskFailure, TaskId};
+use legwork::domain::{FieldError, KindName, TaskFailure};
 use legwork::services::Services;
 use legwork::services::fetch::Fetcher;
-use legwork::tasks::{KindSet, NoChildren, ProgressSink, TaskContext, TaskKind};
+use legwork::tasks::{KindSet, TaskContext, TaskKind};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
-use crate::support::ledger::MemoryLedger;
+use crate::support::context::context;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-
-struct NoProgress;
-
-impl ProgressSink for NoProgress {
-    fn tell(&self, _progress: Progress) {}
-}
 
 /// One task's attempts, without an engine.
 struct Bench {
@@ -47,23 +40,11 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let place = [("DATA_DIR", folder.path().to_str().unwrap())];
         let vars = settings.iter().chain(&place).map(|&(name, value)| (name.to_owned(), value.to_owned()));
-        let clock = ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap());
-        let dated: Arc<dyn Clock> = Arc::new(ManualClock::at(clock.now()));
-        let mut services = build_services(&Config::read(vars.collect()).unwrap(), &dated).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap()));
+        let mut services = build_services(&Config::read(vars.collect()).unwrap(), &clock).unwrap();
         change(&mut services);
         let kind = KindSet::compiled().get(&KindName::parse(kind).unwrap()).unwrap().clone();
-        let cx = TaskContext {
-            task: TaskId::made(clock.now()),
-            attempt: Attempt(1),
-            kind: kind.name.clone(),
-            submitted_at: clock.now(),
-            services: Arc::new(services),
-            ledger: Arc::new(MemoryLedger::default()),
-            clock: Arc::new(clock),
-            stop: CancellationToken::new(),
-            progress: Arc::new(NoProgress),
-            children: Arc::new(NoChildren),
-        };
+        let cx = context(&kind.name, services, clock);
         Self { kind, cx, _folder: folder }
     }
 

@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
             match item.get_ref() {
                 DeValue::String(text) => found.push((name.get_ref().to_string(), (text.to_string(), item.span().start))),
                 other => {
-                    self.wrong(item.span().start, format!("{}: is {}, not a text", place.at(name.get_ref()), other.type_str()))
+                    self.wrong(item.span().start, format!("{}: is {}, not a text", place.at(name.get_ref()), other.type_str()));
                 }
             }
         }
@@ -115,7 +115,7 @@ impl<'t, 'a> Entries<'t, 'a> {
             return None;
         };
         let mut found = Vec::new();
-        for item in items.iter() {
+        for item in items {
             match item.get_ref() {
                 DeValue::String(text) => found.push((text.to_string(), item.span().start)),
                 other => reader

@@ -28,6 +28,8 @@ pub(super) enum Column {
     Progress,
     Recipient,
     Response,
+    /// What is a recipient's own.
+    Context,
 }
 
 impl Column {
@@ -39,6 +41,7 @@ impl Column {
             Self::Progress => "progress",
             Self::Recipient => "recipient",
             Self::Response => "response",
+            Self::Context => "context",
         }
     }
 }

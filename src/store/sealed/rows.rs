@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::ring::{Column, KeyRing};
 use crate::domain::{Begun, CALLBACK_KIND, ErrorReport, KindName, Next, Progress, TaskId, TaskRow};
-use crate::store::{LedgerEntry, StoreResult};
+use crate::store::{LedgerEntry, NewRecipient, RecipientRow, RecipientStep, StoreResult};
 
 /// JSON sealed is a JSON string, so that whoever takes the column for JSON below may do so.
 fn seal_json(ring: &KeyRing, task: TaskId, text: &str, column: Column) -> StoreResult<String> {
@@ -54,6 +54,35 @@ pub(super) fn seal_entry(ring: &KeyRing, entry: &LedgerEntry) -> StoreResult<Led
         response: entry.response.as_ref().map(|text| ring.seal(text, entry.task, Column::Response)).transpose()?,
         ..entry.clone()
     })
+}
+
+fn seal_some(ring: &KeyRing, task: TaskId, text: Option<&String>, column: Column) -> StoreResult<Option<String>> {
+    text.map(|text| ring.seal(text, task, column)).transpose()
+}
+
+/// The bare address stays in clear: suppressions are compared with it.
+pub(super) fn seal_recipient(ring: &KeyRing, task: TaskId, recipient: &NewRecipient) -> StoreResult<NewRecipient> {
+    Ok(NewRecipient {
+        recipient: ring.seal(&recipient.recipient, task, Column::Recipient)?,
+        context: seal_some(ring, task, recipient.context.as_ref(), Column::Context)?,
+        refused: seal_some(ring, task, recipient.refused.as_ref(), Column::Response)?,
+        ..recipient.clone()
+    })
+}
+
+pub(super) fn seal_step(ring: &KeyRing, step: &RecipientStep) -> StoreResult<RecipientStep> {
+    let response = seal_some(ring, step.task, step.response.as_ref(), Column::Response)?;
+    Ok(RecipientStep { response, ..step.clone() })
+}
+
+pub(super) fn open_recipient(ring: &KeyRing, task: TaskId, row: &mut RecipientRow) {
+    open_text(ring, task, &mut row.recipient, Column::Recipient);
+    if let Some(response) = &mut row.response {
+        open_text(ring, task, response, Column::Response);
+    }
+    if let Some(context) = &mut row.context {
+        open_text(ring, task, context, Column::Context);
+    }
 }
 
 /// Opens a text, or puts in brackets why it cannot be.

@@ -38,6 +38,8 @@ impl SqliteStore {
             (PRUNE_RESULTS, prune.results_before),
             (PRUNE_ATTEMPTS, prune.results_before),
             (PRUNE_LEDGER, prune.results_before),
+            (super::recipients::PRUNE_RECIPIENTS, prune.results_before),
+            (super::recipients::PRUNE_LISTS, prune.results_before),
             (PRUNE_KEYS, prune.keys_before),
             (PRUNE_WORKERS, prune.workers_before),
             (PRUNE_TOKENS, prune.now),

@@ -79,7 +79,10 @@ async fn a_user_is_told_by_key() {
         assert!(mail.parts[1].body.contains("&lt;nine&gt;"), "{}", mail.parts[1].body);
         for (args, fault) in [
             (json!({ "user_id": 3, "subject": "S", "message": " " }), "/message is blank"),
-            (json!({ "user_id": 3, "subject": "S", "message": "M", "template_name": "nope" }), "/template_name there is no template"),
+            (
+                json!({ "user_id": 3, "subject": "S", "message": "M", "template_name": "nope" }),
+                "/template_name there is no template",
+            ),
             (json!({ "user_id": 3, "subject": " ", "message": "M" }), "/subject"),
         ] {
             let faults = place.faults("email.notify_user", &args);

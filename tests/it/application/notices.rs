@@ -32,7 +32,8 @@ async fn a_second_attempt_inserts_what_is_missing_and_nothing_twice() {
         }
         // An attempt that died after the first two.
         let model = place.source.model("notification").unwrap();
-        let last = Filter::all(model).and(words, Operator::Eq, &made[words]).unwrap().and(whose, Operator::Eq, &json!(3)).unwrap();
+        let last =
+            Filter::all(model).and(words, Operator::Eq, &made[words]).unwrap().and(whose, Operator::Eq, &json!(3)).unwrap();
         assert_eq!(place.source.delete(&last, None, 10).await.unwrap().rows, 1);
         let result = place.attempt("notifications.bulk", task, 2, args.clone()).await.unwrap();
         assert_eq!((&result["notified"], &result["inserted"]), (&json!(3), &json!(1)));

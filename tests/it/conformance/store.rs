@@ -6,10 +6,12 @@ mod accounts;
 mod begin;
 mod callbacks;
 mod control;
+mod files;
 mod insert;
 mod keys;
 mod ledger;
 mod reads;
+mod recipients;
 mod retention;
 mod settle;
 mod sweeps;
@@ -169,6 +171,27 @@ conformance! {
             of_two_entries_of_one_part_in_one_write_the_last_stays,
             a_mail_is_claimed_by_the_present_attempt_only,
             a_mail_is_claimed_only_while_it_is_to_be_sent,
+        }
+        files {
+            a_file_is_found_by_its_path,
+            a_file_that_is_written_anew_replaces_what_was_known,
+            a_forgotten_file_is_gone,
+            expired_files_are_found_up_to_the_limit_earliest_first,
+            only_what_has_expired_is_forgotten_as_expired,
+        }
+        recipients {
+            a_list_is_enrolled_once_and_then_sealed,
+            a_recipient_is_claimed_once_and_recorded,
+            only_the_present_attempt_claims,
+            what_a_dead_attempt_left_sending_is_unknown,
+            what_is_unknown_is_sent_again_where_that_is_asked_for,
+            a_deferred_one_comes_again_at_its_time,
+            a_suppressed_address_is_never_claimed,
+            a_retry_by_hand_takes_the_list_over,
+            recipients_come_in_pages_and_by_state,
+            an_attempt_is_told_whether_it_may_go_on,
+            a_list_is_forgotten_with_its_result,
+            a_suppression_is_kept_once_listed_and_lifted,
         }
         whole {
             migrating_twice_changes_nothing,

@@ -53,7 +53,9 @@ async fn the_demonstration_is_the_same_for_all_and_is_made_once() {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let all = [demo(folders[0].path()), demo(folders[0].path()), demo(folders[1].path())];
     let (first, second, third) = tokio::join!(all[0].prepare(), all[1].prepare(), all[2].prepare());
-    [first, second, third].into_iter().for_each(|made| made.unwrap());
+    for made in [first, second, third] {
+        made.unwrap();
+    }
     let mut pages = Vec::new();
     for sources in &all {
         let source = sources.get(None).unwrap();

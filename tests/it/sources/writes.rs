@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{both, found, ids, model};
 
-fn row(value: Value) -> Row {
+fn row(value: &Value) -> Row {
     value.as_object().unwrap().clone()
 }
 
@@ -15,7 +15,7 @@ async fn rows_are_inserted_once_and_read_back_as_they_were() {
         let person = model(&source, "person");
         let rows: Vec<Row> = (6..9)
             .map(|id| {
-                row(json!({
+                row(&json!({
                     "id": id, "name": format!("N\"{id}"), "mood": "sad", "height": 1.5, "is_here": true, "born": "2000-01-02",
                     "seen_at": "2026-03-01T08:00:00Z", "token": null, "extra": { "k": [id] }, "odd": "it's",
                 }))
@@ -34,7 +34,7 @@ async fn rows_are_changed_in_batches_that_end() {
     both(|source| async move {
         let person = model(&source, "person");
         let filter = Filter::all(&person).and("id", Operator::Ne, &json!(3)).unwrap();
-        let set = row(json!({ "odd": "done", "seen_at": "2026-05-05T05:05:05Z", "is_here": false, "mood": null }));
+        let set = row(&json!({ "odd": "done", "seen_at": "2026-05-05T05:05:05Z", "is_here": false, "mood": null }));
         let mut done = 0;
         let mut after = None;
         loop {
@@ -69,13 +69,13 @@ async fn rows_are_deleted_in_batches_that_end() {
 async fn what_the_declaration_does_not_open_is_not_written() {
     both(|source| async move {
         let closed = model(&source, "closed");
-        let error = source.insert(&closed, &[row(json!({ "id": 9 }))], &[]).await.unwrap_err();
+        let error = source.insert(&closed, &[row(&json!({ "id": 9 }))], &[]).await.unwrap_err();
         assert!(error.to_string().contains("set write = true in [sources.app.models.closed]"), "{error}");
         source.delete(&Filter::all(&closed), None, 10).await.unwrap_err();
         let unknown =
-            source.insert(&model(&source, "person"), &[row(json!({ "id\") VALUES (1)--": 9 }))], &[]).await.unwrap_err();
+            source.insert(&model(&source, "person"), &[row(&json!({ "id\") VALUES (1)--": 9 }))], &[]).await.unwrap_err();
         assert!(matches!(unknown, SourceError::Undeclared(_)));
-        let twice = source.insert(&model(&source, "person"), &[row(json!({ "id": 1 }))], &[]).await.unwrap_err();
+        let twice = source.insert(&model(&source, "person"), &[row(&json!({ "id": 1 }))], &[]).await.unwrap_err();
         assert!(matches!(twice, SourceError::Refused { .. }), "{twice:?}");
         assert_eq!(ids(&source, &json!({})).await, [1, 2, 3, 4, 5]);
     })
