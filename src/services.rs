@@ -1,6 +1,7 @@
 //! The outside world, as kinds use it: mail, templates, outbound calls.
 
 pub mod fetch;
+pub mod image;
 pub mod mail;
 pub mod render;
 pub mod webhook;
