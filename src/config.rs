@@ -9,7 +9,7 @@ mod shown;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -81,6 +81,8 @@ pub struct HttpConfig {
     pub rate_limit: Option<NonZeroU32>,
     /// The largest body, in bytes.
     pub body_limit: usize,
+    /// The largest upload, in bytes.
+    pub upload_limit: usize,
     /// The longest time for a request, long polls and streams apart.
     pub request_timeout: Duration,
     /// The most tasks in one batch.
@@ -235,6 +237,45 @@ pub struct OutboundConfig {
     pub webhook_secret: Option<SecretString>,
 }
 
+/// Where files are kept.
+#[derive(Clone, Debug)]
+pub struct FilesConfig {
+    /// The storage.
+    pub storage: Storage,
+    /// Where files are made that go to a bucket.
+    pub scratch: PathBuf,
+    /// What signs links; the first signs, all verify.
+    pub secrets: Vec<SecretString>,
+    /// What links begin with, without a slash at the end.
+    pub public_url: String,
+}
+
+/// A storage of files.
+#[derive(Clone, Debug)]
+pub enum Storage {
+    /// A folder of this machine.
+    Folder(PathBuf),
+    /// An S3-compatible bucket.
+    Bucket(BucketConfig),
+}
+
+/// An S3-compatible bucket.
+#[derive(Clone, Debug)]
+pub struct BucketConfig {
+    /// Its name.
+    pub bucket: String,
+    /// What every key begins with, without a slash at either end; may be empty.
+    pub prefix: String,
+    /// The server, where it is not AWS.
+    pub endpoint: Option<String>,
+    /// Its region.
+    pub region: String,
+    /// Key id and secret; `None` leaves it to the machine's own role.
+    pub login: Option<(String, SecretString)>,
+    /// The token of a temporary login.
+    pub session_token: Option<SecretString>,
+}
+
 /// How we log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
@@ -284,6 +325,8 @@ pub struct Config {
     pub render: RenderConfig,
     /// Outbound calls.
     pub outbound: OutboundConfig,
+    /// Stored files.
+    pub files: FilesConfig,
     /// Logs.
     pub log: LogConfig,
     /// Commands.
@@ -361,6 +404,7 @@ impl Config {
                 allow: reader.ranges("OUTBOUND_ALLOW"),
                 webhook_secret: reader.webhook_secret("WEBHOOK_SECRET"),
             },
+            files: files_config(&mut reader, &data_dir, public_url.clone()),
             client: client_config(&mut reader, listen, public_url_is_set.then_some(&public_url)),
             log: LogConfig {
                 level: reader.log_filter("LOG_LEVEL"),
@@ -368,7 +412,15 @@ impl Config {
             },
             data_dir,
         };
-        reader.finish(config)
+        reader.finish(config.with_file_secrets())
+    }
+
+    /// Links are signed by the secrets of the tokens where they have none of their own, so that all processes agree.
+    fn with_file_secrets(mut self) -> Self {
+        if self.files.secrets.is_empty() {
+            self.files.secrets.clone_from(&self.auth.secrets);
+        }
+        self
     }
 
     /// Whether nothing but this process can be using the store.
@@ -387,11 +439,21 @@ fn http_config(reader: &mut Reader, listen: SocketAddr, public_url: String) -> H
         public_url,
         rate_limit: reader.rate("RATE_LIMIT"),
         body_limit: reader.bytes("BODY_LIMIT"),
+        upload_limit: reader.bytes("UPLOAD_LIMIT"),
         request_timeout: reader.duration("REQUEST_TIMEOUT"),
         batch_limit: reader.at_least("BATCH_LIMIT", 1),
         cors_origins: reader.list("CORS_ORIGINS"),
         metrics: reader.switch("METRICS"),
         trusted_proxies: reader.ranges("TRUSTED_PROXIES"),
+    }
+}
+
+fn files_config(reader: &mut Reader, data_dir: &Path, public_url: String) -> FilesConfig {
+    FilesConfig {
+        storage: reader.storage(data_dir),
+        scratch: data_dir.join("tmp"),
+        secrets: reader.secrets("FILES_SECRET"),
+        public_url,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The nouns and rules of the engine: pure, no I/O, no clock of its own.
 
 mod callback;
+mod file;
 mod ids;
 mod outcome;
 mod page;
@@ -13,6 +14,7 @@ mod task;
 mod worker;
 
 pub use callback::{CALLBACK_KIND, CALLBACK_QUEUE, callback_task};
+pub use file::{FilePath, FilePathError};
 pub use ids::{Attempt, KindName, NameError, QueueName, TaskId, WorkerId};
 pub use outcome::{ErrorReport, Outcome, TaskFailure};
 pub use page::{Cursor, Page, PageRequest, TaskFilter};

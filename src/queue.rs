@@ -29,6 +29,7 @@ use crate::config::SubmitConfig;
 use crate::domain::{Attempt, Doorbell, QueueName, TaskId, TaskRow};
 use crate::metrics::Metrics;
 use crate::services::Services;
+use crate::services::files::FileKeeper;
 use crate::shutdown::Shutdown;
 use crate::store::{Ended, LedgerEntry, MailLedger, Settlement, SharedStore, StoreError, StoreResult, SubmittedTask};
 use crate::tasks::KindSet;
@@ -163,6 +164,11 @@ impl Queue {
     /// What became of mails, for the kinds that send them.
     pub fn mail_ledger(&self) -> Arc<dyn MailLedger> {
         Arc::new(StoreLedger(self.store.clone()))
+    }
+
+    /// Stored files with their list.
+    pub fn file_keeper(&self) -> FileKeeper {
+        FileKeeper::new(self.services.files.clone(), self.store.clone())
     }
 
     /// Rings doorbells of rows that are due; what cannot be rung is handed to the relay.

@@ -1,7 +1,11 @@
-//! The outside world, as kinds use it: mail, templates, outbound calls.
+//! The outside world, as kinds use it: mail, templates, outbound calls, stored files.
+
+use std::sync::Arc;
 
 pub mod fetch;
+pub mod files;
 pub mod image;
+pub mod isolate;
 pub mod mail;
 pub mod render;
 pub mod webhook;
@@ -16,4 +20,10 @@ pub struct Services {
     pub fetcher: fetch::Fetcher,
     /// Signs what we send to others; `None` where no secret is set.
     pub webhook_signer: Option<webhook::Signer>,
+    /// Keeps files. What an attempt makes goes through its context, which writes the list too.
+    pub files: Arc<files::Files>,
+    /// Runs CPU-bound work in child processes.
+    pub isolate: isolate::Isolate,
+    /// What a picture may cost.
+    pub image_limits: image::ImageLimits,
 }

@@ -12,6 +12,7 @@
 //! Multi-row writes take rows in id order. A batch that fails for the sake of one bad row is split until that row stands alone.
 
 mod answers;
+mod file;
 pub mod postgres;
 pub mod sqlite;
 
@@ -31,6 +32,8 @@ pub use answers::{
     LedgerEntry, LedgerState, NewAccount, QueueChange, QueueCounts, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, Settled,
     Settlement, StartedRow, SubmittedTask, TaskChange, WorkerCommand,
 };
+
+pub use file::{FileRegistry, FileRow};
 
 /// Why the store could not do it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -253,7 +256,7 @@ pub trait MailLedger: Send + Sync {
 
 /// The whole store.
 #[async_trait]
-pub trait Store: TaskWrites + TaskControl + TaskReads + Sweeps + Workers + Accounts + MailLedger {
+pub trait Store: TaskWrites + TaskControl + TaskReads + Sweeps + Workers + Accounts + MailLedger + FileRegistry {
     /// Brings the schema up to date, under a lock; waits for another process that does it.
     async fn migrate(&self) -> StoreResult<()>;
 

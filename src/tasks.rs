@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::domain::{Attempt, FieldError, KindName, Progress, RetryPolicy, TaskFailure, TaskId};
 use crate::services::Services;
+use crate::services::files::TaskFiles;
 use crate::store::MailLedger;
 
 pub use registry::{KindSet, TaskKind};
@@ -72,6 +73,8 @@ pub struct TaskContext {
     pub services: Arc<Services>,
     /// What became of each mail of a task.
     pub ledger: Arc<dyn MailLedger>,
+    /// The files that it makes and reads.
+    pub files: TaskFiles,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the attempt is to stop.

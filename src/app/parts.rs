@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::{BrokerConfig, Config, Database, StoreConfig};
 use crate::services::Services;
 use crate::services::fetch::Fetcher;
+use crate::services::files::Files;
 use crate::services::mail::Mailer;
 use crate::services::render::Renderer;
 use crate::services::webhook::Signer;
@@ -33,6 +34,9 @@ pub fn with_secrets(mut config: Config) -> Result<Config, AppError> {
     }
     if config.outbound.webhook_secret.is_none() {
         config.outbound.webhook_secret = Some(kept(&config, "webhook-secret", new_webhook_secret)?);
+    }
+    if config.files.secrets.is_empty() {
+        config.files.secrets.push(kept(&config, "files-secret", new_jwt_secret)?);
     }
     Ok(config)
 }
@@ -66,6 +70,7 @@ pub fn build_services(config: &Config) -> Result<Services, AppError> {
         mailer: Mailer::new(&config.mail).map_err(|error| failed("mail", error.to_string()))?,
         renderer: Renderer::new(&config.render).map_err(|error| failed("the templates", error.to_string()))?,
         fetcher: Fetcher::new(&config.outbound).map_err(|error| failed("outbound calls", error.to_string()))?,
+        files: Arc::new(Files::new(&config.files).map_err(|error| failed("the storage of files", error.to_string()))?),
         webhook_signer: signer.map_err(|error| failed("WEBHOOK_SECRET", error.to_string()))?,
     })
 }

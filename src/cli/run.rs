@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::Args;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -17,9 +18,10 @@ use super::output::{self, OutputArgs};
 use crate::app;
 use crate::clock::{Clock, SyncedClock};
 use crate::config::{Config, parse_duration};
-use crate::domain::{Attempt, ErrorReport, KindName, Progress, TaskFailure, TaskId};
+use crate::domain::{Attempt, ErrorReport, FilePath, KindName, Principal, Progress, TaskFailure, TaskId};
 use crate::services::Services;
-use crate::store::{LedgerEntry, MailLedger, StoreResult};
+use crate::services::files::{FileKeeper, TaskFiles};
+use crate::store::{FileRegistry, FileRow, LedgerEntry, MailLedger, StoreResult};
 use crate::tasks::{KindSet, ProgressSink, TaskContext, TaskKind};
 
 /// Run a task here and now, without a server
@@ -86,13 +88,21 @@ struct Foreground {
 impl Foreground {
     fn new(kind: Arc<TaskKind>, args: String, services: Arc<Services>, limit: Duration) -> Self {
         let clock = Arc::new(SyncedClock::start());
+        let task = TaskId::made(clock.now());
+        let files = TaskFiles {
+            keeper: FileKeeper::new(services.files.clone(), Arc::new(FileList::default())),
+            task,
+            principal: Principal::system().subject,
+            clock: clock.clone(),
+        };
         let cx = TaskContext {
-            task: TaskId::made(clock.now()),
+            task,
             attempt: Attempt(1),
             kind: kind.name.clone(),
             submitted_at: clock.now(),
             services,
             ledger: Arc::new(Ledger::default()),
+            files,
             clock: clock.clone(),
             stop: CancellationToken::new(),
             progress: Arc::new(Teller),
@@ -196,5 +206,34 @@ impl MailLedger for Ledger {
     async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
         let entries = self.0.lock();
         Ok(entries.values().filter(|entry| entry.task == task).cloned().collect())
+    }
+}
+
+/// The files that were made, for as long as the command runs; the files themselves stay.
+#[derive(Default)]
+struct FileList(Mutex<BTreeMap<FilePath, FileRow>>);
+
+#[async_trait]
+impl FileRegistry for FileList {
+    async fn write_file(&self, file: &FileRow) -> StoreResult<()> {
+        self.0.lock().insert(file.path.clone(), file.clone());
+        Ok(())
+    }
+
+    async fn find_file(&self, path: &FilePath) -> StoreResult<Option<FileRow>> {
+        Ok(self.0.lock().get(path).cloned())
+    }
+
+    async fn forget_file(&self, path: &FilePath) -> StoreResult<bool> {
+        Ok(self.0.lock().remove(path).is_some())
+    }
+
+    /// Nothing expires while the command runs.
+    async fn expired_files(&self, _now: Timestamp, _limit: u32) -> StoreResult<Vec<FilePath>> {
+        Ok(Vec::new())
+    }
+
+    async fn forget_expired(&self, _paths: &[FilePath], _now: Timestamp) -> StoreResult<usize> {
+        Ok(0)
     }
 }

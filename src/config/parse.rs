@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::settings::SETTINGS;
-use super::{Config, Database, IpRange, Mistake, Mistakes, Roles, SmtpConfig, SmtpSecurity};
+use super::{BucketConfig, Config, Database, IpRange, Mistake, Mistakes, Roles, SmtpConfig, SmtpSecurity, Storage};
 use crate::domain::QueueName;
 
 const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -248,6 +248,44 @@ impl Reader {
         })
     }
 
+    pub(super) fn storage(&mut self, data_dir: &Path) -> Storage {
+        let folder = data_dir.join("files");
+        let Some(text) = self.optional("STORAGE_URL") else { return Storage::Folder(folder) };
+        let wrong = "is neither file:///absolute/path nor s3://bucket/prefix";
+        match Url::parse(&text) {
+            Ok(url) if url.scheme() == "file" => match url.to_file_path() {
+                Ok(path) => return Storage::Folder(path),
+                Err(()) => self.wrong("STORAGE_URL", wrong),
+            },
+            Ok(url) if url.scheme() == "s3" && url.host_str().is_some() => return Storage::Bucket(self.bucket(&url)),
+            _ => self.wrong("STORAGE_URL", wrong),
+        }
+        Storage::Folder(folder)
+    }
+
+    fn bucket(&mut self, url: &Url) -> BucketConfig {
+        if !cfg!(feature = "s3") {
+            self.wrong("STORAGE_URL", "this build keeps files in a folder only; build with --features s3 for a bucket");
+        }
+        self.url("AWS_ENDPOINT_URL", &["http", "https"]);
+        let login = match (self.optional("AWS_ACCESS_KEY_ID"), self.optional("AWS_SECRET_ACCESS_KEY")) {
+            (Some(key), Some(secret)) => Some((key, secret.into())),
+            (None, None) => None,
+            _ => {
+                self.wrong("AWS_SECRET_ACCESS_KEY", "and AWS_ACCESS_KEY_ID are set together, or neither is");
+                None
+            }
+        };
+        BucketConfig {
+            bucket: url.host_str().unwrap_or_default().to_owned(),
+            prefix: percent_decoded(url.path().trim_matches('/')),
+            endpoint: self.optional("AWS_ENDPOINT_URL").map(|endpoint| endpoint.trim_end_matches('/').to_owned()),
+            region: self.text("AWS_REGION"),
+            login,
+            session_token: self.optional("AWS_SESSION_TOKEN").map(SecretString::from),
+        }
+    }
+
     /// The configuration, or every mistake, those that only show when settings meet included.
     pub(super) fn finish(mut self, config: Config) -> Result<Config, Mistakes> {
         let on_postgres = !config.is_embedded();
@@ -263,6 +301,9 @@ impl Reader {
         }
         if on_postgres && config.roles.api && config.auth.secrets.is_empty() && config.auth.public_key.is_none() {
             self.wrong("JWT_SECRET", "is required with Postgres (or JWT_PUBLIC_KEY); try: openssl rand -hex 32");
+        }
+        if on_postgres && config.files.secrets.is_empty() {
+            self.wrong("FILES_SECRET", "is required with Postgres where JWT_SECRET is not set; try: openssl rand -hex 32");
         }
         let lease = config.scheduler.lease;
         if lease < Duration::from_secs(3) || lease > Duration::from_hours(1) {

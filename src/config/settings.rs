@@ -95,6 +95,23 @@ pub const SETTINGS: &[Setting] = &[
         "Secret that signs callbacks: whsec_ and base64 of 24 to 64 bytes. Embedded, one is made and kept in DATA_DIR; \
         where there is none, callback_url is refused.",
     ),
+    setting(
+        "STORAGE_URL",
+        "",
+        "Where files are kept: file:///absolute/folder, or s3://bucket/prefix (a build with --features s3). Default: files in DATA_DIR.",
+    ),
+    setting("AWS_ACCESS_KEY_ID", "", "Key id for the bucket. Default: the role of the machine."),
+    setting("AWS_SECRET_ACCESS_KEY", "", "Its secret."),
+    setting("AWS_SESSION_TOKEN", "", "The token of a temporary login to the bucket."),
+    setting("AWS_REGION", "us-east-1", "The bucket's region."),
+    setting("AWS_ENDPOINT_URL", "", "The S3-compatible server, where it is not AWS, as in https://minio.example.org:9000."),
+    setting(
+        "FILES_SECRET",
+        "",
+        "Secret that signs links to files, at least 32 characters; several with commas for rotation: the first signs, all verify. \
+        Default: JWT_SECRET, so that all processes agree; embedded without either, one is made and kept in DATA_DIR.",
+    ),
+    setting("UPLOAD_LIMIT", "20MiB", "The largest file that may be uploaded."),
     setting("LOG_LEVEL", "info", "off, error, warn, info, debug or trace, also by module, as in info,legwork::queue=debug."),
     setting("LOG_FORMAT", "text", "text or json."),
     setting(

@@ -10,7 +10,8 @@ use super::{Config, Database};
 /// What stands where a secret would.
 const HIDDEN: &str = "***";
 /// Secrets as a whole.
-const SECRETS: [&str; 3] = ["JWT_SECRET", "WEBHOOK_SECRET", "LEGWORK_TOKEN"];
+const SECRETS: [&str; 6] =
+    ["JWT_SECRET", "WEBHOOK_SECRET", "LEGWORK_TOKEN", "FILES_SECRET", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 
 /// One setting in effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

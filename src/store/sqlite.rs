@@ -11,6 +11,7 @@ mod begin;
 mod control;
 mod ends;
 mod fault;
+mod files;
 mod fleet;
 mod insert;
 mod json;

@@ -11,6 +11,7 @@ use super::running::{Running, RunningAttempt, StopReason, Stopper};
 use crate::domain::{Begun, EndStatus, ErrorReport, Next, Outcome, RetryPolicy, RunFacts, TaskFailure, WorkerId, after};
 use crate::queue::Queue;
 use crate::services::Services;
+use crate::services::files::TaskFiles;
 use crate::store::{MailLedger, Settled, Settlement};
 use crate::tasks::{RunFuture, TaskContext};
 
@@ -81,6 +82,12 @@ impl Executor {
             submitted_at: task.submitted_at,
             services: self.services.clone(),
             ledger: self.ledger.clone(),
+            files: TaskFiles {
+                keeper: self.queue.file_keeper(),
+                task: task.id,
+                principal: task.principal.clone(),
+                clock: self.queue.clock().clone(),
+            },
             clock: self.queue.clock().clone(),
             stop: stopper.asked().clone(),
             progress: self.progress.sink(task.id, task.attempt),

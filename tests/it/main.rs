@@ -8,6 +8,7 @@ mod cli;
 mod conformance;
 mod engine;
 mod faults;
+mod files;
 mod layering;
 mod mail;
 mod outbound;

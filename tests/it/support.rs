@@ -4,6 +4,7 @@
 pub mod brokers;
 pub mod engine;
 pub mod faulty;
+pub mod files;
 pub mod ledger;
 pub mod mime;
 pub mod postgres;

@@ -19,7 +19,11 @@ SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
 
 fn migrations() -> Vec<Migration> {
     let engine = include_str!("../../../migrations/postgres/0001_engine.sql").into_sql_str();
-    vec![Migration::new(1, "engine".into(), MigrationType::Simple, engine, false)]
+    let files = include_str!("../../../migrations/postgres/0002_files.sql").into_sql_str();
+    vec![
+        Migration::new(1, "engine".into(), MigrationType::Simple, engine, false),
+        Migration::new(2, "files".into(), MigrationType::Simple, files, false),
+    ]
 }
 
 /// Makes the schema if need be and runs what is missing, under the migrator's lock, on a connection of its own.

@@ -14,7 +14,11 @@ SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrat
 
 fn all() -> Vec<Migration> {
     let engine = include_str!("../../../migrations/sqlite/0001_engine.sql");
-    vec![Migration::new(1, "engine".into(), MigrationType::Simple, engine.into_sql_str(), false)]
+    let files = include_str!("../../../migrations/sqlite/0002_files.sql");
+    vec![
+        Migration::new(1, "engine".into(), MigrationType::Simple, engine.into_sql_str(), false),
+        Migration::new(2, "files".into(), MigrationType::Simple, files.into_sql_str(), false),
+    ]
 }
 
 /// Applies what is missing. No other process can be at it: the file is ours.

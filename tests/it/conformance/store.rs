@@ -6,6 +6,7 @@ mod accounts;
 mod begin;
 mod callbacks;
 mod control;
+mod files;
 mod insert;
 mod keys;
 mod ledger;
@@ -169,6 +170,13 @@ conformance! {
             of_two_entries_of_one_part_in_one_write_the_last_stays,
             a_mail_is_claimed_by_the_present_attempt_only,
             a_mail_is_claimed_only_while_it_is_to_be_sent,
+        }
+        files {
+            a_file_is_found_by_its_path,
+            a_file_that_is_written_anew_replaces_what_was_known,
+            a_forgotten_file_is_gone,
+            expired_files_are_found_up_to_the_limit_earliest_first,
+            only_what_has_expired_is_forgotten_as_expired,
         }
         whole {
             migrating_twice_changes_nothing,

@@ -1,5 +1,6 @@
 //! The kind `email.send`: its args, its result, and its ledger.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use legwork::clock::{Clock as _, ManualClock};
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{mailer, renderer, to_outbox};
 use crate::support::faulty::FaultyStore;
+use crate::support::files;
 use crate::support::ledger::MemoryLedger;
 use crate::support::mime::Mime;
 use crate::support::smtp::{Act, Moment, Setup, SmtpServer};
@@ -42,15 +44,20 @@ impl Bench {
         let clock = ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap());
         let outbound = OutboundConfig { allow: Vec::new(), webhook_secret: None };
         let fetcher = Fetcher::new(&outbound).unwrap();
-        let services = Services { mailer, renderer: renderer(), fetcher, webhook_signer: None };
+        let clock = Arc::new(clock);
+        // Mails keep no files: the folder is never made.
+        let files = files::storage(Path::new("/nonexistent"));
+        let services = Services { mailer, renderer: renderer(), fetcher, webhook_signer: None, files: files.clone() };
+        let task = TaskId::made(clock.now());
         let cx = TaskContext {
-            task: TaskId::made(clock.now()),
+            task,
             attempt: Attempt(1),
             kind: KindName::parse("email.send").unwrap(),
             submitted_at: clock.now(),
             services: Arc::new(services),
             ledger: ledger.clone(),
-            clock: Arc::new(clock),
+            files: files::task_files(files, task, clock.clone()),
+            clock,
             stop: CancellationToken::new(),
             progress: Arc::new(NoProgress),
         };

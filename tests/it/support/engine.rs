@@ -111,6 +111,7 @@ impl Engine {
             ("DATA_DIR", folder.to_str().unwrap()),
             ("OUTBOUND_ALLOW", "127.0.0.0/8"),
             ("WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+            ("FILES_SECRET", "a secret of the tests that signs the links to files"),
             ("SHUTDOWN_GRACE", "50ms"),
             ("CONCURRENCY", "10"),
         ];

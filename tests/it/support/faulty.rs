@@ -9,14 +9,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use legwork::broker::{Broker, BrokerError, Delivery, SharedBroker, Signal, Want};
 use legwork::domain::{
-    Attempt, Band, Doorbell, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo,
-    WorkerRow,
+    Attempt, Band, Doorbell, FilePath, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId,
+    WorkerInfo, WorkerRow,
 };
 use legwork::store::{
-    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, InsertAnswer, LedgerEntry,
-    MailLedger, NewAccount, Prune, QueueChange, QueueCounts, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, Settled,
-    Settlement, StartedRow, Store, StoreError, StoreResult, SubmittedTask, Sweeps, TaskChange, TaskControl, TaskReads,
-    TaskWrites, WorkerCommand, Workers,
+    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, FileRegistry, FileRow,
+    InsertAnswer, LedgerEntry, MailLedger, NewAccount, Prune, QueueChange, QueueCounts, QueueRow, RetryAnswer, RevokeAnswer,
+    RevokeOrder, Settled, Settlement, StartedRow, Store, StoreError, StoreResult, SubmittedTask, Sweeps, TaskChange, TaskControl,
+    TaskReads, TaskWrites, WorkerCommand, Workers,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, broadcast};
@@ -194,6 +194,13 @@ through! {
         find_account(name: &str) -> Option<AccountRow>;
         revoke_token(jti: &str, expires_at: Timestamp) -> ();
         revoked_tokens(now: Timestamp) -> Vec<String>;
+    }
+    FileRegistry false {
+        write_file(file: &FileRow) -> ();
+        find_file(path: &FilePath) -> Option<FileRow>;
+        forget_file(path: &FilePath) -> bool;
+        expired_files(now: Timestamp, limit: u32) -> Vec<FilePath>;
+        forget_expired(paths: &[FilePath], now: Timestamp) -> usize;
     }
     MailLedger false {
         write_ledger(entries: &[LedgerEntry]) -> ();
