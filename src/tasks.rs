@@ -3,6 +3,7 @@
 
 pub mod callback;
 pub mod email;
+pub mod image;
 pub mod registry;
 pub mod system;
 

@@ -20,9 +20,15 @@ mod webp;
 
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::isolate::child::Refusal;
 
 pub use encode::missing;
 pub use raster::fitted;
@@ -304,10 +310,24 @@ impl Source {
     }
 }
 
+/// The work as a child does it: a [`Recipe`] in, a [`Picture`] out.
+pub fn handle(args: &RawValue) -> Result<Value, Refusal> {
+    let refused = |word: &str, message: String, is_final| Refusal { word: word.to_owned(), message, is_final };
+    let recipe: Recipe = serde_json::from_str(args.get()).map_err(|error| refused("BadRequest", error.to_string(), true))?;
+    let picture = process(&recipe).map_err(|error| refused(error.word(), error.to_string(), error.is_final()))?;
+    serde_json::to_value(picture).map_err(|error| refused("BadResult", error.to_string(), true))
+}
+
 /// Makes what the recipe says.
 pub fn process(recipe: &Recipe) -> Result<Picture, ImageError> {
-    let mut file = File::open(&recipe.source).map_err(ImageError::Read)?;
-    let bytes = file.metadata().map_err(ImageError::Read)?.len();
+    // A link is not followed, and a pipe does not keep us waiting.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut file = File::options().read(true).custom_flags(flags).open(&recipe.source).map_err(ImageError::Read)?;
+    let metadata = file.metadata().map_err(ImageError::Read)?;
+    if !metadata.is_file() {
+        return Err(ImageError::NotAnImage("it is not a file".into()));
+    }
+    let bytes = metadata.len();
     if bytes > recipe.limits.max_bytes {
         let allowed = recipe.limits.max_bytes;
         return Err(ImageError::TooHeavy(format!("its file has {bytes} bytes; IMAGE_MAX_BYTES allows {allowed}")));

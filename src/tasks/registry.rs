@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use super::{Kind, RunFuture, TaskContext, callback, email, system};
+use super::{Kind, RunFuture, TaskContext, callback, email, image, system};
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, TaskFailure};
 use crate::services::Services;
 
@@ -18,6 +18,7 @@ use crate::services::Services;
 fn kinds() -> Vec<TaskKind> {
     vec![
         TaskKind::of::<email::SendEmail>(),
+        TaskKind::of::<image::ProcessImage>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
         // What the engine submits itself.
