@@ -116,7 +116,10 @@ impl Kind for ProcessImage {
             within(format!("/thumbnails/{index}/size"), thumbnail.size, MAX_THUMBNAIL);
         }
         if self.thumbnails.len() > MAX_THUMBNAILS {
-            fault("/thumbnails".into(), format!("{} thumbnails are too many; allowed are {MAX_THUMBNAILS}", self.thumbnails.len()));
+            fault(
+                "/thumbnails".into(),
+                format!("{} thumbnails are too many; allowed are {MAX_THUMBNAILS}", self.thumbnails.len()),
+            );
         }
         for (index, thumbnail) in self.thumbnails.iter().enumerate() {
             if self.thumbnails[..index].contains(thumbnail) {
@@ -158,9 +161,16 @@ impl Kind for ProcessImage {
 }
 
 impl ProcessImage {
-    fn recipe(&self, cx: &TaskContext, source: PathBuf, output: &ScratchFile, thumbnails: &[ScratchFile]) -> Result<Recipe, TaskFailure> {
+    fn recipe(
+        &self,
+        cx: &TaskContext,
+        source: PathBuf,
+        output: &ScratchFile,
+        thumbnails: &[ScratchFile],
+    ) -> Result<Recipe, TaskFailure> {
         let absolute = |path: &std::path::Path| {
-            std::path::absolute(path).map_err(|error| TaskFailure::retry("StorageUnavailable", format!("the working folder: {error}")))
+            std::path::absolute(path)
+                .map_err(|error| TaskFailure::retry("StorageUnavailable", format!("the working folder: {error}")))
         };
         let mut recipes = Vec::with_capacity(thumbnails.len());
         for (&Thumbnail { size, fit }, scratch) in self.thumbnails.iter().zip(thumbnails) {

@@ -15,7 +15,9 @@ pub(super) fn process(recipe: &Recipe, source: Source, original_format: Format, 
         Wanted::Keep => original_format,
         Wanted::Webp | Wanted::Auto => Format::Webp,
         Wanted::Jpeg | Wanted::Png | Wanted::Avif => {
-            return Err(ImageError::Unsupported("an animation is kept as GIF or WebP; for another format say first_frame".into()));
+            return Err(ImageError::Unsupported(
+                "an animation is kept as GIF or WebP; for another format say first_frame".into(),
+            ));
         }
     };
     let header = source.header();

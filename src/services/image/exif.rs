@@ -67,7 +67,8 @@ impl Orientation {
                 data.extend_from_slice(&raster.data[at..at + channels]);
             }
         }
-        let (to_width, to_height) = if self.swaps_sides() { (raster.height, raster.width) } else { (raster.width, raster.height) };
+        let (to_width, to_height) =
+            if self.swaps_sides() { (raster.height, raster.width) } else { (raster.width, raster.height) };
         Raster::new(to_width, to_height, raster.pixel, data)
     }
 }

@@ -23,7 +23,9 @@ pub(super) struct GifSource {
 
 fn broken(error: DecodingError) -> ImageError {
     match error {
-        DecodingError::MemoryLimit | DecodingError::OutOfMemory => ImageError::TooHeavy("a frame of it is larger than may be decoded".into()),
+        DecodingError::MemoryLimit | DecodingError::OutOfMemory => {
+            ImageError::TooHeavy("a frame of it is larger than may be decoded".into())
+        }
         DecodingError::Io(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => ImageError::Read(error),
         DecodingError::Io(_) => ImageError::broken(Format::Gif, "it is cut off"),
         error => ImageError::broken(Format::Gif, error),

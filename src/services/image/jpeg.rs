@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{BufReader, Seek as _, SeekFrom};
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::os::raw::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -18,6 +18,8 @@ use super::{Format, Header, ImageError, ImageLimits};
 const SCALES: [u8; 5] = [1, 2, 3, 4, 8];
 /// From this quality on colour is kept at its full size; below, nobody sees that it is not.
 const FULL_COLOR_FROM: u8 = 91;
+/// The marker of the end.
+const END: &[u8] = &[0xFF, 0xD9];
 /// So much of a file is held while it is read.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -65,6 +67,8 @@ fn resume_unless_ours(panic: Box<dyn Any + Send>) -> Result<Raster, ImageError> 
 fn decode(file: BufReader<File>, markers: &Markers, scale: u8) -> Result<Raster, ImageError> {
     let broken = |error: std::io::Error| ImageError::broken(Format::Jpeg, error);
     DAMAGES.set(0);
+    // Some cameras leave the end out. With an end put in, a picture that was cut off ends too early, and that is told.
+    let file = file.chain(END);
     let mut header = Decompress::builder().with_err(error_handler()).from_reader(file).map_err(broken)?;
     if (header.width(), header.height()) != (markers.width as usize, markers.height as usize) {
         return Err(ImageError::broken(Format::Jpeg, "it tells its size twice"));

@@ -48,7 +48,9 @@ pub(super) fn read(file: &mut impl BufRead) -> Result<Markers, ImageError> {
         match marker {
             0xC0..=0xC2 => found.frame(marker, &segment)?,
             0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
-                return Err(ImageError::Unsupported("it is a lossless, hierarchical or arithmetic JPEG, which cannot be read".into()));
+                return Err(ImageError::Unsupported(
+                    "it is a lossless, hierarchical or arithmetic JPEG, which cannot be read".into(),
+                ));
             }
             0xE1 if segment.starts_with(b"Exif\0\0") => found.orientation = Orientation::of_exif(&segment),
             0xE2 if segment.starts_with(PROFILE_MARK) && segment.len() > 14 => pieces.push((segment[12], segment[14..].to_vec())),
@@ -58,7 +60,8 @@ pub(super) fn read(file: &mut impl BufRead) -> Result<Markers, ImageError> {
                     return Err(broken("its pixels begin before its size is told"));
                 }
                 pieces.sort_by_key(|(number, _)| *number);
-                found.profile = Some(pieces.into_iter().flat_map(|(_, piece)| piece).collect()).filter(|all: &Vec<u8>| !all.is_empty());
+                found.profile =
+                    Some(pieces.into_iter().flat_map(|(_, piece)| piece).collect()).filter(|all: &Vec<u8>| !all.is_empty());
                 if found.is_progressive {
                     check_scans(file)?;
                 }
@@ -87,7 +90,8 @@ impl Markers {
         if self.width == 0 || self.height == 0 {
             return Err(broken("it has no width or no height"));
         }
-        let areas: Vec<u64> = rest.chunks_exact(3).take(usize::from(*components)).map(|c| u64::from(c[1] >> 4) * u64::from(c[1] & 15)).collect();
+        let areas: Vec<u64> =
+            rest.chunks_exact(3).take(usize::from(*components)).map(|c| u64::from(c[1] >> 4) * u64::from(c[1] & 15)).collect();
         let largest = areas.iter().copied().max().unwrap_or(1).max(1);
         self.samples = areas.iter().map(|area| area * 10 / largest).sum::<u64>().max(10);
         self.components = *components;

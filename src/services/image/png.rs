@@ -22,7 +22,9 @@ fn broken(error: DecodingError) -> ImageError {
     match error {
         DecodingError::IoError(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => ImageError::Read(error),
         DecodingError::IoError(_) => ImageError::broken(Format::Png, "it is cut off"),
-        DecodingError::LimitsExceeded => ImageError::TooHeavy("what it holds beside its pixels unpacks to more than 16 MiB".into()),
+        DecodingError::LimitsExceeded => {
+            ImageError::TooHeavy("what it holds beside its pixels unpacks to more than 16 MiB".into())
+        }
         error => ImageError::broken(Format::Png, error),
     }
 }

@@ -165,7 +165,8 @@ mod tests {
 
     #[test]
     fn transparent_pixels_do_not_bleed_their_colour_when_resized() {
-        let red_or_hidden_green: Vec<u8> = (0..64).flat_map(|x| if x % 2 == 0 { [255, 0, 0, 255] } else { [0, 255, 0, 0] }).collect();
+        let red_or_hidden_green: Vec<u8> =
+            (0..64).flat_map(|x| if x % 2 == 0 { [255, 0, 0, 255] } else { [0, 255, 0, 0] }).collect();
         let small = Raster::new(8, 8, Pixel::Rgba, red_or_hidden_green).resized(2, 2).unwrap();
         assert!(small.data.chunks_exact(4).all(|pixel| pixel[0] > 250 && pixel[1] < 5), "{:?}", small.data);
     }

@@ -65,9 +65,7 @@ pub(super) fn format_of(file: &mut File) -> Result<Format, ImageError> {
         [0x89, b'P', b'N', b'G', 0x0D, 0x0A, 0x1A, 0x0A, ..] => Ok(Format::Png),
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Ok(Format::Gif),
         [_, _, _, _, _, _, _, _, b'W', b'E', b'B', b'P', ..] if is_riff => Ok(Format::Webp),
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => {
-            Err(ImageError::NotAnImage("AVIF, HEIC and films cannot be read".into()))
-        }
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => Err(ImageError::NotAnImage("AVIF, HEIC and films cannot be read".into())),
         _ => Err(ImageError::NotAnImage("its first bytes are those of no such format".into())),
     }
 }

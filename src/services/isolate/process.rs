@@ -20,8 +20,9 @@ const LAST_GRACE: Duration = Duration::from_secs(2);
 const LAST_WORDS_BYTES: u64 = 4 << 10;
 /// What Rust says when memory runs out.
 const OUT_OF_MEMORY: &str = "memory allocation of";
-/// The allocator would reserve a gigabyte ahead, which counts against the limit.
-const ALLOCATOR: [(&str, &str); 1] = [("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
+/// The allocator would reserve a gigabyte ahead, which counts against the limit; and it would give back after each picture what the next one
+/// needs again.
+const ALLOCATOR: [(&str, &str); 2] = [("MIMALLOC_ARENA_EAGER_COMMIT", "0"), ("MIMALLOC_PURGE_DELAY", "-1")];
 
 /// A child that is kept; dropped, it is killed.
 pub(super) struct Process {

@@ -8,6 +8,7 @@ use legwork::config::{MailConfig, OutboundConfig};
 use legwork::domain::{Attempt, KindName, Next, Progress, TaskFailure, TaskId};
 use legwork::services::Services;
 use legwork::services::fetch::Fetcher;
+use legwork::services::isolate::Isolate;
 use legwork::services::mail::Mailer;
 use legwork::store::sqlite::SqliteStore;
 use legwork::store::{LedgerEntry, LedgerState, MailLedger as _, Store};
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{mailer, renderer, to_outbox};
+use crate::images;
 use crate::support::faulty::FaultyStore;
 use crate::support::files;
 use crate::support::ledger::MemoryLedger;
@@ -47,7 +49,15 @@ impl Bench {
         let clock = Arc::new(clock);
         // Mails keep no files: the folder is never made.
         let files = files::storage(Path::new("/nonexistent"));
-        let services = Services { mailer, renderer: renderer(), fetcher, webhook_signer: None, files: files.clone() };
+        let services = Services {
+            mailer,
+            renderer: renderer(),
+            fetcher,
+            webhook_signer: None,
+            files: files.clone(),
+            isolate: Isolate::new(images::config("/nonexistent")),
+            image_limits: images::LIMITS,
+        };
         let task = TaskId::made(clock.now());
         let cx = TaskContext {
             task,
