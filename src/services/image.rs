@@ -196,8 +196,8 @@ pub enum ImageError {
 }
 
 impl ImageError {
-    fn broken(format: Format, reason: impl ToString) -> Self {
-        Self::Broken { format, reason: reason.to_string() }
+    fn broken(format: Format, reason: impl Into<String>) -> Self {
+        Self::Broken { format, reason: reason.into() }
     }
 
     /// Its stable word.
@@ -264,9 +264,9 @@ impl Header {
 /// An opened picture, of which nothing but the header was read.
 enum Source {
     Jpeg(jpeg::JpegSource),
-    Png(png::PngSource),
-    Gif(gif::GifSource),
-    Webp(webp::WebpSource),
+    Png(Box<png::PngSource>),
+    Gif(Box<gif::GifSource>),
+    Webp(Box<webp::WebpSource>),
 }
 
 impl Source {
@@ -274,9 +274,9 @@ impl Source {
         let (limits, keeps) = (&recipe.limits, recipe.animated == Animated::Keep);
         match format {
             Format::Jpeg => jpeg::JpegSource::open(file, limits).map(Self::Jpeg),
-            Format::Png => png::PngSource::open(file, limits).map(Self::Png),
-            Format::Gif => gif::GifSource::open(file, limits, keeps).map(Self::Gif),
-            Format::Webp => webp::WebpSource::open(file, limits, keeps).map(Self::Webp),
+            Format::Png => png::PngSource::open(file, limits).map(|source| Self::Png(Box::new(source))),
+            Format::Gif => gif::GifSource::open(file, limits, keeps).map(|source| Self::Gif(Box::new(source))),
+            Format::Webp => webp::WebpSource::open(file, limits, keeps).map(|source| Self::Webp(Box::new(source))),
             Format::Avif => Err(ImageError::Unsupported("AVIF pictures cannot be read".into())),
         }
     }

@@ -3,7 +3,7 @@
 //! The work is done in a child process ([`crate::services::isolate`]), from file to file. Its results are the task's own stored files, named by
 //! its id: another attempt writes the same files again.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -142,7 +142,7 @@ impl Kind for ProcessImage {
         for _ in &self.thumbnails {
             outputs.push(cx.files.scratch().await.map_err(FileError::failure)?);
         }
-        let recipe = self.recipe(&cx, source.path().to_owned(), &output, &outputs)?;
+        let recipe = self.recipe(&cx, source.path(), &output, &outputs)?;
         let made = cx.or_stop(cx.services.isolate.call::<_, Picture>(image::WORK, &recipe)).await?;
         let picture = made.map_err(|error| error.failure(self.file_path.as_str(), TOO_HEAVY))?;
         drop(source);
@@ -156,7 +156,7 @@ impl Kind for ProcessImage {
             thumbnails.push(published(&cx, output, &name, picture.format, *size, until).await?);
         }
         let main = published(&cx, output, &cx.task.to_string(), picture.format, picture.size, until).await?;
-        Ok(self.result(&picture, main, thumbnails))
+        Ok(self.result(&picture, main, &thumbnails))
     }
 }
 
@@ -164,11 +164,11 @@ impl ProcessImage {
     fn recipe(
         &self,
         cx: &TaskContext,
-        source: PathBuf,
+        source: &Path,
         output: &ScratchFile,
         thumbnails: &[ScratchFile],
     ) -> Result<Recipe, TaskFailure> {
-        let absolute = |path: &std::path::Path| {
+        let absolute = |path: &Path| {
             std::path::absolute(path)
                 .map_err(|error| TaskFailure::retry("StorageUnavailable", format!("the working folder: {error}")))
         };
@@ -177,7 +177,7 @@ impl ProcessImage {
             recipes.push(ThumbnailRecipe { size, fit, output: absolute(scratch.path())? });
         }
         Ok(Recipe {
-            source: absolute(&source)?,
+            source: absolute(source)?,
             output: absolute(output.path())?,
             max_width: self.max_width,
             max_height: self.max_height,
@@ -190,7 +190,7 @@ impl ProcessImage {
         })
     }
 
-    fn result(&self, picture: &Picture, main: Value, thumbnails: Vec<Value>) -> Value {
+    fn result(&self, picture: &Picture, main: Value, thumbnails: &[Value]) -> Value {
         let (from, to) = (picture.original, picture.size);
         let animation = match (picture.original_frames, picture.frames) {
             (1, _) => "none",

@@ -28,7 +28,7 @@ fn broken(error: DecodingError) -> ImageError {
         }
         DecodingError::Io(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => ImageError::Read(error),
         DecodingError::Io(_) => ImageError::broken(Format::Gif, "it is cut off"),
-        error => ImageError::broken(Format::Gif, error),
+        error => ImageError::broken(Format::Gif, error.to_string()),
     }
 }
 

@@ -51,7 +51,7 @@ impl JpegSource {
         let coefficients = if markers.is_progressive { pixels * 2 * markers.samples / 10 } else { 0 };
         limits.check_memory(shrunk * 2 + coefficients)?;
         let decoded = catch_unwind(AssertUnwindSafe(|| decode(file, &markers, scale)));
-        let raster = decoded.unwrap_or_else(|panic| resume_unless_ours(panic))?;
+        let raster = decoded.unwrap_or_else(resume_unless_ours)?;
         Ok((raster, markers.profile))
     }
 }
@@ -65,7 +65,7 @@ fn resume_unless_ours(panic: Box<dyn Any + Send>) -> Result<Raster, ImageError> 
 }
 
 fn decode(file: BufReader<File>, markers: &Markers, scale: u8) -> Result<Raster, ImageError> {
-    let broken = |error: std::io::Error| ImageError::broken(Format::Jpeg, error);
+    let broken = |error: std::io::Error| ImageError::broken(Format::Jpeg, error.to_string());
     DAMAGES.set(0);
     // Some cameras leave the end out. With an end put in, a picture that was cut off ends too early, and that is told.
     let file = file.chain(END);

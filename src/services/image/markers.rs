@@ -27,7 +27,7 @@ pub(super) struct Markers {
     pub(super) profile: Option<Vec<u8>>,
 }
 
-fn broken(reason: impl ToString) -> ImageError {
+fn broken(reason: impl Into<String>) -> ImageError {
     ImageError::broken(Format::Jpeg, reason)
 }
 

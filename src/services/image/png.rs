@@ -25,7 +25,7 @@ fn broken(error: DecodingError) -> ImageError {
         DecodingError::LimitsExceeded => {
             ImageError::TooHeavy("what it holds beside its pixels unpacks to more than 16 MiB".into())
         }
-        error => ImageError::broken(Format::Png, error),
+        error => ImageError::broken(Format::Png, error.to_string()),
     }
 }
 

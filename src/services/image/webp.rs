@@ -22,7 +22,7 @@ fn broken(error: DecodingError) -> ImageError {
         DecodingError::MemoryLimitExceeded | DecodingError::ImageTooLarge => {
             ImageError::TooHeavy("a part of it is larger than may be decoded".into())
         }
-        error => ImageError::broken(Format::Webp, error),
+        error => ImageError::broken(Format::Webp, error.to_string()),
     }
 }
 
