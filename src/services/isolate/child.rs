@@ -40,7 +40,10 @@ pub type Handler = fn(&RawValue) -> Result<Value, Refusal>;
 pub fn serve(memory: u64, handlers: &[(&str, Handler)]) -> ExitCode {
     // A panic is an answer; its text goes there.
     std::panic::set_hook(Box::new(|_| {}));
-    let served = limit(memory).and_then(|()| requests()).and_then(|requests| answer_all(&requests, handlers));
+    let served = close_inherited()
+        .and_then(|()| limit(memory))
+        .and_then(|()| requests())
+        .and_then(|requests| answer_all(&requests, handlers));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -48,6 +51,22 @@ pub fn serve(memory: u64, handlers: &[(&str, Handler)]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Closes what the parent's own parents left open for all whom they start; what the parent opened itself is closed already.
+fn close_inherited() -> io::Result<()> {
+    // Listed first and closed then: the list is a file too, and gone by then.
+    let open: Vec<i32> = match std::fs::read_dir("/proc/self/fd") {
+        Ok(entries) => entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect(),
+        Err(_) => Vec::new(),
+    };
+    for number in open.into_iter().filter(|number| *number > 2) {
+        match nix::unistd::close(number) {
+            Ok(()) | Err(nix::errno::Errno::EBADF) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 fn limit(memory: u64) -> io::Result<()> {

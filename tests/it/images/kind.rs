@@ -4,10 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use legwork::app::build_services;
-use legwork::clock::{Clock as _, ManualClock};
+use legwork::clock::{Clock, ManualClock};
 use legwork::config::Config;
 use legwork::domain::{Attempt, KindName, Progress, TaskFailure, TaskId};
-use legwork::tasks::{KindSet, ProgressSink, TaskContext};
+use legwork::store::transient::TransientLedger;
+use legwork::tasks::upkeep::NoEngine;
+use legwork::tasks::{KindSet, NoChildren, ProgressSink, TaskContext};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -33,8 +35,8 @@ impl Bench {
             [("DATA_DIR", folder.path().to_str().unwrap()), ("FILES_SECRET", "a secret of the tests that signs the links")];
         let mut config = Config::read(vars.map(|(name, value)| (name.to_owned(), value.to_owned())).into()).unwrap();
         config.isolate.program = PROGRAM.into();
-        let services = Arc::new(build_services(&config).unwrap());
-        let clock = Arc::new(ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap()));
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap()));
+        let services = Arc::new(build_services(&config, &clock).unwrap());
         let task = TaskId::made(clock.now());
         let cx = TaskContext {
             task,
@@ -44,9 +46,13 @@ impl Bench {
             files: files::task_files(services.files.clone(), task, clock.clone()),
             services,
             ledger: Arc::new(MemoryLedger::default()),
+            upkeep: Arc::new(NoEngine),
             clock,
+            recipients: Arc::new(TransientLedger::default()),
+            suppressions: None,
             stop: CancellationToken::new(),
             progress: Arc::new(NoProgress),
+            children: Arc::new(NoChildren),
         };
         Self { folder, cx }
     }
