@@ -13,6 +13,7 @@ pub mod export;
 pub mod files_prune;
 pub mod health_check;
 pub mod http_call;
+pub mod image;
 pub mod people;
 pub mod publish;
 pub mod read_notices;

@@ -12,7 +12,7 @@ use utoipa::openapi::schema::Schema;
 
 use super::{
     Kind, RunFuture, TaskContext, admin_notice, aggregate_metrics, bulk_notice, callback, email, expired_content, export,
-    files_prune, health_check, http_call, publish, read_notices, results_prune, system, user_notice, welcome,
+    files_prune, health_check, http_call, image, publish, read_notices, results_prune, system, user_notice, welcome,
 };
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure};
 use crate::services::Services;
@@ -30,6 +30,7 @@ fn kinds() -> Vec<TaskKind> {
         TaskKind::of::<publish::PublishScheduled>(),
         TaskKind::of::<expired_content::CleanupExpired>(),
         TaskKind::of::<read_notices::CleanupNotifications>(),
+        TaskKind::of::<image::ProcessImage>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
         TaskKind::of::<health_check::CheckHealth>(),

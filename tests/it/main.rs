@@ -11,6 +11,7 @@ mod conformance;
 mod engine;
 mod faults;
 mod files;
+mod images;
 mod layering;
 mod mail;
 mod outbound;
