@@ -156,10 +156,6 @@ impl TaskReads for SealedStore {
     async fn queue_counts(&self, now: Timestamp) -> StoreResult<Vec<QueueCounts>> {
         self.inner.queue_counts(now).await
     }
-
-    async fn ended_among(&self, ids: &[TaskId]) -> StoreResult<Vec<TaskId>> {
-        self.inner.ended_among(ids).await
-    }
 }
 
 #[async_trait]
