@@ -188,7 +188,7 @@ impl RecipientLedger for SealedStore {
         if !self.ring.seals() {
             return self.inner.enrol(task, recipients, now).await;
         }
-        let sealed = recipients.iter().map(|recipient| rows::seal_recipient(&self.ring, task, recipient));
+        let sealed = recipients.iter().map(|recipient| rows::seal_recipient(&self.ring, recipient));
         self.inner.enrol(task, &sealed.collect::<StoreResult<Vec<_>>>()?, now).await
     }
 
@@ -209,7 +209,7 @@ impl RecipientLedger for SealedStore {
     async fn to_send(&self, task: TaskId, after: Option<i32>, now: Timestamp, limit: u32) -> StoreResult<Vec<RecipientRow>> {
         let mut found = self.inner.to_send(task, after, now, limit).await?;
         for row in &mut found {
-            rows::open_recipient(&self.ring, task, row);
+            rows::open_recipient(&self.ring, row);
         }
         Ok(found)
     }
@@ -229,7 +229,7 @@ impl RecipientLedger for SealedStore {
     async fn recipients(&self, task: TaskId, filter: &RecipientFilter, limit: u32) -> StoreResult<Vec<RecipientRow>> {
         let mut found = self.inner.recipients(task, filter, limit).await?;
         for row in &mut found {
-            rows::open_recipient(&self.ring, task, row);
+            rows::open_recipient(&self.ring, row);
         }
         Ok(found)
     }

@@ -38,7 +38,10 @@ impl Bench {
 
     fn with(kind: &str, settings: &[(&str, &str)], change: impl FnOnce(&mut Services)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let place = [("DATA_DIR", folder.path().to_str().unwrap())];
+        let place = [
+            ("DATA_DIR", folder.path().to_str().unwrap()),
+            ("FILES_SECRET", "a secret of the tests that signs the links to files"),
+        ];
         let vars = settings.iter().chain(&place).map(|&(name, value)| (name.to_owned(), value.to_owned()));
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap()));
         let mut services = build_services(&Config::read(vars.collect()).unwrap(), &clock).unwrap();

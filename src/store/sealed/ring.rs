@@ -86,13 +86,18 @@ impl KeyRing {
         !self.keys.is_empty()
     }
 
-    /// The text sealed; as it is where there is no key, and where it holds a NUL, which the database is to refuse.
+    /// The text of a task's row sealed; as it is where there is no key, and where it holds a NUL, which the database is to refuse.
     pub(super) fn seal(&self, text: &str, task: TaskId, column: Column) -> StoreResult<String> {
+        self.seal_for(text, task.as_uuid().as_bytes(), column)
+    }
+
+    /// The same for a row that `owner` tells from others.
+    pub(super) fn seal_for(&self, text: &str, owner: &[u8], column: Column) -> StoreResult<String> {
         let Some((id, cipher)) = self.keys.first().filter(|_| !text.contains('\0')) else { return Ok(text.to_owned()) };
         let mut nonce = [0; NONCE_BYTES];
         let failed = |what: &str| StoreError::Unavailable(format!("a row could not be sealed: {what}"));
         SystemRandom::new().fill(&mut nonce).map_err(|_| failed("the system gives no random numbers"))?;
-        let aad = associated(task, column);
+        let aad = associated(owner, column);
         let payload = Payload { msg: text.as_bytes(), aad: &aad };
         let cipher_text = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| failed("it is too long"))?;
         let mut sealed = format!("{PREFIX}{id}:");
@@ -102,12 +107,17 @@ impl KeyRing {
 
     /// What was sealed; `None` where the text is not sealed at all, and an error that says why it cannot be opened.
     pub(super) fn open(&self, text: &str, task: TaskId, column: Column) -> Option<Result<String, String>> {
+        self.open_for(text, task.as_uuid().as_bytes(), column)
+    }
+
+    /// The same for a row that `owner` tells from others.
+    pub(super) fn open_for(&self, text: &str, owner: &[u8], column: Column) -> Option<Result<String, String>> {
         let sealed = Sealed::parse(text)?;
         let known = self.keys.iter().find(|(id, _)| id == sealed.key);
         let Some((_, cipher)) = known else { return Some(Err(unreadable(column.as_str(), sealed.key))) };
         let opened = STANDARD.decode(sealed.bytes).ok().and_then(|bytes| {
             let (nonce, cipher_text) = bytes.split_first_chunk::<NONCE_BYTES>()?;
-            let payload = Payload { msg: cipher_text, aad: &associated(task, column) };
+            let payload = Payload { msg: cipher_text, aad: &associated(owner, column) };
             let text = cipher.decrypt(&XNonce::from(*nonce), payload).ok()?;
             String::from_utf8(text).ok()
         });
@@ -120,8 +130,8 @@ impl KeyRing {
     }
 }
 
-fn associated(task: TaskId, column: Column) -> Vec<u8> {
-    [task.as_uuid().as_bytes().as_slice(), column.as_str().as_bytes()].concat()
+fn associated(owner: &[u8], column: Column) -> Vec<u8> {
+    [owner, column.as_str().as_bytes()].concat()
 }
 
 /// The id of the key that args, as they came from the store, are still sealed with; `None` where they can be read.

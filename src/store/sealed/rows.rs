@@ -56,38 +56,45 @@ pub(super) fn seal_entry(ring: &KeyRing, entry: &LedgerEntry) -> StoreResult<Led
     })
 }
 
-fn seal_some(ring: &KeyRing, task: TaskId, text: Option<&String>, column: Column) -> StoreResult<Option<String>> {
-    text.map(|text| ring.seal(text, task, column)).transpose()
-}
-
-/// The bare address stays in clear: suppressions are compared with it.
-pub(super) fn seal_recipient(ring: &KeyRing, task: TaskId, recipient: &NewRecipient) -> StoreResult<NewRecipient> {
+/// Rows of recipients move on to the task that retries theirs by hand, below this. So they are sealed for what they keep: the Message-ID, which
+/// no other recipient has, and for what is said of one, its part. The bare address stays in clear: suppressions are compared with it.
+pub(super) fn seal_recipient(ring: &KeyRing, recipient: &NewRecipient) -> StoreResult<NewRecipient> {
+    let owner = recipient.message_id.as_bytes();
+    let context = recipient.context.as_ref().map(|text| ring.seal_for(text, owner, Column::Context)).transpose()?;
     Ok(NewRecipient {
-        recipient: ring.seal(&recipient.recipient, task, Column::Recipient)?,
-        context: seal_some(ring, task, recipient.context.as_ref(), Column::Context)?,
-        refused: seal_some(ring, task, recipient.refused.as_ref(), Column::Response)?,
+        recipient: ring.seal_for(&recipient.recipient, owner, Column::Recipient)?,
+        context,
+        refused: seal_said(ring, recipient.part, recipient.refused.as_ref())?,
         ..recipient.clone()
     })
 }
 
-pub(super) fn seal_step(ring: &KeyRing, step: &RecipientStep) -> StoreResult<RecipientStep> {
-    let response = seal_some(ring, step.task, step.response.as_ref(), Column::Response)?;
-    Ok(RecipientStep { response, ..step.clone() })
+fn seal_said(ring: &KeyRing, part: i32, text: Option<&String>) -> StoreResult<Option<String>> {
+    text.map(|text| ring.seal_for(text, &part.to_be_bytes(), Column::Response)).transpose()
 }
 
-pub(super) fn open_recipient(ring: &KeyRing, task: TaskId, row: &mut RecipientRow) {
-    open_text(ring, task, &mut row.recipient, Column::Recipient);
+pub(super) fn seal_step(ring: &KeyRing, step: &RecipientStep) -> StoreResult<RecipientStep> {
+    Ok(RecipientStep { response: seal_said(ring, step.part, step.response.as_ref())?, ..step.clone() })
+}
+
+pub(super) fn open_recipient(ring: &KeyRing, row: &mut RecipientRow) {
+    let owner = row.message_id.as_bytes();
+    shown(&mut row.recipient, |text| ring.open_for(text, owner, Column::Recipient));
     if let Some(response) = &mut row.response {
-        open_text(ring, task, response, Column::Response);
+        shown(response, |text| ring.open_for(text, &row.part.to_be_bytes(), Column::Response));
     }
     if let Some(context) = &mut row.context {
-        open_text(ring, task, context, Column::Context);
+        shown(context, |text| ring.open_for(text, owner, Column::Context));
     }
 }
 
 /// Opens a text, or puts in brackets why it cannot be.
 fn open_text(ring: &KeyRing, task: TaskId, text: &mut String, column: Column) {
-    match ring.open(text, task, column) {
+    shown(text, |text| ring.open(text, task, column));
+}
+
+fn shown(text: &mut String, open: impl FnOnce(&str) -> Option<Result<String, String>>) {
+    match open(text) {
         None => {}
         Some(Ok(opened)) => *text = opened,
         Some(Err(reason)) => *text = format!("[{reason}]"),

@@ -219,8 +219,12 @@ pub async fn a_retry_by_hand_takes_the_list_over(store: Arc<dyn Store>) {
     assert_eq!(states(&store, second.id).await, [Accepted, Queued, Sending, Queued, Queued, Queued, Rejected]);
     let counts = store.adopt(second.id, second.attempt, None, at(6)).await.unwrap().unwrap();
     assert_eq!((counts.total, counts.unknown, counts.queued), (7, 1, 4));
-    let rows = store.recipients(second.id, &RecipientFilter::default(), 1).await.unwrap();
+    let rows = store.recipients(second.id, &RecipientFilter::default(), 10).await.unwrap();
     assert_eq!(rows[0].message_id, "<0@legwork>", "a Message-ID stays the same");
+    for (row, first) in rows.iter().zip((0..).map(new)) {
+        assert_eq!((&row.recipient, &row.context), (&first.recipient, &first.context));
+    }
+    assert_eq!(rows[6].response.as_deref(), Some("no address"));
 }
 
 pub async fn recipients_come_in_pages_and_by_state(store: Arc<dyn Store>) {
