@@ -2,6 +2,8 @@
 //! at fixed times.
 
 pub mod brokers;
+#[cfg(feature = "s3")]
+pub mod bucket;
 pub mod engine;
 pub mod faulty;
 pub mod files;
