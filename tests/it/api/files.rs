@@ -27,7 +27,7 @@ fn form(field: &str, file_name: &str, content: &[u8]) -> Vec<u8> {
     [head.as_bytes(), content, b"\r\n--XX--\r\n"].concat()
 }
 
-fn upload<'a>(service: &'a TestService, body: impl Into<Body>) -> Call<'a> {
+fn upload(service: &TestService, body: impl Into<Body>) -> Call<'_> {
     let token = service.token("ann", &[Scope::Submit]);
     let call = service.anonymous(Method::POST, UPLOAD).bearer(&token);
     call.header("content-type", "multipart/form-data; boundary=XX").body(body)
@@ -144,7 +144,7 @@ pub async fn what_is_no_picture_is_refused_whatever_it_is_called(engine: Engine)
 
 pub async fn a_file_too_large_is_413_and_leaves_nothing(engine: Engine) {
     let service = TestService::with(engine.clone(), &[("UPLOAD_LIMIT", "100KiB")], Readiness::new());
-    let large = [PNG, &[0; 101 << 10]].concat();
+    let large = [PNG, &vec![0; 101 << 10]].concat();
     assert_snapshot!(uploaded(&service, "a.png", &large).await, @r#"
     413 Payload Too Large
     content-type: application/problem+json
@@ -276,9 +276,9 @@ pub async fn a_link_holds_for_its_path_and_its_time_only(engine: Engine) {
     for nonsense in [format!("{bare}?expires=soon&{signature}"), format!("{good}&more=1"), format!("{good}&{expires}")] {
         assert_eq!(get(&nonsense).await.status, StatusCode::UNPROCESSABLE_ENTITY, "{nonsense}");
     }
-    engine.clock.advance(std::time::Duration::from_secs(60));
-    let expired = get(&good).await;
-    assert_eq!((expired.status, expired.text_at("/code").as_str()), (StatusCode::GONE, "link_expired"));
+    engine.clock.advance(std::time::Duration::from_mins(1));
+    let late = get(&good).await;
+    assert_eq!((late.status, late.text_at("/code").as_str()), (StatusCode::GONE, "link_expired"));
 }
 
 pub async fn a_path_that_leads_elsewhere_reaches_nothing(engine: Engine) {

@@ -67,7 +67,7 @@ pub async fn what_ended_is_counted_by_kind(engine: Engine) {
     }
     engine.submit_with("test.probe", switch.args(&json!(["fail"])), json!({ "max_retries": 0 })).await;
     engine.all_ended().await;
-    engine.clock.advance(Duration::from_secs(60));
+    engine.clock.advance(Duration::from_mins(1));
     let told = result_of(&engine, "system.aggregate_metrics", json!({ "window_minutes": 10 })).await;
     assert_eq!(
         (&told["all"]["total"], &told["all"]["success"], &told["all"]["failure"]),
@@ -78,7 +78,7 @@ pub async fn what_ended_is_counted_by_kind(engine: Engine) {
     assert_eq!(kinds, ["system.echo", "test.probe"]);
     assert_eq!(told["kinds"][1]["failure_rate"], json!(1.0));
     assert_eq!(told["kinds"][0]["per_second"], json!(3.0 / 600.0));
-    engine.clock.advance(Duration::from_secs(3_600));
+    engine.clock.advance(Duration::from_hours(1));
     let later = result_of(&engine, "system.aggregate_metrics", json!({ "window_minutes": 10 })).await;
     assert_eq!((&later["all"]["total"], &later["kinds"]), (&json!(0), &json!([])));
     pool.end().await;

@@ -9,6 +9,7 @@ use legwork::services::files::{FileError, Files};
 
 use super::{ABC, all_files, bytes_of, put};
 use crate::support::bucket::BucketServer;
+use crate::support::engine::PATIENCE;
 use crate::support::files::path;
 
 /// More than goes in one request.
@@ -89,10 +90,9 @@ async fn a_file_that_is_dropped_before_its_end_leaves_nothing() {
     large.write(&vec![0; LARGE]).await.unwrap();
     assert_eq!(place.server.contents.lock().uploads.len(), 1);
     drop(large);
-    // The bucket is told by a task of its own, which the next steps let run.
-    while !place.server.contents.lock().uploads.is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let aborted = place.server.contents.lock().aborted.clone();
+    tokio::time::timeout(PATIENCE, aborted.notified()).await.expect("the bucket was told");
+    assert!(place.server.contents.lock().uploads.is_empty());
     assert_eq!(place.keys(), [] as [&str; 0]);
 }
 

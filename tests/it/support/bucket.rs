@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use legwork::config::{BucketConfig, FilesConfig, Storage};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// The key id that it knows.
@@ -26,6 +27,8 @@ pub struct Contents {
     pub uploads: HashMap<String, BTreeMap<u32, Bytes>>,
     /// Requests, as in `PUT part`.
     pub requests: Vec<String>,
+    /// Hears of every upload that was aborted.
+    pub aborted: Arc<Notify>,
     /// Requests of this sort fail from now on.
     pub failing: Option<&'static str>,
 }
@@ -124,6 +127,7 @@ async fn answer(
         }
         "DELETE upload" => {
             contents.uploads.remove(&upload);
+            contents.aborted.notify_one();
             StatusCode::NO_CONTENT.into_response()
         }
         "DELETE" => {
