@@ -167,7 +167,7 @@ impl App {
         kinds: KindSet,
         shutdown: Shutdown,
     ) -> Result<Self, AppError> {
-        let services = Arc::new(build_services(&config)?);
+        let services = Arc::new(build_services(&config, &clock)?);
         let tokens =
             Tokens::new(&config.auth).map_err(|error| AppError::Service { what: "tokens", reason: error.to_string() })?;
         let parts = QueueParts {
@@ -203,6 +203,9 @@ impl App {
             && let Err(error) = place_picture(&self.queue.file_keeper(), self.clock.now()).await
         {
             tracing::warn!(%error, "the picture for the examples could not be stored");
+        }
+        if let Err(error) = self.services.sources.prepare().await {
+            tracing::warn!(%error, "the demonstration data could not be made");
         }
         let scheduler = Scheduler::new(self.queue.clone(), self.config.scheduler.clone());
         if self.store.is_exclusive() {
@@ -249,6 +252,7 @@ impl App {
         if tokio::time::timeout(LAST_GRACE, self.shutdown.finished()).await.is_err() {
             tracing::warn!("some background work did not end in time");
         }
+        self.services.sources.close().await;
         self.broker.close().await;
         self.store.close().await;
         tracing::info!("ended");

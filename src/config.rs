@@ -5,6 +5,7 @@
 mod parse;
 mod settings;
 mod shown;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,9 +18,10 @@ use url::Url;
 
 use crate::domain::{QueueName, Routing};
 
-pub use parse::parse_duration;
+pub use parse::{parse_duration, parse_key_id};
 pub use settings::{SETTINGS, Setting, env_example};
 pub use shown::{ShownSetting, shown};
+pub use sources::{DEFAULT_SOURCE, SourceConfig, SourcePlace, SourcesConfig};
 
 use parse::Reader;
 
@@ -59,6 +61,17 @@ pub struct StoreConfig {
     pub database: Database,
     /// Connections for everything but the batched writes, which hold their own.
     pub connections: u32,
+    /// What args, results and errors are sealed with: the first seals, all open; none leaves them in clear.
+    pub encryption: Vec<EncryptionKey>,
+}
+
+/// A key of the store.
+#[derive(Clone, Debug)]
+pub struct EncryptionKey {
+    /// What stands in front of each text that it sealed.
+    pub id: String,
+    /// The base64 of its 32 bytes.
+    pub secret: SecretString,
 }
 
 /// The broker's settings.
@@ -327,6 +340,10 @@ pub struct Config {
     pub render: RenderConfig,
     /// Outbound calls.
     pub outbound: OutboundConfig,
+    /// The application's databases.
+    pub sources: SourcesConfig,
+    /// How long an exported file can be fetched.
+    pub export_retention: Duration,
     /// Stored files.
     pub files: FilesConfig,
     /// Logs.
@@ -380,7 +397,11 @@ impl Config {
         let lease = reader.duration("LEASE");
         let config = Self {
             roles: reader.roles("ROLES"),
-            store: StoreConfig { database, connections: reader.at_least("DATABASE_CONNECTIONS", 1) },
+            store: StoreConfig {
+                database,
+                connections: reader.at_least("DATABASE_CONNECTIONS", 1),
+                encryption: reader.encryption_keys("ENCRYPTION_KEYS"),
+            },
             broker: BrokerConfig { redis, prefix: reader.prefix("REDIS_PREFIX") },
             http: http_config(&mut reader, listen, public_url.clone()),
             listen_is_set: reader.is_set("LISTEN"),
@@ -411,6 +432,8 @@ impl Config {
                 allow: reader.ranges("OUTBOUND_ALLOW"),
                 webhook_secret: reader.webhook_secret("WEBHOOK_SECRET"),
             },
+            sources: reader.sources("SOURCES", &data_dir),
+            export_retention: reader.duration("EXPORT_RETENTION"),
             files: files_config(&mut reader, &data_dir, public_url.clone()),
             client: client_config(&mut reader, listen, public_url_is_set.then_some(&public_url)),
             log: LogConfig {

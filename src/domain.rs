@@ -3,6 +3,7 @@
 mod callback;
 mod file;
 mod ids;
+mod model;
 mod outcome;
 mod page;
 mod principal;
@@ -16,6 +17,7 @@ mod worker;
 pub use callback::{CALLBACK_KIND, CALLBACK_QUEUE, callback_task};
 pub use file::{FilePath, FilePathError};
 pub use ids::{Attempt, KindName, NameError, QueueName, TaskId, WorkerId};
+pub use model::{FieldRole, FieldType, Model, ModelField, ModelRole};
 pub use outcome::{ErrorReport, Outcome, TaskFailure};
 pub use page::{Cursor, Page, PageRequest, TaskFilter};
 pub use principal::{Principal, Scope, ScopeSet};

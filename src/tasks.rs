@@ -3,9 +3,12 @@
 
 pub mod aggregate_metrics;
 pub mod callback;
+pub mod child;
 pub mod email;
+pub mod export;
 pub mod files_prune;
 pub mod health_check;
+pub mod http_call;
 pub mod registry;
 pub mod results_prune;
 pub mod system;
@@ -25,8 +28,9 @@ use crate::clock::Clock;
 use crate::domain::{Attempt, FieldError, KindName, Progress, RetryPolicy, Scope, TaskFailure, TaskId};
 use crate::services::Services;
 use crate::services::files::TaskFiles;
-use crate::store::MailLedger;
+use crate::store::{MailLedger, RecipientLedger, Suppressions};
 
+pub use child::{Child, Children, NoChildren};
 pub use registry::{KindSet, TaskKind};
 use upkeep::Upkeep;
 
@@ -52,6 +56,8 @@ pub trait Kind: DeserializeOwned + utoipa::ToSchema + Send + Sync + 'static {
     const SCOPE: Scope = Scope::Submit;
     /// Whether users may submit it; the engine's own kinds they may not.
     const PUBLIC: bool = true;
+    /// JSON Pointers to args that may be secret (`/headers`): they are shown as `[sensitive]`, and never reach a log or an error.
+    const SENSITIVE: &'static [&'static str] = &[];
 
     /// Args that work on the embedded default.
     fn example() -> Value;
@@ -85,12 +91,18 @@ pub struct TaskContext {
     pub files: TaskFiles,
     /// The engine, for the kinds that look after it.
     pub upkeep: Arc<dyn Upkeep>,
+    /// What became of each recipient of a task that reaches many. Its writes share commits with all others of the process.
+    pub recipients: Arc<dyn RecipientLedger>,
+    /// The addresses that get nothing in bulk; `None` where nobody knows (a task in the foreground).
+    pub suppressions: Option<Arc<dyn Suppressions>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the attempt is to stop.
     pub stop: CancellationToken,
     /// Takes progress.
     pub progress: Arc<dyn ProgressSink>,
+    /// Submits other tasks.
+    pub children: Arc<dyn Children>,
 }
 
 impl TaskContext {
@@ -111,6 +123,13 @@ impl TaskContext {
     /// Tells how far the work is. Cheap: what comes faster than it can be written is folded.
     pub fn tell(&self, done: u64, total: Option<u64>, message: Option<String>) {
         self.progress.tell(Progress { done, total, message });
+    }
+
+    /// Submits other tasks in the name of whoever submitted this one, each once however many attempts do so. The answers are in order;
+    /// what was refused says whether another attempt may help.
+    pub async fn submit(&self, children: Vec<Child>) -> Result<Vec<Result<TaskId, TaskFailure>>, TaskFailure> {
+        self.checkpoint()?;
+        Ok(self.children.submit(children).await)
     }
 
     /// A key for an effect outside (a Message-ID, an idempotency header), the same in every attempt of the task.

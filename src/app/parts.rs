@@ -16,8 +16,10 @@ use crate::services::fetch::Fetcher;
 use crate::services::files::Files;
 use crate::services::mail::Mailer;
 use crate::services::render::Renderer;
+use crate::services::source::Sources;
 use crate::services::webhook::Signer;
 use crate::store::postgres::PgStore;
+use crate::store::sealed::{KeyRing, SealedStore};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{SharedStore, StoreError};
 
@@ -48,10 +50,13 @@ fn kept(config: &Config, name: &str, make: fn() -> std::io::Result<SecretString>
 
 /// Opens the store; it need not answer yet, and is not migrated.
 pub async fn build_store(config: &StoreConfig) -> Result<SharedStore, StoreError> {
-    match &config.database {
-        Database::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path).await?)),
-        Database::Postgres(url) => Ok(Arc::new(PgStore::connect(url.expose_secret(), SCHEMA, config.connections).await?)),
-    }
+    let ring = KeyRing::new(&config.encryption).map_err(|error| StoreError::Database(error.to_string()))?;
+    let store: SharedStore = match &config.database {
+        Database::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
+        Database::Postgres(url) => Arc::new(PgStore::connect(url.expose_secret(), SCHEMA, config.connections).await?),
+    };
+    // Also without keys: rows that were sealed once are told from such that never were.
+    Ok(Arc::new(SealedStore::over(store, ring)))
 }
 
 /// Makes the broker; it need not answer yet.
@@ -62,11 +67,13 @@ pub fn build_broker(config: &BrokerConfig, clock: Arc<dyn Clock>) -> Result<Shar
     }
 }
 
-/// Sets up mail, templates and outbound calls.
-pub fn build_services(config: &Config) -> Result<Services, AppError> {
+/// Sets up mail, templates, outbound calls and sources.
+pub fn build_services(config: &Config, clock: &Arc<dyn Clock>) -> Result<Services, AppError> {
     let failed = |what: &'static str, reason: String| AppError::Service { what, reason };
     let signer = config.outbound.webhook_secret.as_ref().map(Signer::new).transpose();
     Ok(Services {
+        export_retention: config.export_retention,
+        sources: Sources::new(&config.sources, clock).map_err(|error| failed("SOURCES", error.to_string()))?,
         mailer: Mailer::new(&config.mail).map_err(|error| failed("mail", error.to_string()))?,
         renderer: Renderer::new(&config.render).map_err(|error| failed("the templates", error.to_string()))?,
         fetcher: Fetcher::new(&config.outbound).map_err(|error| failed("outbound calls", error.to_string()))?,

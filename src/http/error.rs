@@ -65,7 +65,12 @@ pub enum ApiError {
     /// No such path.
     NoRoute(String),
     /// No such method here.
-    Method,
+    Method {
+        /// What came.
+        method: String,
+        /// What the path takes, as in `GET, POST`; empty where it is not known.
+        allowed: String,
+    },
     /// It cannot be done as things stand.
     Conflict {
         /// A stable word.
@@ -143,7 +148,7 @@ impl ApiError {
             Self::MissingScope(_) => (StatusCode::FORBIDDEN, "scope_missing", "The token does not allow this"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", "There is no such thing"),
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no_such_path", "There is no such path"),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not take this method"),
+            Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not take this method"),
             Self::Conflict { code, .. } => (StatusCode::CONFLICT, code, "It cannot be done as things stand"),
             Self::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large"),
             Self::ArgsTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "args_too_large", "The args are too large"),
@@ -177,7 +182,10 @@ impl ApiError {
             Self::BadLogin => "there is no account with this name and password".into(),
             Self::MissingScope(scope) => format!("the token has not the scope {scope}"),
             Self::NoRoute(path) => format!("there is nothing at {path}; /docs shows what there is"),
-            Self::Method => "the Allow header names the methods that the path takes".into(),
+            Self::Method { method, allowed } if allowed.is_empty() => {
+                format!("{method} is not taken here; the Allow header names the methods that are")
+            }
+            Self::Method { method, allowed } => format!("{method} is not taken here; allowed are {allowed}"),
             Self::BodyTooLarge(limit) => format!("the body has more than the {limit} bytes that are allowed (BODY_LIMIT)"),
             Self::ArgsTooLarge { size, limit } => format!("the args have {size} bytes; allowed are {limit} (ARGS_LIMIT)"),
             Self::UploadTooLarge(limit) => format!("the file has more than the {limit} bytes that are allowed (UPLOAD_LIMIT)"),
@@ -342,6 +350,7 @@ impl From<ControlError> for ApiError {
             ControlError::NotRetryable(_) => "not_retryable",
             ControlError::AlreadyRetried(_) => "already_retried",
             ControlError::UnknownKind(_) => "unknown_kind",
+            ControlError::Sealed(_) => "sealed",
         };
         Self::Conflict { code, detail: error.to_string() }
     }

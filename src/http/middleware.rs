@@ -55,7 +55,7 @@ pub(super) async fn around(State(state): State<ApiState>, request: Request, next
         Err(_) => ApiError::Timeout.into_response(),
     };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED && response.headers().get(CONTENT_TYPE) != Some(&PROBLEM_JSON) {
-        response = as_problem(&response);
+        response = as_problem(&response, &about, &state);
     }
     add_headers(response.headers_mut(), &about, &state);
     state.queue.metrics().http_answered(method_label(&about.method), response.status().as_u16());
@@ -64,8 +64,10 @@ pub(super) async fn around(State(state): State<ApiState>, request: Request, next
 }
 
 /// The router's own 405 with our body; its `Allow` stays.
-fn as_problem(bare: &Response) -> Response {
-    let mut response = ApiError::Method.into_response();
+fn as_problem(bare: &Response, about: &About, state: &ApiState) -> Response {
+    let path = about.path.as_ref().map_or("", MatchedPath::as_str);
+    let allowed = state.methods_of(path).to_owned();
+    let mut response = ApiError::Method { method: method_label(&about.method).to_owned(), allowed }.into_response();
     for (name, value) in bare.headers() {
         if name == axum::http::header::ALLOW {
             response.headers_mut().insert(name, value.clone());

@@ -8,6 +8,8 @@ mod conditions;
 mod errors;
 mod parts;
 
+use std::collections::HashMap;
+
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Server};
@@ -87,6 +89,17 @@ pub fn json(kinds: &KindSet) -> String {
     let mut text = serde_json::to_string_pretty(&conditions::Ordered::of(whole)).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// The methods that each path of a document takes, as in `GET, POST`.
+pub(super) fn methods(document: &[u8]) -> HashMap<String, String> {
+    let document: serde_json::Value = serde_json::from_slice(document).unwrap_or_default();
+    let paths = document["paths"].as_object().into_iter().flatten();
+    let methods = |item: &serde_json::Value| {
+        let names = item.as_object().into_iter().flatten().map(|(name, _)| name.to_uppercase());
+        names.filter(|name| matches!(&**name, "GET" | "POST" | "PATCH" | "PUT" | "DELETE")).collect::<Vec<_>>().join(", ")
+    };
+    paths.map(|(path, item)| (path.clone(), methods(item))).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 pub mod brokers;
 #[cfg(feature = "s3")]
 pub mod bucket;
+pub mod context;
 pub mod engine;
 pub mod faulty;
 pub mod files;

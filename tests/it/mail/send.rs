@@ -1,18 +1,22 @@
 //! The kind `email.send`: its args, its result, and its ledger.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use legwork::clock::{Clock as _, ManualClock};
-use legwork::config::{MailConfig, OutboundConfig};
+use legwork::clock::{Clock, ManualClock};
+use legwork::config::{MailConfig, OutboundConfig, SourcesConfig};
 use legwork::domain::{Attempt, KindName, Next, Progress, TaskFailure, TaskId};
 use legwork::services::Services;
 use legwork::services::fetch::Fetcher;
 use legwork::services::mail::Mailer;
+use legwork::services::source::Sources;
 use legwork::store::sqlite::SqliteStore;
+use legwork::store::transient::TransientLedger;
 use legwork::store::{LedgerEntry, LedgerState, MailLedger as _, Store};
 use legwork::tasks::upkeep::NoEngine;
-use legwork::tasks::{KindSet, ProgressSink, TaskContext};
+use legwork::tasks::{KindSet, NoChildren, ProgressSink, TaskContext};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +27,12 @@ use crate::support::ledger::MemoryLedger;
 use crate::support::mime::Mime;
 use crate::support::smtp::{Act, Moment, Setup, SmtpServer};
 use crate::support::tasks::{at, begun, mishap, reference, settle, started, task};
+
+/// A mail reads no source.
+fn no_sources() -> Sources {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(at(0)));
+    Sources::new(&SourcesConfig { sources: BTreeMap::new() }, &clock).unwrap()
+}
 
 struct NoProgress;
 
@@ -48,7 +58,15 @@ impl Bench {
         let clock = Arc::new(clock);
         // Mails keep no files: the folder is never made.
         let files = files::storage(Path::new("/nonexistent"));
-        let services = Services { mailer, renderer: renderer(), fetcher, webhook_signer: None, files: files.clone() };
+        let services = Services {
+            mailer,
+            renderer: renderer(),
+            fetcher,
+            webhook_signer: None,
+            sources: no_sources(),
+            export_retention: Duration::ZERO,
+            files: files.clone(),
+        };
         let task = TaskId::made(clock.now());
         let cx = TaskContext {
             task,
@@ -60,8 +78,11 @@ impl Bench {
             files: files::task_files(files, task, clock.clone()),
             upkeep: Arc::new(NoEngine),
             clock,
+            recipients: Arc::new(TransientLedger::default()),
+            suppressions: None,
             stop: CancellationToken::new(),
             progress: Arc::new(NoProgress),
+            children: Arc::new(NoChildren),
         };
         Self { ledger, cx }
     }

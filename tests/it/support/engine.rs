@@ -122,7 +122,7 @@ impl Engine {
     }
 
     fn on(ground: Arc<Ground>, clock: Arc<ManualClock>, config: Config, kinds: KindSet) -> Self {
-        let services = Arc::new(build_services(&config).unwrap());
+        let services = Arc::new(build_services(&config, &(clock.clone() as Arc<dyn Clock>)).unwrap());
         let shutdown = Shutdown::new();
         let faults = FaultyStore::over(ground.store.clone(), ground.written.clone());
         let store: SharedStore = faults.clone();

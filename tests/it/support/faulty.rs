@@ -14,9 +14,11 @@ use legwork::domain::{
 };
 use legwork::store::{
     AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, EndedGroup, Figures,
-    FileRegistry, FileRow, InsertAnswer, LedgerEntry, MailLedger, NewAccount, Prune, QueueChange, QueueCounts, QueueRow,
-    RetryAnswer, RevokeAnswer, RevokeOrder, Settled, Settlement, StartedRow, Store, StoreError, StoreResult, SubmittedTask,
-    Sweeps, TaskChange, TaskControl, TaskReads, TaskWrites, WorkerCommand, Workers,
+    FileRegistry, FileRow, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts,
+    QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
+    RetryAnswer, RevokeAnswer, RevokeOrder, Settled, Settlement, Standing, StartedRow, Store, StoreError, StoreResult,
+    SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl, TaskReads, TaskWrites,
+    WorkerCommand, Workers,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, broadcast};
@@ -209,6 +211,23 @@ through! {
         write_ledger(entries: &[LedgerEntry]) -> ();
         claim_mail(entry: &LedgerEntry, attempt: Attempt, resend: bool) -> bool;
         read_ledger(task: TaskId) -> Vec<LedgerEntry>;
+    }
+    RecipientLedger true {
+        open_list(task: TaskId, now: Timestamp) -> bool;
+        enrol(task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> ();
+        seal_list(task: TaskId, now: Timestamp) -> ();
+        adopt(task: TaskId, attempt: Attempt, resend: Option<Resend>, now: Timestamp) -> Option<RecipientCounts>;
+        to_send(task: TaskId, after: Option<i32>, now: Timestamp, limit: u32) -> Vec<RecipientRow>;
+        write_recipients(steps: &[RecipientStep]) -> Vec<Option<RecipientState>>;
+        standing(task: TaskId, attempt: Attempt) -> Standing;
+        recipients(task: TaskId, filter: &RecipientFilter, limit: u32) -> Vec<RecipientRow>;
+        count_recipients(task: TaskId) -> RecipientCounts;
+    }
+    Suppressions false {
+        suppress(suppressions: &[Suppression]) -> u64;
+        unsuppress(address: &str) -> bool;
+        suppressions(filter: &SuppressionFilter, limit: u32) -> Vec<Suppression>;
+        suppressed_among(addresses: &[String]) -> Vec<String>;
     }
 }
 
