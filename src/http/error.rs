@@ -110,6 +110,8 @@ pub enum ApiError {
     Timeout,
     /// It cannot be done now; the cause goes to the log.
     Unavailable(String),
+    /// The storage of files is away; the cause goes to the log.
+    NoStorage(String),
     /// A bug, or a database that is not as it should be; the cause goes to the log only.
     Internal(String),
 }
@@ -160,6 +162,7 @@ impl ApiError {
             Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
             Self::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", "The answer was not ready in time"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "It cannot be done now"),
+            Self::NoStorage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", "It cannot be done now"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong in the server"),
         }
     }
@@ -192,8 +195,9 @@ impl ApiError {
             Self::BodyTimeout => "the whole body must arrive in time".into(),
             Self::Timeout => "whether it was done is not known; with an Idempotency-Key it is safe to send it again".into(),
             Self::Unavailable(_) => {
-                "the database, or the storage of files, is not available at the moment; with an Idempotency-Key it is safe to send it again".into()
+                "the database is not available at the moment; with an Idempotency-Key it is safe to send it again".into()
             }
+            Self::NoStorage(_) => "the storage of files is not available at the moment".into(),
             Self::Internal(_) => "the log has the cause, under the x-request-id of this answer".into(),
         }
     }
@@ -218,7 +222,7 @@ impl ApiError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { wait, .. } => Some(*wait),
-            Self::Unavailable(_) => Some(UNAVAILABLE_RETRY),
+            Self::Unavailable(_) | Self::NoStorage(_) => Some(UNAVAILABLE_RETRY),
             _ => None,
         }
     }
@@ -271,7 +275,7 @@ impl IntoResponse for ApiError {
         if let Self::RangeOutside(size) = &self {
             headers.extend(HeaderValue::try_from(format!("bytes */{size}")).ok().map(|value| (CONTENT_RANGE, value)));
         }
-        if let Self::Unavailable(cause) | Self::Internal(cause) = self {
+        if let Self::Unavailable(cause) | Self::NoStorage(cause) | Self::Internal(cause) = self {
             response.extensions_mut().insert(Cause(cause));
         }
         response
@@ -284,7 +288,7 @@ impl From<FileError> for ApiError {
             FileError::NotFound(path) => Self::no_file(&path),
             FileError::Refused { .. } | FileError::TooLarge { .. } => Self::NotFound(error.to_string()),
             FileError::Registry(error) => error.into(),
-            FileError::Unavailable(_) | FileError::Setup(_) => Self::Unavailable(error.to_string()),
+            FileError::Unavailable(_) | FileError::Setup(_) => Self::NoStorage(error.to_string()),
         }
     }
 }

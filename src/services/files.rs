@@ -224,7 +224,7 @@ impl Files {
         match &self.place {
             Place::Folder(folder) => {
                 folder.metadata(path).await?;
-                Ok(LocalFile { path: folder.real_path(path), scratch: None })
+                Ok(LocalFile { path: folder.real_path(path), _copy: None })
             }
             #[cfg(feature = "s3")]
             Place::Bucket(_) => {
@@ -235,7 +235,7 @@ impl Files {
                     file.write_all(&chunk).await.map_err(|error| FileError::unavailable(&error))?;
                 }
                 file.flush().await.map_err(|error| FileError::unavailable(&error))?;
-                Ok(LocalFile { path: scratch.path().to_owned(), scratch: Some(scratch) })
+                Ok(LocalFile { path: scratch.path().to_owned(), _copy: Some(scratch) })
             }
         }
     }
@@ -382,8 +382,7 @@ impl FileReader {
 pub struct LocalFile {
     path: PathBuf,
     /// The copy, where the storage is elsewhere.
-    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "a folder's own file needs no copy"))]
-    scratch: Option<ScratchFile>,
+    _copy: Option<ScratchFile>,
 }
 
 impl LocalFile {

@@ -45,7 +45,7 @@ impl Kind for CheckHealth {
                 timed("mail", mail(&cx)),
             )
         };
-        let (database, cache, queue, storage, mail) = cx.or_stop(checks).await?;
+        let (database, cache, queue, storage, mail) = cx.or_stop(Box::pin(checks)).await?;
         let all = [database, cache, queue, storage, mail];
         let failed: Vec<&str> = all.iter().filter(|check| check.outcome.is_err()).map(|check| check.name).collect();
         let message = if failed.is_empty() {

@@ -12,6 +12,7 @@ mod auth;
 mod bad_input;
 mod document;
 mod events;
+mod files;
 mod pages;
 mod queues;
 mod submit;
@@ -42,6 +43,7 @@ api! {
             who_guesses_passwords_is_told_to_wait,
             a_token_that_is_missing_or_refused_is_401_and_says_why,
             a_token_without_the_scope_is_403_and_names_it,
+            a_kind_may_ask_for_more_than_the_right_to_submit,
             a_revoked_token_is_refused_at_once,
             an_account_is_made_once_and_its_password_set_on_request,
             others_tasks_are_not_to_be_seen_or_touched,
@@ -64,6 +66,19 @@ api! {
         events {
             the_stream_tells_the_present_state_and_ends_with_the_task,
             the_stream_ends_with_the_process,
+        }
+        files {
+            a_picture_is_stored_by_its_content_under_a_name_of_our_own,
+            every_sort_of_picture_is_told_by_its_first_bytes,
+            what_is_no_picture_is_refused_whatever_it_is_called,
+            a_file_too_large_is_413_and_leaves_nothing,
+            a_form_that_is_broken_or_holds_something_else_is_refused_and_leaves_nothing,
+            an_upload_takes_a_token_that_may_submit,
+            a_storage_that_is_away_is_503,
+            a_link_holds_for_its_path_and_its_time_only,
+            a_path_that_leads_elsewhere_reaches_nothing,
+            a_file_that_is_gone_or_has_expired_is_404,
+            a_part_of_a_file_is_given_and_what_is_known_is_not_sent_again,
         }
         queues {
             a_queue_is_paused_limited_resumed_and_looked_at,

@@ -11,6 +11,7 @@ mod rescue;
 mod runs;
 mod shutdown;
 mod stops;
+mod upkeep;
 
 use crate::support::engine::PATIENCE;
 
@@ -133,6 +134,13 @@ engine! {
             revokes_that_race_with_the_ends_leave_one_end_each,
             a_retry_by_hand_is_a_new_task_made_once_of_one_that_ended_badly,
             a_changed_task_moves_and_its_old_doorbell_starts_nothing,
+        }
+        upkeep {
+            a_health_check_tells_of_each_thing_with_its_latency,
+            a_health_check_succeeds_and_says_what_is_not_well,
+            what_ended_is_counted_by_kind,
+            results_are_pruned_by_age,
+            expired_and_forgotten_files_are_removed_and_those_of_running_tasks_stay,
         }
     }
 }

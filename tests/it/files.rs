@@ -1,5 +1,7 @@
 //! Stored files: the storage, its links, and what the kinds see of it.
 
+#[cfg(feature = "s3")]
+mod bucket;
 mod folder;
 mod keeper;
 

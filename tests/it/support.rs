@@ -2,6 +2,8 @@
 //! at fixed times.
 
 pub mod brokers;
+#[cfg(feature = "s3")]
+pub mod bucket;
 pub mod context;
 pub mod engine;
 pub mod faulty;

@@ -191,7 +191,7 @@ responses! {
     /// 500.
     Internal => problem("Something went wrong in the server; its log has the cause under the `x-request-id` of the answer.");
     /// 503.
-    Unavailable => with_retry_after(problem("The database is not available at the moment."));
+    Unavailable => with_retry_after(problem("The database, or the storage of files, is not available at the moment."));
     /// 504.
     Timeout => problem("The answer was not ready in time; whether it was done is not known.");
 }

@@ -38,7 +38,7 @@ pub struct Upload {
 enum State {
     /// Too little has come to tell.
     Head(Vec<u8>),
-    Body(KeptWriter),
+    Body(Box<KeptWriter>),
 }
 
 impl Upload {
@@ -91,7 +91,7 @@ impl Upload {
         };
         let mut writer = self.keeper.create(facts).await?;
         writer.write(head).await?;
-        self.state = State::Body(writer);
+        self.state = State::Body(Box::new(writer));
         Ok(())
     }
 }

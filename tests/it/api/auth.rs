@@ -193,3 +193,20 @@ pub async fn others_tasks_are_not_to_be_seen_or_touched(engine: Engine) {
     assert_eq!(ask(Method::POST, format!("/api/v1/tasks/{id}/retry")).await.status, StatusCode::NOT_FOUND);
     assert_eq!(ask(Method::GET, "/api/v1/tasks".into()).await.json()["items"], json!([]));
 }
+
+pub async fn a_kind_may_ask_for_more_than_the_right_to_submit(engine: Engine) {
+    let service = TestService::over(engine);
+    let submitter = service.token("ann", &[Scope::Submit]);
+    let prune = json!({ "kind": "results.prune", "args": { "older_than_days": 1 } });
+    let send =
+        |token: &str, path: &str, body: &serde_json::Value| service.anonymous(Method::POST, path).bearer(token).json(body).send();
+    let refused = send(&submitter, "/api/v1/tasks", &prune).await;
+    assert_eq!((refused.status, refused.text_at("/code").as_str()), (StatusCode::FORBIDDEN, "scope_missing"));
+    let batch = json!({ "tasks": [prune, { "kind": "system.echo" }] });
+    let answer = send(&submitter, "/api/v1/tasks/batch", &batch).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer}");
+    assert_eq!(answer.text_at("/tasks/0/error/code"), "scope_missing");
+    assert!(answer.json()["tasks"][1]["task_id"].is_string());
+    let admin = service.token("root", &[Scope::Admin]);
+    assert_eq!(send(&admin, "/api/v1/tasks", &prune).await.status, StatusCode::ACCEPTED);
+}

@@ -6,6 +6,7 @@ mod accounts;
 mod begin;
 mod callbacks;
 mod control;
+mod figures;
 mod files;
 mod insert;
 mod keys;
@@ -170,6 +171,10 @@ conformance! {
             of_two_entries_of_one_part_in_one_write_the_last_stays,
             a_mail_is_claimed_by_the_present_attempt_only,
             a_mail_is_claimed_only_while_it_is_to_be_sent,
+        }
+        figures {
+            what_ended_is_grouped_by_kind_state_and_time,
+            only_what_ended_within_the_time_counts,
         }
         files {
             a_file_is_found_by_its_path,

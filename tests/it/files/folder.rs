@@ -38,7 +38,7 @@ async fn a_file_that_is_dropped_before_its_end_leaves_nothing() {
     put(&files, &path("a/old"), b"old").await;
     for name in ["a/old", "a/new"] {
         let mut writer = files.create(&path(name), None).await.unwrap();
-        writer.write(&[7; 1 << 20]).await.unwrap();
+        writer.write(&vec![7; 1 << 20]).await.unwrap();
         drop(writer);
     }
     drop(files.scratch(None).await.unwrap());

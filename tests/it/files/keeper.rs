@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use legwork::app::place_picture;
 use legwork::clock::{Clock as _, ManualClock};
 use legwork::domain::TaskId;
 use legwork::services::files::{FileKeeper, LinkError};
@@ -77,4 +78,16 @@ async fn what_has_expired_goes_with_its_row_and_the_rest_stays() {
     keeper.remove(&path("kept")).await.unwrap();
     assert_eq!(all_files(folder.path()), ["later"]);
     assert_eq!(list.0.lock().len(), 1);
+}
+
+#[tokio::test]
+async fn the_picture_of_the_examples_is_placed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let keeper = FileKeeper::new(storage(folder.path()), Arc::new(MemoryFileList::default()));
+    place_picture(&keeper, at(0)).await.unwrap();
+    place_picture(&keeper, at(1)).await.unwrap();
+    let row = keeper.find(&path("uploads/image.jpg")).await.unwrap().unwrap();
+    assert_eq!((row.content_type.as_str(), row.created_at, row.expires_at), ("image/jpeg", at(0), None));
+    let bytes = keeper.storage().read(&row.path, 200 << 10).await.unwrap();
+    assert!(bytes.starts_with(b"\xff\xd8\xff") && bytes.ends_with(b"\xff\xd9"));
 }

@@ -210,6 +210,11 @@ impl Engine {
         self.ground.accepted.lock().insert(id);
     }
 
+    /// A task that is to be forgotten need not be listed in the end.
+    pub fn forget_accepted(&self, id: TaskId) {
+        self.ground.accepted.lock().remove(&id);
+    }
+
     pub async fn submit_with(&self, kind: &str, args: Value, options: Value) -> TaskId {
         self.try_submit(kind, args, options).await.unwrap().id
     }

@@ -1,0 +1,140 @@
+//! The kinds that look after the system itself.
+
+use std::fs::File;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use legwork::domain::{QueueName, TaskId, TaskStatus};
+use legwork::queue::view::StatusView;
+use serde_json::{Value, json};
+
+use crate::support::engine::Engine;
+use crate::support::files::path;
+use crate::support::probe::Switch;
+
+async fn result_of(engine: &Engine, kind: &str, args: Value) -> Value {
+    let id = engine.submit(kind, args).await;
+    result(&engine.ended(id).await)
+}
+
+fn result(status: &StatusView) -> Value {
+    assert_eq!(status.status, TaskStatus::Success, "{:?}", status.error);
+    serde_json::from_str(status.result.as_ref().unwrap().get()).unwrap()
+}
+
+pub async fn a_health_check_tells_of_each_thing_with_its_latency(engine: Engine) {
+    let pool = engine.start_pool().await;
+    let told = result_of(&engine, "system.health_check", json!({})).await;
+    assert_eq!((&told["success"], &told["healthy"], &told["failed"]), (&json!(true), &json!(true), &json!([])), "{told}");
+    for name in ["database", "cache", "queue", "storage", "mail"] {
+        let check = &told["checks"][name];
+        assert_eq!(check["status"], "ok", "{name}");
+        assert!(check["latency_ms"].as_f64().unwrap() >= 0.0);
+    }
+    // What it wrote to see whether it can is gone.
+    assert!(!engine.config.data_dir.join("files/health").read_dir().unwrap().any(|entry| entry.is_ok()));
+    pool.end().await;
+}
+
+pub async fn a_health_check_succeeds_and_says_what_is_not_well(engine: Engine) {
+    let mut pool = engine.tuned(|config| config.worker.queues = vec![QueueName::from_store("default")]).start_pool().await;
+    std::fs::create_dir_all(&engine.config.data_dir).unwrap();
+    for place in ["files", "outbox"] {
+        std::fs::write(engine.config.data_dir.join(place), b"in the way").unwrap();
+    }
+    // Work that nobody serves.
+    engine.submit_with("system.echo", json!({}), json!({ "queue": "forgotten" })).await;
+    engine.clock.advance(Duration::from_mins(5));
+    pool.beat().await;
+    let told = result_of(&engine, "system.health_check", json!({})).await;
+    assert_eq!((&told["success"], &told["healthy"]), (&json!(true), &json!(false)));
+    assert_eq!(told["failed"], json!(["queue", "storage", "mail"]), "{told}");
+    assert_eq!(told["message"], "not well: queue, storage, mail");
+    let late = "forgotten has 1 due tasks, the oldest for 300 s, and 0 workers serve it";
+    assert_eq!(told["checks"]["queue"]["error"], late);
+    for name in ["storage", "mail"] {
+        assert_eq!(told["checks"][name]["status"], "failed");
+        assert!(!told["checks"][name]["error"].as_str().unwrap().is_empty());
+    }
+    pool.end().await;
+}
+
+pub async fn what_ended_is_counted_by_kind(engine: Engine) {
+    let pool = engine.start_pool().await;
+    let switch = Switch::new();
+    for _ in 0..3 {
+        engine.submit("system.echo", json!({})).await;
+    }
+    engine.submit_with("test.probe", switch.args(&json!(["fail"])), json!({ "max_retries": 0 })).await;
+    engine.all_ended().await;
+    engine.clock.advance(Duration::from_mins(1));
+    let told = result_of(&engine, "system.aggregate_metrics", json!({ "window_minutes": 10 })).await;
+    assert_eq!(
+        (&told["all"]["total"], &told["all"]["success"], &told["all"]["failure"]),
+        (&json!(4), &json!(3), &json!(1)),
+        "{told}"
+    );
+    let kinds: Vec<&str> = told["kinds"].as_array().unwrap().iter().map(|kind| kind["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["system.echo", "test.probe"]);
+    assert_eq!(told["kinds"][1]["failure_rate"], json!(1.0));
+    assert_eq!(told["kinds"][0]["per_second"], json!(3.0 / 600.0));
+    engine.clock.advance(Duration::from_hours(1));
+    let later = result_of(&engine, "system.aggregate_metrics", json!({ "window_minutes": 10 })).await;
+    assert_eq!((&later["all"]["total"], &later["kinds"]), (&json!(0), &json!([])));
+    pool.end().await;
+}
+
+pub async fn results_are_pruned_by_age(engine: Engine) {
+    let pool = engine.start_pool().await;
+    let old = engine.submit("system.echo", json!({})).await;
+    engine.ended(old).await;
+    // The row is gone in the end, which is what this is about.
+    engine.forget_accepted(old);
+    engine.clock.advance(Duration::from_hours(24 * 5));
+    engine.queue.make_partitions().await.unwrap();
+    let young = engine.submit("system.echo", json!({})).await;
+    engine.ended(young).await;
+    let kept = result_of(&engine, "results.prune", json!({})).await;
+    assert_eq!((&kept["success"], &kept["older_than_days"]), (&json!(true), &json!(30.0)));
+    assert!(engine.ground().store.find(old).await.unwrap().is_some());
+    let told = result_of(&engine, "results.prune", json!({ "older_than_days": 3 })).await;
+    assert_eq!(told["message"], "results older than 3 days are forgotten");
+    assert!(engine.ground().store.find(old).await.unwrap().is_none());
+    assert!(engine.ground().store.find(young).await.unwrap().is_some());
+    pool.end().await;
+}
+
+pub async fn expired_and_forgotten_files_are_removed_and_those_of_running_tasks_stay(engine: Engine) {
+    let pool = engine.start_pool().await;
+    let switch = Switch::new();
+    let running = engine.submit("test.probe", switch.args(&json!(["wait"]))).await;
+    switch.started().await;
+    let files = &engine.services.files;
+    let over = TaskId::made(engine.now());
+    let old = engine.now() - SignedDuration::from_mins(61);
+    let mut kept = Vec::new();
+    for (owner, written) in [(Some(running), old), (Some(over), old), (None, old), (None, engine.now())] {
+        let scratch = files.scratch(owner).await.unwrap();
+        File::options().write(true).open(scratch.path()).unwrap().set_modified(written.into()).unwrap();
+        kept.push((scratch.path().to_owned(), scratch));
+    }
+    let facts = legwork::services::files::FileFacts {
+        path: path("exports/x.csv"),
+        content_type: "text/csv".into(),
+        principal: "ann".into(),
+        task: Some(over),
+        created_at: engine.now(),
+        expires_at: Some(engine.now()),
+    };
+    engine.queue.file_keeper().create(facts).await.unwrap().finish().await.unwrap();
+    let told = result_of(&engine, "files.prune", json!({})).await;
+    assert_eq!((&told["expired"], &told["temporary"]), (&json!(1), &json!(2)), "{told}");
+    assert!(!files.exists(&path("exports/x.csv")).await.unwrap());
+    let there: Vec<bool> = kept.iter().map(|(path, _)| path.exists()).collect();
+    assert_eq!(there, [true, false, false, true]);
+    switch.release(1);
+    engine.ended(running).await;
+    assert_eq!(engine.scheduler().prune_files().await.unwrap(), 1);
+    assert!(!kept[0].0.exists());
+    pool.end().await;
+}
