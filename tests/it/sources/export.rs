@@ -8,7 +8,7 @@ use legwork::tasks::KindSet;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
-use super::{both_declared, in_postgres, sources};
+use super::{both_declared, in_postgres};
 use crate::support::engine::{self, Engine};
 use crate::support::postgres::url;
 use crate::support::service::TestService;
@@ -66,8 +66,7 @@ async fn the_documents_body(engine: Engine) {
     assert!(lines[1].starts_with("1,") && lines[1].contains('@'), "{}", lines[1]);
     assert_eq!(result["rows"], lines.len() - 1);
     assert_eq!(result["message"], format!("exported {} rows of user", lines.len() - 1));
-    let sha256: String =
-        ring::digest::digest(&ring::digest::SHA256, &bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = format!("{:?}", ring::digest::digest(&ring::digest::SHA256, &bytes)).replace("SHA256:", "");
     assert_eq!(result["sha256"], sha256);
     assert_eq!(result["expires_at"], "2026-11-22T08:00:00Z");
     assert!(result["download_url"].as_str().unwrap().contains(&format!("/api/v1/files/exports/{id}.csv?expires=")), "{result}");
@@ -223,7 +222,6 @@ async fn a_table_that_is_missing_fails_at_once_and_a_source_that_is_away_is_trie
         })
     })
     .await;
-    drop(sources("sqlite:/nowhere.db", ""));
     with_sources(super::declared("postgres://nobody@127.0.0.1:1/none", ""), |engine| async move {
         let pool = engine.start_pool().await;
         let id = engine.submit("data.export", json!({ "model_name": "person" })).await;
