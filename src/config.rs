@@ -18,7 +18,7 @@ use url::Url;
 
 use crate::domain::{QueueName, Routing};
 
-pub use parse::parse_duration;
+pub use parse::{parse_duration, parse_key_id};
 pub use settings::{SETTINGS, Setting, env_example};
 pub use shown::{ShownSetting, shown};
 pub use sources::{DEFAULT_SOURCE, SourceConfig, SourcePlace, SourcesConfig};
@@ -61,6 +61,17 @@ pub struct StoreConfig {
     pub database: Database,
     /// Connections for everything but the batched writes, which hold their own.
     pub connections: u32,
+    /// What args, results and errors are sealed with: the first seals, all open; none leaves them in clear.
+    pub encryption: Vec<EncryptionKey>,
+}
+
+/// A key of the store.
+#[derive(Clone, Debug)]
+pub struct EncryptionKey {
+    /// What stands in front of each text that it sealed.
+    pub id: String,
+    /// The base64 of its 32 bytes.
+    pub secret: SecretString,
 }
 
 /// The broker's settings.
@@ -146,6 +157,8 @@ pub struct SubmitConfig {
     pub routing: Routing,
     /// How long a key is kept.
     pub key_retention: Duration,
+    /// How long results are kept.
+    pub result_retention: Duration,
 }
 
 /// The worker pool's settings.
@@ -384,7 +397,11 @@ impl Config {
         let lease = reader.duration("LEASE");
         let config = Self {
             roles: reader.roles("ROLES"),
-            store: StoreConfig { database, connections: reader.at_least("DATABASE_CONNECTIONS", 1) },
+            store: StoreConfig {
+                database,
+                connections: reader.at_least("DATABASE_CONNECTIONS", 1),
+                encryption: reader.encryption_keys("ENCRYPTION_KEYS"),
+            },
             broker: BrokerConfig { redis, prefix: reader.prefix("REDIS_PREFIX") },
             http: http_config(&mut reader, listen, public_url.clone()),
             listen_is_set: reader.is_set("LISTEN"),
@@ -394,7 +411,12 @@ impl Config {
                 issuer: reader.text("JWT_ISSUER"),
                 audience: reader.text("JWT_AUDIENCE"),
             },
-            submit: SubmitConfig { args_limit: reader.bytes("ARGS_LIMIT"), routing: reader.parsed("ROUTES"), key_retention },
+            submit: SubmitConfig {
+                args_limit: reader.bytes("ARGS_LIMIT"),
+                routing: reader.parsed("ROUTES"),
+                key_retention,
+                result_retention: reader.duration("RESULT_RETENTION"),
+            },
             worker: worker_config(&mut reader, lease),
             scheduler: SchedulerConfig { lease, result_retention: reader.duration("RESULT_RETENTION"), key_retention },
             mail: MailConfig { smtp: reader.smtp(), outbox: data_dir.join("outbox"), from: reader.mailbox("MAIL_FROM") },

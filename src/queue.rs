@@ -6,14 +6,17 @@
 
 pub mod batch;
 pub mod body;
+pub mod children;
 pub mod control;
 pub mod inspect;
+mod ledger;
 pub mod options;
 pub mod receive;
 pub mod ring;
 pub mod settle;
 pub mod submit;
 pub mod sweep;
+pub mod upkeep;
 pub mod view;
 pub mod watch;
 
@@ -26,16 +29,17 @@ use parking_lot::RwLock;
 use crate::broker::{BrokerError, SharedBroker, Signal};
 use crate::clock::Clock;
 use crate::config::SubmitConfig;
-use crate::domain::{Attempt, Doorbell, QueueName, TaskId, TaskRow};
+use crate::domain::{Doorbell, QueueName, TaskRow};
 use crate::metrics::Metrics;
 use crate::services::Services;
 use crate::services::files::FileKeeper;
 use crate::shutdown::Shutdown;
-use crate::store::{Ended, LedgerEntry, MailLedger, Settlement, SharedStore, StoreError, StoreResult, SubmittedTask};
+use crate::store::{Ended, MailLedger, RecipientLedger, Settlement, SharedStore, StoreError, SubmittedTask, Suppressions};
 use crate::tasks::KindSet;
 
 use batch::{BatchLimits, Batcher};
 use inspect::Fleet;
+use ledger::Ledgers;
 use ring::Ringer;
 use settle::{SettleAnswer, SettleFlush};
 use submit::{InsertResult, SubmitFlush};
@@ -72,6 +76,7 @@ pub struct Queue {
     metrics: Arc<Metrics>,
     inserts: Batcher<SubmittedTask, InsertResult>,
     settlements: Batcher<Settlement, SettleAnswer>,
+    ledgers: Ledgers,
     ringer: Arc<Ringer>,
     watchers: Arc<Watchers>,
     known_queues: RwLock<HashSet<QueueName>>,
@@ -131,6 +136,7 @@ impl Queue {
         Arc::new(Self {
             inserts: Batcher::start(insert_limits, Arc::new(insert_flush)),
             settlements: Batcher::start(settle_limits, Arc::new(settle_flush)),
+            ledgers: Ledgers::start(store.clone()),
             store,
             broker,
             clock,
@@ -163,7 +169,17 @@ impl Queue {
 
     /// What became of mails, for the kinds that send them.
     pub fn mail_ledger(&self) -> Arc<dyn MailLedger> {
-        Arc::new(StoreLedger(self.store.clone()))
+        Arc::new(self.ledgers.clone())
+    }
+
+    /// What became of recipients, for the kinds that reach many.
+    pub fn recipient_ledger(&self) -> Arc<dyn RecipientLedger> {
+        Arc::new(self.ledgers.clone())
+    }
+
+    /// The addresses that get nothing in bulk.
+    pub fn suppressions(&self) -> Arc<dyn Suppressions> {
+        Arc::new(self.ledgers.clone())
     }
 
     /// Stored files with their list.
@@ -215,23 +231,5 @@ impl Queue {
     /// Whether a principal sees a task; `None` sees all.
     fn is_visible(row: &TaskRow, only_of: Option<&str>) -> bool {
         only_of.is_none_or(|subject| subject == &*row.principal)
-    }
-}
-
-/// The mail ledger's side of the store.
-struct StoreLedger(SharedStore);
-
-#[async_trait::async_trait]
-impl MailLedger for StoreLedger {
-    async fn write_ledger(&self, entries: &[LedgerEntry]) -> StoreResult<()> {
-        self.0.write_ledger(entries).await
-    }
-
-    async fn claim_mail(&self, entry: &LedgerEntry, attempt: Attempt, resend: bool) -> StoreResult<bool> {
-        self.0.claim_mail(entry, attempt, resend).await
-    }
-
-    async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
-        self.0.read_ledger(task).await
     }
 }

@@ -19,6 +19,7 @@ use crate::services::render::Renderer;
 use crate::services::source::Sources;
 use crate::services::webhook::Signer;
 use crate::store::postgres::PgStore;
+use crate::store::sealed::{KeyRing, SealedStore};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{SharedStore, StoreError};
 
@@ -49,10 +50,13 @@ fn kept(config: &Config, name: &str, make: fn() -> std::io::Result<SecretString>
 
 /// Opens the store; it need not answer yet, and is not migrated.
 pub async fn build_store(config: &StoreConfig) -> Result<SharedStore, StoreError> {
-    match &config.database {
-        Database::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path).await?)),
-        Database::Postgres(url) => Ok(Arc::new(PgStore::connect(url.expose_secret(), SCHEMA, config.connections).await?)),
-    }
+    let ring = KeyRing::new(&config.encryption).map_err(|error| StoreError::Database(error.to_string()))?;
+    let store: SharedStore = match &config.database {
+        Database::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
+        Database::Postgres(url) => Arc::new(PgStore::connect(url.expose_secret(), SCHEMA, config.connections).await?),
+    };
+    // Also without keys: rows that were sealed once are told from such that never were.
+    Ok(Arc::new(SealedStore::over(store, ring)))
 }
 
 /// Makes the broker; it need not answer yet.

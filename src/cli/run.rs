@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::Args;
-use jiff::Timestamp;
-use parking_lot::Mutex;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -18,11 +16,12 @@ use super::output::{self, OutputArgs};
 use crate::app;
 use crate::clock::{Clock, SyncedClock};
 use crate::config::{Config, parse_duration};
-use crate::domain::{Attempt, ErrorReport, FilePath, KindName, Principal, Progress, TaskFailure, TaskId};
+use crate::domain::{Attempt, ErrorReport, KindName, Principal, Progress, TaskFailure, TaskId};
 use crate::services::Services;
 use crate::services::files::{FileKeeper, TaskFiles};
-use crate::store::{FileRegistry, FileRow, LedgerEntry, MailLedger, StoreResult};
-use crate::tasks::{KindSet, ProgressSink, TaskContext, TaskKind};
+use crate::store::transient::{TransientFiles, TransientLedger};
+use crate::tasks::upkeep::NoEngine;
+use crate::tasks::{Child, Children, KindSet, NoChildren, ProgressSink, TaskContext, TaskKind};
 
 /// Run a task here and now, without a server
 ///
@@ -62,7 +61,7 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<(), CliError> {
     kind.check(&object, &services)
         .map_err(|errors| CliError::BadArgs { detail: format!("the args do not fit {}", kind.name), errors })?;
     let limit = args.time_limit.unwrap_or(kind.hard_limit);
-    let foreground = Foreground::new(kind, object, services.clone(), limit);
+    let foreground = Foreground::new(kinds, kind, object, services.clone(), limit);
     let ended = foreground.to_the_end(args.max_retries).await;
     services.sources.close().await;
     services.mailer.close().await;
@@ -88,27 +87,34 @@ struct Foreground {
 }
 
 impl Foreground {
-    fn new(kind: Arc<TaskKind>, args: String, services: Arc<Services>, limit: Duration) -> Self {
+    fn new(kinds: KindSet, kind: Arc<TaskKind>, args: String, services: Arc<Services>, limit: Duration) -> Self {
         let clock = Arc::new(SyncedClock::start());
         let task = TaskId::made(clock.now());
+        let ledger = Arc::new(TransientLedger::default());
         let files = TaskFiles {
-            keeper: FileKeeper::new(services.files.clone(), Arc::new(FileList::default())),
+            keeper: FileKeeper::new(services.files.clone(), Arc::new(TransientFiles::default())),
             task,
             principal: Principal::system().subject,
             clock: clock.clone(),
         };
-        let cx = TaskContext {
+        let alone = TaskContext {
             task,
             attempt: Attempt(1),
             kind: kind.name.clone(),
             submitted_at: clock.now(),
             services,
-            ledger: Arc::new(Ledger::default()),
+            ledger: ledger.clone(),
+            recipients: ledger,
+            suppressions: None,
             files,
+            upkeep: Arc::new(NoEngine),
             clock: clock.clone(),
             stop: CancellationToken::new(),
             progress: Arc::new(Teller),
+            children: Arc::new(NoChildren),
         };
+        let children = AtOnce { kinds, cx: alone.clone(), done: tokio::sync::Mutex::default() };
+        let cx = TaskContext { children: Arc::new(children), ..alone };
         Self { kind, args, limit, clock, cx }
     }
 
@@ -183,59 +189,49 @@ impl ProgressSink for Teller {
     }
 }
 
-/// What became of each mail, for as long as the command runs.
-#[derive(Default)]
-struct Ledger(Mutex<BTreeMap<(TaskId, i32), LedgerEntry>>);
+/// Runs what a task submits at once and here, once a part. Its kinds are those that submit none themselves, so a part says enough.
+struct AtOnce {
+    kinds: KindSet,
+    /// The submitter's; what it submits has no children.
+    cx: TaskContext,
+    done: tokio::sync::Mutex<BTreeMap<String, TaskId>>,
+}
 
 #[async_trait]
-impl MailLedger for Ledger {
-    async fn write_ledger(&self, entries: &[LedgerEntry]) -> StoreResult<()> {
-        self.0.lock().extend(entries.iter().map(|entry| ((entry.task, entry.part), entry.clone())));
-        Ok(())
-    }
-
-    /// Attempts follow each other here: the asking one is the present one.
-    async fn claim_mail(&self, entry: &LedgerEntry, _attempt: Attempt, resend: bool) -> StoreResult<bool> {
-        let mut entries = self.0.lock();
-        let key = (entry.task, entry.part);
-        let holds = entries.get(&key).is_none_or(|before| before.state.is_to_be_sent(resend));
-        if holds {
-            entries.insert(key, entry.clone());
+impl Children for AtOnce {
+    async fn submit(&self, children: Vec<Child>) -> Vec<Result<TaskId, TaskFailure>> {
+        let mut done = self.done.lock().await;
+        let mut answers = Vec::with_capacity(children.len());
+        for child in children {
+            let part = child.part.clone();
+            let answer = match done.get(&part) {
+                Some(id) => Ok(*id),
+                None => self.run(child).await,
+            };
+            if let Ok(id) = &answer {
+                done.insert(part, *id);
+            }
+            answers.push(answer);
         }
-        Ok(holds)
-    }
-
-    async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
-        let entries = self.0.lock();
-        Ok(entries.values().filter(|entry| entry.task == task).cloned().collect())
+        answers
     }
 }
 
-/// The files that were made, for as long as the command runs; the files themselves stay.
-#[derive(Default)]
-struct FileList(Mutex<BTreeMap<FilePath, FileRow>>);
-
-#[async_trait]
-impl FileRegistry for FileList {
-    async fn write_file(&self, file: &FileRow) -> StoreResult<()> {
-        self.0.lock().insert(file.path.clone(), file.clone());
-        Ok(())
-    }
-
-    async fn find_file(&self, path: &FilePath) -> StoreResult<Option<FileRow>> {
-        Ok(self.0.lock().get(path).cloned())
-    }
-
-    async fn forget_file(&self, path: &FilePath) -> StoreResult<bool> {
-        Ok(self.0.lock().remove(path).is_some())
-    }
-
-    /// Nothing expires while the command runs.
-    async fn expired_files(&self, _now: Timestamp, _limit: u32) -> StoreResult<Vec<FilePath>> {
-        Ok(Vec::new())
-    }
-
-    async fn forget_expired(&self, _paths: &[FilePath], _now: Timestamp) -> StoreResult<usize> {
-        Ok(0)
+impl AtOnce {
+    async fn run(&self, child: Child) -> Result<TaskId, TaskFailure> {
+        let kind = find(&self.kinds, child.kind).map_err(|error| TaskFailure::fail("BadChild", error))?;
+        let args = child.args.to_string();
+        if let Err(faults) = kind.check(&args, &self.cx.services) {
+            let told: Vec<String> = faults.into_iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect();
+            return Err(TaskFailure::fail("BadChild", told.join("; ")));
+        }
+        let now = self.cx.clock.now();
+        let id = TaskId::made(now);
+        let files = TaskFiles { task: id, ..self.cx.files.clone() };
+        let cx =
+            TaskContext { task: id, attempt: Attempt(1), kind: kind.name.clone(), submitted_at: now, files, ..self.cx.clone() };
+        let result = kind.run(&args, cx)?.await?;
+        output::say(&format!("{} {}: {}", kind.name, child.part, result["message"].as_str().unwrap_or("done")));
+        Ok(id)
     }
 }

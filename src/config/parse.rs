@@ -14,12 +14,14 @@ use url::Url;
 
 use super::settings::SETTINGS;
 use super::{
-    BucketConfig, Config, Database, IpRange, Mistake, Mistakes, Roles, SmtpConfig, SmtpSecurity, SourcesConfig, Storage,
+    BucketConfig, Config, Database, EncryptionKey, IpRange, Mistake, Mistakes, Roles, SmtpConfig, SmtpSecurity, SourcesConfig,
+    Storage,
 };
 use crate::domain::QueueName;
 
 const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const MIN_SECRET_CHARS: usize = 32;
+const ENCRYPTION_KEY_BYTES: usize = 32;
 const REDIS_SCHEMES: [&str; 8] =
     ["redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "unix", "redis+unix"];
 
@@ -197,6 +199,26 @@ impl Reader {
             Err(mistakes) => mistakes.into_iter().for_each(|mistake| self.wrong(name, format!("{path} {mistake}"))),
         }
         demo
+    }
+
+    /// `id:base64` with commas. A mistake is told by the id, never by the key.
+    pub(super) fn encryption_keys(&mut self, name: &'static str) -> Vec<EncryptionKey> {
+        let mut keys: Vec<EncryptionKey> = Vec::new();
+        for item in self.list(name) {
+            let (id, secret) = item.split_once(':').unwrap_or_default();
+            if parse_key_id(id).is_err() {
+                self.wrong(name, "holds a key without an id; each is id:base64, the id 1 to 32 letters, digits, '-' and '_'");
+            } else if STANDARD.decode(secret).map_or(0, |bytes| bytes.len()) != ENCRYPTION_KEY_BYTES {
+                self.wrong(
+                    name,
+                    format!("has {id:?}, whose key is not the base64 of 32 bytes; `legwork encryption-key` makes one"),
+                );
+            } else if keys.iter().any(|key| key.id == id) {
+                self.wrong(name, format!("has {id:?} twice"));
+            }
+            keys.push(EncryptionKey { id: id.to_owned(), secret: secret.into() });
+        }
+        keys
     }
 
     pub(super) fn ranges(&mut self, name: &'static str) -> Vec<IpRange> {
@@ -381,6 +403,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())
+}
+
+/// Parses the id of an encryption key.
+pub fn parse_key_id(id: &str) -> Result<String, String> {
+    let is_id = (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    if is_id { Ok(id.to_owned()) } else { Err("is not 1 to 32 letters, digits, '-' and '_'".into()) }
 }
 
 fn parse_bytes(text: &str) -> Result<usize, String> {

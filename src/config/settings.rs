@@ -25,7 +25,13 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "DATABASE_CONNECTIONS",
         "10",
-        "Connections to the database for reads; the batched writes hold six more at most, and a worker's heartbeat one.",
+        "Connections to the database for reads; the batched writes hold eight more at most, and a worker's heartbeat one.",
+    ),
+    setting(
+        "ENCRYPTION_KEYS",
+        "",
+        "Keys that args, results and errors are encrypted with in the database, as id:base64 of 32 bytes, with commas: the first \
+        encrypts, all decrypt, so a new key goes in front. legwork encryption-key makes one. Default: nothing is encrypted.",
     ),
     setting(
         "REDIS_URL",
@@ -87,13 +93,13 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "OUTBOUND_ALLOW",
         "",
-        "Private addresses or ranges that callbacks may go to, as in 10.0.0.0/8, with commas; none by default.",
+        "Private addresses or ranges that callbacks and http.call may go to, as in 10.0.0.0/8, with commas; none by default.",
     ),
     setting(
         "WEBHOOK_SECRET",
         "",
-        "Secret that signs callbacks: whsec_ and base64 of 24 to 64 bytes. Embedded, one is made and kept in DATA_DIR; \
-        where there is none, callback_url is refused.",
+        "Secret that signs callbacks and http.call: whsec_ and base64 of 24 to 64 bytes. Embedded, one is made and kept in DATA_DIR; \
+        where there is none, callback_url and http.call are refused.",
     ),
     setting(
         "SOURCES",

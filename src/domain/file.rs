@@ -4,9 +4,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
+
+use super::ids::uuid_v7;
 
 /// The longest path, in bytes; what S3 takes is twice as long.
 const MOST_BYTES: usize = 500;
@@ -41,6 +44,11 @@ impl FilePath {
             None => Ok(Self(text.to_owned())),
             Some(reason) => Err(FilePathError { path: text.chars().take(MOST_PART_BYTES).collect(), reason }),
         }
+    }
+
+    /// A fresh path for an upload of `now`, as in `uploads/0198c5a4-7d1e-7c3a-9f00-2b8d1c6e4a57.jpg`. `extension` is a word of ours.
+    pub fn for_upload(now: Timestamp, extension: &'static str) -> Self {
+        Self(format!("uploads/{}.{extension}", uuid_v7(now)))
     }
 
     /// The path as text.

@@ -2,6 +2,7 @@
 
 pub(super) mod auth;
 pub(super) mod events;
+pub(super) mod files;
 pub(super) mod queues;
 pub(super) mod submit;
 pub(super) mod tasks;
@@ -14,3 +15,6 @@ pub(super) const PREFIX: &str = "/api/v1";
 
 /// The longest long poll.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// How long an upload may take that goes on.
+pub(super) const LONGEST_UPLOAD: Duration = Duration::from_mins(10);

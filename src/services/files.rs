@@ -7,9 +7,11 @@
 #[cfg(feature = "s3")]
 mod bucket;
 mod folder;
+mod image_type;
 mod keeper;
 mod link;
 mod scratch;
+mod upload;
 
 use std::io;
 use std::ops::Range;
@@ -26,9 +28,11 @@ use crate::config::{FilesConfig, Storage};
 use crate::domain::{FilePath, TaskFailure, TaskId};
 use crate::store::StoreError;
 
+pub use image_type::ImageType;
 pub use keeper::{FileFacts, FileKeeper, KeptWriter, TaskFiles};
 pub use link::LinkError;
 pub use scratch::{OldScratch, ScratchFile};
+pub use upload::{Upload, UploadError};
 
 use folder::Folder;
 use link::LinkSigner;

@@ -5,6 +5,7 @@ mod begin;
 mod control;
 mod ends;
 mod fault;
+mod figures;
 mod files;
 mod fleet;
 mod insert;
@@ -12,10 +13,11 @@ mod lane;
 mod list;
 mod migrations;
 mod partitions;
-mod parts;
 mod reads;
+mod recipients;
 mod rows;
 mod settle;
+mod suppressions;
 mod sweeps;
 
 use std::str::FromStr as _;
@@ -52,6 +54,7 @@ pub struct PgStore {
     inserts: Lane,
     begins: Lane,
     settles: Lane,
+    recipients: Lane,
     schema: String,
 }
 
@@ -62,7 +65,7 @@ impl std::fmt::Debug for PgStore {
 }
 
 impl PgStore {
-    /// A store in `schema` of the database that `url` names, with a pool of at most `connections` beside the held ones (six at most).
+    /// A store in `schema` of the database that `url` names, with a pool of at most `connections` beside the held ones (eight at most).
     ///
     /// Nothing is connected yet and nothing migrated: a database that is away shows at the first operation, as
     /// [`StoreError::Unavailable`]. Only a URL that cannot be read fails here.
@@ -89,7 +92,8 @@ impl PgStore {
             pooled,
             inserts: Lane::new(hot.clone(), CONCURRENT_WRITES),
             begins: Lane::new(hot.clone(), CONCURRENT_WRITES),
-            settles: Lane::new(hot, CONCURRENT_WRITES),
+            settles: Lane::new(hot.clone(), CONCURRENT_WRITES),
+            recipients: Lane::new(hot, CONCURRENT_WRITES),
             schema: schema.to_owned(),
         })
     }
@@ -133,7 +137,7 @@ impl Store for PgStore {
     }
 
     async fn close(&self) {
-        for lane in [&self.inserts, &self.begins, &self.settles] {
+        for lane in [&self.inserts, &self.begins, &self.settles, &self.recipients] {
             lane.close().await;
         }
         self.pool.close().await;

@@ -12,7 +12,8 @@ use crate::domain::{Begun, EndStatus, ErrorReport, Next, Outcome, RetryPolicy, R
 use crate::queue::Queue;
 use crate::services::Services;
 use crate::services::files::TaskFiles;
-use crate::store::{MailLedger, Settled, Settlement};
+use crate::store::sealed::{sealed_with, unreadable};
+use crate::store::{MailLedger, RecipientLedger, Settled, Settlement, Suppressions};
 use crate::tasks::{RunFuture, TaskContext};
 
 /// How long a task waits that this version of the program cannot run; another worker may.
@@ -28,6 +29,10 @@ pub struct Executor {
     pub services: Arc<Services>,
     /// What became of mails.
     pub ledger: Arc<dyn MailLedger>,
+    /// What became of recipients.
+    pub recipients: Arc<dyn RecipientLedger>,
+    /// The addresses that get nothing in bulk.
+    pub suppressions: Arc<dyn Suppressions>,
     /// What runs here.
     pub running: Arc<Running>,
     /// Where progress goes.
@@ -67,6 +72,9 @@ impl Executor {
             let message = format!("no worker knows the kind {}", task.kind);
             return hand_back_or(task, ErrorReport::new("UnknownKind", message, false));
         };
+        if let Some(key) = sealed_with(&task.args) {
+            return hand_back_or(task, ErrorReport::new("SealedArgs", unreadable("args", key), false));
+        }
         match kind.run(&task.args, self.context(task, stopper)) {
             Ok(work) => self.watch(task, stopper, work).await,
             Err(TaskFailure::Fail(error) | TaskFailure::Retry { error, .. }) => hand_back_or(task, error),
@@ -88,9 +96,13 @@ impl Executor {
                 principal: task.principal.clone(),
                 clock: self.queue.clock().clone(),
             },
+            upkeep: self.queue.clone(),
+            recipients: self.recipients.clone(),
+            suppressions: Some(self.suppressions.clone()),
             clock: self.queue.clock().clone(),
             stop: stopper.asked().clone(),
             progress: self.progress.sink(task.id, task.attempt),
+            children: self.queue.children_of(task),
         }
     }
 

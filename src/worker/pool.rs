@@ -87,6 +87,8 @@ impl Pool {
         let running = Arc::new(Running::default());
         let executor = Arc::new(Executor {
             ledger: queue.mail_ledger(),
+            recipients: queue.recipient_ledger(),
+            suppressions: queue.suppressions(),
             queue: queue.clone(),
             services,
             running: running.clone(),

@@ -4,6 +4,7 @@
 
 mod api;
 mod auth;
+mod calls;
 mod cli;
 mod conformance;
 mod engine;
@@ -14,6 +15,7 @@ mod mail;
 mod outbound;
 mod packaging;
 mod redis_broker;
+mod sealed;
 mod sources;
 mod sqlite;
 mod store_postgres;

@@ -2,6 +2,7 @@
 //! at fixed times.
 
 pub mod brokers;
+pub mod context;
 pub mod engine;
 pub mod faulty;
 pub mod files;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::fault::Fault;
 use super::rows::{corrupt, maybe_time, sql_time, time};
 use super::{PgStore, pooled};
-use crate::domain::FilePath;
+use crate::domain::{FilePath, TaskId};
 use crate::store::{FileRegistry, FileRow, StoreResult};
 
 const WRITE_FILE: &str = "-- write_file
@@ -43,7 +43,7 @@ impl FileRegistry for PgStore {
                 .bind(&file.content_type)
                 .bind(file.sha256.as_slice())
                 .bind(&*file.principal)
-                .bind(file.task.map(|task| task.as_uuid()))
+                .bind(file.task.map(TaskId::as_uuid))
                 .bind(sql_time(file.created_at))
                 .bind(file.expires_at.map(sql_time));
             Ok(write.execute(&self.pool).await.map(drop)?)

@@ -102,11 +102,14 @@ const OVERRUN: &str = concat!(
 const FIND_EXPIRED: &str = "-- find_expired
 SELECT id, attempt FROM tasks WHERE expires_at <= $1 AND status <> 'STARTED' ORDER BY expires_at LIMIT $2";
 
-/// What goes row by row: keys, workers, tokens, and the mail of tasks that are forgotten.
-const PRUNES: [&str; 4] = [
+/// What goes row by row: keys, workers, tokens, and the mail and the recipients of tasks that are forgotten.
+const PRUNES: [&str; 6] = [
     "-- prune_keys
 DELETE FROM idempotency_keys WHERE (principal, scope, key) IN
-    (SELECT principal, scope, key FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT $2)",
+    (SELECT principal, scope, key FROM idempotency_keys k
+     WHERE created_at < $1
+       AND CASE WHEN scope = 'effect' THEN NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = left(k.key, 36)::uuid) ELSE true END
+     ORDER BY created_at LIMIT $2)",
     "-- prune_workers
 DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE dead AND beat_at < $1 LIMIT $2)",
     "-- prune_tokens
@@ -115,6 +118,8 @@ DELETE FROM revoked_tokens WHERE jti IN (SELECT jti FROM revoked_tokens WHERE ex
 DELETE FROM mail_ledger WHERE (task, part) IN
     (SELECT task, part FROM mail_ledger m WHERE updated_at < $1 AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = m.task)
      ORDER BY updated_at LIMIT $2)",
+    super::recipients::PRUNE_RECIPIENTS,
+    super::recipients::PRUNE_LISTS,
 ];
 
 fn doorbells(rows: &[PgRow], rung_at: Timestamp) -> Result<Vec<Doorbell>, Fault> {
@@ -149,7 +154,8 @@ fn started_rows(rows: &[PgRow]) -> Result<Vec<StartedRow>, Fault> {
 
 impl PgStore {
     async fn prune_rows(&self, prune: &Prune) -> Result<bool, Fault> {
-        let befores = [prune.keys_before, prune.workers_before, prune.now, prune.results_before];
+        let old = prune.results_before;
+        let befores = [prune.keys_before, prune.workers_before, prune.now, old, old, old];
         let mut has_more = false;
         for (sql, before) in PRUNES.into_iter().zip(befores) {
             let delete = sqlx::query(sql).bind(sql_time(before)).bind(i64::from(prune.limit));

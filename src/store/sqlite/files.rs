@@ -9,7 +9,7 @@ use super::SqliteStore;
 use super::fault::Fault;
 use super::json;
 use super::rows::Columns;
-use crate::domain::FilePath;
+use crate::domain::{FilePath, TaskId};
 use crate::store::{FileRegistry, FileRow, StoreResult};
 
 const WRITE_FILE: &str = "-- write_file
@@ -40,7 +40,7 @@ impl FileRegistry for SqliteStore {
             .bind(file.content_type.as_str())
             .bind(file.sha256.as_slice())
             .bind(&*file.principal)
-            .bind(file.task.map(|task| task.as_uuid()))
+            .bind(file.task.map(TaskId::as_uuid))
             .bind(file.created_at.as_microsecond())
             .bind(file.expires_at.map(Timestamp::as_microsecond));
         query.execute(writer.connection()?).await.map_err(Fault::from)?;

@@ -11,6 +11,7 @@ mod insert;
 mod keys;
 mod ledger;
 mod reads;
+mod recipients;
 mod retention;
 mod settle;
 mod sweeps;
@@ -35,7 +36,7 @@ macro_rules! conformance {
 }
 
 conformance! {
-    sides: sqlite, postgres;
+    sides: sqlite, postgres, sealed_sqlite, sealed_postgres;
     cases: {
         insert {
             an_inserted_task_is_read_back_as_it_was_submitted,
@@ -53,6 +54,7 @@ conformance! {
             two_submissions_at_once_with_one_key_make_one_task,
             a_row_that_is_refused_does_not_take_its_key,
             a_key_outlives_its_task_and_is_forgotten_at_its_age,
+            the_key_of_an_effect_is_kept_while_its_task_lives,
         }
         begin {
             a_begun_attempt_carries_all_that_it_needs,
@@ -119,9 +121,7 @@ conformance! {
             pages_follow_each_other_without_a_gap_or_an_overlap,
             a_page_that_holds_the_rest_is_the_last,
             each_filter_chooses,
-            a_text_is_searched_as_it_is_written_in_any_case,
             queues_are_counted_by_what_their_tasks_wait_for,
-            those_that_have_ended_are_told_from_those_that_have_not,
             a_list_is_the_same_whatever_the_batches_were,
         }
         sweeps {
@@ -178,10 +178,36 @@ conformance! {
             expired_files_are_found_up_to_the_limit_earliest_first,
             only_what_has_expired_is_forgotten_as_expired,
         }
+        recipients {
+            a_list_is_enrolled_once_and_then_sealed,
+            a_recipient_is_claimed_once_and_recorded,
+            only_the_present_attempt_claims,
+            what_a_dead_attempt_left_sending_is_unknown,
+            what_is_unknown_is_sent_again_where_that_is_asked_for,
+            a_deferred_one_comes_again_at_its_time,
+            a_suppressed_address_is_never_claimed,
+            a_retry_by_hand_takes_the_list_over,
+            recipients_come_in_pages_and_by_state,
+            an_attempt_is_told_whether_it_may_go_on,
+            a_list_is_forgotten_with_its_result,
+            a_suppression_is_kept_once_listed_and_lifted,
+        }
         whole {
             migrating_twice_changes_nothing,
             a_closed_store_says_that_it_is_not_available,
             an_ended_task_never_changes,
+        }
+    }
+}
+
+/// What holds in clear only.
+mod in_clear {
+    conformance! {
+        sides: sqlite, postgres;
+        cases: {
+            reads {
+                a_text_is_searched_as_it_is_written_in_any_case,
+            }
         }
     }
 }

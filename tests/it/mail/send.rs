@@ -13,8 +13,10 @@ use legwork::services::fetch::Fetcher;
 use legwork::services::mail::Mailer;
 use legwork::services::source::Sources;
 use legwork::store::sqlite::SqliteStore;
+use legwork::store::transient::TransientLedger;
 use legwork::store::{LedgerEntry, LedgerState, MailLedger as _, Store};
-use legwork::tasks::{KindSet, ProgressSink, TaskContext};
+use legwork::tasks::upkeep::NoEngine;
+use legwork::tasks::{KindSet, NoChildren, ProgressSink, TaskContext};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -74,9 +76,13 @@ impl Bench {
             services: Arc::new(services),
             ledger: ledger.clone(),
             files: files::task_files(files, task, clock.clone()),
+            upkeep: Arc::new(NoEngine),
             clock,
+            recipients: Arc::new(TransientLedger::default()),
+            suppressions: None,
             stop: CancellationToken::new(),
             progress: Arc::new(NoProgress),
+            children: Arc::new(NoChildren),
         };
         Self { ledger, cx }
     }

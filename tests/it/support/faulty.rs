@@ -13,10 +13,12 @@ use legwork::domain::{
     WorkerInfo, WorkerRow,
 };
 use legwork::store::{
-    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, FileRegistry, FileRow,
-    InsertAnswer, LedgerEntry, MailLedger, NewAccount, Prune, QueueChange, QueueCounts, QueueRow, RetryAnswer, RevokeAnswer,
-    RevokeOrder, Settled, Settlement, StartedRow, Store, StoreError, StoreResult, SubmittedTask, Sweeps, TaskChange, TaskControl,
-    TaskReads, TaskWrites, WorkerCommand, Workers,
+    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, EndedGroup, Figures,
+    FileRegistry, FileRow, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts,
+    QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
+    RetryAnswer, RevokeAnswer, RevokeOrder, Settled, Settlement, Standing, StartedRow, Store, StoreError, StoreResult,
+    SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl, TaskReads, TaskWrites,
+    WorkerCommand, Workers,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, broadcast};
@@ -167,7 +169,6 @@ through! {
         list(filter: &TaskFilter, page: &PageRequest) -> Page<TaskRow>;
         queues() -> Vec<QueueRow>;
         queue_counts(now: Timestamp) -> Vec<QueueCounts>;
-        ended_among(ids: &[TaskId]) -> Vec<TaskId>;
     }
     Sweeps true {
         take_due(now: Timestamp, limit: u32) -> Vec<Doorbell>;
@@ -195,6 +196,9 @@ through! {
         revoke_token(jti: &str, expires_at: Timestamp) -> ();
         revoked_tokens(now: Timestamp) -> Vec<String>;
     }
+    Figures false {
+        ended_groups(from: Timestamp, to: Timestamp) -> Vec<EndedGroup>;
+    }
     FileRegistry false {
         write_file(file: &FileRow) -> ();
         find_file(path: &FilePath) -> Option<FileRow>;
@@ -206,6 +210,23 @@ through! {
         write_ledger(entries: &[LedgerEntry]) -> ();
         claim_mail(entry: &LedgerEntry, attempt: Attempt, resend: bool) -> bool;
         read_ledger(task: TaskId) -> Vec<LedgerEntry>;
+    }
+    RecipientLedger true {
+        open_list(task: TaskId, now: Timestamp) -> bool;
+        enrol(task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> ();
+        seal_list(task: TaskId, now: Timestamp) -> ();
+        adopt(task: TaskId, attempt: Attempt, resend: Option<Resend>, now: Timestamp) -> Option<RecipientCounts>;
+        to_send(task: TaskId, after: Option<i32>, now: Timestamp, limit: u32) -> Vec<RecipientRow>;
+        write_recipients(steps: &[RecipientStep]) -> Vec<Option<RecipientState>>;
+        standing(task: TaskId, attempt: Attempt) -> Standing;
+        recipients(task: TaskId, filter: &RecipientFilter, limit: u32) -> Vec<RecipientRow>;
+        count_recipients(task: TaskId) -> RecipientCounts;
+    }
+    Suppressions false {
+        suppress(suppressions: &[Suppression]) -> u64;
+        unsuppress(address: &str) -> bool;
+        suppressions(filter: &SuppressionFilter, limit: u32) -> Vec<Suppression>;
+        suppressed_among(addresses: &[String]) -> Vec<String>;
     }
 }
 
