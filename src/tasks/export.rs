@@ -132,14 +132,14 @@ impl Kind for ExportData {
         let path = self.path(&cx)?;
         let (rows, row) = if self.format == ExportFormat::Xlsx {
             let scratch = cx.files.scratch().await.map_err(FileError::failure)?;
-            let rows = cx.or_stop(xlsx::write(&cx, &source, &query, &scratch)).await??;
+            let rows = cx.or_stop(Box::pin(xlsx::write(&cx, &source, &query, &scratch))).await??;
             let kept = cx.files.publish(scratch, path, self.format.content_type(), expires_at).await;
             (rows, kept.map_err(FileError::failure)?)
         } else {
             let content_type = if self.gzip { "application/gzip" } else { self.format.content_type() };
             let writer = cx.files.create(path, content_type, expires_at).await.map_err(FileError::failure)?;
             let encoder = Encoder::new(&self, query.fields());
-            let (rows, writer) = cx.or_stop(stream(&cx, &source, &query, encoder, writer)).await??;
+            let (rows, writer) = cx.or_stop(Box::pin(stream(&cx, &source, &query, encoder, writer))).await??;
             (rows, writer.finish().await.map_err(FileError::failure)?)
         };
         Ok(self.result(&cx, rows, &row))
@@ -163,7 +163,8 @@ impl ExportData {
 
     fn result(&self, cx: &TaskContext, rows: u64, file: &FileRow) -> Value {
         let noun = if rows == 1 { "row" } else { "rows" };
-        let sha256: String = file.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = file.sha256.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        let sha256: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
         json!({
             "success": true,
             "message": format!("exported {rows} {noun} of {}", self.model_name),

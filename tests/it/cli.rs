@@ -145,6 +145,25 @@ fn mistakes_are_json_too_where_asked_for() {
 }
 
 #[test]
+fn mistakes_in_the_declared_sources_are_told_with_their_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sources.toml");
+    std::fs::write(&file, "[sources.app]\nurl = \"mysql://u:hidden@h\"\n[sources.app.models.user]\nfields = { id = \"int\" }\n")
+        .unwrap();
+    for (path, lines) in [
+        (file.to_str().unwrap(), &[", line 2: sources.app.url: it is neither", ", line 4: sources.app.models.user"][..]),
+        ("/nowhere", &[" cannot be read"]),
+    ] {
+        for words in [&["check-config"][..], &["serve"]] {
+            let ended = Place::new().with("SOURCES", path).legwork(words);
+            assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{ended}");
+            assert!(lines.iter().all(|line| ended.err.contains(&format!("SOURCES: {path}{line}"))), "{ended}");
+            assert!(!ended.err.contains("hidden"), "{ended}");
+        }
+    }
+}
+
+#[test]
 fn flags_of_serve_and_worker_stand_before_the_environment() {
     let place = Place::new().with("CONCURRENCY", "5");
     let ended = place.legwork(&["serve", "--concurrency", "none", "--roles", "cook", "--listen", "here"]);

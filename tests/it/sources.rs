@@ -1,6 +1,7 @@
-//! Sources: declared models over Postgres and SQLite, and the demonstration.
+//! Sources and exports: declared models over Postgres and SQLite, and the demonstration.
 
 mod demo;
+mod export;
 mod reads;
 mod writes;
 
@@ -38,6 +39,9 @@ odd = { type = "text", column = "odd \"name\"" }
 [sources.app.models.closed]
 table = "{schema}people"
 fields = { id = "integer" }
+[sources.app.models.crowd]
+table = "{schema}crowd"
+fields = { id = "integer", name = "text" }
 [sources.app.models.ghost]
 table = "{schema}ghosts"
 fields = { id = "integer", name = "text" }
@@ -50,10 +54,13 @@ const POSTGRES: &str = r#"
 CREATE TYPE mood AS ENUM ('glad', 'sad');
 CREATE TABLE people (id int PRIMARY KEY, name varchar(100), mood mood, height numeric(8,2), is_here boolean, born date,
     seen_at timestamptz, token uuid, extra jsonb, "odd ""name""" text);
+CREATE VIEW crowd AS SELECT n AS id, 'somebody with a name ' || n AS name FROM generate_series(1, 40000) n;
 "#;
 const SQLITE: &str = r#"
 CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, mood TEXT, height REAL, is_here INTEGER, born TEXT,
     seen_at TEXT, token TEXT, extra TEXT, "odd ""name""" TEXT);
+CREATE VIEW crowd AS WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 40000)
+    SELECT n AS id, 'somebody with a name ' || n AS name FROM n;
 "#;
 const ROWS: &str = r#"
 INSERT INTO people VALUES
@@ -70,31 +77,39 @@ where
     C: Fn(Arc<Source>) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    on_sqlite(&case).await;
-    on_postgres(&case).await;
+    both_declared(|config| {
+        let sources = Sources::new(&config, &clock()).unwrap();
+        let running = case(sources.get(None).unwrap().clone());
+        async move {
+            running.await;
+            sources.close().await;
+        }
+    })
+    .await;
 }
 
-async fn on_sqlite<C, F>(case: &C)
+/// The same for a case that uses the declaration.
+pub async fn both_declared<C, F>(case: C)
 where
-    C: Fn(Arc<Source>) -> F,
+    C: Fn(SourcesConfig) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let mut connection = SqliteConnection::connect(&format!("sqlite://{}?mode=rwc", path.display())).await.unwrap();
     let rows = ROWS.replace("{true}", "1").replace("{false}", "0").replace("E'two\\nlines'", "'two' || char(10) || 'lines'");
-    for text in [SQLITE, &rows] {
+    for text in ["PRAGMA journal_mode = WAL", SQLITE, &rows] {
         connection.execute(AssertSqlSafe(text.to_owned())).await.unwrap();
     }
     connection.close().await.unwrap();
-    let sources = sources(&format!("sqlite:{}", path.display()), "");
-    case(sources.get(None).unwrap().clone()).await;
-    sources.close().await;
+    case(declared(&format!("sqlite:{}", path.display()), "")).await;
+    in_postgres(&case).await;
 }
 
-async fn on_postgres<C, F>(case: &C)
+/// The same in Postgres alone.
+pub async fn in_postgres<C, F>(case: &C)
 where
-    C: Fn(Arc<Source>) -> F,
+    C: Fn(SourcesConfig) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
     let schema = fresh_schema();
@@ -103,18 +118,20 @@ where
     for text in [&format!("CREATE SCHEMA {schema}; SET search_path TO {schema}; SET TimeZone TO 'UTC'"), POSTGRES, &rows] {
         connection.execute(AssertSqlSafe(text.to_owned())).await.unwrap();
     }
-    let sources = sources(&url(), &format!("{schema}."));
-    let ended = tokio::spawn(case(sources.get(None).unwrap().clone())).await;
-    sources.close().await;
+    let ended = tokio::spawn(case(declared(&url(), &format!("{schema}.")))).await;
     drop_schema(&schema).await;
     ended.unwrap();
 }
 
-/// The source `app` at a URL with the tests' models.
-pub fn sources(url: &str, schema: &str) -> Sources {
+/// The tests' models as the source `app` at a URL.
+pub fn declared(url: &str, schema: &str) -> SourcesConfig {
     let text = format!("[sources.app]\nurl = \"{url}\"\n{}", MODELS.replace("{schema}", schema));
-    let config = SourcesConfig::parse(&text, &BTreeMap::new()).unwrap();
-    Sources::new(&config, &clock()).unwrap()
+    SourcesConfig::parse(&text, &BTreeMap::new()).unwrap()
+}
+
+/// The same, set up.
+pub fn sources(url: &str, schema: &str) -> Sources {
+    Sources::new(&declared(url, schema), &clock()).unwrap()
 }
 
 /// The demonstration in a folder.

@@ -48,6 +48,7 @@ impl SourceError {
             | sqlx::Error::Encode(_)
             | sqlx::Error::Decode(_)
             | sqlx::Error::ColumnDecode { .. }) => Self::Refused { source_name, reason: error.to_string() },
+            sqlx::Error::PoolTimedOut => Self::Away { source_name, reason: "it gave no connection in time".into() },
             error => Self::Away { source_name, reason: error.to_string() },
         }
     }

@@ -16,8 +16,8 @@ use super::sql::{Dialect, Sql, select};
 
 /// Reads and writes of kinds; one statement each.
 const CONNECTIONS: u32 = 4;
-const ACQUIRE_LIMIT: Duration = Duration::from_secs(10);
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const IDLE_LIMIT: Duration = Duration::from_mins(5);
 /// Answers are read as text, in one form whatever the server is set to.
 const SETTINGS: [(&str, &str); 5] = [

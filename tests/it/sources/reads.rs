@@ -70,7 +70,7 @@ async fn every_operator_finds_the_same_rows_on_both_databases() {
     .await;
 }
 
-async fn copied(source: &legwork::services::source::Source, query: &Query) -> (Vec<Chunk>, u64) {
+pub async fn copied(source: &legwork::services::source::Source, query: &Query) -> (Vec<Chunk>, u64) {
     let (sender, mut receiver) = mpsc::channel(4);
     let mut total = 0;
     let (sent, chunks) = tokio::join!(source.copy(query, |rows| total = rows, sender), async {
@@ -197,7 +197,7 @@ async fn an_unknown_source_or_model_is_told_with_those_that_there_are() {
     let sources = sources("sqlite:/nowhere.db", "");
     assert_eq!(sources.get(Some("shop")).err().unwrap(), "there is no source \"shop\"; there are app");
     let error = sources.get(None).unwrap().model("user\"; --").err().unwrap();
-    assert_eq!(error, "there is no model \"user\\\"; --\" in the source app; there are closed, ghost, hollow, person");
+    assert_eq!(error, "there is no model \"user\\\"; --\" in the source app; there are closed, crowd, ghost, hollow, person");
 }
 
 #[tokio::test]
@@ -208,6 +208,54 @@ async fn who_stops_listening_ends_the_stream() {
         drop(receiver);
         source.copy(&query, drop, sender).await.unwrap();
         source.ping().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn chunks_are_of_one_size_however_many_rows_there_are_and_wait_for_who_reads() {
+    both(|source| async move {
+        let query = Query::of(Filter::all(&model(&source, "crowd")));
+        let (sender, mut receiver) = mpsc::channel(1);
+        let mut total = 0;
+        let copying = source.copy(&query, |rows| total = rows, sender);
+        let reading = async {
+            let mut seen = Vec::new();
+            while let Some(chunk) = receiver.recv().await {
+                assert!(chunk.bytes.len() < 160 * 1024 && chunk.bytes.ends_with(b"\n"));
+                seen.push(chunk.rows);
+            }
+            seen
+        };
+        let (sent, seen) = tokio::join!(copying, reading);
+        assert_eq!((sent.unwrap(), seen.iter().sum::<u64>()), (40_000, 40_000));
+        assert!(seen.len() > 8 && total > 0, "{seen:?} of {total}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_shows_one_moment_whatever_is_written_meanwhile() {
+    both(|source| async move {
+        let person = model(&source, "person");
+        let many: Vec<_> = (100..6_100)
+            .map(|id| json!({ "id": id, "name": "n".repeat(90), "odd": "x".repeat(100) }).as_object().unwrap().clone())
+            .collect();
+        source.insert(&person, &many, &[]).await.unwrap();
+        let query = Query::of(Filter::all(&person));
+        let (sender, mut receiver) = mpsc::channel(1);
+        let (sent, rows) = tokio::join!(source.copy(&query, drop, sender), async {
+            let mut rows = receiver.recv().await.unwrap().rows;
+            let new = json!({ "id": 99_999, "name": "late" }).as_object().unwrap().clone();
+            source.insert(&person, &[new], &[]).await.unwrap();
+            source.delete(&Filter::all(&person), None, 10_000).await.unwrap();
+            while let Some(chunk) = receiver.recv().await {
+                rows += chunk.rows;
+            }
+            rows
+        });
+        assert_eq!((sent.unwrap(), rows), (6_005, 6_005));
+        assert_eq!(source.count(&Filter::all(&person)).await.unwrap(), 0);
     })
     .await;
 }

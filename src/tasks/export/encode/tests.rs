@@ -11,7 +11,7 @@ fn fields() -> Vec<ModelField> {
     vec![field("n", FieldType::Number), field("t", FieldType::Text), field("at", FieldType::Timestamp)]
 }
 
-fn args(more: serde_json::Value) -> ExportData {
+fn args(more: &serde_json::Value) -> ExportData {
     let mut args = serde_json::json!({ "model_name": "user" });
     args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     serde_json::from_value(args).unwrap()
@@ -25,7 +25,7 @@ fn encoded(args: &ExportData, rows: &str) -> Vec<u8> {
     bytes
 }
 
-fn text(more: serde_json::Value, rows: &str) -> String {
+fn text(more: &serde_json::Value, rows: &str) -> String {
     String::from_utf8(encoded(&args(more), rows)).unwrap()
 }
 
@@ -46,31 +46,31 @@ fn what_a_spreadsheet_would_take_for_a_formula_is_disarmed_and_numbers_are_not()
         ("1,\"\",\n", "1,\"\",\r\n"),
         ("-x,\"\"\"=\",\n", "'-x,\"\"\"=\",\r\n"),
     ] {
-        assert_eq!(text(serde_json::json!({}), row), format!("n,t,at\r\n{guarded}"), "{row}");
+        assert_eq!(text(&serde_json::json!({}), row), format!("n,t,at\r\n{guarded}"), "{row}");
         let bare = format!("n,t,at\r\n{}\r\n", &row[..row.len() - 1]);
-        assert_eq!(text(serde_json::json!({ "formula_guard": false }), row), bare, "{row}");
+        assert_eq!(text(&serde_json::json!({ "formula_guard": false }), row), bare, "{row}");
     }
 }
 
 #[test]
 fn an_empty_answer_is_a_header_alone() {
-    assert_eq!(text(serde_json::json!({ "bom": true }), ""), "\u{feff}n,t,at\r\n");
-    assert_eq!(text(serde_json::json!({ "format": "ndjson" }), ""), "");
+    assert_eq!(text(&serde_json::json!({ "bom": true }), ""), "\u{feff}n,t,at\r\n");
+    assert_eq!(text(&serde_json::json!({ "format": "ndjson" }), ""), "");
 }
 
 #[test]
 fn ndjson_keeps_the_order_of_the_fields_and_their_types() {
     let rows = "1.50,\"a \"\"b\"\"\nc\",2026-01-31 12:00:00+00\n,,\n";
     let expected = "{\"n\":1.5,\"t\":\"a \\\"b\\\"\\nc\",\"at\":\"2026-01-31T12:00:00Z\"}\n{\"n\":null,\"t\":null,\"at\":null}\n";
-    assert_eq!(text(serde_json::json!({ "format": "ndjson" }), rows), expected);
+    assert_eq!(text(&serde_json::json!({ "format": "ndjson" }), rows), expected);
 }
 
 #[test]
 fn gzip_holds_the_same_bytes() {
     let rows = "1,x,\n".repeat(10_000);
-    let packed = encoded(&args(serde_json::json!({ "gzip": true })), &rows);
+    let packed = encoded(&args(&serde_json::json!({ "gzip": true })), &rows);
     let mut unpacked = String::new();
     GzDecoder::new(packed.as_slice()).read_to_string(&mut unpacked).unwrap();
-    assert_eq!(unpacked, text(serde_json::json!({}), &rows));
+    assert_eq!(unpacked, text(&serde_json::json!({}), &rows));
     assert!(packed.len() < unpacked.len() / 20);
 }
