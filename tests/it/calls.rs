@@ -40,9 +40,8 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let place = [("DATA_DIR", folder.path().to_str().unwrap())];
         let vars = settings.iter().chain(&place).map(|&(name, value)| (name.to_owned(), value.to_owned()));
-        let clock = ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap());
-        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
-        let mut services = build_services(&Config::read(vars.collect()).unwrap(), &shared).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap()));
+        let mut services = build_services(&Config::read(vars.collect()).unwrap(), &clock).unwrap();
         change(&mut services);
         let kind = KindSet::compiled().get(&KindName::parse(kind).unwrap()).unwrap().clone();
         let cx = context(&kind.name, services, clock);

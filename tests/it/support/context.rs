@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use legwork::clock::{Clock as _, ManualClock};
+use legwork::clock::Clock;
 use legwork::domain::{Attempt, KindName, Principal, Progress, TaskId};
 use legwork::services::Services;
 use legwork::services::files::{FileKeeper, TaskFiles};
@@ -18,8 +18,8 @@ impl ProgressSink for NoProgress {
 }
 
 /// The first attempt of a task of `kind` over `services`, with ledgers of its own.
-pub fn context(kind: &KindName, services: Services, clock: ManualClock) -> TaskContext {
-    let (ledger, clock, services) = (Arc::new(TransientLedger::default()), Arc::new(clock), Arc::new(services));
+pub fn context(kind: &KindName, services: impl Into<Arc<Services>>, clock: Arc<dyn Clock>) -> TaskContext {
+    let (ledger, services) = (Arc::new(TransientLedger::default()), services.into());
     let task = TaskId::made(clock.now());
     TaskContext {
         task,
