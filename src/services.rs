@@ -1,5 +1,6 @@
 //! The outside world, as kinds use it: mail, templates, outbound calls.
 
+pub mod bulk;
 pub mod fetch;
 pub mod mail;
 pub mod render;
@@ -11,6 +12,8 @@ pub struct Services {
     pub mailer: mail::Mailer,
     /// Renders templates.
     pub renderer: render::Renderer,
+    /// What mail to many at once may do.
+    pub bulk: bulk::Bulk,
     /// Calls others, with limits on where, how long and how much.
     pub fetcher: fetch::Fetcher,
     /// Signs what we send to others; `None` where no secret is set.

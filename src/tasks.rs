@@ -1,6 +1,7 @@
 //! Kinds: what sort of work there is. A kind is one file here and one line in [`registry`]; its route, its schema in `OpenAPI` and in
 //! `/tasks/kinds`, its CLI and its metric labels come from that line.
 
+pub mod bulk_email;
 pub mod callback;
 pub mod email;
 pub mod registry;
@@ -41,6 +42,8 @@ pub trait Kind: DeserializeOwned + utoipa::ToSchema + Send + Sync + 'static {
     const SOFT_LIMIT: Option<Duration> = None;
     /// Its typed route below `/tasks`, as in `/email/send`, where it has one.
     const ROUTE: Option<&'static str> = None;
+    /// Its args may be so large, in bytes of JSON, also where `ARGS_LIMIT` and `BODY_LIMIT` are smaller.
+    const ARGS_LIMIT: usize = 0;
     /// Whether users may submit it; the engine's own kinds they may not.
     const PUBLIC: bool = true;
 

@@ -12,6 +12,7 @@ use crate::broker::{BrokerError, SharedBroker};
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Config, Database, StoreConfig};
 use crate::services::Services;
+use crate::services::bulk::Bulk;
 use crate::services::fetch::Fetcher;
 use crate::services::mail::Mailer;
 use crate::services::render::Renderer;
@@ -65,6 +66,7 @@ pub fn build_services(config: &Config) -> Result<Services, AppError> {
     Ok(Services {
         mailer: Mailer::new(&config.mail).map_err(|error| failed("mail", error.to_string()))?,
         renderer: Renderer::new(&config.render).map_err(|error| failed("the templates", error.to_string()))?,
+        bulk: Bulk::new(&config.bulk, &config.auth.secrets),
         fetcher: Fetcher::new(&config.outbound).map_err(|error| failed("outbound calls", error.to_string()))?,
         webhook_signer: signer.map_err(|error| failed("WEBHOOK_SECRET", error.to_string()))?,
     })

@@ -16,8 +16,8 @@ use super::router::routes;
 use crate::tasks::KindSet;
 
 pub(super) use parts::{
-    Accepted, BatchKeyParam, Conflict, JtiParam, KeyParam, KeyReused, NotFound, QueueParam, RateLimited, TaskParam,
-    Unauthenticated, WorkerParam,
+    Accepted, AddressParam, BatchKeyParam, Conflict, ForgedLink, JtiParam, KeyParam, KeyReused, NotFound, QueueParam, RateLimited, TaskParam,
+    Unauthenticated, UnsubscribeParam, WorkerParam,
 };
 
 const DESCRIPTION: &str = "\
@@ -37,6 +37,7 @@ const TAGS: &[(&str, &str)] = &[
     ("submit", "Ask for work: any kind by name, many at once, or by a kind's own route."),
     ("tasks", "Look at tasks, wait for them, steer them."),
     ("queues", "Named lanes: depth, age, pause, resume, limit, purge."),
+    ("suppressions", "Addresses that get no bulk mail, and how their owners get there."),
     ("workers", "The processes that run tasks."),
     ("auth", "Tokens and accounts."),
     ("health", "For probes and Prometheus; no token needed."),

@@ -187,6 +187,11 @@ impl Queue {
         self.kinds.public().map(|kind| KindView::new(kind, self.config.routing.queue_for(&kind.name, &kind.queue))).collect()
     }
 
+    /// Whether a principal sees such a task.
+    pub(super) async fn sees(&self, id: TaskId, principal: &Principal) -> Result<bool, QueueError> {
+        Ok(self.visible_row(id, principal).await?.is_some())
+    }
+
     async fn visible_row(&self, id: TaskId, principal: &Principal) -> Result<Option<TaskRow>, QueueError> {
         let row = self.store.find(id).await?;
         Ok(row.filter(|row| Self::is_visible(row, principal.sees_only().as_deref())))

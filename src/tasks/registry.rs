@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use super::{Kind, RunFuture, TaskContext, callback, email, system};
+use super::{Kind, RunFuture, TaskContext, bulk_email, callback, email, system};
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, TaskFailure};
 use crate::services::Services;
 
@@ -18,6 +18,7 @@ use crate::services::Services;
 fn kinds() -> Vec<TaskKind> {
     vec![
         TaskKind::of::<email::SendEmail>(),
+        TaskKind::of::<bulk_email::BulkEmail>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
         // What the engine submits itself.
@@ -42,6 +43,8 @@ pub struct TaskKind {
     pub soft_limit: Option<Duration>,
     /// Its typed route below `/tasks`.
     pub route: Option<&'static str>,
+    /// Its args may be so large, also where the settings allow less.
+    pub args_limit: usize,
     /// Whether users may submit it.
     pub is_public: bool,
     /// Args that work.
@@ -74,6 +77,7 @@ impl TaskKind {
             hard_limit: K::HARD_LIMIT,
             soft_limit: K::SOFT_LIMIT,
             route: K::ROUTE,
+            args_limit: K::ARGS_LIMIT,
             is_public: K::PUBLIC,
             example: K::example(),
             schema_name: K::name().into_owned(),

@@ -15,7 +15,7 @@ use legwork::tasks::{KindSet, ProgressSink, TaskContext};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{mailer, renderer, to_outbox};
+use super::{bulk, mailer, renderer, to_outbox};
 use crate::support::faulty::FaultyStore;
 use crate::support::ledger::MemoryLedger;
 use crate::support::mime::Mime;
@@ -43,7 +43,7 @@ impl Bench {
         let clock = ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap());
         let outbound = OutboundConfig { allow: Vec::new(), webhook_secret: None };
         let fetcher = Fetcher::new(&outbound).unwrap();
-        let services = Services { mailer, renderer: renderer(), fetcher, webhook_signer: None };
+        let services = Services { mailer, renderer: renderer(), bulk: bulk(), fetcher, webhook_signer: None };
         let cx = TaskContext {
             task: TaskId::made(clock.now()),
             attempt: Attempt(1),
