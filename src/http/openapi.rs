@@ -16,8 +16,8 @@ use super::router::routes;
 use crate::tasks::KindSet;
 
 pub(super) use parts::{
-    Accepted, AddressParam, BatchKeyParam, Conflict, ForgedLink, JtiParam, KeyParam, KeyReused, NotFound, QueueParam, RateLimited, TaskParam,
-    Unauthenticated, UnsubscribeParam, WorkerParam,
+    Accepted, AddressParam, BatchKeyParam, Conflict, ForgedLink, JtiParam, KeyParam, KeyReused, NotFound, QueueParam,
+    RateLimited, TaskParam, Unauthenticated, UnsubscribeParam, WorkerParam,
 };
 
 const DESCRIPTION: &str = "\

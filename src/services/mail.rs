@@ -112,7 +112,12 @@ impl Mailer {
     }
 
     /// Builds a message that has a Message-ID already, with more headers: names, and values of one line of ASCII.
-    pub fn compose_with(&self, letter: Letter<'_>, message_id: &str, headers: &[(&'static str, String)]) -> Result<Message, MailError> {
+    pub fn compose_with(
+        &self,
+        letter: Letter<'_>,
+        message_id: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<Message, MailError> {
         message::compose_with(&self.from, letter, message_id, headers)
     }
 

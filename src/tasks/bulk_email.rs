@@ -266,7 +266,7 @@ fn told(cx: &TaskContext, counts: RecipientCounts) -> Result<Value, TaskFailure>
         [(rejected, "rejected"), (deferred, "deferred for too long"), (unknown, "of unknown fate"), (suppressed, "suppressed")]
     {
         if count > 0 {
-            message += &format!(", {count} {what}");
+            message.extend([", ", &count.to_string(), " ", what]);
         }
     }
     if accepted == 0 && suppressed < total {

@@ -4,6 +4,7 @@
 
 mod api;
 mod auth;
+mod bulk;
 mod cli;
 mod conformance;
 mod engine;

@@ -78,8 +78,20 @@ pub struct Courier {
     left: u32,
     /// A transaction was left open.
     needs_reset: bool,
+    behind: Behind,
     out: Vec<u8>,
     _slot: OwnedSemaphorePermit,
+}
+
+/// What was to be staged behind the last mail.
+enum Behind {
+    Nothing,
+    /// The server was asked, and its answers are not read yet.
+    Asked,
+    /// The server was not asked: it cannot take it.
+    Refused(Staging),
+    /// The connection has ended before.
+    Lost,
 }
 
 /// One answer of the server.
@@ -121,6 +133,7 @@ impl Courier {
             takes_utf8: false,
             left: config.messages_per_connection,
             needs_reset: false,
+            behind: Behind::Nothing,
             out: Vec::new(),
             _slot: slot,
         };
@@ -184,32 +197,37 @@ impl Courier {
         staged.map_err(|reason| self.lost(&reason))
     }
 
-    /// Sends the content of the staged mail. From here on only an answer tells its fate. `following` is staged behind it, if it can be.
-    /// `Err` where the courier is of no use any more.
-    pub async fn hand_over(
-        &mut self,
-        parcel: &Parcel,
-        following: Option<&Parcel>,
-    ) -> (MailFate, Result<Option<Staging>, CourierLost>) {
-        let mut refused = None;
+    /// Sends the content of the staged mail, and what stages `following` behind it, which [`Self::following`] then tells of. From here on only an
+    /// answer tells the mail's fate.
+    pub async fn hand_over(&mut self, parcel: &Parcel, following: Option<&Parcel>) -> MailFate {
         self.out.clear();
         self.out.extend_from_slice(&parcel.content);
         self.left = self.left.saturating_sub(1);
         self.needs_reset = false;
-        if let Some(following) = following {
-            refused = self.cannot_take(following);
-            if refused.is_none() {
+        self.behind = match following.map(|following| (following, self.cannot_take(following))) {
+            None => Behind::Nothing,
+            Some((_, Some(refused))) => Behind::Refused(refused),
+            Some((following, None)) => {
                 self.ask_to_stage(following);
+                Behind::Asked
             }
-        }
-        let (fate, goes_on) = self.fate().await;
-        let staging = match (following, refused) {
-            _ if !goes_on => Err("the connection ended with the mail before".to_owned()),
-            (None, _) => Ok(None),
-            (Some(_), Some(refused)) => Ok(Some(refused)),
-            (Some(_), None) => self.staged().await.map(Some),
         };
-        (fate, staging.map_err(|reason| self.lost(&reason)))
+        let (fate, goes_on) = self.fate().await;
+        if !goes_on {
+            self.behind = Behind::Lost;
+        }
+        fate
+    }
+
+    /// What staging the mail behind the last one came to; `None` where there was none.
+    pub async fn following(&mut self) -> Result<Option<Staging>, CourierLost> {
+        let staging = match std::mem::replace(&mut self.behind, Behind::Nothing) {
+            Behind::Nothing => Ok(None),
+            Behind::Refused(refused) => Ok(Some(refused)),
+            Behind::Asked => self.staged().await.map(Some),
+            Behind::Lost => Err("the connection ended with the mail before".to_owned()),
+        };
+        staging.map_err(|reason| self.lost(&reason))
     }
 
     /// What became of the content that is on its way, and whether the connection goes on.
@@ -332,7 +350,9 @@ impl Courier {
             stream.write_all(&self.out).await?;
             stream.flush().await
         };
-        within(self.config.timeout * MESSAGE_PATIENCE, "what was sent", written).await?.map_err(|error: io::Error| error.to_string())
+        within(self.config.timeout * MESSAGE_PATIENCE, "what was sent", written)
+            .await?
+            .map_err(|error: io::Error| error.to_string())
     }
 
     async fn ask(&mut self, what: &str, bytes: &[u8]) -> Result<Reply, String> {

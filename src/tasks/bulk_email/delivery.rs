@@ -240,9 +240,9 @@ impl Delivery {
 
     /// The mail for `row`; where there is none, what is to be recorded instead.
     fn mail(&self, row: &RecipientRow) -> Result<Message, RecipientStep> {
-        self.press.mail(row, self.cx.clock.now()).map_err(|response| {
-            self.record(row.part, row.attempts + 1, MailFate::Rejected { code: None, response })
-        })
+        self.press
+            .mail(row, self.cx.clock.now())
+            .map_err(|response| self.record(row.part, row.attempts + 1, MailFate::Rejected { code: None, response }))
     }
 
     /// Writes steps, again and again for a while where the store is away: all of them may be written twice. The answers are in order.

@@ -17,6 +17,9 @@ const TROUBLE_PAUSE: Duration = Duration::from_millis(500);
 /// A server that waited longer for the content than this may have gone: the mail is staged anew, so that its fate is not in doubt for that.
 const LONGEST_CLAIM: Duration = Duration::from_secs(10);
 
+/// An answer that takes longer is not waited for before the one before it is recorded.
+const PROMPT: Duration = Duration::from_millis(5);
+
 /// A mail and its recipient.
 struct Item {
     row: RecipientRow,
@@ -150,7 +153,8 @@ impl Round<'_> {
                 }
                 continue;
             };
-            let following = if courier.pipelines() && courier.left() > 1 { self.back.take().or_else(|| self.take_now()) } else { None };
+            let following =
+                if courier.pipelines() && courier.left() > 1 { self.back.take().or_else(|| self.take_now()) } else { None };
             let began = Instant::now();
             if !self.claim(&item).await? {
                 self.back = following;
@@ -164,8 +168,9 @@ impl Round<'_> {
                 self.back = following;
                 return Ok(Leg::Dropped);
             }
-            let (fate, next) = courier.hand_over(&item.parcel, following.as_ref().map(|following| &following.parcel)).await;
+            let fate = courier.hand_over(&item.parcel, following.as_ref().map(|following| &following.parcel)).await;
             self.answered(&item, fate);
+            let next = self.next_staged(&mut courier).await?;
             match (next, following) {
                 (Ok(Some(staging)), Some(following)) => staged = self.staged(following, staging).await,
                 (Ok(_), following) => self.back = following,
@@ -175,6 +180,16 @@ impl Round<'_> {
                 }
             }
         }
+    }
+
+    /// What became of staging the mail behind the last one. A server that takes its time does not keep the last answer from being recorded.
+    async fn next_staged(&mut self, courier: &mut Courier) -> Result<Result<Option<Staging>, CourierLost>, String> {
+        let mut staging = std::pin::pin!(courier.following());
+        if let Ok(staging) = tokio::time::timeout(PROMPT, &mut staging).await {
+            return Ok(staging);
+        }
+        self.flush().await?;
+        Ok(staging.await)
     }
 
     /// Claims what is staged, and writes what there is to record. `false` where it is not to be handed over.
