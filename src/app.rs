@@ -1,6 +1,7 @@
 //! The composition root: configuration → ports → engine → pool, scheduler, HTTP. Owns every spawned task, and runs until shutdown.
 
 mod banner;
+mod demonstration;
 mod heart;
 mod parts;
 
@@ -17,7 +18,7 @@ use crate::domain::{QueueName, WorkerId};
 use crate::http::{ApiParts, Readiness};
 use crate::metrics::Metrics;
 use crate::queue::{Queue, QueueParts};
-use crate::scheduler::{Scheduler, follow_store_time};
+use crate::scheduler::{Scheduler, follow_store_time, prune_scratch};
 use crate::services::Services;
 use crate::shutdown::Shutdown;
 use crate::store::{SharedStore, StoreError};
@@ -25,6 +26,7 @@ use crate::tasks::KindSet;
 use crate::worker::heartbeat::host_name;
 use crate::worker::pool::{Pool, PoolParts};
 
+pub use demonstration::place_picture;
 pub use parts::{build_broker, build_services, build_store, with_secrets};
 
 /// How long connections and sweeps may take to end once nothing runs any more.
@@ -165,7 +167,7 @@ impl App {
         kinds: KindSet,
         shutdown: Shutdown,
     ) -> Result<Self, AppError> {
-        let services = Arc::new(build_services(&config)?);
+        let services = Arc::new(build_services(&config, &clock)?);
         let tokens =
             Tokens::new(&config.auth).map_err(|error| AppError::Service { what: "tokens", reason: error.to_string() })?;
         let parts = QueueParts {
@@ -197,6 +199,14 @@ impl App {
         // Before anything is numbered or judged by the time: this host's own clock may be wrong.
         self.clock.follow(self.store.ping().await?);
         self.make_queues_known().await;
+        if self.config.is_embedded()
+            && let Err(error) = place_picture(&self.queue.file_keeper(), self.clock.now()).await
+        {
+            tracing::warn!(%error, "the picture for the examples could not be stored");
+        }
+        if let Err(error) = self.services.sources.prepare().await {
+            tracing::warn!(%error, "the demonstration data could not be made");
+        }
         let scheduler = Scheduler::new(self.queue.clone(), self.config.scheduler.clone());
         if self.store.is_exclusive() {
             let rescued = scheduler.rescue_all().await?;
@@ -209,6 +219,7 @@ impl App {
             scheduler.start(&self.shutdown);
         } else {
             self.shutdown.spawn(follow_store_time(self.queue.clone(), self.shutdown.clone()));
+            self.shutdown.spawn(prune_scratch(self.queue.clone(), self.shutdown.clone()));
         }
         let pool = self.config.roles.worker.then(|| self.pool());
         let heart_stop = CancellationToken::new();
@@ -241,6 +252,7 @@ impl App {
         if tokio::time::timeout(LAST_GRACE, self.shutdown.finished()).await.is_err() {
             tracing::warn!("some background work did not end in time");
         }
+        self.services.sources.close().await;
         self.broker.close().await;
         self.store.close().await;
         tracing::info!("ended");

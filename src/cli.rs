@@ -5,6 +5,7 @@
 
 mod check_config;
 mod client;
+mod encryption_key;
 mod healthcheck;
 mod kind_args;
 mod migrate;
@@ -81,6 +82,7 @@ enum Command {
     Workers(workers::WorkersArgs),
     Token(token::TokenArgs),
     User(user::UserArgs),
+    EncryptionKey(encryption_key::EncryptionKeyArgs),
     Openapi(openapi::OpenapiArgs),
     CheckConfig(check_config::CheckConfigArgs),
     Healthcheck(healthcheck::HealthcheckArgs),
@@ -186,6 +188,7 @@ fn dispatch(command: Command, vars: Vars) -> Result<(), CliError> {
         Command::Workers(args) => in_runtime(workers::run(args, configured(vars)?)),
         Command::Token(args) => in_runtime(token::run(args, configured(vars)?)),
         Command::User(args) => in_runtime(user::run(args, configured(vars)?)),
+        Command::EncryptionKey(args) => encryption_key::run(args),
         Command::Openapi(args) => openapi::run(args),
         Command::CheckConfig(args) => check_config::run(&args, &vars),
         Command::Healthcheck(args) => in_runtime(healthcheck::run(args, configured(vars)?)),

@@ -5,11 +5,12 @@
 mod parse;
 mod settings;
 mod shown;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -17,9 +18,10 @@ use url::Url;
 
 use crate::domain::{QueueName, Routing};
 
-pub use parse::parse_duration;
+pub use parse::{parse_duration, parse_key_id};
 pub use settings::{SETTINGS, Setting, env_example};
 pub use shown::{ShownSetting, shown};
+pub use sources::{DEFAULT_SOURCE, SourceConfig, SourcePlace, SourcesConfig};
 
 use parse::Reader;
 
@@ -59,6 +61,17 @@ pub struct StoreConfig {
     pub database: Database,
     /// Connections for everything but the batched writes, which hold their own.
     pub connections: u32,
+    /// What args, results and errors are sealed with: the first seals, all open; none leaves them in clear.
+    pub encryption: Vec<EncryptionKey>,
+}
+
+/// A key of the store.
+#[derive(Clone, Debug)]
+pub struct EncryptionKey {
+    /// What stands in front of each text that it sealed.
+    pub id: String,
+    /// The base64 of its 32 bytes.
+    pub secret: SecretString,
 }
 
 /// The broker's settings.
@@ -81,6 +94,8 @@ pub struct HttpConfig {
     pub rate_limit: Option<NonZeroU32>,
     /// The largest body, in bytes.
     pub body_limit: usize,
+    /// The largest upload, in bytes.
+    pub upload_limit: usize,
     /// The longest time for a request, long polls and streams apart.
     pub request_timeout: Duration,
     /// The most tasks in one batch.
@@ -142,6 +157,8 @@ pub struct SubmitConfig {
     pub routing: Routing,
     /// How long a key is kept.
     pub key_retention: Duration,
+    /// How long results are kept.
+    pub result_retention: Duration,
 }
 
 /// The settings of what goes to many at once.
@@ -250,6 +267,45 @@ pub struct OutboundConfig {
     pub webhook_secret: Option<SecretString>,
 }
 
+/// Where files are kept.
+#[derive(Clone, Debug)]
+pub struct FilesConfig {
+    /// The storage.
+    pub storage: Storage,
+    /// Where files are made that go to a bucket.
+    pub scratch: PathBuf,
+    /// What signs links; the first signs, all verify.
+    pub secrets: Vec<SecretString>,
+    /// What links begin with, without a slash at the end.
+    pub public_url: String,
+}
+
+/// A storage of files.
+#[derive(Clone, Debug)]
+pub enum Storage {
+    /// A folder of this machine.
+    Folder(PathBuf),
+    /// An S3-compatible bucket.
+    Bucket(BucketConfig),
+}
+
+/// An S3-compatible bucket.
+#[derive(Clone, Debug)]
+pub struct BucketConfig {
+    /// Its name.
+    pub bucket: String,
+    /// What every key begins with, without a slash at either end; may be empty.
+    pub prefix: String,
+    /// The server, where it is not AWS.
+    pub endpoint: Option<String>,
+    /// Its region.
+    pub region: String,
+    /// Key id and secret; `None` leaves it to the machine's own role.
+    pub login: Option<(String, SecretString)>,
+    /// The token of a temporary login.
+    pub session_token: Option<SecretString>,
+}
+
 /// How we log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
@@ -301,6 +357,12 @@ pub struct Config {
     pub render: RenderConfig,
     /// Outbound calls.
     pub outbound: OutboundConfig,
+    /// The application's databases.
+    pub sources: SourcesConfig,
+    /// How long an exported file can be fetched.
+    pub export_retention: Duration,
+    /// Stored files.
+    pub files: FilesConfig,
     /// Logs.
     pub log: LogConfig,
     /// Commands.
@@ -352,7 +414,11 @@ impl Config {
         let lease = reader.duration("LEASE");
         let config = Self {
             roles: reader.roles("ROLES"),
-            store: StoreConfig { database, connections: reader.at_least("DATABASE_CONNECTIONS", 1) },
+            store: StoreConfig {
+                database,
+                connections: reader.at_least("DATABASE_CONNECTIONS", 1),
+                encryption: reader.encryption_keys("ENCRYPTION_KEYS"),
+            },
             broker: BrokerConfig { redis, prefix: reader.prefix("REDIS_PREFIX") },
             http: http_config(&mut reader, listen, public_url.clone()),
             listen_is_set: reader.is_set("LISTEN"),
@@ -362,7 +428,12 @@ impl Config {
                 issuer: reader.text("JWT_ISSUER"),
                 audience: reader.text("JWT_AUDIENCE"),
             },
-            submit: SubmitConfig { args_limit: reader.bytes("ARGS_LIMIT"), routing: reader.parsed("ROUTES"), key_retention },
+            submit: SubmitConfig {
+                args_limit: reader.bytes("ARGS_LIMIT"),
+                routing: reader.parsed("ROUTES"),
+                key_retention,
+                result_retention: reader.duration("RESULT_RETENTION"),
+            },
             bulk: BulkConfig {
                 recipient_limit: reader.at_least("BULK_RECIPIENT_LIMIT", 1),
                 connections: reader.at_least("BULK_CONNECTIONS", 1),
@@ -385,6 +456,9 @@ impl Config {
                 allow: reader.ranges("OUTBOUND_ALLOW"),
                 webhook_secret: reader.webhook_secret("WEBHOOK_SECRET"),
             },
+            sources: reader.sources("SOURCES", &data_dir),
+            export_retention: reader.duration("EXPORT_RETENTION"),
+            files: files_config(&mut reader, &data_dir, public_url.clone()),
             client: client_config(&mut reader, listen, public_url_is_set.then_some(&public_url)),
             log: LogConfig {
                 level: reader.log_filter("LOG_LEVEL"),
@@ -392,7 +466,15 @@ impl Config {
             },
             data_dir,
         };
-        reader.finish(config)
+        reader.finish(config.with_file_secrets())
+    }
+
+    /// Links are signed by the secrets of the tokens where they have none of their own, so that all processes agree.
+    fn with_file_secrets(mut self) -> Self {
+        if self.files.secrets.is_empty() {
+            self.files.secrets.clone_from(&self.auth.secrets);
+        }
+        self
     }
 
     /// Whether nothing but this process can be using the store.
@@ -411,11 +493,21 @@ fn http_config(reader: &mut Reader, listen: SocketAddr, public_url: String) -> H
         public_url,
         rate_limit: reader.rate("RATE_LIMIT"),
         body_limit: reader.bytes("BODY_LIMIT"),
+        upload_limit: reader.bytes("UPLOAD_LIMIT"),
         request_timeout: reader.duration("REQUEST_TIMEOUT"),
         batch_limit: reader.at_least("BATCH_LIMIT", 1),
         cors_origins: reader.list("CORS_ORIGINS"),
         metrics: reader.switch("METRICS"),
         trusted_proxies: reader.ranges("TRUSTED_PROXIES"),
+    }
+}
+
+fn files_config(reader: &mut Reader, data_dir: &Path, public_url: String) -> FilesConfig {
+    FilesConfig {
+        storage: reader.storage(data_dir),
+        scratch: data_dir.join("tmp"),
+        secrets: reader.secrets("FILES_SECRET"),
+        public_url,
     }
 }
 

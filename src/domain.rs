@@ -1,7 +1,9 @@
 //! The nouns and rules of the engine: pure, no I/O, no clock of its own.
 
 mod callback;
+mod file;
 mod ids;
+mod model;
 mod outcome;
 mod page;
 mod principal;
@@ -13,7 +15,9 @@ mod task;
 mod worker;
 
 pub use callback::{CALLBACK_KIND, CALLBACK_QUEUE, callback_task};
+pub use file::{FilePath, FilePathError};
 pub use ids::{Attempt, KindName, NameError, QueueName, TaskId, WorkerId};
+pub use model::{FieldRole, FieldType, Model, ModelField, ModelRole};
 pub use outcome::{ErrorReport, Outcome, TaskFailure};
 pub use page::{Cursor, Page, PageRequest, TaskFilter};
 pub use principal::{Principal, Scope, ScopeSet};

@@ -13,6 +13,7 @@ mod limit;
 mod middleware;
 pub mod openapi;
 mod params;
+mod range;
 mod router;
 mod server;
 mod state;

@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod body;
+pub mod children;
 pub mod control;
 pub mod inspect;
 mod ledger;
@@ -16,6 +17,7 @@ pub mod ring;
 pub mod settle;
 pub mod submit;
 pub mod sweep;
+pub mod upkeep;
 pub mod view;
 pub mod watch;
 
@@ -31,6 +33,7 @@ use crate::config::SubmitConfig;
 use crate::domain::{Doorbell, QueueName, TaskRow};
 use crate::metrics::Metrics;
 use crate::services::Services;
+use crate::services::files::FileKeeper;
 use crate::shutdown::Shutdown;
 use crate::store::{Ended, MailLedger, RecipientLedger, Settlement, SharedStore, StoreError, SubmittedTask, Suppressions};
 use crate::tasks::KindSet;
@@ -178,6 +181,11 @@ impl Queue {
     /// The addresses that get nothing in bulk.
     pub fn suppressions(&self) -> Arc<dyn Suppressions> {
         Arc::new(self.ledgers.clone())
+    }
+
+    /// Stored files with their list.
+    pub fn file_keeper(&self) -> FileKeeper {
+        FileKeeper::new(self.services.files.clone(), self.store.clone())
     }
 
     /// Rings doorbells of rows that are due; what cannot be rung is handed to the relay.

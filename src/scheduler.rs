@@ -13,6 +13,7 @@ use crate::config::SchedulerConfig;
 use crate::domain::WorkerId;
 use crate::queue::Queue;
 use crate::queue::sweep::SWEEP_BATCH;
+use crate::queue::upkeep::{DEAD_WORKERS_KEPT, as_store_error};
 use crate::shutdown::Shutdown;
 use crate::store::StoreResult;
 
@@ -34,8 +35,8 @@ const DOORBELL_BATCHES: usize = 20;
 const OVERRUN_GRACE: Duration = Duration::from_secs(30);
 /// How often old rows are looked for.
 const PRUNE_EVERY: Duration = Duration::from_mins(1);
-/// How long a dead worker stays on the list.
-const DEAD_WORKERS_KEPT: Duration = Duration::from_hours(1);
+/// How often expired and forgotten files are looked for.
+const PRUNE_FILES_EVERY: Duration = Duration::from_mins(10);
 /// How often the store's time is taken over where no heartbeat does it.
 const CLOCK_EVERY: Duration = Duration::from_secs(5);
 
@@ -122,6 +123,18 @@ impl Scheduler {
         Ok(steps)
     }
 
+    /// Removes files that have expired, and temporary ones that nobody needs, until none is left: how many.
+    pub async fn prune_files(&self) -> StoreResult<usize> {
+        let mut removed = 0;
+        loop {
+            let step = self.queue.prune_files_once().await.map_err(as_store_error)?;
+            removed += step.expired + step.temporary;
+            if step.expired < SWEEP_BATCH as usize {
+                return Ok(removed);
+            }
+        }
+    }
+
     /// Runs every duty until `shutdown`.
     pub fn start(self: &Arc<Self>, shutdown: &Shutdown) {
         macro_rules! duty {
@@ -138,6 +151,7 @@ impl Scheduler {
         duty!("expire", EXPIRE_EVERY, expire);
         duty!("ring_lost", DOORBELLS_EVERY, ring_lost);
         duty!("prune", PRUNE_EVERY, prune);
+        duty!("prune_files", PRUNE_FILES_EVERY, prune_files);
     }
 }
 
@@ -149,6 +163,13 @@ pub async fn follow_store_time(queue: Arc<Queue>, shutdown: Shutdown) {
         Ok(0)
     };
     run_duty("clock", CLOCK_EVERY, shutdown.clone(), clock.clone(), step).await;
+}
+
+/// Removes temporary files of this machine where no scheduler of it does.
+pub async fn prune_scratch(queue: Arc<Queue>, shutdown: Shutdown) {
+    let clock = queue.clock().clone();
+    let step = || async { queue.prune_scratch_once().await.map_err(as_store_error) };
+    run_duty("prune_scratch", PRUNE_FILES_EVERY, shutdown.clone(), clock, step).await;
 }
 
 /// Takes a step, rests, and again. Rests vary by a tenth, so that processes that started together do not step together; a store that is away

@@ -1,9 +1,14 @@
-//! The outside world, as kinds use it: mail, templates, outbound calls.
+//! The outside world, as kinds use it: mail, templates, outbound calls, the application's databases, stored files.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 pub mod bulk;
 pub mod fetch;
+pub mod files;
 pub mod mail;
 pub mod render;
+pub mod source;
 pub mod webhook;
 
 /// What kinds may use. One a process.
@@ -16,6 +21,12 @@ pub struct Services {
     pub bulk: bulk::Bulk,
     /// Calls others, with limits on where, how long and how much.
     pub fetcher: fetch::Fetcher,
+    /// The application's databases.
+    pub sources: source::Sources,
     /// Signs what we send to others; `None` where no secret is set.
     pub webhook_signer: Option<webhook::Signer>,
+    /// How long an exported file can be fetched.
+    pub export_retention: Duration,
+    /// Keeps files. What an attempt makes goes through its context, which writes the list too.
+    pub files: Arc<files::Files>,
 }

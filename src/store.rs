@@ -12,8 +12,12 @@
 //! Multi-row writes take rows in id order. A batch that fails for the sake of one bad row is split until that row stands alone.
 
 mod answers;
+mod figures;
+mod file;
+mod parts;
 pub mod postgres;
 pub mod recipients;
+pub mod sealed;
 pub mod sqlite;
 pub mod transient;
 
@@ -34,10 +38,16 @@ pub use answers::{
     Settlement, StartedRow, SubmittedTask, TaskChange, WorkerCommand,
 };
 
+pub use figures::{EndedGroup, Figures};
+pub use file::{FileRegistry, FileRow};
 pub use recipients::{
     NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
     Standing, Suppression, SuppressionFilter, SuppressionReason, Suppressions,
 };
+
+/// The scope of idempotency keys by which a task finds again what it submitted. Such a key begins with the task's id, and is kept for as
+/// long as the task lives, however old it is.
+pub const EFFECT_SCOPE: &str = "effect";
 
 /// Why the store could not do it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -138,9 +148,6 @@ pub trait TaskReads: Send + Sync {
 
     /// Counts of one or all queues: waiting and due, scheduled for later, running, the oldest due row's due time.
     async fn queue_counts(&self, now: Timestamp) -> StoreResult<Vec<QueueCounts>>;
-
-    /// The states of many tasks: those that have ended, with how (for long polls and streams whose signal was lost).
-    async fn ended_among(&self, ids: &[TaskId]) -> StoreResult<Vec<TaskId>>;
 }
 
 /// What the sweeps ask.
@@ -187,7 +194,7 @@ pub trait Sweeps: Send + Sync {
     async fn make_partitions(&self, now: Timestamp) -> StoreResult<()>;
 
     /// Forgets what ended before `results_before` (Postgres: whole partitions under a lock timeout; SQLite: up to `limit` rows a call),
-    /// keys from before `keys_before`, workers dead since before `workers_before`, and revoked tokens that have expired.
+    /// keys from before `keys_before` (those of [`EFFECT_SCOPE`] not while their task lives), workers dead since before `workers_before`, and revoked tokens that have expired.
     /// Returns whether more is left to do.
     async fn prune(&self, prune: &Prune) -> StoreResult<bool>;
 }
@@ -261,7 +268,17 @@ pub trait MailLedger: Send + Sync {
 /// The whole store.
 #[async_trait]
 pub trait Store:
-    TaskWrites + TaskControl + TaskReads + Sweeps + Workers + Accounts + MailLedger + RecipientLedger + Suppressions
+    TaskWrites
+    + TaskControl
+    + TaskReads
+    + Sweeps
+    + Workers
+    + Accounts
+    + MailLedger
+    + RecipientLedger
+    + Suppressions
+    + FileRegistry
+    + Figures
 {
     /// Brings the schema up to date, under a lock; waits for another process that does it.
     async fn migrate(&self) -> StoreResult<()>;

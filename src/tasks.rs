@@ -1,11 +1,19 @@
 //! Kinds: what sort of work there is. A kind is one file here and one line in [`registry`]; its route, its schema in `OpenAPI` and in
 //! `/tasks/kinds`, its CLI and its metric labels come from that line.
 
+pub mod aggregate_metrics;
 pub mod bulk_email;
 pub mod callback;
+pub mod child;
 pub mod email;
+pub mod export;
+pub mod files_prune;
+pub mod health_check;
+pub mod http_call;
 pub mod registry;
+pub mod results_prune;
 pub mod system;
+pub mod upkeep;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,11 +26,14 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::{Attempt, FieldError, KindName, Progress, RetryPolicy, TaskFailure, TaskId};
+use crate::domain::{Attempt, FieldError, KindName, Progress, RetryPolicy, Scope, TaskFailure, TaskId};
 use crate::services::Services;
+use crate::services::files::TaskFiles;
 use crate::store::{MailLedger, RecipientLedger, Suppressions};
 
+pub use child::{Child, Children, NoChildren};
 pub use registry::{KindSet, TaskKind};
+use upkeep::Upkeep;
 
 /// A kind: its args are the struct that implements this.
 ///
@@ -44,8 +55,12 @@ pub trait Kind: DeserializeOwned + utoipa::ToSchema + Send + Sync + 'static {
     const ROUTE: Option<&'static str> = None;
     /// Its args may be so large, in bytes of JSON, also where `ARGS_LIMIT` and `BODY_LIMIT` are smaller.
     const ARGS_LIMIT: usize = 0;
+    /// What a token must allow that submits it.
+    const SCOPE: Scope = Scope::Submit;
     /// Whether users may submit it; the engine's own kinds they may not.
     const PUBLIC: bool = true;
+    /// JSON Pointers to args that may be secret (`/headers`): they are shown as `[sensitive]`, and never reach a log or an error.
+    const SENSITIVE: &'static [&'static str] = &[];
 
     /// Args that work on the embedded default.
     fn example() -> Value;
@@ -75,6 +90,10 @@ pub struct TaskContext {
     pub services: Arc<Services>,
     /// What became of each mail of a task.
     pub ledger: Arc<dyn MailLedger>,
+    /// The files that it makes and reads.
+    pub files: TaskFiles,
+    /// The engine, for the kinds that look after it.
+    pub upkeep: Arc<dyn Upkeep>,
     /// What became of each recipient of a task that reaches many. Its writes share commits with all others of the process.
     pub recipients: Arc<dyn RecipientLedger>,
     /// The addresses that get nothing in bulk; `None` where nobody knows (a task in the foreground).
@@ -85,6 +104,8 @@ pub struct TaskContext {
     pub stop: CancellationToken,
     /// Takes progress.
     pub progress: Arc<dyn ProgressSink>,
+    /// Submits other tasks.
+    pub children: Arc<dyn Children>,
 }
 
 impl TaskContext {
@@ -105,6 +126,13 @@ impl TaskContext {
     /// Tells how far the work is. Cheap: what comes faster than it can be written is folded.
     pub fn tell(&self, done: u64, total: Option<u64>, message: Option<String>) {
         self.progress.tell(Progress { done, total, message });
+    }
+
+    /// Submits other tasks in the name of whoever submitted this one, each once however many attempts do so. The answers are in order;
+    /// what was refused says whether another attempt may help.
+    pub async fn submit(&self, children: Vec<Child>) -> Result<Vec<Result<TaskId, TaskFailure>>, TaskFailure> {
+        self.checkpoint()?;
+        Ok(self.children.submit(children).await)
     }
 
     /// A key for an effect outside (a Message-ID, an idempotency header), the same in every attempt of the task.

@@ -14,10 +14,13 @@ use crate::config::{BrokerConfig, Config, Database, StoreConfig};
 use crate::services::Services;
 use crate::services::bulk::Bulk;
 use crate::services::fetch::Fetcher;
+use crate::services::files::Files;
 use crate::services::mail::Mailer;
 use crate::services::render::Renderer;
+use crate::services::source::Sources;
 use crate::services::webhook::Signer;
 use crate::store::postgres::PgStore;
+use crate::store::sealed::{KeyRing, SealedStore};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{SharedStore, StoreError};
 
@@ -35,6 +38,9 @@ pub fn with_secrets(mut config: Config) -> Result<Config, AppError> {
     if config.outbound.webhook_secret.is_none() {
         config.outbound.webhook_secret = Some(kept(&config, "webhook-secret", new_webhook_secret)?);
     }
+    if config.files.secrets.is_empty() {
+        config.files.secrets.push(kept(&config, "files-secret", new_jwt_secret)?);
+    }
     Ok(config)
 }
 
@@ -45,10 +51,13 @@ fn kept(config: &Config, name: &str, make: fn() -> std::io::Result<SecretString>
 
 /// Opens the store; it need not answer yet, and is not migrated.
 pub async fn build_store(config: &StoreConfig) -> Result<SharedStore, StoreError> {
-    match &config.database {
-        Database::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path).await?)),
-        Database::Postgres(url) => Ok(Arc::new(PgStore::connect(url.expose_secret(), SCHEMA, config.connections).await?)),
-    }
+    let ring = KeyRing::new(&config.encryption).map_err(|error| StoreError::Database(error.to_string()))?;
+    let store: SharedStore = match &config.database {
+        Database::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
+        Database::Postgres(url) => Arc::new(PgStore::connect(url.expose_secret(), SCHEMA, config.connections).await?),
+    };
+    // Also without keys: rows that were sealed once are told from such that never were.
+    Ok(Arc::new(SealedStore::over(store, ring)))
 }
 
 /// Makes the broker; it need not answer yet.
@@ -59,15 +68,18 @@ pub fn build_broker(config: &BrokerConfig, clock: Arc<dyn Clock>) -> Result<Shar
     }
 }
 
-/// Sets up mail, templates and outbound calls.
-pub fn build_services(config: &Config) -> Result<Services, AppError> {
+/// Sets up mail, templates, outbound calls and sources.
+pub fn build_services(config: &Config, clock: &Arc<dyn Clock>) -> Result<Services, AppError> {
     let failed = |what: &'static str, reason: String| AppError::Service { what, reason };
     let signer = config.outbound.webhook_secret.as_ref().map(Signer::new).transpose();
     Ok(Services {
+        export_retention: config.export_retention,
+        sources: Sources::new(&config.sources, clock).map_err(|error| failed("SOURCES", error.to_string()))?,
         mailer: Mailer::new(&config.mail).map_err(|error| failed("mail", error.to_string()))?,
         renderer: Renderer::new(&config.render).map_err(|error| failed("the templates", error.to_string()))?,
         bulk: Bulk::new(&config.bulk, &config.auth.secrets),
         fetcher: Fetcher::new(&config.outbound).map_err(|error| failed("outbound calls", error.to_string()))?,
+        files: Arc::new(Files::new(&config.files).map_err(|error| failed("the storage of files", error.to_string()))?),
         webhook_signer: signer.map_err(|error| failed("WEBHOOK_SECRET", error.to_string()))?,
     })
 }

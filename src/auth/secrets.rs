@@ -29,6 +29,11 @@ pub fn new_webhook_secret() -> io::Result<SecretString> {
     Ok(format!("whsec_{}", STANDARD.encode(random()?)).into())
 }
 
+/// A new key for encryption at rest: the base64 of 32 bytes.
+pub fn new_encryption_key() -> io::Result<SecretString> {
+    Ok(STANDARD.encode(random()?).into())
+}
+
 /// A password that nobody has to think of: 144 bits, 24 characters.
 pub fn new_password() -> io::Result<SecretString> {
     let bytes = random()?;

@@ -1,8 +1,10 @@
 //! `legwork run`: a task in the foreground, with the services of a worker, and neither a server nor a row in a store.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use clap::Args;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -14,10 +16,12 @@ use super::output::{self, OutputArgs};
 use crate::app;
 use crate::clock::{Clock, SyncedClock};
 use crate::config::{Config, parse_duration};
-use crate::domain::{Attempt, ErrorReport, KindName, Progress, TaskFailure, TaskId};
+use crate::domain::{Attempt, ErrorReport, KindName, Principal, Progress, TaskFailure, TaskId};
 use crate::services::Services;
-use crate::store::transient::TransientLedger;
-use crate::tasks::{KindSet, ProgressSink, TaskContext, TaskKind};
+use crate::services::files::{FileKeeper, TaskFiles};
+use crate::store::transient::{TransientFiles, TransientLedger};
+use crate::tasks::upkeep::NoEngine;
+use crate::tasks::{Child, Children, KindSet, NoChildren, ProgressSink, TaskContext, TaskKind};
 
 /// Run a task here and now, without a server
 ///
@@ -52,12 +56,14 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<(), CliError> {
     let kind = find(&kinds, &args.kind)?.clone();
     let object = Value::Object(args.args.object()?).to_string();
     let config = app::with_secrets(config)?;
-    let services = Arc::new(app::build_services(&config)?);
+    let clock: Arc<dyn Clock> = Arc::new(SyncedClock::start());
+    let services = Arc::new(app::build_services(&config, &clock)?);
     kind.check(&object, &services)
         .map_err(|errors| CliError::BadArgs { detail: format!("the args do not fit {}", kind.name), errors })?;
     let limit = args.time_limit.unwrap_or(kind.hard_limit);
-    let foreground = Foreground::new(kind, object, services.clone(), limit);
+    let foreground = Foreground::new(kinds, kind, object, services.clone(), limit);
     let ended = foreground.to_the_end(args.max_retries).await;
+    services.sources.close().await;
     services.mailer.close().await;
     let result = ended?;
     args.output.print(&result, |result| output::fields(result, &["success", "message"]))
@@ -81,11 +87,18 @@ struct Foreground {
 }
 
 impl Foreground {
-    fn new(kind: Arc<TaskKind>, args: String, services: Arc<Services>, limit: Duration) -> Self {
+    fn new(kinds: KindSet, kind: Arc<TaskKind>, args: String, services: Arc<Services>, limit: Duration) -> Self {
         let clock = Arc::new(SyncedClock::start());
+        let task = TaskId::made(clock.now());
         let ledger = Arc::new(TransientLedger::default());
-        let cx = TaskContext {
-            task: TaskId::made(clock.now()),
+        let files = TaskFiles {
+            keeper: FileKeeper::new(services.files.clone(), Arc::new(TransientFiles::default())),
+            task,
+            principal: Principal::system().subject,
+            clock: clock.clone(),
+        };
+        let alone = TaskContext {
+            task,
             attempt: Attempt(1),
             kind: kind.name.clone(),
             submitted_at: clock.now(),
@@ -93,10 +106,15 @@ impl Foreground {
             ledger: ledger.clone(),
             recipients: ledger,
             suppressions: None,
+            files,
+            upkeep: Arc::new(NoEngine),
             clock: clock.clone(),
             stop: CancellationToken::new(),
             progress: Arc::new(Teller),
+            children: Arc::new(NoChildren),
         };
+        let children = AtOnce { kinds, cx: alone.clone(), done: tokio::sync::Mutex::default() };
+        let cx = TaskContext { children: Arc::new(children), ..alone };
         Self { kind, args, limit, clock, cx }
     }
 
@@ -180,5 +198,52 @@ impl ProgressSink for Teller {
         let of = total.map(|total| format!("/{total}")).unwrap_or_default();
         let message = message.map(|text| format!(" {text}")).unwrap_or_default();
         output::say(&format!("progress {done}{of}{message}"));
+    }
+}
+
+/// Runs what a task submits at once and here, once a part. Its kinds are those that submit none themselves, so a part says enough.
+struct AtOnce {
+    kinds: KindSet,
+    /// The submitter's; what it submits has no children.
+    cx: TaskContext,
+    done: tokio::sync::Mutex<BTreeMap<String, TaskId>>,
+}
+
+#[async_trait]
+impl Children for AtOnce {
+    async fn submit(&self, children: Vec<Child>) -> Vec<Result<TaskId, TaskFailure>> {
+        let mut done = self.done.lock().await;
+        let mut answers = Vec::with_capacity(children.len());
+        for child in children {
+            let part = child.part.clone();
+            let answer = match done.get(&part) {
+                Some(id) => Ok(*id),
+                None => self.run(child).await,
+            };
+            if let Ok(id) = &answer {
+                done.insert(part, *id);
+            }
+            answers.push(answer);
+        }
+        answers
+    }
+}
+
+impl AtOnce {
+    async fn run(&self, child: Child) -> Result<TaskId, TaskFailure> {
+        let kind = find(&self.kinds, child.kind).map_err(|error| TaskFailure::fail("BadChild", error))?;
+        let args = child.args.to_string();
+        if let Err(faults) = kind.check(&args, &self.cx.services) {
+            let told: Vec<String> = faults.into_iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect();
+            return Err(TaskFailure::fail("BadChild", told.join("; ")));
+        }
+        let now = self.cx.clock.now();
+        let id = TaskId::made(now);
+        let files = TaskFiles { task: id, ..self.cx.files.clone() };
+        let cx =
+            TaskContext { task: id, attempt: Attempt(1), kind: kind.name.clone(), submitted_at: now, files, ..self.cx.clone() };
+        let result = kind.run(&args, cx)?.await?;
+        output::say(&format!("{} {}: {}", kind.name, child.part, result["message"].as_str().unwrap_or("done")));
+        Ok(id)
     }
 }

@@ -13,11 +13,15 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::settings::SETTINGS;
-use super::{Config, Database, IpRange, Mistake, Mistakes, Roles, SmtpConfig, SmtpSecurity};
+use super::{
+    BucketConfig, Config, Database, EncryptionKey, IpRange, Mistake, Mistakes, Roles, SmtpConfig, SmtpSecurity, SourcesConfig,
+    Storage,
+};
 use crate::domain::QueueName;
 
 const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const MIN_SECRET_CHARS: usize = 32;
+const ENCRYPTION_KEY_BYTES: usize = 32;
 const REDIS_SCHEMES: [&str; 8] =
     ["redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "unix", "redis+unix"];
 
@@ -183,6 +187,40 @@ impl Reader {
         Some(text.into())
     }
 
+    /// The declared sources; the demonstration where no file is named.
+    pub(super) fn sources(&mut self, name: &'static str, data_dir: &Path) -> SourcesConfig {
+        let demo = SourcesConfig::demo(data_dir);
+        let Some(path) = self.optional(name) else { return demo };
+        match std::fs::read_to_string(&path).map_err(|error| vec![format!("cannot be read: {error}")]) {
+            Ok(text) => match SourcesConfig::parse(&text, &self.vars) {
+                Ok(config) => return config,
+                Err(mistakes) => mistakes.into_iter().for_each(|mistake| self.wrong(name, format!("{path}, {mistake}"))),
+            },
+            Err(mistakes) => mistakes.into_iter().for_each(|mistake| self.wrong(name, format!("{path} {mistake}"))),
+        }
+        demo
+    }
+
+    /// `id:base64` with commas. A mistake is told by the id, never by the key.
+    pub(super) fn encryption_keys(&mut self, name: &'static str) -> Vec<EncryptionKey> {
+        let mut keys: Vec<EncryptionKey> = Vec::new();
+        for item in self.list(name) {
+            let (id, secret) = item.split_once(':').unwrap_or_default();
+            if parse_key_id(id).is_err() {
+                self.wrong(name, "holds a key without an id; each is id:base64, the id 1 to 32 letters, digits, '-' and '_'");
+            } else if STANDARD.decode(secret).map_or(0, |bytes| bytes.len()) != ENCRYPTION_KEY_BYTES {
+                self.wrong(
+                    name,
+                    format!("has {id:?}, whose key is not the base64 of 32 bytes; `legwork encryption-key` makes one"),
+                );
+            } else if keys.iter().any(|key| key.id == id) {
+                self.wrong(name, format!("has {id:?} twice"));
+            }
+            keys.push(EncryptionKey { id: id.to_owned(), secret: secret.into() });
+        }
+        keys
+    }
+
     pub(super) fn ranges(&mut self, name: &'static str) -> Vec<IpRange> {
         self.with(name, |text| items(text).map(parse_range).collect())
     }
@@ -248,6 +286,44 @@ impl Reader {
         })
     }
 
+    pub(super) fn storage(&mut self, data_dir: &Path) -> Storage {
+        let folder = data_dir.join("files");
+        let Some(text) = self.optional("STORAGE_URL") else { return Storage::Folder(folder) };
+        let wrong = "is neither file:///absolute/path nor s3://bucket/prefix";
+        match Url::parse(&text) {
+            Ok(url) if url.scheme() == "file" => match url.to_file_path() {
+                Ok(path) => return Storage::Folder(path),
+                Err(()) => self.wrong("STORAGE_URL", wrong),
+            },
+            Ok(url) if url.scheme() == "s3" && url.host_str().is_some() => return Storage::Bucket(self.bucket(&url)),
+            _ => self.wrong("STORAGE_URL", wrong),
+        }
+        Storage::Folder(folder)
+    }
+
+    fn bucket(&mut self, url: &Url) -> BucketConfig {
+        if !cfg!(feature = "s3") {
+            self.wrong("STORAGE_URL", "this build keeps files in a folder only; build with --features s3 for a bucket");
+        }
+        self.url("AWS_ENDPOINT_URL", &["http", "https"]);
+        let login = match (self.optional("AWS_ACCESS_KEY_ID"), self.optional("AWS_SECRET_ACCESS_KEY")) {
+            (Some(key), Some(secret)) => Some((key, secret.into())),
+            (None, None) => None,
+            _ => {
+                self.wrong("AWS_SECRET_ACCESS_KEY", "and AWS_ACCESS_KEY_ID are set together, or neither is");
+                None
+            }
+        };
+        BucketConfig {
+            bucket: url.host_str().unwrap_or_default().to_owned(),
+            prefix: percent_decoded(url.path().trim_matches('/')),
+            endpoint: self.optional("AWS_ENDPOINT_URL").map(|endpoint| endpoint.trim_end_matches('/').to_owned()),
+            region: self.text("AWS_REGION"),
+            login,
+            session_token: self.optional("AWS_SESSION_TOKEN").map(SecretString::from),
+        }
+    }
+
     /// The configuration, or every mistake, those that only show when settings meet included.
     pub(super) fn finish(mut self, config: Config) -> Result<Config, Mistakes> {
         let on_postgres = !config.is_embedded();
@@ -263,6 +339,9 @@ impl Reader {
         }
         if on_postgres && config.roles.api && config.auth.secrets.is_empty() && config.auth.public_key.is_none() {
             self.wrong("JWT_SECRET", "is required with Postgres (or JWT_PUBLIC_KEY); try: openssl rand -hex 32");
+        }
+        if on_postgres && config.files.secrets.is_empty() {
+            self.wrong("FILES_SECRET", "is required with Postgres where JWT_SECRET is not set; try: openssl rand -hex 32");
         }
         let lease = config.scheduler.lease;
         if lease < Duration::from_secs(3) || lease > Duration::from_hours(1) {
@@ -324,6 +403,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())
+}
+
+/// Parses the id of an encryption key.
+pub fn parse_key_id(id: &str) -> Result<String, String> {
+    let is_id = (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    if is_id { Ok(id.to_owned()) } else { Err("is not 1 to 32 letters, digits, '-' and '_'".into()) }
 }
 
 fn parse_bytes(text: &str) -> Result<usize, String> {

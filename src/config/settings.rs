@@ -28,6 +28,12 @@ pub const SETTINGS: &[Setting] = &[
         "Connections to the database for reads; the batched writes hold eight more at most, and a worker's heartbeat one.",
     ),
     setting(
+        "ENCRYPTION_KEYS",
+        "",
+        "Keys that args, results and errors are encrypted with in the database, as id:base64 of 32 bytes, with commas: the first \
+        encrypts, all decrypt, so a new key goes in front. legwork encryption-key makes one. Default: nothing is encrypted.",
+    ),
+    setting(
         "REDIS_URL",
         "",
         "redis://, rediss:// (TLS), redis+sentinel://host:port,host:port/service or redis+cluster://host:port,host:port. \
@@ -94,14 +100,38 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "OUTBOUND_ALLOW",
         "",
-        "Private addresses or ranges that callbacks may go to, as in 10.0.0.0/8, with commas; none by default.",
+        "Private addresses or ranges that callbacks and http.call may go to, as in 10.0.0.0/8, with commas; none by default.",
     ),
     setting(
         "WEBHOOK_SECRET",
         "",
-        "Secret that signs callbacks: whsec_ and base64 of 24 to 64 bytes. Embedded, one is made and kept in DATA_DIR; \
-        where there is none, callback_url is refused.",
+        "Secret that signs callbacks and http.call: whsec_ and base64 of 24 to 64 bytes. Embedded, one is made and kept in DATA_DIR; \
+        where there is none, callback_url and http.call are refused.",
     ),
+    setting(
+        "SOURCES",
+        "",
+        "A TOML file that declares the application's databases and their models. Default: the source app is a demonstration in \
+        DATA_DIR/demo.db, made at first start.",
+    ),
+    setting(
+        "STORAGE_URL",
+        "",
+        "Where files are kept: file:///absolute/folder, or s3://bucket/prefix (a build with --features s3). Default: files in DATA_DIR.",
+    ),
+    setting("AWS_ACCESS_KEY_ID", "", "Key id for the bucket. Default: the role of the machine."),
+    setting("AWS_SECRET_ACCESS_KEY", "", "Its secret."),
+    setting("AWS_SESSION_TOKEN", "", "The token of a temporary login to the bucket."),
+    setting("AWS_REGION", "us-east-1", "The bucket's region."),
+    setting("AWS_ENDPOINT_URL", "", "The S3-compatible server, where it is not AWS, as in https://minio.example.org:9000."),
+    setting(
+        "FILES_SECRET",
+        "",
+        "Secret that signs links to files, at least 32 characters; several with commas for rotation: the first signs, all verify. \
+        Default: JWT_SECRET, so that all processes agree; embedded without either, one is made and kept in DATA_DIR.",
+    ),
+    setting("UPLOAD_LIMIT", "20MiB", "The largest file that may be uploaded."),
+    setting("EXPORT_RETENTION", "24h", "How long an exported file can be fetched; then it is removed."),
     setting("LOG_LEVEL", "info", "off, error, warn, info, debug or trace, also by module, as in info,legwork::queue=debug."),
     setting("LOG_FORMAT", "text", "text or json."),
     setting(

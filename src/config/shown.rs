@@ -10,7 +10,15 @@ use super::{Config, Database};
 /// What stands where a secret would.
 const HIDDEN: &str = "***";
 /// Secrets as a whole.
-const SECRETS: [&str; 3] = ["JWT_SECRET", "WEBHOOK_SECRET", "LEGWORK_TOKEN"];
+const SECRETS: [&str; 7] = [
+    "JWT_SECRET",
+    "WEBHOOK_SECRET",
+    "ENCRYPTION_KEYS",
+    "LEGWORK_TOKEN",
+    "FILES_SECRET",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+];
 
 /// One setting in effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -84,6 +92,7 @@ mod tests {
             ("JWT_SECRET", "hidden-4-hidden-4-hidden-4-hidden-4"),
             ("SMTP_URL", "smtps://ann:hid@den-hidden-5@h"),
             ("LEGWORK_TOKEN", "hidden-6"),
+            ("ENCRYPTION_KEYS", "hidden-7:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))

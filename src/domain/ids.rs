@@ -59,7 +59,7 @@ uuid_newtype! {
 }
 
 /// A `UUIDv7` of `at`.
-fn uuid_v7(at: Timestamp) -> Uuid {
+pub(super) fn uuid_v7(at: Timestamp) -> Uuid {
     let seconds = u64::try_from(at.as_second()).unwrap_or(0);
     let nanos = u32::try_from(at.subsec_nanosecond()).unwrap_or(0);
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))

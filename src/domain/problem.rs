@@ -52,6 +52,11 @@ impl FieldError {
         Self::new(pointer_to(parent, name), detail)
     }
 
+    /// An error at the field `name` of the object at `parent`.
+    pub fn within(parent: &str, name: &str, detail: impl Into<String>) -> Self {
+        Self::new(pointer_to(parent, name), detail)
+    }
+
     /// An error at `pointer` (as in `/recipient_email`).
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }

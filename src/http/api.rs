@@ -2,6 +2,7 @@
 
 pub(super) mod auth;
 pub(super) mod events;
+pub(super) mod files;
 pub(super) mod queues;
 pub(super) mod recipients;
 pub(super) mod submit;
@@ -16,3 +17,6 @@ pub(super) const PREFIX: &str = "/api/v1";
 
 /// The longest long poll.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// How long an upload may take that goes on.
+pub(super) const LONGEST_UPLOAD: Duration = Duration::from_mins(10);

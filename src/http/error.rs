@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::{PasswordError, TokenError};
-use crate::domain::{FieldError, Scope};
+use crate::domain::{FieldError, FilePath, Scope};
 use crate::queue::QueueError;
 use crate::queue::body::BodyError;
 use crate::queue::control::ControlError;
 use crate::queue::submit::SubmitError;
+use crate::services::files::{FileError, LinkError, UploadError};
 use crate::store::StoreError;
 
 /// What a caller whose request could not be served now is told to wait, in seconds: a group commit or a reconnect is over by then.
@@ -59,14 +60,17 @@ pub enum ApiError {
     BadLogin,
     /// The token does not allow it.
     MissingScope(Scope),
-    /// A link was not made here.
-    ForgedLink(&'static str),
     /// Nothing of this name or id, as far as the principal sees.
     NotFound(String),
     /// No such path.
     NoRoute(String),
     /// No such method here.
-    Method,
+    Method {
+        /// What came.
+        method: String,
+        /// What the path takes, as in `GET, POST`; empty where it is not known.
+        allowed: String,
+    },
     /// It cannot be done as things stand.
     Conflict {
         /// A stable word.
@@ -83,6 +87,14 @@ pub enum ApiError {
         /// What is allowed.
         limit: usize,
     },
+    /// The uploaded file is larger than allowed.
+    UploadTooLarge(usize),
+    /// The uploaded file is of a type that is not taken.
+    FileType(String),
+    /// The link to a file does not lead to it.
+    Link(LinkError),
+    /// The file, of so many bytes, has not those that are asked for.
+    RangeOutside(u64),
     /// The body has a type that is not taken.
     MediaType(&'static str),
     /// The body came too slowly.
@@ -112,6 +124,11 @@ impl ApiError {
         Self::Invalid(vec![FieldError::new(pointer, detail)])
     }
 
+    /// A file that is not there.
+    pub fn no_file(path: &FilePath) -> Self {
+        Self::NotFound(format!("there is no file {path} any more"))
+    }
+
     /// A task that is not there.
     pub fn no_task() -> Self {
         Self::NotFound("there is no such task, or it belongs to another principal".into())
@@ -127,13 +144,17 @@ impl ApiError {
             Self::BadToken(_) => (StatusCode::UNAUTHORIZED, "token_refused", "The bearer token is refused"),
             Self::BadLogin => (StatusCode::UNAUTHORIZED, "login_refused", "Name or password is wrong"),
             Self::MissingScope(_) => (StatusCode::FORBIDDEN, "scope_missing", "The token does not allow this"),
-            Self::ForgedLink(_) => (StatusCode::FORBIDDEN, "link_forged", "The link is not valid"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", "There is no such thing"),
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no_such_path", "There is no such path"),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not take this method"),
+            Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not take this method"),
             Self::Conflict { code, .. } => (StatusCode::CONFLICT, code, "It cannot be done as things stand"),
             Self::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large"),
             Self::ArgsTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "args_too_large", "The args are too large"),
+            Self::UploadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "upload_too_large", "The file is too large"),
+            Self::FileType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "file_type", "The file's type is not taken"),
+            Self::Link(LinkError::Forged) => (StatusCode::FORBIDDEN, "link_forged", "The link is not valid"),
+            Self::Link(LinkError::Expired) => (StatusCode::GONE, "link_expired", "The link has expired"),
+            Self::RangeOutside(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "range_outside", "The file has no such bytes"),
             Self::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", "The body's type is not taken"),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body came too slowly"),
             Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
@@ -147,6 +168,7 @@ impl ApiError {
         match self {
             Self::Malformed(detail)
             | Self::NotFound(detail)
+            | Self::FileType(detail)
             | Self::Conflict { detail, .. }
             | Self::RateLimited { detail, .. } => detail.clone(),
             Self::Invalid(errors) | Self::NoneAccepted(errors) => first_of(errors),
@@ -155,17 +177,22 @@ impl ApiError {
             }
             Self::BadToken(error) => error.to_string(),
             Self::BadLogin => "there is no account with this name and password".into(),
-            Self::ForgedLink(detail) => (*detail).to_owned(),
             Self::MissingScope(scope) => format!("the token has not the scope {scope}"),
             Self::NoRoute(path) => format!("there is nothing at {path}; /docs shows what there is"),
-            Self::Method => "the Allow header names the methods that the path takes".into(),
+            Self::Method { method, allowed } if allowed.is_empty() => {
+                format!("{method} is not taken here; the Allow header names the methods that are")
+            }
+            Self::Method { method, allowed } => format!("{method} is not taken here; allowed are {allowed}"),
             Self::BodyTooLarge(limit) => format!("the body has more than the {limit} bytes that are allowed (BODY_LIMIT)"),
             Self::ArgsTooLarge { size, limit } => format!("the args have {size} bytes; allowed are {limit} (ARGS_LIMIT)"),
+            Self::UploadTooLarge(limit) => format!("the file has more than the {limit} bytes that are allowed (UPLOAD_LIMIT)"),
+            Self::Link(error) => error.to_string(),
+            Self::RangeOutside(size) => format!("the file has {size} bytes; ask for a range within them"),
             Self::MediaType(allowed) => format!("send the body with Content-Type: {allowed}"),
             Self::BodyTimeout => "the whole body must arrive in time".into(),
             Self::Timeout => "whether it was done is not known; with an Idempotency-Key it is safe to send it again".into(),
             Self::Unavailable(_) => {
-                "the database is not available at the moment; with an Idempotency-Key it is safe to send it again".into()
+                "the database, or the storage of files, is not available at the moment; with an Idempotency-Key it is safe to send it again".into()
             }
             Self::Internal(_) => "the log has the cause, under the x-request-id of this answer".into(),
         }
@@ -241,10 +268,35 @@ impl IntoResponse for ApiError {
         if let Some(value) = self.challenge().and_then(|text| HeaderValue::from_str(&text).ok()) {
             headers.insert(WWW_AUTHENTICATE, value);
         }
+        if let Self::RangeOutside(size) = &self {
+            headers.extend(HeaderValue::try_from(format!("bytes */{size}")).ok().map(|value| (CONTENT_RANGE, value)));
+        }
         if let Self::Unavailable(cause) | Self::Internal(cause) = self {
             response.extensions_mut().insert(Cause(cause));
         }
         response
+    }
+}
+
+impl From<FileError> for ApiError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::NotFound(path) => Self::no_file(&path),
+            FileError::Refused { .. } | FileError::TooLarge { .. } => Self::NotFound(error.to_string()),
+            FileError::Registry(error) => error.into(),
+            FileError::Unavailable(_) | FileError::Setup(_) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<UploadError> for ApiError {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::Empty => Self::field("/file", error.to_string()),
+            UploadError::NotAPicture => Self::FileType(error.to_string()),
+            UploadError::TooLarge(limit) => Self::UploadTooLarge(limit),
+            UploadError::Storage(error) => error.into(),
+        }
     }
 }
 
@@ -294,6 +346,7 @@ impl From<ControlError> for ApiError {
             ControlError::NotRetryable(_) => "not_retryable",
             ControlError::AlreadyRetried(_) => "already_retried",
             ControlError::UnknownKind(_) => "unknown_kind",
+            ControlError::Sealed(_) => "sealed",
         };
         Self::Conflict { code, detail: error.to_string() }
     }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::error::ApiError;
 use super::params::shown;
 use super::state::ApiState;
-use crate::domain::{FieldError, Principal, QueueName, Scope, TaskId};
+use crate::domain::{FieldError, FilePath, Principal, QueueName, Scope, TaskId};
 
 /// A body that has not come after this is not waited for.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -103,6 +103,18 @@ impl FromRequestParts<ApiState> for QueuePath {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let text = path_text(parts, state).await?;
         QueueName::parse(&text).map(Self).map_err(|error| ApiError::field("queue", error.to_string()))
+    }
+}
+
+/// The stored file of the path.
+pub(super) struct FileOf(pub(super) FilePath);
+
+impl FromRequestParts<ApiState> for FileOf {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let text = path_text(parts, state).await?;
+        FilePath::parse(&text).map(Self).map_err(|error| ApiError::field("path", error.to_string()))
     }
 }
 

@@ -16,7 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 
-use super::api::LONGEST_WAIT;
+use super::api::{LONGEST_UPLOAD, LONGEST_WAIT};
 use super::error::{ApiError, Cause, PROBLEM_JSON};
 use super::extract::bearer;
 use super::state::ApiState;
@@ -45,7 +45,9 @@ pub(super) async fn around(State(state): State<ApiState>, request: Request, next
     };
     // A long poll has its own time on top; an event stream answers at once and then takes as long as it takes.
     let is_long = about.path.as_ref().is_some_and(|path| path.as_str().contains("/status/"));
-    let deadline = state.config.request_timeout + if is_long { LONGEST_WAIT } else { Duration::ZERO };
+    let is_upload = about.method == Method::POST && about.path.as_ref().is_some_and(|path| path.as_str().ends_with("/files"));
+    let extra = if is_upload { LONGEST_UPLOAD } else { Duration::ZERO } + if is_long { LONGEST_WAIT } else { Duration::ZERO };
+    let deadline = state.config.request_timeout + extra;
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
     let mut response = match tokio::time::timeout(deadline, answered).await {
         Ok(Ok(response)) => response,
@@ -53,7 +55,7 @@ pub(super) async fn around(State(state): State<ApiState>, request: Request, next
         Err(_) => ApiError::Timeout.into_response(),
     };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED && response.headers().get(CONTENT_TYPE) != Some(&PROBLEM_JSON) {
-        response = as_problem(&response);
+        response = as_problem(&response, &about, &state);
     }
     add_headers(response.headers_mut(), &about, &state);
     state.queue.metrics().http_answered(method_label(&about.method), response.status().as_u16());
@@ -62,8 +64,10 @@ pub(super) async fn around(State(state): State<ApiState>, request: Request, next
 }
 
 /// The router's own 405 with our body; its `Allow` stays.
-fn as_problem(bare: &Response) -> Response {
-    let mut response = ApiError::Method.into_response();
+fn as_problem(bare: &Response, about: &About, state: &ApiState) -> Response {
+    let path = about.path.as_ref().map_or("", MatchedPath::as_str);
+    let allowed = state.methods_of(path).to_owned();
+    let mut response = ApiError::Method { method: method_label(&about.method).to_owned(), allowed }.into_response();
     for (name, value) in bare.headers() {
         if name == axum::http::header::ALLOW {
             response.headers_mut().insert(name, value.clone());

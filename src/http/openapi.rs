@@ -8,6 +8,8 @@ mod conditions;
 mod errors;
 mod parts;
 
+use std::collections::HashMap;
+
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Server};
@@ -16,8 +18,8 @@ use super::router::routes;
 use crate::tasks::KindSet;
 
 pub(super) use parts::{
-    Accepted, AddressParam, BatchKeyParam, Conflict, ForgedLink, JtiParam, KeyParam, KeyReused, NotFound, QueueParam,
-    RateLimited, TaskParam, Unauthenticated, UnsubscribeParam, WorkerParam,
+    Accepted, AddressParam, BatchKeyParam, Conflict, FileParam, JtiParam, KeyParam, KeyReused, LinkExpired, LinkForged,
+    LinkParams, NotFound, QueueParam, RangeOutside, RateLimited, TaskParam, Unauthenticated, UnsubscribeParam, WorkerParam,
 };
 
 const DESCRIPTION: &str = "\
@@ -36,6 +38,7 @@ Durable background tasks over HTTP. A submission answers 202 once the task is in
 const TAGS: &[(&str, &str)] = &[
     ("submit", "Ask for work: any kind by name, many at once, or by a kind's own route."),
     ("tasks", "Look at tasks, wait for them, steer them."),
+    ("files", "Pictures in, results out."),
     ("queues", "Named lanes: depth, age, pause, resume, limit, purge."),
     ("suppressions", "Addresses that get no bulk mail, and how their owners get there."),
     ("workers", "The processes that run tasks."),
@@ -71,6 +74,9 @@ pub(super) fn frame() -> OpenApi {
 /// The document of a process that knows these kinds; [`json`] adds what utoipa has no words for.
 pub fn document(kinds: &KindSet) -> OpenApi {
     let mut document = routes(kinds).into_openapi();
+    // The router marks a parameter that may hold slashes; the document has no such mark.
+    document.paths.paths =
+        std::mem::take(&mut document.paths.paths).into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     bodies::describe(&mut document, kinds);
     errors::describe(&mut document);
     document
@@ -84,6 +90,17 @@ pub fn json(kinds: &KindSet) -> String {
     let mut text = serde_json::to_string_pretty(&conditions::Ordered::of(whole)).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// The methods that each path of a document takes, as in `GET, POST`.
+pub(super) fn methods(document: &[u8]) -> HashMap<String, String> {
+    let document: serde_json::Value = serde_json::from_slice(document).unwrap_or_default();
+    let paths = document["paths"].as_object().into_iter().flatten();
+    let methods = |item: &serde_json::Value| {
+        let names = item.as_object().into_iter().flatten().map(|(name, _)| name.to_uppercase());
+        names.filter(|name| matches!(&**name, "GET" | "POST" | "PATCH" | "PUT" | "DELETE")).collect::<Vec<_>>().join(", ")
+    };
+    paths.map(|(path, item)| (path.clone(), methods(item))).collect()
 }
 
 #[cfg(test)]

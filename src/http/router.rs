@@ -8,7 +8,7 @@ use tower_http::normalize_path::NormalizePath;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::api::{PREFIX, auth, events, queues, recipients, submit, suppressions, tasks, workers};
+use super::api::{PREFIX, auth, events, files, queues, recipients, submit, suppressions, tasks, workers};
 use super::error::ApiError;
 use super::middleware::around;
 use super::state::ApiState;
@@ -46,6 +46,8 @@ fn operations() -> Vec<UtoipaMethodRouter<ApiState>> {
         routes!(suppressions::list, suppressions::add),
         routes!(suppressions::remove),
         routes!(suppressions::ask, suppressions::unsubscribe),
+        routes!(files::upload),
+        routes!(files::fetch),
         routes!(auth::login),
         routes!(auth::create_user),
         routes!(auth::revoke_token),
@@ -94,7 +96,7 @@ async fn no_route(uri: Uri) -> ApiError {
 
 fn cors(origins: &[String]) -> CorsLayer {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
-    let sent = ["authorization", "content-type", "idempotency-key", "x-request-id"];
+    let sent = ["authorization", "content-type", "idempotency-key", "range", "x-request-id"];
     let shown = ["location", "retry-after", "idempotency-replayed", "x-request-id", "www-authenticate"];
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))

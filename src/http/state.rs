@@ -1,7 +1,8 @@
 //! What handlers share.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
 use axum::extract::ConnectInfo;
@@ -51,6 +52,8 @@ pub struct Shared {
     /// When the gauges of queues were last refreshed.
     pub(super) gauges_read_at: Mutex<Option<Timestamp>>,
     pub(super) openapi: Bytes,
+    /// The methods of each path of the document; made for the first who asks.
+    methods: OnceLock<HashMap<String, String>>,
     pub(super) serves_tasks: bool,
 }
 
@@ -74,6 +77,7 @@ impl ApiState {
             throttle: LoginThrottle::default(),
             gauges_read_at: Mutex::default(),
             openapi,
+            methods: OnceLock::new(),
             serves_tasks,
         }))
     }
@@ -81,6 +85,11 @@ impl ApiState {
     /// The present.
     pub(super) fn now(&self) -> Timestamp {
         self.queue.clock().now()
+    }
+
+    /// The methods that a path of the document takes, as in `GET, POST`; empty where it has no such path.
+    pub(super) fn methods_of(&self, path: &str) -> &str {
+        self.methods.get_or_init(|| openapi::methods(&self.openapi)).get(path).map_or("", String::as_str)
     }
 
     /// Lets `count` submissions in, or answers 429.

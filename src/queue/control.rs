@@ -9,6 +9,7 @@ use super::{Queue, QueueError};
 use crate::broker::Signal;
 use crate::clock::to_micros;
 use crate::domain::{FieldError, KindName, NewTask, Principal, Progress, QueueName, TaskId, TaskRow, TaskStatus};
+use crate::store::sealed::{sealed_with, unreadable};
 use crate::store::{
     ChangeAnswer, Ended, QueueChange, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, SubmittedTask, TaskChange, WorkerCommand,
 };
@@ -50,6 +51,9 @@ pub enum ControlError {
     /// It was retried before.
     #[error("the task was retried before, as {0}")]
     AlreadyRetried(TaskId),
+    /// Its args cannot be opened here.
+    #[error("{0}")]
+    Sealed(String),
     /// Its kind is not known any more.
     #[error("kind {0} is not known any more")]
     UnknownKind(KindName),
@@ -101,6 +105,9 @@ impl Queue {
         }
         if self.kinds.get(&row.kind).is_none() {
             return Err(ControlError::UnknownKind(row.kind));
+        }
+        if let Some(key) = sealed_with(&row.args) {
+            return Err(ControlError::Sealed(unreadable("args", key)));
         }
         let now = self.clock.now();
         let task = NewTask {

@@ -16,6 +16,7 @@ use crate::domain::{
     WorkerRow,
 };
 use crate::store::QueueRow;
+use crate::store::sealed::{sealed_with, unreadable};
 
 /// How old the picture of queues and workers may be that says what a task waits for.
 const FLEET_AGE: Duration = Duration::from_secs(1);
@@ -91,7 +92,8 @@ impl Queue {
         let Some(row) = self.visible_row(id, principal).await? else { return Ok(None) };
         let mut attempt_log: Vec<AttemptView> = self.store.attempts(id).await?.into_iter().map(AttemptView::from).collect();
         attempt_log.extend(present_attempt(&row, &attempt_log));
-        let (args, principal) = (RawValue::from_string(row.args.clone()).ok(), row.principal.to_string());
+        let args = self.shown_args(&row).and_then(|args| RawValue::from_string(args).ok());
+        let principal = row.principal.to_string();
         let (time_limit, soft_time_limit) = (row.hard_limit.as_secs_f64(), row.soft_limit.map(|limit| limit.as_secs_f64()));
         let callback_url = row.callback_url.clone();
         Ok(Some(TaskView {
@@ -190,6 +192,15 @@ impl Queue {
     /// Whether a principal sees such a task.
     pub(super) async fn sees(&self, id: TaskId, principal: &Principal) -> Result<bool, QueueError> {
         Ok(self.visible_row(id, principal).await?.is_some())
+    }
+
+    /// A row's args as they may be shown, as JSON.
+    fn shown_args(&self, row: &TaskRow) -> Option<String> {
+        if let Some(key) = sealed_with(&row.args) {
+            return serde_json::to_string(&format!("[{}]", unreadable("args", key))).ok();
+        }
+        // An unknown kind may have secrets where nobody knows.
+        self.kinds.get(&row.kind).map(|kind| kind.shown_args(row.args.clone()))
     }
 
     async fn visible_row(&self, id: TaskId, principal: &Principal) -> Result<Option<TaskRow>, QueueError> {

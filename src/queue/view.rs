@@ -147,7 +147,7 @@ pub struct TaskView {
     /// How it stands.
     #[serde(flatten)]
     pub status: StatusView,
-    /// Its args.
+    /// Its args. What its kind calls sensitive is shown as `[sensitive]`; null where the kind is not known here.
     #[schema(value_type = serde_json::Value)]
     pub args: Option<Box<RawValue>>,
     /// Who submitted it.

@@ -14,7 +14,9 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Method, Response, StatusCode};
 use url::{Host, Url};
@@ -70,19 +72,56 @@ impl FetchError {
 #[error("outbound HTTP cannot be set up: {0}")]
 pub struct SetupError(String);
 
-/// One call.
-#[derive(Clone, Debug)]
+/// Which redirects are followed, and what goes along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redirects {
+    /// All. A POST stays a POST, but for 303. Only `authorization` and `cookie` stay behind where another origin is next.
+    Any,
+    /// All of a GET or HEAD; 307 and 308 of the other methods, with their body. To another origin go the headers that describe the body and
+    /// what is accepted, and nothing else: neither signature nor key. A redirect that is not followed is the answer.
+    Careful,
+}
+
+impl Redirects {
+    const fn follows(self, method: &Method, status: StatusCode) -> bool {
+        match status.as_u16() {
+            307 | 308 => true,
+            301..=303 => matches!(self, Self::Any) || matches!(*method, Method::GET | Method::HEAD),
+            _ => false,
+        }
+    }
+
+    /// Takes away what another origin may not see.
+    fn leave_behind(self, headers: &mut HeaderMap) {
+        match self {
+            Self::Any => {
+                headers.remove(AUTHORIZATION);
+                headers.remove(COOKIE);
+            }
+            Self::Careful => {
+                let plain = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE];
+                let kept = plain.into_iter().filter_map(|name| headers.remove(&name).map(|value| (name, value)));
+                *headers = kept.collect();
+            }
+        }
+    }
+}
+
+/// One call. It has no `Debug`: its headers and its body may be secret.
+#[derive(Clone)]
 pub struct Call {
-    /// GET or POST.
+    /// How.
     pub method: Method,
     /// Where to; checked again when it is called.
     pub url: String,
     /// Headers; none of them may hold control characters.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(String, String)>,
     /// The body; empty for none.
     pub body: Vec<u8>,
     /// For all of it, redirects and the answer's body included.
     pub time_limit: Duration,
+    /// Which redirects are followed.
+    pub redirects: Redirects,
 }
 
 /// An answer, whatever its status.
@@ -94,6 +133,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Its body, up to 64 KiB.
     pub body: Vec<u8>,
+    /// Whether there was, or may have been, more of it, which was not read.
+    pub is_cut: bool,
 }
 
 impl Answer {
@@ -144,28 +185,29 @@ impl Fetcher {
     async fn follow(&self, call: Call) -> Result<Answer, FetchError> {
         let mut url = self.check_url(&call.url).map_err(|reason| FetchError::refused(format!("the URL {reason}")))?;
         let mut headers = header_map(&call.headers)?;
-        let Call { mut method, mut body, .. } = call;
+        let Call { mut method, mut body, redirects, .. } = call;
         for _ in 0..=MAX_REDIRECTS {
             let request = self.client.request(method.clone(), url.clone()).headers(headers.clone()).body(body.clone());
             let response = request.send().await.map_err(explain)?;
+            if !redirects.follows(&method, response.status()) {
+                return read(response).await;
+            }
             let Some(next) = self.redirect_of(&response, &url)? else { return read(response).await };
-            if response.status() == StatusCode::SEE_OTHER {
+            if response.status() == StatusCode::SEE_OTHER && method != Method::HEAD {
                 method = Method::GET;
                 body = Vec::new();
             }
             if next.origin() != url.origin() {
-                headers.remove(AUTHORIZATION);
-                headers.remove(COOKIE);
+                redirects.leave_behind(&mut headers);
             }
             url = next;
         }
         Err(FetchError::failed(format!("more than {MAX_REDIRECTS} redirects")))
     }
 
-    /// Where an answer sends us; `None` where it is the answer.
+    /// Where a redirect sends us; `None` where it does not say.
     fn redirect_of(&self, response: &Response, from: &Url) -> Result<Option<Url>, FetchError> {
-        let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
-        let Some(location) = response.headers().get(LOCATION).filter(|_| is_redirect) else { return Ok(None) };
+        let Some(location) = response.headers().get(LOCATION) else { return Ok(None) };
         self.redirect_target(from, location)
             .map(Some)
             .map_err(|reason| FetchError::refused(format!("the answer is a redirect whose URL {reason}")))
@@ -245,7 +287,7 @@ pub fn compiled_in_roots() -> rustls::ClientConfig {
     rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }
 
-fn header_map(headers: &[(&'static str, String)]) -> Result<HeaderMap, FetchError> {
+fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, FetchError> {
     let wrong = |name: &str| FetchError::refused(format!("the header {name} cannot be sent: its value must be visible ASCII"));
     let pairs = headers.iter().map(|(name, value)| {
         let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong(name))?;
@@ -256,15 +298,18 @@ fn header_map(headers: &[(&'static str, String)]) -> Result<HeaderMap, FetchErro
 
 async fn read(mut response: Response) -> Result<Answer, FetchError> {
     let (status, headers) = (response.status(), response.headers().clone());
+    let told = response.content_length();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(explain)? {
         let room = BODY_LIMIT - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if body.len() == BODY_LIMIT {
-            break;
+            // It is not waited for what may follow: that may be nothing, for ever.
+            let is_cut = chunk.len() > room || told != Some(BODY_LIMIT as u64);
+            return Ok(Answer { status, headers, body, is_cut });
         }
     }
-    Ok(Answer { status, headers, body })
+    Ok(Answer { status, headers, body, is_cut: false })
 }
 
 fn explain(error: reqwest::Error) -> FetchError {

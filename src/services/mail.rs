@@ -148,6 +148,14 @@ impl Mailer {
         Ok(Ready { message, to })
     }
 
+    /// Whether mail could be handed over now, and to whom it would go: connects and says hello, or looks at the outbox. Sends nothing.
+    pub async fn probe(&self) -> Result<String, String> {
+        match &self.route {
+            Route::Outbox(outbox) => outbox.probe().await,
+            Route::Smtp(pool) => pool.probe().await,
+        }
+    }
+
     /// Says goodbye on all idle connections and opens no more.
     pub async fn close(&self) {
         if let Route::Smtp(pool) = &self.route {

@@ -1,7 +1,8 @@
 //! The store in one SQLite file: the embedded default.
 //!
 //! One connection writes and a few read. Every write is one transaction under the writer's lock (`BEGIN IMMEDIATE`), so that a read of what
-//! is about to be changed cannot be overtaken, and a batch goes in as one JSON array (`jsonb_each`), not as a statement a row.
+//! is about to be changed cannot be overtaken, and a batch goes in as one JSON array (`jsonb_each`), not as a statement a row. The batches
+//! of the hot path share their commits (`sqlite/shared.rs`).
 //! A future that is dropped rolls its transaction back. `synchronous = FULL`: what was answered is on the disk.
 //!
 //! The file belongs to one process: it holds a lock beside it (`<file>.lock`) for as long as the store is open.
@@ -11,22 +12,25 @@ mod begin;
 mod control;
 mod ends;
 mod fault;
+mod figures;
+mod files;
 mod fleet;
 mod insert;
 mod json;
 mod ledger;
 mod migrations;
-mod parts;
 mod prune;
 mod reads;
 mod recipients;
 mod rows;
 mod settle;
+mod shared;
 mod suppressions;
 mod sweeps;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,9 +39,10 @@ use rustix::fs::{FlockOperation, flock};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use self::fault::Fault;
+use self::shared::{Group, with_group_ended};
 use super::{Store, StoreError, StoreResult};
 
 /// Connections that read. They only have to overlap their waits for the disk.
@@ -58,13 +63,15 @@ const LARGEST_IDLE_WAL: &str = "67108864";
 #[derive(Debug)]
 pub struct SqliteStore {
     /// `None` once closed.
-    writer: Mutex<Option<Writer>>,
+    writer: Arc<Mutex<Option<Writer>>>,
     readers: SqlitePool,
 }
 
 #[derive(Debug)]
 struct Writer {
     connection: SqliteConnection,
+    /// The transaction that is open for whoever comes next to share its commit.
+    group: Option<Group>,
     /// Closing it gives the folder free.
     _lock: File,
 }
@@ -94,7 +101,7 @@ impl SqliteStore {
         let connection = writing.connect().await.map_err(Fault::from)?;
         let reading = options.read_only(true).thread_name(|n| format!("sqlite-reader-{n}"));
         let readers = SqlitePoolOptions::new().max_connections(READERS).test_before_acquire(false).connect_lazy_with(reading);
-        Ok(Self { writer: Mutex::new(Some(Writer { connection, _lock: lock })), readers })
+        Ok(Self { writer: Arc::new(Mutex::new(Some(Writer { connection, group: None, _lock: lock }))), readers })
     }
 
     /// A connection to read with.
@@ -102,28 +109,31 @@ impl SqliteStore {
         Ok(self.readers.acquire().await?)
     }
 
-    /// The writer, as soon as it is free.
-    async fn writer(&self) -> WriterGuard<'_> {
-        WriterGuard(self.writer.lock().await)
+    /// The writer, as soon as it is free, with no transaction open.
+    async fn writer(&self) -> WriterGuard {
+        let guard = self.writer.clone().lock_owned().await;
+        WriterGuard(with_group_ended(guard).await)
     }
 }
 
 /// The writer's lock, held.
-struct WriterGuard<'a>(MutexGuard<'a, Option<Writer>>);
+struct WriterGuard(Option<OwnedMutexGuard<Option<Writer>>>);
 
-impl WriterGuard<'_> {
+impl WriterGuard {
     /// The connection, for a write of one statement.
     fn connection(&mut self) -> Result<&mut SqliteConnection, Fault> {
-        match self.0.as_mut() {
-            Some(writer) => Ok(&mut writer.connection),
-            None => Err(Fault::Other(StoreError::Unavailable("the store is closed".into()))),
-        }
+        let writer = self.0.as_mut().and_then(|guard| guard.as_mut());
+        writer.map(|writer| &mut writer.connection).ok_or_else(closed)
     }
 
     /// A transaction that can write from its beginning. Dropping it rolls it back.
     async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, Fault> {
         Ok(self.connection()?.begin_with("BEGIN IMMEDIATE").await?)
     }
+}
+
+fn closed() -> Fault {
+    Fault::Other(StoreError::Unavailable("the store is closed".into()))
 }
 
 /// Takes the lock beside the file.
@@ -164,8 +174,8 @@ impl Store for SqliteStore {
 
     async fn close(&self) {
         self.readers.close().await;
-        let writer = self.writer.lock().await.take();
-        if let Some(Writer { connection, _lock }) = writer
+        let writer = self.writer().await.0.and_then(|mut guard| guard.take());
+        if let Some(Writer { connection, _lock, .. }) = writer
             && let Err(error) = connection.close().await
         {
             tracing::warn!(%error, "the SQLite file was not closed in good order");

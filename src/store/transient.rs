@@ -1,10 +1,14 @@
 //! Ledgers in memory, for a task that runs without a store: in the foreground, attempt after attempt, by itself.
 
+mod files;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use parking_lot::Mutex;
+
+pub use files::TransientFiles;
 
 use super::recipients::{
     NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,

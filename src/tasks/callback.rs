@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{Kind, TaskContext};
 use crate::domain::{Backoff, CALLBACK_KIND, CALLBACK_QUEUE, FieldError, RetryPolicy, TaskFailure, TaskId};
 use crate::services::Services;
-use crate::services::fetch::{Call, FetchError, Fetcher};
+use crate::services::fetch::{Call, FetchError, Fetcher, Redirects};
 use crate::services::webhook::Signer;
 
 /// For one call, its redirects included; well inside the hard limit of an attempt.
@@ -70,9 +70,9 @@ impl Callback {
             TaskFailure::fail("NoWebhookSecret", "WEBHOOK_SECRET is not set on this worker, and callbacks are not sent unsigned")
         })?;
         let body = self.body.get().as_bytes().to_vec();
-        let mut headers = vec![("content-type", "application/json".to_owned())];
-        headers.extend(signer.headers(&self.webhook_id.to_string(), now, &body));
-        let call = Call { method: Method::POST, url: self.url, headers, body, time_limit: CALL_LIMIT };
+        let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        headers.extend(signer.headers(&self.webhook_id.to_string(), now, &body).map(|(name, value)| (name.to_owned(), value)));
+        let call = Call { method: Method::POST, url: self.url, headers, body, time_limit: CALL_LIMIT, redirects: Redirects::Any };
         let answer = fetcher.call(call).await.map_err(|error| match error {
             FetchError::Refused { reason } => TaskFailure::fail("AddressRefused", reason),
             FetchError::Failed { reason } => TaskFailure::retry("CallbackError", reason),

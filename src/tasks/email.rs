@@ -64,6 +64,7 @@ impl Kind for SendEmail {
     const DESCRIPTION: &'static str = "Sends one mail, with HTML and text parts made by a template, or with a given text. Never twice, as far as the mail server tells.";
     const HARD_LIMIT: Duration = Duration::from_mins(5);
     const ROUTE: Option<&'static str> = Some("/email/send");
+    const SENSITIVE: &'static [&'static str] = &["/context", "/text", "/html"];
 
     fn example() -> Value {
         json!({

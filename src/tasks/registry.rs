@@ -10,8 +10,11 @@ use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use super::{Kind, RunFuture, TaskContext, bulk_email, callback, email, system};
-use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, TaskFailure};
+use super::{
+    Kind, RunFuture, TaskContext, aggregate_metrics, bulk_email, callback, email, export, files_prune, health_check, http_call,
+    results_prune, system,
+};
+use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure};
 use crate::services::Services;
 
 /// Every compiled kind.
@@ -19,12 +22,21 @@ fn kinds() -> Vec<TaskKind> {
     vec![
         TaskKind::of::<email::SendEmail>(),
         TaskKind::of::<bulk_email::BulkEmail>(),
+        TaskKind::of::<export::ExportData>(),
+        TaskKind::of::<http_call::HttpCall>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
+        TaskKind::of::<health_check::CheckHealth>(),
+        TaskKind::of::<aggregate_metrics::AggregateMetrics>(),
+        TaskKind::of::<results_prune::PruneResults>(),
+        TaskKind::of::<files_prune::PruneFiles>(),
         // What the engine submits itself.
         TaskKind::of::<callback::Callback>(),
     ]
 }
+
+/// What stands where an arg that may be secret would.
+pub const SENSITIVE_SHOWN: &str = "[sensitive]";
 
 /// A kind with its args type erased.
 #[derive(Clone)]
@@ -45,8 +57,12 @@ pub struct TaskKind {
     pub route: Option<&'static str>,
     /// Its args may be so large, also where the settings allow less.
     pub args_limit: usize,
+    /// What a token must allow that submits it.
+    pub scope: Scope,
     /// Whether users may submit it.
     pub is_public: bool,
+    /// Pointers to args that may be secret.
+    pub sensitive: &'static [&'static str],
     /// Args that work.
     pub example: Value,
     /// The name of its args in `OpenAPI`.
@@ -78,7 +94,9 @@ impl TaskKind {
             soft_limit: K::SOFT_LIMIT,
             route: K::ROUTE,
             args_limit: K::ARGS_LIMIT,
+            scope: K::SCOPE,
             is_public: K::PUBLIC,
+            sensitive: K::SENSITIVE,
             example: K::example(),
             schema_name: K::name().into_owned(),
             schema,
@@ -98,6 +116,20 @@ impl TaskKind {
     /// Starts the work. Args that do not parse (a newer version wrote them) are a failure here.
     pub fn run(&self, args: &str, cx: TaskContext) -> Result<RunFuture, TaskFailure> {
         (self.run)(args, cx)
+    }
+
+    /// The args as they may be shown: what may be secret in them is `[sensitive]`.
+    pub fn shown_args(&self, args: String) -> String {
+        if self.sensitive.is_empty() {
+            return args;
+        }
+        let Ok(mut value) = serde_json::from_str::<Value>(&args) else { return args };
+        for pointer in self.sensitive {
+            if let Some(secret) = value.pointer_mut(pointer).filter(|secret| !secret.is_null()) {
+                *secret = SENSITIVE_SHOWN.into();
+            }
+        }
+        value.to_string()
     }
 
     /// The parser stops at its first error, the schema finds them all, and only the kind's own check knows what no schema says.
@@ -151,8 +183,12 @@ fn check_args<K: Kind>(args: &str, services: &Services) -> Result<(), ArgsFault>
 }
 
 fn run_args<K: Kind>(args: &str, cx: TaskContext) -> Result<RunFuture, TaskFailure> {
-    let parsed: K =
-        parse_args(args).map_err(|error| TaskFailure::fail("BadArgs", format!("{}: {}", error.pointer, error.detail)))?;
+    let parsed: K = parse_args(args).map_err(|error| {
+        // The parser's words hold what it found.
+        let is_sensitive = K::SENSITIVE.iter().any(|secret| error.pointer.starts_with(secret));
+        let detail = if is_sensitive { "is not as this version wants it" } else { &error.detail };
+        TaskFailure::fail("BadArgs", format!("{}: {detail}", error.pointer))
+    })?;
     Ok(Box::pin(parsed.run(cx)))
 }
 

@@ -11,6 +11,8 @@ use super::running::{Running, RunningAttempt, StopReason, Stopper};
 use crate::domain::{Begun, EndStatus, ErrorReport, Next, Outcome, RetryPolicy, RunFacts, TaskFailure, WorkerId, after};
 use crate::queue::Queue;
 use crate::services::Services;
+use crate::services::files::TaskFiles;
+use crate::store::sealed::{sealed_with, unreadable};
 use crate::store::{MailLedger, RecipientLedger, Settled, Settlement, Suppressions};
 use crate::tasks::{RunFuture, TaskContext};
 
@@ -70,6 +72,9 @@ impl Executor {
             let message = format!("no worker knows the kind {}", task.kind);
             return hand_back_or(task, ErrorReport::new("UnknownKind", message, false));
         };
+        if let Some(key) = sealed_with(&task.args) {
+            return hand_back_or(task, ErrorReport::new("SealedArgs", unreadable("args", key), false));
+        }
         match kind.run(&task.args, self.context(task, stopper)) {
             Ok(work) => self.watch(task, stopper, work).await,
             Err(TaskFailure::Fail(error) | TaskFailure::Retry { error, .. }) => hand_back_or(task, error),
@@ -86,11 +91,19 @@ impl Executor {
             submitted_at: task.submitted_at,
             services: self.services.clone(),
             ledger: self.ledger.clone(),
+            files: TaskFiles {
+                keeper: self.queue.file_keeper(),
+                task: task.id,
+                principal: task.principal.clone(),
+                clock: self.queue.clock().clone(),
+            },
+            upkeep: self.queue.clone(),
             recipients: self.recipients.clone(),
             suppressions: Some(self.suppressions.clone()),
             clock: self.queue.clock().clone(),
             stop: stopper.asked().clone(),
             progress: self.progress.sink(task.id, task.attempt),
+            children: self.queue.children_of(task),
         }
     }
 

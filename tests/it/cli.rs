@@ -89,6 +89,7 @@ fn every_command_has_a_help_with_an_example() {
         "token revoke",
         "user create",
         "user set-password",
+        "encryption-key",
         "openapi",
         "check-config",
         "healthcheck",
@@ -352,4 +353,24 @@ fn a_command_without_a_secret_says_how_to_come_by_a_token() {
     assert_eq!(ended.code, 3, "{ended}");
     assert!(ended.err.contains("LEGWORK_TOKEN") && ended.err.contains("legwork serve"), "{ended}");
     assert!(place.path().read_dir().unwrap().next().is_none(), "asking leaves nothing behind");
+}
+
+#[test]
+fn a_made_encryption_key_is_one_that_the_configuration_takes() {
+    let key = Place::new().legwork(&["encryption-key", "--id", "k2"]);
+    assert!(key.code == 0 && key.out.starts_with("k2:"), "{key}");
+    let (new, old) = (key.out.trim(), "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    let taken = Place::new().with("ENCRYPTION_KEYS", &format!("{new},{old}")).legwork(&["check-config"]);
+    assert!(taken.code == 0 && taken.out.contains("ENCRYPTION_KEYS=***\n"), "{taken}");
+    assert!(!taken.out.contains("AAAA") && !taken.err.contains("AAAA"), "{taken}");
+    for (keys, told) in [
+        ("AAAA", "a key without an id"),
+        ("a b:AAAA", "a key without an id"),
+        ("k1:AAAA", "\"k1\", whose key is not the base64 of 32 bytes"),
+        ("k1:%%", "\"k1\", whose key is not the base64 of 32 bytes"),
+        (&format!("{old},{old}"), "\"k1\" twice"),
+    ] {
+        let refused = Place::new().with("ENCRYPTION_KEYS", keys).legwork(&["check-config"]);
+        assert!(refused.code == 2 && refused.err.contains(told) && !refused.err.contains("AAAA"), "{keys}: {refused}");
+    }
 }

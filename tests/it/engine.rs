@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod chaos;
+mod children;
 mod doorbells;
 mod limits;
 mod news;
@@ -39,6 +40,11 @@ engine! {
         }
         chaos {
             nothing_is_lost_and_nothing_ends_twice_whatever_happens,
+        }
+        children {
+            a_task_submits_others_once_however_many_attempts_do_so,
+            a_child_that_is_refused_says_why_and_the_others_are_taken,
+            a_call_runs_through_the_engine_and_its_secrets_are_not_shown,
         }
         doorbells {
             lost_doorbells_are_rung_again_after_a_grace_time,

@@ -37,6 +37,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("jiff_sqlx", &["store", "services/source"]),
     ("redis", &["broker/redis", "limits/redis"]),
     ("lettre", &["services/mail"]),
+    ("object_store", &["services/files"]),
 ];
 
 /// Who may hold the broker: the queue, and the composition root that makes it.

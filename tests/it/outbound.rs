@@ -17,7 +17,7 @@ use reqwest::Method;
 
 use legwork::config::{IpRange, OutboundConfig};
 use legwork::domain::{Attempt, KindName, Priority, QueueName, TaskFailure, TaskRow, TaskStatus, callback_task};
-use legwork::services::fetch::{Call, FetchError, Fetcher, Lookup};
+use legwork::services::fetch::{Call, FetchError, Fetcher, Lookup, Redirects};
 use legwork::services::webhook::Signer;
 use legwork::tasks::KindSet;
 use legwork::tasks::callback::Callback;
@@ -47,7 +47,8 @@ fn local_fetcher() -> Fetcher {
     Fetcher::new(&allowing(&["127.0.0.1"])).unwrap()
 }
 
-fn finding(answers: &[&'static str]) -> Fetcher {
+/// A fetcher for which every name is at what is told, one answer a question.
+pub fn finding(answers: &[&'static str]) -> Fetcher {
     let lookup = Scripted(Mutex::new(answers.iter().copied().collect()));
     Fetcher::with_lookup(&allowing(&["127.0.0.1"]), Arc::new(lookup)).unwrap()
 }
@@ -56,9 +57,10 @@ fn post(url: &str) -> Call {
     Call {
         method: Method::POST,
         url: url.to_owned(),
-        headers: vec![("content-type", "text/plain".into()), ("authorization", "secret".into())],
+        headers: vec![("content-type".into(), "text/plain".into()), ("authorization".into(), "secret".into())],
         body: b"hello".to_vec(),
         time_limit: Duration::from_secs(20),
+        redirects: Redirects::Any,
     }
 }
 

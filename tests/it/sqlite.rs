@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use legwork::domain::TaskStatus;
+use legwork::domain::{NewTask, TaskStatus};
 use legwork::store::sqlite::SqliteStore;
-use legwork::store::{Store, StoreError};
+use legwork::store::{InsertAnswer, Store, StoreError};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::support::tasks::{inserted, started, status, task};
+use crate::support::tasks::{inserted, rung, started, status, task};
 
 #[tokio::test]
 async fn a_file_belongs_to_one_legwork_until_it_is_closed() {
@@ -73,4 +73,72 @@ async fn an_older_program_starts_on_a_newer_schema() {
     store.migrate().await.unwrap();
     assert!(store.is_migrated().await.unwrap());
     store.close().await;
+}
+
+#[tokio::test]
+async fn of_batches_that_share_a_commit_only_the_refused_one_is_undone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("legwork.db")).await.unwrap());
+    store.migrate().await.unwrap();
+    let taken = inserted(&store, task(0)).await;
+    let writes: Vec<_> = (0..60)
+        .map(|n| {
+            let (store, mut new) = (store.clone(), task(0));
+            let is_refused = n % 3 == 1;
+            if is_refused {
+                new.id = taken;
+            }
+            tokio::spawn(async move {
+                let id = new.id;
+                let answer = store.insert(&[rung(new)]).await.unwrap().pop().unwrap();
+                (id, is_refused, answer)
+            })
+        })
+        .collect();
+    for write in writes {
+        let (id, is_refused, answer) = write.await.unwrap();
+        assert_eq!(answer.is_err(), is_refused, "{answer:?}");
+        assert_eq!(status(&store, id).await, TaskStatus::Pending);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_is_dropped_half_way_takes_nobody_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("legwork.db");
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).await.unwrap());
+    store.migrate().await.unwrap();
+    let mut kept = Vec::new();
+    for polls in 0..40 {
+        // Two others stand in line around the one that is dropped, so that it is a first part, a later one, or waits.
+        let mut others = Vec::new();
+        let mut stand_in_line = |new: NewTask| {
+            let (store, id) = (store.clone(), new.id);
+            others.push(tokio::spawn(async move { store.insert(&[rung(new)]).await.unwrap().pop().unwrap().unwrap() }));
+            kept.push(id);
+        };
+        if polls % 2 == 0 {
+            stand_in_line(task(0));
+            tokio::task::yield_now().await;
+        }
+        let dropped = [rung(task(0))];
+        let mut write = Box::pin(store.insert(&dropped));
+        for _ in 0..polls {
+            if futures_util::poll!(&mut write).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        stand_in_line(task(0));
+        drop(write);
+        for other in others {
+            assert_eq!(other.await.unwrap(), InsertAnswer::Inserted);
+        }
+    }
+    // What was answered is on the disk, not in a transaction that somebody left open.
+    drop(store);
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).await.unwrap());
+    for id in kept {
+        assert_eq!(status(&store, id).await, TaskStatus::Pending);
+    }
 }

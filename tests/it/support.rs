@@ -2,8 +2,10 @@
 //! at fixed times.
 
 pub mod brokers;
+pub mod context;
 pub mod engine;
 pub mod faulty;
+pub mod files;
 pub mod ledger;
 pub mod mime;
 pub mod postgres;

@@ -16,7 +16,7 @@ use super::super::error::{ApiError, Problem};
 use super::super::extract::{JsonBytes, KeyHeader, Submitter, json_within};
 use super::super::openapi;
 use super::super::state::ApiState;
-use crate::domain::{FieldError, Principal, TaskId, TaskStatus};
+use crate::domain::{FieldError, KindName, Principal, TaskId, TaskStatus};
 use crate::queue::body::{BodyError, TaskBody};
 use crate::queue::submit::{SubmitError, SubmitKey, SubmitTask, Submitted, canonical_hash};
 use crate::tasks::TaskKind;
@@ -120,12 +120,19 @@ pub(in crate::http) async fn submit_task(
     state.admit(&principal, 1)?;
     let key = key_for(NAMED_PATH, key, &body);
     let parsed = TaskBody::of_named(&body)?;
-    let command = command(parsed, principal, key);
+    let command = command(&state, parsed, principal, key)?;
     Ok(accepted(state.queue.submit(command).await?))
 }
 
-fn command(body: TaskBody, principal: Principal, key: Option<SubmitKey>) -> SubmitTask {
-    SubmitTask {
+fn command(state: &ApiState, body: TaskBody, principal: Principal, key: Option<SubmitKey>) -> Result<SubmitTask, ApiError> {
+    // What is not known is refused further on.
+    let kind = body.kind.as_deref().and_then(|name| KindName::parse(name).ok());
+    if let Some(kind) = kind.and_then(|name| state.queue.kinds().get(&name))
+        && !principal.may(kind.scope)
+    {
+        return Err(ApiError::MissingScope(kind.scope));
+    }
+    Ok(SubmitTask {
         kind: body.kind.unwrap_or_default(),
         args: body.args,
         args_pointer: "/args",
@@ -133,7 +140,7 @@ fn command(body: TaskBody, principal: Principal, key: Option<SubmitKey>) -> Subm
         principal: principal.subject,
         internal: false,
         key,
-    }
+    })
 }
 
 /// The route of a kind that has one: args and options side by side.
@@ -149,7 +156,7 @@ pub(in crate::http) fn typed_route(kind: &Arc<TaskKind>, path: &str) -> MethodRo
             state.admit(&principal, 1)?;
             let key = key_for(&path, key, &body);
             let parsed = TaskBody { kind: Some(kind.name.to_string()), ..TaskBody::of_typed(&body)? };
-            let command = SubmitTask { args_pointer: "", ..command(parsed, principal, key) };
+            let command = SubmitTask { args_pointer: "", ..command(&state, parsed, principal, key)? };
             Ok(accepted(state.queue.submit(command).await?))
         },
     )
@@ -182,13 +189,18 @@ pub(in crate::http) async fn submit_batch(
     let parsed: Vec<Option<ApiError>> = items
         .into_iter()
         .enumerate()
-        .map(|(index, item)| match item {
-            Ok(item) => {
+        .map(|(index, item)| {
+            let command = item.map_err(ApiError::from).and_then(|item| {
                 let key = item_key(whole.as_ref(), &item, index);
-                commands.push(command(item, principal.clone(), key));
-                None
+                command(&state, item, principal.clone(), key)
+            });
+            match command {
+                Ok(command) => {
+                    commands.push(command);
+                    None
+                }
+                Err(error) => Some(error),
             }
-            Err(error) => Some(error.into()),
         })
         .collect();
     let is_keyed = whole.is_some();

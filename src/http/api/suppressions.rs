@@ -21,6 +21,7 @@ use super::super::openapi;
 use super::super::params::{Params, shown};
 use super::super::state::ApiState;
 use crate::queue::recipients::SuppressionView;
+use crate::services::files::LinkError;
 use crate::store::{SuppressionFilter, SuppressionReason};
 
 /// Addresses in one request at most.
@@ -161,7 +162,7 @@ pub(in crate::http) async fn remove(
 #[utoipa::path(get, path = "/api/v1/unsubscribe/{token}", tag = "suppressions", operation_id = "askToUnsubscribe",
     security(()), params(openapi::UnsubscribeParam),
     responses((status = 200, description = "A page with a button.", body = String, content_type = "text/html"),
-        (status = 403, response = openapi::ForgedLink)))]
+        (status = 403, response = openapi::LinkForged)))]
 pub(in crate::http) async fn ask(State(state): State<ApiState>, Path(token): Path<String>) -> Result<Response, ApiError> {
     let address = state.queue.unsubscription(&token).ok_or_else(forged)?;
     let text = format!(
@@ -177,7 +178,7 @@ pub(in crate::http) async fn ask(State(state): State<ApiState>, Path(token): Pat
 #[utoipa::path(post, path = "/api/v1/unsubscribe/{token}", tag = "suppressions", operation_id = "unsubscribe",
     security(()), params(openapi::UnsubscribeParam),
     responses((status = 200, description = "The address gets no bulk mail any more.", body = String, content_type = "text/html"),
-        (status = 403, response = openapi::ForgedLink)))]
+        (status = 403, response = openapi::LinkForged)))]
 pub(in crate::http) async fn unsubscribe(State(state): State<ApiState>, Path(token): Path<String>) -> Result<Response, ApiError> {
     if state.queue.unsubscribe(&token).await? {
         Ok(page("Unsubscribed", "<p>You get no more bulk mail.</p>"))
@@ -187,7 +188,7 @@ pub(in crate::http) async fn unsubscribe(State(state): State<ApiState>, Path(tok
 }
 
 fn forged() -> ApiError {
-    ApiError::ForgedLink("it was not made by this server, or was changed on its way")
+    ApiError::Link(LinkError::Forged)
 }
 
 fn page(title: &str, body: &str) -> Response {

@@ -84,6 +84,32 @@ parameter! {
     )
 }
 parameter! {
+    /// A stored file in the path.
+    FileParam => path_parameter(
+        "path",
+        "The path of the file, slashes and all, as results of tasks name it.",
+        text().min_length(Some(1)).max_length(Some(500)).examples(["uploads/image.jpg"]),
+    )
+}
+
+/// What a signed link carries.
+pub(in crate::http) struct LinkParams;
+
+impl IntoParams for LinkParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let of = |name: &str, description: &str, schema: ObjectBuilder| {
+            let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(Required::True);
+            parameter.description(Some(description)).schema(Some(schema.build())).build()
+        };
+        let seconds = ObjectBuilder::new().schema_type(Type::Integer).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
+        vec![
+            of("expires", "Until when the link holds, in seconds since 1970.", seconds.minimum(Some(0))),
+            of("signature", "The server's signature over path and expiry.", text().min_length(Some(1)).max_length(Some(200))),
+        ]
+    }
+}
+
+parameter! {
     /// The key of one submission.
     KeyParam => key_parameter(255)
 }
@@ -149,8 +175,6 @@ responses! {
     /// 403.
     Forbidden => problem("The token has not the scope that this needs; `detail` names it.")
         .header("WWW-Authenticate", text_header("Which scope is needed (RFC 6750)."));
-    /// 403 of a link.
-    ForgedLink => problem("The link was not made by this server, or was changed on its way.");
     /// 404.
     NotFound => problem("There is no such thing, or it belongs to another principal.");
     /// 405.
@@ -161,6 +185,13 @@ responses! {
     Conflict => problem("It cannot be done as things stand; `code` and `detail` say what stands against it.");
     /// 409 of a submission.
     KeyReused => problem("The `Idempotency-Key` was used before with another body.");
+    /// 403 of a link.
+    LinkForged => problem("The link is not one that this server made: its path, its expiry or its signature was changed.");
+    /// 410.
+    LinkExpired => problem("The link has expired.");
+    /// 416.
+    RangeOutside => problem("The file has not the bytes that `Range` names.")
+        .header("Content-Range", text_header("How many bytes it has."));
     /// 413.
     TooLarge => problem("The body, or the args in it, are larger than allowed.");
     /// 415.

@@ -17,6 +17,22 @@ impl Outbox {
         Self { folder, drafts: AtomicU64::new(0) }
     }
 
+    /// Whether a mail could be written: writes a draft and removes it.
+    pub(super) async fn probe(&self) -> Result<String, String> {
+        let draft = self.folder.join(format!(".probe.{}-{}", std::process::id(), self.drafts.fetch_add(1, Ordering::Relaxed)));
+        let folder = self.folder.clone();
+        let probed = tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&folder)?;
+            File::create(&draft)?;
+            std::fs::remove_file(&draft)
+        });
+        match probed.await {
+            Ok(Ok(())) => Ok(format!("mails go to {}", self.folder.display())),
+            Ok(Err(error)) => Err(format!("the outbox {}: {error}", self.folder.display())),
+            Err(error) => Err(format!("the outbox: {error}")),
+        }
+    }
+
     /// Writes the file beside its place and moves it there: it is whole, or it is not there. Done twice, it is there once.
     pub(super) async fn put(&self, message: &Message) -> MailFate {
         let name = message.file_name().to_owned();

@@ -112,6 +112,13 @@ impl Pool {
         Courier::open(&self.config, &self.tls, &self.hello, slot).await
     }
 
+    /// Opens a connection of its own, as a mail would, and ends it.
+    pub(super) async fn probe(&self) -> Result<String, String> {
+        let connection = Connection::open(&self.config, &self.tls, &self.hello).await?;
+        connection.quit().await;
+        Ok(format!("{}:{} answers", self.config.host, self.config.port))
+    }
+
     pub(super) async fn close(&self) {
         self.slots.close();
         for connection in self.shelf.close() {

@@ -106,7 +106,10 @@ SELECT id, attempt FROM tasks WHERE expires_at <= $1 AND status <> 'STARTED' ORD
 const PRUNES: [&str; 6] = [
     "-- prune_keys
 DELETE FROM idempotency_keys WHERE (principal, scope, key) IN
-    (SELECT principal, scope, key FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT $2)",
+    (SELECT principal, scope, key FROM idempotency_keys k
+     WHERE created_at < $1
+       AND CASE WHEN scope = 'effect' THEN NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = left(k.key, 36)::uuid) ELSE true END
+     ORDER BY created_at LIMIT $2)",
     "-- prune_workers
 DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE dead AND beat_at < $1 LIMIT $2)",
     "-- prune_tokens

@@ -52,15 +52,14 @@ impl SqliteStore {
         for (place, reference) in batch.refs.iter().enumerate() {
             places.entry(*reference).or_insert(place);
         }
-        let mut writer = self.writer().await;
-        let mut transaction = writer.begin().await?;
+        let mut write = self.shared().await?;
         for row in sqlx::query(BEGIN_TASKS)
             .bind(references(batch.refs)?)
             .bind(batch.now.as_microsecond())
             .bind(batch.worker.as_uuid())
             .bind(batch.worker_name)
             .bind(if batch.alone { i64::MAX } else { LONELY_CRASHES })
-            .fetch_all(&mut *transaction)
+            .fetch_all(write.connection()?)
             .await?
         {
             let begun = begun(&row, batch)?;
@@ -70,9 +69,9 @@ impl SqliteStore {
             }
         }
         if !places.is_empty() {
-            explain(&mut transaction, batch, places, &mut answers).await?;
+            explain(write.connection()?, batch, places, &mut answers).await?;
         }
-        transaction.commit().await?;
+        write.commit().await?;
         Ok(answers)
     }
 }

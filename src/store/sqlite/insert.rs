@@ -8,9 +8,9 @@ use sqlx::SqliteConnection;
 use super::SqliteStore;
 use super::fault::Fault;
 use super::json::JsonRows;
-use super::parts::Parts;
 use super::rows::{Columns, millis};
 use crate::domain::{NewTask, TaskId};
+use crate::store::parts::Parts;
 use crate::store::{
     BeginAnswer, BeginBatch, InsertAnswer, Settled, Settlement, StoreError, StoreResult, SubmittedTask, TaskWrites,
 };
@@ -62,22 +62,23 @@ impl SqliteStore {
             return self.insert_with_keys(tasks).await;
         }
         let rows = task_rows(tasks.iter().map(|submitted| (&submitted.task, submitted.rung)))?;
-        let mut writer = self.writer().await;
-        sqlx::query(INSERT_TASKS).bind(rows).execute(writer.connection()?).await?;
+        let mut write = self.shared().await?;
+        sqlx::query(INSERT_TASKS).bind(rows).execute(write.connection()?).await?;
+        write.commit().await?;
         Ok(vec![InsertAnswer::Inserted; tasks.len()])
     }
 
     async fn insert_with_keys(&self, tasks: &[SubmittedTask]) -> Result<Vec<InsertAnswer>, Fault> {
-        let mut writer = self.writer().await;
-        let mut transaction = writer.begin().await?;
-        let answers = answers_by_key(&mut transaction, tasks).await?;
+        let mut write = self.shared().await?;
+        let transaction = write.connection()?;
+        let answers = answers_by_key(transaction, tasks).await?;
         let new: Vec<&SubmittedTask> =
             tasks.iter().zip(&answers).filter(|(_, answer)| **answer == InsertAnswer::Inserted).map(|(task, _)| task).collect();
         if !new.is_empty() {
-            insert_rows(&mut transaction, new.iter().map(|submitted| (&submitted.task, submitted.rung))).await?;
+            insert_rows(transaction, new.iter().map(|submitted| (&submitted.task, submitted.rung))).await?;
             sqlx::query(INSERT_KEYS).bind(new_keys(&new)?).execute(&mut *transaction).await?;
         }
-        transaction.commit().await?;
+        write.commit().await?;
         Ok(answers)
     }
 }

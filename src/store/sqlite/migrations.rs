@@ -14,9 +14,11 @@ SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrat
 
 fn all() -> Vec<Migration> {
     let engine = include_str!("../../../migrations/sqlite/0001_engine.sql");
+    let files = include_str!("../../../migrations/sqlite/0002_files.sql");
     let recipients = include_str!("../../../migrations/sqlite/0003_recipients.sql");
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine.into_sql_str(), false),
+        Migration::new(2, "files".into(), MigrationType::Simple, files.into_sql_str(), false),
         Migration::new(3, "recipients".into(), MigrationType::Simple, recipients.into_sql_str(), false),
     ]
 }

@@ -19,7 +19,11 @@ DELETE FROM mail_ledger WHERE (task, part) IN (
 
 const PRUNE_KEYS: &str = "-- prune_keys
 DELETE FROM idempotency_keys WHERE (principal, scope, key) IN (
-    SELECT principal, scope, key FROM idempotency_keys WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)";
+    SELECT principal, scope, key FROM idempotency_keys
+    WHERE created_at < ?1
+      AND CASE WHEN scope = 'effect'
+          THEN NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = unhex(replace(substr(key, 1, 36), '-', ''))) ELSE true END
+    ORDER BY created_at LIMIT ?2)";
 
 const PRUNE_WORKERS: &str = "-- prune_workers
 DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE dead AND beat_at < ?1 LIMIT ?2)";

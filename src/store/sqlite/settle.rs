@@ -55,9 +55,9 @@ impl SqliteStore {
         let firsts: Vec<usize> = (0..settlements.len()).filter(|&place| seen.insert(fence(&settlements[place]))).collect();
         let orders: Vec<EndOrder<'_>> = firsts.iter().map(|&place| end_order(&settlements[place])).collect();
 
-        let mut writer = self.writer().await;
-        let mut transaction = writer.begin().await?;
-        for (&place, ended) in firsts.iter().zip(end_tasks(&mut transaction, &orders).await?) {
+        let mut write = self.shared().await?;
+        let transaction = write.connection()?;
+        for (&place, ended) in firsts.iter().zip(end_tasks(transaction, &orders).await?) {
             answers[place] = ended.map(Settled::Ended);
         }
         let waits: Vec<Wait<'_>> = firsts
@@ -66,12 +66,12 @@ impl SqliteStore {
             .filter_map(|&place| wait(place, &settlements[place]))
             .collect();
         if !waits.is_empty() {
-            wait_again(&mut transaction, &waits, &mut answers).await?;
+            wait_again(transaction, &waits, &mut answers).await?;
         }
         if answers.iter().any(Option::is_none) {
-            look_for_own_results(&mut transaction, settlements, &mut answers).await?;
+            look_for_own_results(transaction, settlements, &mut answers).await?;
         }
-        transaction.commit().await?;
+        write.commit().await?;
         Ok(answers.into_iter().map(|answer| answer.unwrap_or(Settled::Superseded)).collect())
     }
 }

@@ -279,7 +279,7 @@ pub async fn an_unknown_path_is_404_and_a_wrong_method_405(engine: Engine) {
 
     {
       "code": "method_not_allowed",
-      "detail": "the Allow header names the methods that the path takes",
+      "detail": "PUT is not taken here; allowed are GET, POST",
       "errors": [],
       "status": 405,
       "title": "The path does not take this method",

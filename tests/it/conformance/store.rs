@@ -6,6 +6,7 @@ mod accounts;
 mod begin;
 mod callbacks;
 mod control;
+mod files;
 mod insert;
 mod keys;
 mod ledger;
@@ -35,7 +36,7 @@ macro_rules! conformance {
 }
 
 conformance! {
-    sides: sqlite, postgres;
+    sides: sqlite, postgres, sealed_sqlite, sealed_postgres;
     cases: {
         insert {
             an_inserted_task_is_read_back_as_it_was_submitted,
@@ -53,6 +54,7 @@ conformance! {
             two_submissions_at_once_with_one_key_make_one_task,
             a_row_that_is_refused_does_not_take_its_key,
             a_key_outlives_its_task_and_is_forgotten_at_its_age,
+            the_key_of_an_effect_is_kept_while_its_task_lives,
         }
         begin {
             a_begun_attempt_carries_all_that_it_needs,
@@ -119,9 +121,7 @@ conformance! {
             pages_follow_each_other_without_a_gap_or_an_overlap,
             a_page_that_holds_the_rest_is_the_last,
             each_filter_chooses,
-            a_text_is_searched_as_it_is_written_in_any_case,
             queues_are_counted_by_what_their_tasks_wait_for,
-            those_that_have_ended_are_told_from_those_that_have_not,
             a_list_is_the_same_whatever_the_batches_were,
         }
         sweeps {
@@ -171,6 +171,13 @@ conformance! {
             a_mail_is_claimed_by_the_present_attempt_only,
             a_mail_is_claimed_only_while_it_is_to_be_sent,
         }
+        files {
+            a_file_is_found_by_its_path,
+            a_file_that_is_written_anew_replaces_what_was_known,
+            a_forgotten_file_is_gone,
+            expired_files_are_found_up_to_the_limit_earliest_first,
+            only_what_has_expired_is_forgotten_as_expired,
+        }
         recipients {
             a_list_is_enrolled_once_and_then_sealed,
             a_recipient_is_claimed_once_and_recorded,
@@ -189,6 +196,18 @@ conformance! {
             migrating_twice_changes_nothing,
             a_closed_store_says_that_it_is_not_available,
             an_ended_task_never_changes,
+        }
+    }
+}
+
+/// What holds in clear only.
+mod in_clear {
+    conformance! {
+        sides: sqlite, postgres;
+        cases: {
+            reads {
+                a_text_is_searched_as_it_is_written_in_any_case,
+            }
         }
     }
 }

@@ -1,26 +1,38 @@
 //! The kind `email.send`: its args, its result, and its ledger.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use legwork::clock::{Clock as _, ManualClock};
-use legwork::config::{MailConfig, OutboundConfig};
+use legwork::clock::{Clock, ManualClock};
+use legwork::config::{MailConfig, OutboundConfig, SourcesConfig};
 use legwork::domain::{Attempt, KindName, Next, Progress, TaskFailure, TaskId};
 use legwork::services::Services;
 use legwork::services::fetch::Fetcher;
 use legwork::services::mail::Mailer;
+use legwork::services::source::Sources;
 use legwork::store::sqlite::SqliteStore;
 use legwork::store::transient::TransientLedger;
 use legwork::store::{LedgerEntry, LedgerState, MailLedger as _, Store};
-use legwork::tasks::{KindSet, ProgressSink, TaskContext};
+use legwork::tasks::upkeep::NoEngine;
+use legwork::tasks::{KindSet, NoChildren, ProgressSink, TaskContext};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{bulk, mailer, renderer, to_outbox};
 use crate::support::faulty::FaultyStore;
+use crate::support::files;
 use crate::support::ledger::MemoryLedger;
 use crate::support::mime::Mime;
 use crate::support::smtp::{Act, Moment, Setup, SmtpServer};
 use crate::support::tasks::{at, begun, mishap, reference, settle, started, task};
+
+/// A mail reads no source.
+fn no_sources() -> Sources {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(at(0)));
+    Sources::new(&SourcesConfig { sources: BTreeMap::new() }, &clock).unwrap()
+}
 
 struct NoProgress;
 
@@ -43,19 +55,35 @@ impl Bench {
         let clock = ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap());
         let outbound = OutboundConfig { allow: Vec::new(), webhook_secret: None };
         let fetcher = Fetcher::new(&outbound).unwrap();
-        let services = Services { mailer, renderer: renderer(), bulk: bulk(), fetcher, webhook_signer: None };
+        let clock = Arc::new(clock);
+        // Mails keep no files: the folder is never made.
+        let files = files::storage(Path::new("/nonexistent"));
+        let services = Services {
+            mailer,
+            renderer: renderer(),
+            bulk: bulk(),
+            fetcher,
+            webhook_signer: None,
+            sources: no_sources(),
+            export_retention: Duration::ZERO,
+            files: files.clone(),
+        };
+        let task = TaskId::made(clock.now());
         let cx = TaskContext {
-            task: TaskId::made(clock.now()),
+            task,
             attempt: Attempt(1),
             kind: KindName::parse("email.send").unwrap(),
             submitted_at: clock.now(),
             services: Arc::new(services),
             ledger: ledger.clone(),
+            files: files::task_files(files, task, clock.clone()),
+            upkeep: Arc::new(NoEngine),
+            clock,
             recipients: Arc::new(TransientLedger::default()),
             suppressions: None,
-            clock: Arc::new(clock),
             stop: CancellationToken::new(),
             progress: Arc::new(NoProgress),
+            children: Arc::new(NoChildren),
         };
         Self { ledger, cx }
     }

@@ -111,6 +111,7 @@ impl Engine {
             ("DATA_DIR", folder.to_str().unwrap()),
             ("OUTBOUND_ALLOW", "127.0.0.0/8"),
             ("WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+            ("FILES_SECRET", "a secret of the tests that signs the links to files"),
             ("SHUTDOWN_GRACE", "50ms"),
             ("CONCURRENCY", "10"),
         ];
@@ -121,7 +122,7 @@ impl Engine {
     }
 
     fn on(ground: Arc<Ground>, clock: Arc<ManualClock>, config: Config, kinds: KindSet) -> Self {
-        let services = Arc::new(build_services(&config).unwrap());
+        let services = Arc::new(build_services(&config, &(clock.clone() as Arc<dyn Clock>)).unwrap());
         let shutdown = Shutdown::new();
         let faults = FaultyStore::over(ground.store.clone(), ground.written.clone());
         let store: SharedStore = faults.clone();

@@ -9,15 +9,16 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use legwork::broker::{Broker, BrokerError, Delivery, SharedBroker, Signal, Want};
 use legwork::domain::{
-    Attempt, Band, Doorbell, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo,
-    WorkerRow,
+    Attempt, Band, Doorbell, FilePath, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId,
+    WorkerInfo, WorkerRow,
 };
 use legwork::store::{
-    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, InsertAnswer, LedgerEntry,
-    MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts, QueueRow, RecipientCounts, RecipientFilter,
-    RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend, RetryAnswer, RevokeAnswer, RevokeOrder, Settled,
-    Settlement, Standing, StartedRow, Store, StoreError, StoreResult, SubmittedTask, Suppression, SuppressionFilter,
-    Suppressions, Sweeps, TaskChange, TaskControl, TaskReads, TaskWrites, WorkerCommand, Workers,
+    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, EndedGroup, Figures,
+    FileRegistry, FileRow, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts,
+    QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
+    RetryAnswer, RevokeAnswer, RevokeOrder, Settled, Settlement, Standing, StartedRow, Store, StoreError, StoreResult,
+    SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl, TaskReads, TaskWrites,
+    WorkerCommand, Workers,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, broadcast};
@@ -168,7 +169,6 @@ through! {
         list(filter: &TaskFilter, page: &PageRequest) -> Page<TaskRow>;
         queues() -> Vec<QueueRow>;
         queue_counts(now: Timestamp) -> Vec<QueueCounts>;
-        ended_among(ids: &[TaskId]) -> Vec<TaskId>;
     }
     Sweeps true {
         take_due(now: Timestamp, limit: u32) -> Vec<Doorbell>;
@@ -195,6 +195,16 @@ through! {
         find_account(name: &str) -> Option<AccountRow>;
         revoke_token(jti: &str, expires_at: Timestamp) -> ();
         revoked_tokens(now: Timestamp) -> Vec<String>;
+    }
+    Figures false {
+        ended_groups(from: Timestamp, to: Timestamp) -> Vec<EndedGroup>;
+    }
+    FileRegistry false {
+        write_file(file: &FileRow) -> ();
+        find_file(path: &FilePath) -> Option<FileRow>;
+        forget_file(path: &FilePath) -> bool;
+        expired_files(now: Timestamp, limit: u32) -> Vec<FilePath>;
+        forget_expired(paths: &[FilePath], now: Timestamp) -> usize;
     }
     MailLedger false {
         write_ledger(entries: &[LedgerEntry]) -> ();

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use legwork::domain::{TaskFailure, TaskId};
-use legwork::tasks::{Kind, TaskContext};
+use legwork::tasks::{Child, Kind, TaskContext};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -44,6 +44,12 @@ pub enum Step {
     Deaf,
     /// Waits to be released, deaf to all requests, and fails then, to be tried again.
     DeafRetry,
+    /// Submits two echoes, which say in which attempt, and returns their ids.
+    Submit,
+    /// The same, and fails then, to be tried again.
+    SubmitRetry,
+    /// Submits a child that is refused, and one that is not.
+    SubmitBad,
     /// Tells progress, then waits to be released, or to be asked to stop.
     Progress,
 }
@@ -155,6 +161,26 @@ impl Kind for Probe {
             Step::DeafRetry => {
                 switch.released.acquire().await.unwrap().forget();
                 return Err(TaskFailure::retry("ProbeError", "as planned"));
+            }
+            Step::Submit | Step::SubmitRetry => {
+                let child = |part: &str| Child::new(part, "system.echo", json!({ "part": part, "attempt": cx.attempt }));
+                let ids = cx.submit(vec![child("a"), child("b")]).await?.into_iter().collect::<Result<Vec<_>, _>>()?;
+                if matches!(step, Step::SubmitRetry) {
+                    return Err(TaskFailure::retry("ProbeError", "as planned"));
+                }
+                return Ok(json!(ids));
+            }
+            Step::SubmitBad => {
+                let bad = Child::new("bad", "http.call", json!({ "url": 5, "headers": { "host": "hidden" }, "json": "hidden" }));
+                let unknown = Child::new("unknown", "system.callback", json!({}));
+                let good = Child::new("good", "system.echo", json!({}));
+                let answers = cx.submit(vec![bad, unknown, good]).await?;
+                let told = answers.into_iter().map(|answer| match answer {
+                    Ok(id) => id.to_string(),
+                    Err(TaskFailure::Fail(error)) => error.to_string(),
+                    Err(other) => panic!("{other:?}"),
+                });
+                return Ok(told.collect());
             }
             Step::Progress => {
                 cx.tell(1, Some(2), Some("half way".into()));

@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use legwork::config::EncryptionKey;
 use legwork::store::Store;
+use legwork::store::sealed::{KeyRing, SealedStore};
 use legwork::store::sqlite::SqliteStore;
 
 pub use super::postgres::postgres;
@@ -18,6 +20,36 @@ where
     let folder = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("legwork.db")).await.unwrap());
     rethrow(run(store, case).await);
+}
+
+/// A ring of keys with these ids; the same id is the same key.
+pub fn ring(ids: &[&str]) -> KeyRing {
+    let secret = |id: &str| format!("{}{}=", id.repeat(22 / id.len()), "A".repeat(43 - id.len() * (22 / id.len())));
+    let keys: Vec<EncryptionKey> = ids.iter().map(|&id| EncryptionKey { id: id.into(), secret: secret(id).into() }).collect();
+    KeyRing::new(&keys).unwrap()
+}
+
+/// The same store, sealed with a key.
+pub fn sealed(store: Arc<dyn Store>) -> Arc<dyn Store> {
+    Arc::new(SealedStore::over(store, ring(&["k1"])))
+}
+
+/// Runs `case` on a fresh SQLite file that is sealed.
+pub async fn sealed_sqlite<C, F>(case: C)
+where
+    C: FnOnce(Arc<dyn Store>) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    sqlite(|store| case(sealed(store))).await;
+}
+
+/// Runs `case` on a fresh schema that is sealed.
+pub async fn sealed_postgres<C, F>(case: C)
+where
+    C: FnOnce(Arc<dyn Store>) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    postgres(|store| case(sealed(store))).await;
 }
 
 /// Migrates the store, runs the case as a task of its own, so that what follows runs even if it panics, and closes the store.

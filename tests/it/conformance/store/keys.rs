@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use legwork::store::{InsertAnswer, Prune, Store};
+use legwork::store::{EFFECT_SCOPE, InsertAnswer, Prune, RevokeOrder, Store};
 
-use crate::support::tasks::{at, keyed, task};
+use crate::support::tasks::{at, keyed, rung, task};
 
 pub async fn a_key_is_replayed_with_the_same_body_and_refused_with_another(store: Arc<dyn Store>) {
     let first = keyed(task(0), "k", 1);
@@ -66,6 +66,28 @@ pub async fn a_key_outlives_its_task_and_is_forgotten_at_its_age(store: Arc<dyn 
     assert_eq!(answers(&store, &[keyed(task(1), "k", 1)]).await, [InsertAnswer::Replayed(first.task.id)]);
     store.prune(&prune(at(1))).await.unwrap();
     assert_eq!(answers(&store, &[keyed(task(2), "k", 1)]).await, [InsertAnswer::Inserted]);
+}
+
+pub async fn the_key_of_an_effect_is_kept_while_its_task_lives(store: Arc<dyn Store>) {
+    let parent = task(0);
+    let with_key = |n: i64| {
+        let mut child = keyed(task(n), &format!("{}.part", parent.id), 1);
+        if let Some(key) = &mut child.key {
+            key.scope = EFFECT_SCOPE.into();
+        }
+        child
+    };
+    answers(&store, &[rung(parent.clone())]).await;
+    let first = with_key(1);
+    answers(&store, std::slice::from_ref(&first)).await;
+    let prune =
+        Prune { results_before: at(-86_400), keys_before: at(86_400), workers_before: at(-86_400), now: at(86_400), limit: 100 };
+    assert!(!store.prune(&prune).await.unwrap());
+    assert_eq!(answers(&store, &[with_key(2)]).await, [InsertAnswer::Replayed(first.task.id)]);
+    let order = RevokeOrder { id: parent.id, terminate: false, now: at(3) };
+    store.revoke(&order).await.unwrap();
+    store.prune(&prune).await.unwrap();
+    assert_eq!(answers(&store, &[with_key(4)]).await, [InsertAnswer::Inserted]);
 }
 
 async fn answers(store: &Arc<dyn Store>, tasks: &[legwork::store::SubmittedTask]) -> Vec<InsertAnswer> {

@@ -1,0 +1,35 @@
+//! `legwork encryption-key`.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "doc comments of arguments are the help text, where backticks would only stand in the way"
+)]
+
+use clap::Args;
+use secrecy::ExposeSecret as _;
+
+use super::{CliError, output};
+use crate::auth::secrets::new_encryption_key;
+use crate::clock::{Clock as _, SyncedClock};
+use crate::config::parse_key_id;
+
+/// Make a key for ENCRYPTION_KEYS, and print it
+///
+/// A new key goes in front of those that there are: the first encrypts, all decrypt. An old one may go once nothing is kept that it encrypted,
+/// which is after RESULT_RETENTION. Nothing is kept of the key here.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  legwork encryption-key
+  ENCRYPTION_KEYS=$(legwork encryption-key --id k2),$ENCRYPTION_KEYS")]
+pub(super) struct EncryptionKeyArgs {
+    /// Its id, 1 to 32 letters, digits, '-' and '_'; by default the day
+    #[arg(long, value_name = "ID", value_parser = parse_key_id)]
+    id: Option<String>,
+}
+
+pub(super) fn run(args: EncryptionKeyArgs) -> Result<(), CliError> {
+    let id = args.id.unwrap_or_else(|| format!("k{}", SyncedClock::start().now().strftime("%Y%m%d")));
+    let key = new_encryption_key().map_err(|error| CliError::Failed(error.to_string()))?;
+    output::print(&format!("{id}:{}", key.expose_secret()))
+}

@@ -1,0 +1,187 @@
+//! Storage and list joined: a file that is kept has its row before it can be seen, so that none is forgotten.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{FileError, FileResult, FileWriter, Files, ScratchFile, Sealed};
+use crate::clock::Clock;
+use crate::domain::{FilePath, TaskId};
+use crate::store::{FileRegistry, FileRow};
+
+/// The storage with its list.
+#[derive(Clone)]
+pub struct FileKeeper {
+    files: Arc<Files>,
+    registry: Arc<dyn FileRegistry>,
+}
+
+/// What is known of a file before its first byte.
+#[derive(Clone, Debug)]
+pub struct FileFacts {
+    /// Where it is to be.
+    pub path: FilePath,
+    /// What it is, as in `image/jpeg`.
+    pub content_type: String,
+    /// Whose it is.
+    pub principal: Arc<str>,
+    /// The task that makes it.
+    pub task: Option<TaskId>,
+    /// When it is made.
+    pub created_at: Timestamp,
+    /// From when on it may be removed; `None` keeps it.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl FileFacts {
+    fn row(self, Sealed { size, sha256 }: Sealed) -> FileRow {
+        let Self { path, content_type, principal, task, created_at, expires_at } = self;
+        FileRow { path, size, content_type, sha256, principal, task, created_at, expires_at }
+    }
+}
+
+impl FileKeeper {
+    /// Joins the two.
+    pub fn new(files: Arc<Files>, registry: Arc<dyn FileRegistry>) -> Self {
+        Self { files, registry }
+    }
+
+    /// The storage.
+    pub fn storage(&self) -> &Arc<Files> {
+        &self.files
+    }
+
+    /// Begins a file; [`KeptWriter::finish`] writes its row and makes it visible.
+    pub async fn create(&self, facts: FileFacts) -> FileResult<KeptWriter> {
+        let writer = self.files.create(&facts.path, facts.task).await?;
+        Ok(KeptWriter { writer, facts, registry: self.registry.clone() })
+    }
+
+    /// Makes a scratch file a stored one, with its row.
+    pub async fn publish(&self, scratch: ScratchFile, facts: FileFacts) -> FileResult<FileRow> {
+        let row = facts.row(self.files.measure(&scratch).await?);
+        self.registry.write_file(&row).await?;
+        self.files.publish(scratch, &row.path).await?;
+        Ok(row)
+    }
+
+    /// The row of a file.
+    pub async fn find(&self, path: &FilePath) -> FileResult<Option<FileRow>> {
+        Ok(self.registry.find_file(path).await?)
+    }
+
+    /// Removes a file, and then its row.
+    pub async fn remove(&self, path: &FilePath) -> FileResult<()> {
+        self.files.delete(path).await?;
+        self.registry.forget_file(path).await?;
+        Ok(())
+    }
+
+    /// Removes up to `limit` files that have expired by `now`, and then their rows: how many. One that cannot be removed stays on the list,
+    /// and does not keep the others.
+    pub async fn remove_expired(&self, now: Timestamp, limit: u32) -> FileResult<usize> {
+        let mut removed = Vec::new();
+        let mut failure = None;
+        for path in self.registry.expired_files(now, limit).await? {
+            match self.files.delete(&path).await {
+                Ok(()) | Err(FileError::Refused { .. }) => removed.push(path),
+                Err(error) => failure = Some(error),
+            }
+        }
+        let count = if removed.is_empty() { 0 } else { self.registry.forget_expired(&removed, now).await? };
+        match failure {
+            Some(error) if count == 0 => Err(error),
+            _ => Ok(count),
+        }
+    }
+}
+
+/// A file under way that will have its row.
+pub struct KeptWriter {
+    writer: FileWriter,
+    facts: FileFacts,
+    registry: Arc<dyn FileRegistry>,
+}
+
+impl KeptWriter {
+    /// Adds bytes, as [`FileWriter::write`] does.
+    pub async fn write(&mut self, bytes: &[u8]) -> FileResult<()> {
+        self.writer.write(bytes).await
+    }
+
+    /// What was written so far.
+    pub fn sealed(&self) -> Sealed {
+        self.writer.sealed()
+    }
+
+    /// Writes the row, and makes the file visible.
+    pub async fn finish(self) -> FileResult<FileRow> {
+        let row = self.facts.row(self.writer.sealed());
+        self.registry.write_file(&row).await?;
+        self.writer.finish().await?;
+        Ok(row)
+    }
+}
+
+/// Files as an attempt makes them: they belong to its task and to whoever submitted it.
+#[derive(Clone)]
+pub struct TaskFiles {
+    /// The storage with its list.
+    pub keeper: FileKeeper,
+    /// The task.
+    pub task: TaskId,
+    /// Who submitted it.
+    pub principal: Arc<str>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl TaskFiles {
+    /// The storage, for reading.
+    pub fn storage(&self) -> &Files {
+        self.keeper.storage()
+    }
+
+    /// Begins a file. Dropped before its `finish`, it leaves nothing. A path of the task's own, made of its id, is replaced by its next
+    /// attempt, so that an attempt that died leaves nothing behind.
+    pub async fn create(&self, path: FilePath, content_type: &str, expires_at: Option<Timestamp>) -> FileResult<KeptWriter> {
+        self.keeper.create(self.facts(path, content_type, expires_at)).await
+    }
+
+    /// An empty file of this machine for a child process or a library to write; see [`TaskFiles::publish`].
+    pub async fn scratch(&self) -> FileResult<ScratchFile> {
+        self.keeper.storage().scratch(Some(self.task)).await
+    }
+
+    /// Makes a scratch file a stored one.
+    pub async fn publish(
+        &self,
+        scratch: ScratchFile,
+        path: FilePath,
+        content_type: &str,
+        expires_at: Option<Timestamp>,
+    ) -> FileResult<FileRow> {
+        self.keeper.publish(scratch, self.facts(path, content_type, expires_at)).await
+    }
+
+    /// A real file of this machine with the bytes of a stored one.
+    pub async fn local(&self, path: &FilePath) -> FileResult<super::LocalFile> {
+        self.keeper.storage().local(path, Some(self.task)).await
+    }
+
+    /// The absolute URL under which anybody may fetch the file until `expires_at`.
+    pub fn link(&self, path: &FilePath, expires_at: Timestamp) -> String {
+        self.keeper.storage().link(path, expires_at)
+    }
+
+    fn facts(&self, path: FilePath, content_type: &str, expires_at: Option<Timestamp>) -> FileFacts {
+        FileFacts {
+            path,
+            content_type: content_type.to_owned(),
+            principal: self.principal.clone(),
+            task: Some(self.task),
+            created_at: self.clock.now(),
+            expires_at,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A source in Postgres. Small reads and writes go over a small pool; what streams has a connection of its own, so that giving it up ends
+//! the statement too.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::query::Query as Statement;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, Postgres, Row as _};
+use tokio::sync::mpsc;
+
+use super::query::Query;
+use super::record::{Chunk, Collector};
+use super::sql::{Dialect, Sql, select};
+
+/// Reads and writes of kinds; one statement each.
+const CONNECTIONS: u32 = 4;
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(10);
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+const IDLE_LIMIT: Duration = Duration::from_mins(5);
+/// Answers are read as text, in one form whatever the server is set to.
+const SETTINGS: [(&str, &str); 5] = [
+    ("TimeZone", "UTC"),
+    ("DateStyle", "ISO, YMD"),
+    ("IntervalStyle", "iso_8601"),
+    ("statement_timeout", "60s"),
+    ("idle_in_transaction_session_timeout", "60s"),
+];
+/// What streams may take as long as its task may; this ends it where the task's end was not noticed.
+const STREAM_SETTINGS: &str =
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout TO '6h'; SET LOCAL extra_float_digits TO 1";
+/// Bytes in a chunk, about.
+const CHUNK: usize = 128 * 1024;
+
+pub(super) struct Pg {
+    options: PgConnectOptions,
+    pool: PgPool,
+}
+
+impl Pg {
+    /// Nothing is connected yet.
+    pub(super) fn new(url: &str) -> Result<Self, sqlx::Error> {
+        let mut options = PgConnectOptions::from_str(url)?.options(SETTINGS).disable_statement_logging();
+        if options.get_application_name().is_none() {
+            options = options.application_name("legwork");
+        }
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE_LIMIT)
+            .idle_timeout(IDLE_LIMIT)
+            .connect_lazy_with(options.clone());
+        Ok(Self { options, pool })
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Rows of text.
+    pub(super) async fn rows(&self, sql: &Sql) -> Result<Vec<Vec<Option<String>>>, sqlx::Error> {
+        bound(sql).fetch_all(&self.pool).await?.iter().map(texts).collect()
+    }
+
+    /// Rows that were changed.
+    pub(super) async fn execute(&self, sql: &Sql) -> Result<u64, sqlx::Error> {
+        Ok(bound(sql).execute(&self.pool).await?.rows_affected())
+    }
+
+    /// Keys by the first statement, which locks their rows; then the second statement made of them. One transaction.
+    pub(super) async fn keys_then(
+        &self,
+        keys: &Sql,
+        then: impl FnOnce(&[String]) -> Sql + Send,
+    ) -> Result<(Vec<String>, u64), sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        let found: Vec<String> =
+            bound(keys).fetch_all(&mut *transaction).await?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        if found.is_empty() {
+            return Ok((found, 0));
+        }
+        let changed = bound(&then(&found)).execute(&mut *transaction).await?.rows_affected();
+        transaction.commit().await?;
+        Ok((found, changed))
+    }
+
+    /// Streams a query in one snapshot; the estimate of its rows comes first.
+    pub(super) async fn copy(
+        &self,
+        query: &Query,
+        total: impl FnOnce(u64) + Send,
+        to: &mpsc::Sender<Chunk>,
+    ) -> Result<u64, sqlx::Error> {
+        let mut connection = self.connect().await?;
+        connection.execute(STREAM_SETTINGS).await?;
+        total(estimate(&mut connection, query).await?);
+        let mut sql = select(Dialect::PostgresSettings, query.model(), &query.fields);
+        sql.filter(&query.filter, &[]);
+        for (index, value) in sql.values.iter().enumerate() {
+            let name = format!("legwork.p{}", index + 1);
+            sqlx::query("SELECT set_config($1, $2, true)").bind(name).bind(value.as_str()).execute(&mut connection).await?;
+        }
+        let statement = format!("COPY ({}) TO STDOUT WITH (FORMAT csv)", sql.text);
+        let mut rows = 0;
+        let mut collector = Collector::default();
+        let mut pieces = connection.copy_out_raw(&statement).await?;
+        while let Some(piece) = pieces.try_next().await? {
+            collector.push(&piece);
+            if collector.len() >= CHUNK {
+                let chunk = collector.take(CHUNK + CHUNK / 8);
+                rows += chunk.rows;
+                if to.send(chunk).await.is_err() {
+                    return Ok(rows);
+                }
+            }
+        }
+        let chunk = collector.take(0);
+        rows += chunk.rows;
+        // Who does not listen any more has heard enough.
+        if chunk.rows > 0 {
+            drop(to.send(chunk).await);
+        }
+        drop(pieces);
+        drop(connection.close().await);
+        Ok(rows)
+    }
+
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        tokio::time::timeout(CONNECT_LIMIT, self.options.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+}
+
+/// The planner's guess, which costs nothing.
+async fn estimate(connection: &mut PgConnection, query: &Query) -> Result<u64, sqlx::Error> {
+    let mut sql = select(Dialect::Postgres, query.model(), &query.fields);
+    sql.text.insert_str(0, "EXPLAIN (FORMAT JSON) ");
+    sql.filter(&query.filter, &[]);
+    let plan: serde_json::Value = bound(&sql).fetch_one(connection).await?.try_get(0)?;
+    Ok(plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_u64).unwrap_or(0))
+}
+
+fn bound(sql: &Sql) -> Statement<'_, Postgres, PgArguments> {
+    let statement = sqlx::query(AssertSqlSafe(sql.text.clone())).persistent(false);
+    sql.values.iter().fold(statement, |statement, value| statement.bind(value.as_str()))
+}
+
+fn texts(row: &PgRow) -> Result<Vec<Option<String>>, sqlx::Error> {
+    (0..row.len()).map(|index| row.try_get(index)).collect()
+}

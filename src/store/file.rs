@@ -1,0 +1,52 @@
+//! What is known of stored files. The bytes are elsewhere (`services/files`).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::StoreResult;
+use crate::domain::{FilePath, TaskId};
+
+/// A stored file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRow {
+    /// Where it is in the storage.
+    pub path: FilePath,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What it is, as in `image/jpeg`.
+    pub content_type: String,
+    /// SHA-256 of its bytes.
+    pub sha256: [u8; 32],
+    /// Whose it is.
+    pub principal: Arc<str>,
+    /// The task that made it; `None` for an upload.
+    pub task: Option<TaskId>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it is to be removed; `None` keeps it.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The list of stored files.
+///
+/// A row is written before its file becomes visible and goes after its file is removed, so that no file is forgotten, whenever a process
+/// dies; a row without a file may be met.
+#[async_trait]
+pub trait FileRegistry: Send + Sync {
+    /// Writes a row, in the place of what was known of its path.
+    async fn write_file(&self, file: &FileRow) -> StoreResult<()>;
+
+    /// The row of a path.
+    async fn find_file(&self, path: &FilePath) -> StoreResult<Option<FileRow>>;
+
+    /// Removes the row of a path; whether there was one.
+    async fn forget_file(&self, path: &FilePath) -> StoreResult<bool>;
+
+    /// Up to `limit` paths of files that have expired by `now`, earliest expiry first.
+    async fn expired_files(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<FilePath>>;
+
+    /// Removes the rows of those of `paths` that have expired by `now`: a path that was written anew in the meantime stays. How many.
+    async fn forget_expired(&self, paths: &[FilePath], now: Timestamp) -> StoreResult<usize>;
+}

@@ -1,0 +1,166 @@
+//! What is sealed in each shape that goes into the store, and opened in each that comes out.
+
+use serde_json::Value;
+
+use super::ring::{Column, KeyRing};
+use crate::domain::{Begun, CALLBACK_KIND, ErrorReport, KindName, Next, Progress, TaskId, TaskRow};
+use crate::store::{LedgerEntry, NewRecipient, RecipientRow, RecipientStep, StoreResult};
+
+/// JSON sealed is a JSON string, so that whoever takes the column for JSON below may do so.
+fn seal_json(ring: &KeyRing, task: TaskId, text: &str, column: Column) -> StoreResult<String> {
+    let sealed = ring.seal(text, task, column)?;
+    // A text that was left as it is is no string that we made.
+    Ok(if sealed == text { sealed } else { format!("\"{sealed}\"") })
+}
+
+/// The JSON that was sealed in a JSON string; `None` where none was.
+fn open_json(ring: &KeyRing, task: TaskId, text: &str, column: Column) -> Option<Result<String, String>> {
+    ring.open(text.strip_prefix('"')?.strip_suffix('"')?, task, column)
+}
+
+pub(super) fn seal_args(ring: &KeyRing, task: TaskId, args: &str) -> StoreResult<String> {
+    seal_json(ring, task, args, Column::Args)
+}
+
+fn seal_error(ring: &KeyRing, task: TaskId, error: &ErrorReport) -> StoreResult<ErrorReport> {
+    Ok(ErrorReport { message: ring.seal(&error.message, task, Column::Error)?, ..error.clone() })
+}
+
+pub(super) fn seal_next(ring: &KeyRing, task: TaskId, next: &Next) -> StoreResult<Next> {
+    let mut next = next.clone();
+    match &mut next {
+        Next::End { result, error, .. } => {
+            if let Some(result) = result {
+                *result = seal_json(ring, task, result, Column::Result)?;
+            }
+            if let Some(error) = error {
+                *error = seal_error(ring, task, error)?;
+            }
+        }
+        Next::Retry { error, .. } | Next::Crashed { error, .. } => *error = seal_error(ring, task, error)?,
+        Next::HandBack { .. } => {}
+    }
+    Ok(next)
+}
+
+pub(super) fn seal_progress(ring: &KeyRing, task: TaskId, progress: &Progress) -> StoreResult<Progress> {
+    let message = progress.message.as_ref().map(|text| ring.seal(text, task, Column::Progress)).transpose()?;
+    Ok(Progress { message, ..progress.clone() })
+}
+
+pub(super) fn seal_entry(ring: &KeyRing, entry: &LedgerEntry) -> StoreResult<LedgerEntry> {
+    Ok(LedgerEntry {
+        recipient: ring.seal(&entry.recipient, entry.task, Column::Recipient)?,
+        response: entry.response.as_ref().map(|text| ring.seal(text, entry.task, Column::Response)).transpose()?,
+        ..entry.clone()
+    })
+}
+
+fn seal_some(ring: &KeyRing, task: TaskId, text: Option<&String>, column: Column) -> StoreResult<Option<String>> {
+    text.map(|text| ring.seal(text, task, column)).transpose()
+}
+
+/// The bare address stays in clear: suppressions are compared with it.
+pub(super) fn seal_recipient(ring: &KeyRing, task: TaskId, recipient: &NewRecipient) -> StoreResult<NewRecipient> {
+    Ok(NewRecipient {
+        recipient: ring.seal(&recipient.recipient, task, Column::Recipient)?,
+        context: seal_some(ring, task, recipient.context.as_ref(), Column::Context)?,
+        refused: seal_some(ring, task, recipient.refused.as_ref(), Column::Response)?,
+        ..recipient.clone()
+    })
+}
+
+pub(super) fn seal_step(ring: &KeyRing, step: &RecipientStep) -> StoreResult<RecipientStep> {
+    let response = seal_some(ring, step.task, step.response.as_ref(), Column::Response)?;
+    Ok(RecipientStep { response, ..step.clone() })
+}
+
+pub(super) fn open_recipient(ring: &KeyRing, task: TaskId, row: &mut RecipientRow) {
+    open_text(ring, task, &mut row.recipient, Column::Recipient);
+    if let Some(response) = &mut row.response {
+        open_text(ring, task, response, Column::Response);
+    }
+    if let Some(context) = &mut row.context {
+        open_text(ring, task, context, Column::Context);
+    }
+}
+
+/// Opens a text, or puts in brackets why it cannot be.
+fn open_text(ring: &KeyRing, task: TaskId, text: &mut String, column: Column) {
+    match ring.open(text, task, column) {
+        None => {}
+        Some(Ok(opened)) => *text = opened,
+        Some(Err(reason)) => *text = format!("[{reason}]"),
+    }
+}
+
+pub(super) fn open_error(ring: &KeyRing, task: TaskId, error: Option<&mut ErrorReport>) {
+    if let Some(error) = error {
+        open_text(ring, task, &mut error.message, Column::Error);
+    }
+}
+
+pub(super) fn open_entry(ring: &KeyRing, entry: &mut LedgerEntry) {
+    open_text(ring, entry.task, &mut entry.recipient, Column::Recipient);
+    if let Some(response) = &mut entry.response {
+        open_text(ring, entry.task, response, Column::Response);
+    }
+}
+
+/// Opens the args. Where that cannot be, they stay sealed, for whoever would run them or give them to another task.
+fn open_args(ring: &KeyRing, task: TaskId, kind: &KindName, args: &mut String) {
+    match open_json(ring, task, args, Column::Args) {
+        Some(Ok(opened)) => *args = opened,
+        Some(Err(_)) => return,
+        None => {}
+    }
+    if kind.as_str() == CALLBACK_KIND {
+        open_callback(ring, args);
+    }
+}
+
+/// A callback was made of what was sealed of the ended task. Where a part cannot be opened, that part is all that is left of the args: it
+/// says that they are sealed.
+fn open_callback(ring: &KeyRing, args: &mut String) {
+    // Cheap, and true of every sealed part: it is a string.
+    if !args.contains("\"sealed:") {
+        return;
+    }
+    let Ok(mut value) = serde_json::from_str::<Value>(args) else { return };
+    let Some(ended) = value["webhook_id"].as_str().and_then(|id| id.parse::<TaskId>().ok()) else { return };
+    let data = &mut value["body"]["data"];
+    let opened = data["result"].as_str().and_then(|text| ring.open(text, ended, Column::Result));
+    match opened {
+        Some(Ok(result)) => data["result"] = serde_json::from_str(&result).unwrap_or_default(),
+        Some(Err(_)) => return *args = data["result"].to_string(),
+        None => {}
+    }
+    let opened = data["error"]["message"].as_str().and_then(|text| ring.open(text, ended, Column::Error));
+    match opened {
+        Some(Ok(message)) => data["error"]["message"] = message.into(),
+        Some(Err(_)) => return *args = data["error"]["message"].to_string(),
+        None => {}
+    }
+    *args = value.to_string();
+}
+
+pub(super) fn open_begun(ring: &KeyRing, task: &mut Begun) {
+    let id = task.id;
+    open_args(ring, id, &task.kind, &mut task.args);
+}
+
+pub(super) fn open_row(ring: &KeyRing, row: &mut TaskRow) {
+    let id = row.id;
+    open_args(ring, id, &row.kind, &mut row.args);
+    if let Some(result) = &mut row.result {
+        match open_json(ring, id, result, Column::Result) {
+            Some(Ok(opened)) => *result = opened,
+            Some(Err(reason)) => *result = Value::String(format!("[{reason}]")).to_string(),
+            None => {}
+        }
+    }
+    open_error(ring, id, row.error.as_mut());
+    if let Some(message) = row.progress.as_mut().and_then(|progress| progress.message.as_mut()) {
+        open_text(ring, id, message, Column::Progress);
+    }
+}

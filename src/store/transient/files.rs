@@ -1,0 +1,39 @@
+//! The list of files in memory.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use crate::domain::FilePath;
+use crate::store::{FileRegistry, FileRow, StoreResult};
+
+/// The files that were made, for as long as this lives; the files themselves stay.
+#[derive(Default)]
+pub struct TransientFiles(Mutex<BTreeMap<FilePath, FileRow>>);
+
+#[async_trait]
+impl FileRegistry for TransientFiles {
+    async fn write_file(&self, file: &FileRow) -> StoreResult<()> {
+        self.0.lock().insert(file.path.clone(), file.clone());
+        Ok(())
+    }
+
+    async fn find_file(&self, path: &FilePath) -> StoreResult<Option<FileRow>> {
+        Ok(self.0.lock().get(path).cloned())
+    }
+
+    async fn forget_file(&self, path: &FilePath) -> StoreResult<bool> {
+        Ok(self.0.lock().remove(path).is_some())
+    }
+
+    /// Nothing expires while a task runs.
+    async fn expired_files(&self, _now: Timestamp, _limit: u32) -> StoreResult<Vec<FilePath>> {
+        Ok(Vec::new())
+    }
+
+    async fn forget_expired(&self, _paths: &[FilePath], _now: Timestamp) -> StoreResult<usize> {
+        Ok(0)
+    }
+}

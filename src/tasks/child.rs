@@ -1,0 +1,47 @@
+//! Tasks that submit others: a small port, which the engine implements.
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::domain::{Priority, QueueName, TaskFailure, TaskId};
+
+/// A task that another one submits.
+#[derive(Clone)]
+pub struct Child {
+    /// Which of the parent's tasks it is, the same in every attempt: 1 to 200 printable ASCII characters, as in `admin-7`. A child that an
+    /// earlier attempt submitted under the same part is found again, whatever its args are now.
+    pub part: String,
+    /// Its kind, one that users may submit.
+    pub kind: &'static str,
+    /// Its args, an object; checked as in any submission.
+    pub args: Value,
+    /// Its queue. Default: by the routing, else the kind's own.
+    pub queue: Option<QueueName>,
+    /// How urgent it is. Default: 5.
+    pub priority: Option<Priority>,
+}
+
+impl Child {
+    /// A child with the defaults of its kind.
+    pub fn new(part: impl Into<String>, kind: &'static str, args: Value) -> Self {
+        Self { part: part.into(), kind, args, queue: None, priority: None }
+    }
+}
+
+/// Submits children of one attempt's task.
+#[async_trait]
+pub trait Children: Send + Sync {
+    /// Submits them, each for itself; the answers are in order, and come when what was taken is durable.
+    async fn submit(&self, children: Vec<Child>) -> Vec<Result<TaskId, TaskFailure>>;
+}
+
+/// Takes none, where there is no engine.
+pub struct NoChildren;
+
+#[async_trait]
+impl Children for NoChildren {
+    async fn submit(&self, children: Vec<Child>) -> Vec<Result<TaskId, TaskFailure>> {
+        let refused = |_| Err(TaskFailure::fail("NoEngine", "there is no engine here that takes tasks"));
+        children.into_iter().map(refused).collect()
+    }
+}

@@ -1,0 +1,41 @@
+//! `files.prune`: removes expired files now. The scheduler does it by itself every few minutes.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::upkeep::PrunedFiles;
+use super::{Kind, TaskContext};
+use crate::domain::TaskFailure;
+
+/// Args of `files.prune`: none.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = FilesPruneArgs)]
+#[serde(deny_unknown_fields)]
+pub struct PruneFiles {}
+
+impl Kind for PruneFiles {
+    const NAME: &'static str = "files.prune";
+    const DESCRIPTION: &'static str =
+        "Removes stored files that have expired, and temporary files that failed, killed or revoked tasks have left.";
+
+    fn example() -> Value {
+        json!({})
+    }
+
+    async fn run(self, cx: TaskContext) -> Result<Value, TaskFailure> {
+        let mut all = PrunedFiles::default();
+        loop {
+            let step = cx.or_stop(cx.upkeep.prune_files()).await?.map_err(crate::services::files::FileError::failure)?;
+            all.expired += step.expired;
+            all.temporary += step.temporary;
+            if step.expired == 0 {
+                break;
+            }
+            cx.tell(all.expired as u64, None, None);
+        }
+        let PrunedFiles { expired, temporary } = all;
+        let message = format!("{expired} expired and {temporary} temporary files are removed");
+        Ok(json!({ "success": true, "message": message, "expired": expired, "temporary": temporary }))
+    }
+}

@@ -1,0 +1,45 @@
+//! A task's context without an engine.
+
+use std::sync::Arc;
+
+use legwork::clock::Clock;
+use legwork::domain::{Attempt, KindName, Principal, Progress, TaskId};
+use legwork::services::Services;
+use legwork::services::files::{FileKeeper, TaskFiles};
+use legwork::store::transient::{TransientFiles, TransientLedger};
+use legwork::tasks::upkeep::NoEngine;
+use legwork::tasks::{NoChildren, ProgressSink, TaskContext};
+use tokio_util::sync::CancellationToken;
+
+struct NoProgress;
+
+impl ProgressSink for NoProgress {
+    fn tell(&self, _progress: Progress) {}
+}
+
+/// The first attempt of a task of `kind` over `services`, with ledgers of its own.
+pub fn context(kind: &KindName, services: Services, clock: Arc<dyn Clock>) -> TaskContext {
+    let (ledger, services) = (Arc::new(TransientLedger::default()), Arc::new(services));
+    let task = TaskId::made(clock.now());
+    TaskContext {
+        task,
+        attempt: Attempt(1),
+        kind: kind.clone(),
+        submitted_at: clock.now(),
+        ledger: ledger.clone(),
+        recipients: ledger,
+        suppressions: None,
+        files: TaskFiles {
+            keeper: FileKeeper::new(services.files.clone(), Arc::new(TransientFiles::default())),
+            task,
+            principal: Principal::system().subject,
+            clock: clock.clone(),
+        },
+        services,
+        upkeep: Arc::new(NoEngine),
+        clock,
+        stop: CancellationToken::new(),
+        progress: Arc::new(NoProgress),
+        children: Arc::new(NoChildren),
+    }
+}
