@@ -19,6 +19,7 @@ mod run;
 mod serve;
 mod status;
 mod submit;
+mod suppressions;
 mod token;
 mod user;
 mod workers;
@@ -78,6 +79,7 @@ enum Command {
     Revoke(revoke::RevokeArgs),
     Retry(retry::RetryArgs),
     Queues(queues::QueuesArgs),
+    Suppressions(suppressions::SuppressionsArgs),
     Workers(workers::WorkersArgs),
     Token(token::TokenArgs),
     User(user::UserArgs),
@@ -186,6 +188,7 @@ fn dispatch(command: Command, vars: Vars) -> Result<(), CliError> {
         Command::Revoke(args) => in_runtime(revoke::run(args, configured(vars)?)),
         Command::Retry(args) => in_runtime(retry::run(args, configured(vars)?)),
         Command::Queues(args) => in_runtime(queues::run(args, configured(vars)?)),
+        Command::Suppressions(args) => in_runtime(suppressions::run(args, configured(vars)?)),
         Command::Workers(args) => in_runtime(workers::run(args, configured(vars)?)),
         Command::Token(args) => in_runtime(token::run(args, configured(vars)?)),
         Command::User(args) => in_runtime(user::run(args, configured(vars)?)),

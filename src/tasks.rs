@@ -5,6 +5,7 @@ pub mod admin_notice;
 pub mod aggregate_metrics;
 pub mod batches;
 pub mod bulk_notice;
+pub mod bulk_email;
 pub mod callback;
 pub mod child;
 pub mod email;
@@ -62,6 +63,8 @@ pub trait Kind: DeserializeOwned + utoipa::ToSchema + Send + Sync + 'static {
     const SOFT_LIMIT: Option<Duration> = None;
     /// Its typed route below `/tasks`, as in `/email/send`, where it has one.
     const ROUTE: Option<&'static str> = None;
+    /// Its args may be so large, in bytes of JSON, also where `ARGS_LIMIT` and `BODY_LIMIT` are smaller.
+    const ARGS_LIMIT: usize = 0;
     /// What a token must allow that submits it.
     const SCOPE: Scope = Scope::Submit;
     /// Whether users may submit it; the engine's own kinds they may not.

@@ -8,7 +8,7 @@ use tower_http::normalize_path::NormalizePath;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::api::{PREFIX, auth, events, files, queues, submit, tasks, workers};
+use super::api::{PREFIX, auth, events, files, queues, recipients, submit, suppressions, tasks, workers};
 use super::error::ApiError;
 use super::middleware::around;
 use super::state::ApiState;
@@ -32,6 +32,7 @@ fn operations() -> Vec<UtoipaMethodRouter<ApiState>> {
         routes!(tasks::detail, tasks::change),
         routes!(tasks::retry),
         routes!(events::events),
+        routes!(recipients::recipients),
         routes!(tasks::revoke),
         routes!(tasks::kinds),
         routes!(workers::workers),
@@ -42,6 +43,9 @@ fn operations() -> Vec<UtoipaMethodRouter<ApiState>> {
         routes!(queues::pause),
         routes!(queues::resume),
         routes!(queues::purge),
+        routes!(suppressions::list, suppressions::add),
+        routes!(suppressions::remove),
+        routes!(suppressions::ask, suppressions::unsubscribe),
         routes!(files::upload),
         routes!(files::fetch),
         routes!(auth::login),

@@ -189,6 +189,11 @@ impl Queue {
         self.kinds.public().map(|kind| KindView::new(kind, self.config.routing.queue_for(&kind.name, &kind.queue))).collect()
     }
 
+    /// Whether a principal sees such a task.
+    pub(super) async fn sees(&self, id: TaskId, principal: &Principal) -> Result<bool, QueueError> {
+        Ok(self.visible_row(id, principal).await?.is_some())
+    }
+
     /// A row's args as they may be shown, as JSON.
     fn shown_args(&self, row: &TaskRow) -> Option<String> {
         if let Some(key) = sealed_with(&row.args) {

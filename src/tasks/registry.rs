@@ -10,10 +10,7 @@ use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use super::{
-    Kind, RunFuture, TaskContext, admin_notice, aggregate_metrics, bulk_notice, callback, email, expired_content, export,
-    files_prune, health_check, http_call, image, publish, read_notices, results_prune, system, user_notice, welcome,
-};
+use super::{Kind, RunFuture, TaskContext, admin_notice, aggregate_metrics, bulk_email, bulk_notice, callback, email, expired_content, export, files_prune, health_check, http_call, image, publish, read_notices, results_prune, system, user_notice, welcome};
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure};
 use crate::services::Services;
 
@@ -21,6 +18,7 @@ use crate::services::Services;
 fn kinds() -> Vec<TaskKind> {
     vec![
         TaskKind::of::<email::SendEmail>(),
+        TaskKind::of::<bulk_email::BulkEmail>(),
         TaskKind::of::<export::ExportData>(),
         TaskKind::of::<http_call::HttpCall>(),
         TaskKind::of::<welcome::WelcomeEmail>(),
@@ -62,6 +60,8 @@ pub struct TaskKind {
     pub soft_limit: Option<Duration>,
     /// Its typed route below `/tasks`.
     pub route: Option<&'static str>,
+    /// Its args may be so large, also where the settings allow less.
+    pub args_limit: usize,
     /// What a token must allow that submits it.
     pub scope: Scope,
     /// Whether users may submit it.
@@ -98,6 +98,7 @@ impl TaskKind {
             hard_limit: K::HARD_LIMIT,
             soft_limit: K::SOFT_LIMIT,
             route: K::ROUTE,
+            args_limit: K::ARGS_LIMIT,
             scope: K::SCOPE,
             is_public: K::PUBLIC,
             sensitive: K::SENSITIVE,

@@ -1,5 +1,7 @@
 //! Whole processes over servers of their own, killed in the middle of their work: nothing is lost, and no effect is seen twice.
 
+mod bulk;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 
@@ -59,7 +61,11 @@ struct Fleet {
 
 impl Fleet {
     async fn start(database: String, workers: usize) -> Self {
-        let (redis, smtp) = (RedisServer::start(&[]), SmtpServer::start().await);
+        Self::mailing(database, workers, SmtpServer::start().await).await
+    }
+
+    async fn mailing(database: String, workers: usize, smtp: SmtpServer) -> Self {
+        let redis = RedisServer::start(&[]);
         let listen = format!("127.0.0.1:{}", free_port());
         let vars = vec![
             ("DATABASE_URL", database),

@@ -5,6 +5,7 @@
 mod api;
 mod application;
 mod auth;
+mod bulk;
 mod calls;
 mod cli;
 mod conformance;

@@ -64,6 +64,18 @@ parameter! {
     )
 }
 parameter! {
+    /// An address in the path.
+    AddressParam => path_parameter(
+        "address",
+        "The address, as the list has it.",
+        text().min_length(Some(1)).max_length(Some(200)).pattern(Some("^[^/\\x00-\\x1f\\x7f-\\x9f]+$")).examples(["user1@example.com"]),
+    )
+}
+parameter! {
+    /// What a link to unsubscribe says.
+    UnsubscribeParam => path_parameter("token", "What the link in the mail says.", text().pattern(Some("^[A-Za-z0-9_-]+$")))
+}
+parameter! {
     /// A token's id in the path.
     JtiParam => path_parameter(
         "jti",
