@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod chart;
 pub mod fetch;
 pub mod files;
 pub mod mail;

@@ -10,6 +10,7 @@ pub mod files_prune;
 pub mod health_check;
 pub mod http_call;
 pub mod registry;
+pub mod report;
 pub mod results_prune;
 pub mod system;
 pub mod upkeep;

@@ -124,7 +124,7 @@ pub const SETTINGS: &[Setting] = &[
         Default: JWT_SECRET, so that all processes agree; embedded without either, one is made and kept in DATA_DIR.",
     ),
     setting("UPLOAD_LIMIT", "20MiB", "The largest file that may be uploaded."),
-    setting("EXPORT_RETENTION", "24h", "How long an exported file can be fetched; then it is removed."),
+    setting("EXPORT_RETENTION", "24h", "How long an exported file or a report can be fetched; then it is removed."),
     setting("LOG_LEVEL", "info", "off, error, warn, info, debug or trace, also by module, as in info,legwork::queue=debug."),
     setting("LOG_FORMAT", "text", "text or json."),
     setting(

@@ -11,7 +11,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::{
-    Kind, RunFuture, TaskContext, aggregate_metrics, callback, email, export, files_prune, health_check, http_call,
+    Kind, RunFuture, TaskContext, aggregate_metrics, callback, email, export, files_prune, health_check, http_call, report,
     results_prune, system,
 };
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure};
@@ -23,6 +23,7 @@ fn kinds() -> Vec<TaskKind> {
         TaskKind::of::<email::SendEmail>(),
         TaskKind::of::<export::ExportData>(),
         TaskKind::of::<http_call::HttpCall>(),
+        TaskKind::of::<report::AdminReport>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
         TaskKind::of::<health_check::CheckHealth>(),
