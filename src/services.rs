@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub mod bulk;
+pub mod chart;
 pub mod fetch;
 pub mod files;
 pub mod image;

@@ -19,6 +19,7 @@ pub mod people;
 pub mod publish;
 pub mod read_notices;
 pub mod registry;
+pub mod report;
 pub mod results_prune;
 pub mod system;
 pub mod upkeep;

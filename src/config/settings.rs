@@ -131,7 +131,7 @@ pub const SETTINGS: &[Setting] = &[
         Default: JWT_SECRET, so that all processes agree; embedded without either, one is made and kept in DATA_DIR.",
     ),
     setting("UPLOAD_LIMIT", "20MiB", "The largest file that may be uploaded."),
-    setting("EXPORT_RETENTION", "24h", "How long an exported file can be fetched; then it is removed."),
+    setting("EXPORT_RETENTION", "24h", "How long an exported file or a report can be fetched; then it is removed."),
     setting("CHILDREN", "", "Child processes at once, in which pictures are worked on. Default: the number of cores."),
     setting("CHILD_MAX_MEMORY", "300MiB", "Memory that one child may have, 32MiB at least; what needs more fails."),
     setting("CHILD_TIME_LIMIT", "60s", "The longest time for one piece of work in a child; what needs longer fails."),

@@ -145,6 +145,7 @@ field_roles! {
     Kind "kind" ["kind" "type" "category"] [] "What sort of thing it is.";
     User "user" ["user_id" "user" "recipient_id"] [] "Whose it is: the key of a row of the model `user`.";
     Action "action" ["action" "event" "verb"] [] "What somebody did.";
+    Author "author" ["author_id" "author" "created_by"] [] "Who made it: the key of a row of the model `admin`, or of `user` where no admins are declared.";
     Read "read" ["is_read" "read"] [Boolean] "Whether it was read.";
     ReadAt "read_at" ["read_at"] [Timestamp Date] "When it was read.";
     PublishAt "publish_at" ["publish_at" "scheduled_at" "scheduled_for"] [Timestamp Date] "When it is to be published.";

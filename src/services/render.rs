@@ -1,4 +1,4 @@
-//! Templates of mails: Jinja, from `TEMPLATES_DIR/emails`, else from the program itself.
+//! Templates of mails and of reports: Jinja, from `TEMPLATES_DIR/emails` and `TEMPLATES_DIR/reports`, else from the program itself.
 //!
 //! All files are read and compiled at start, so a broken one is told with its file and line before anything is sent, and no name that
 //! a user gives ever reaches the file system. `NAME.html` is autoescaped, `NAME.txt` is not. Names that begin with `_`, and `base`, are
@@ -22,6 +22,8 @@ use crate::config::RenderConfig;
 const FUEL: u64 = 5_000_000;
 /// The largest template file, in bytes.
 const LARGEST_FILE: u64 = 1 << 20;
+/// The folder of the pages that are no mails.
+const PAGES: &str = "reports";
 /// Where a text that is made from HTML is wrapped, in characters.
 const TEXT_WIDTH: usize = 78;
 
@@ -122,6 +124,11 @@ impl Renderer {
                 parts.text |= ending == "txt";
             }
         }
+        let mut pages = built_in::pages();
+        pages.extend(read_folder(&config.templates_dir.join(PAGES))?);
+        for (file, source) in pages {
+            env.add_template_owned(format!("{PAGES}/{file}"), source).map_err(|error| told(&error))?;
+        }
         let inliner = CSSInliner::options().load_remote_stylesheets(false).keep_style_tags(false).keep_at_rules(true).build();
         Ok(Self { env, inliner, mailable, site_name: config.site_name.clone(), frontend_url: config.frontend_url.clone() })
     }
@@ -151,6 +158,13 @@ impl Renderer {
             _ => tidied(&self.file(name, "txt", &variables)?),
         };
         Ok(Rendered { text, html })
+    }
+
+    /// Renders a page that is no mail: `NAME.html` of `reports/` in the configured folder, else of the program. Beside `context`, which holds
+    /// what is to be shown, it sees `site_name`.
+    pub fn page(&self, name: &str, mut context: Map<String, Value>) -> Result<String, RenderError> {
+        context.insert("site_name".into(), self.site_name.clone().into());
+        self.file(&format!("{PAGES}/{name}"), "html", &minijinja::Value::from(Serde(context)))
     }
 
     fn parts(&self, name: &str) -> Result<Parts, RenderError> {

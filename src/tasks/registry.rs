@@ -11,6 +11,10 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::{Kind, RunFuture, TaskContext, admin_notice, aggregate_metrics, bulk_email, bulk_notice, callback, email, expired_content, export, files_prune, health_check, http_call, image, publish, read_notices, results_prune, system, user_notice, welcome};
+use super::{
+    Kind, RunFuture, TaskContext, aggregate_metrics, callback, email, export, files_prune, health_check, http_call, report,
+    results_prune, system,
+};
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure};
 use crate::services::Services;
 
@@ -29,6 +33,7 @@ fn kinds() -> Vec<TaskKind> {
         TaskKind::of::<expired_content::CleanupExpired>(),
         TaskKind::of::<read_notices::CleanupNotifications>(),
         TaskKind::of::<image::ProcessImage>(),
+        TaskKind::of::<report::AdminReport>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
         TaskKind::of::<health_check::CheckHealth>(),

@@ -7,6 +7,7 @@ mod doorbells;
 mod limits;
 mod news;
 mod queues;
+mod reports;
 mod rescue;
 mod runs;
 mod shutdown;
@@ -86,6 +87,9 @@ engine! {
             a_pool_that_serves_one_queue_leaves_the_others_to_others,
             where_there_are_too_many_queues_those_that_exist_go_on,
             a_drained_worker_finishes_what_runs_and_fetches_nothing_more,
+        }
+        reports {
+            a_report_is_mailed_and_its_link_opens_the_page,
         }
         rescue {
             the_tasks_of_a_killed_worker_run_again_after_its_lease,

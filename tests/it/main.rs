@@ -18,6 +18,7 @@ mod mail;
 mod outbound;
 mod packaging;
 mod redis_broker;
+mod reports;
 mod sealed;
 mod sources;
 mod sqlite;

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 macro_rules! files {
-    ($($file:literal),* $(,)?) => {
-        [$(($file, include_str!(concat!("../../../templates/emails/", $file)))),*]
+    ($folder:literal; $($file:literal),* $(,)?) => {
+        [$(($file, include_str!(concat!("../../../templates/", $folder, "/", $file)))),*]
     };
 }
 
-/// Every file by name.
+/// Every file of a mail by name.
 pub(super) fn sources() -> BTreeMap<String, String> {
-    let files = files![
+    let files = files!["emails";
         "_parts.html",
         "base.html",
         "base.txt",
@@ -18,6 +18,8 @@ pub(super) fn sources() -> BTreeMap<String, String> {
         "newsletter.txt",
         "notification.html",
         "notification.txt",
+        "report.html",
+        "report.txt",
         "test_template.html",
         "test_template.txt",
         "weekly_stats.html",
@@ -28,4 +30,9 @@ pub(super) fn sources() -> BTreeMap<String, String> {
         "welcome_user.txt",
     ];
     files.into_iter().map(|(file, source)| (file.to_owned(), source.to_owned())).collect()
+}
+
+/// Every page by name.
+pub(super) fn pages() -> BTreeMap<String, String> {
+    files!["reports"; "report.html"].into_iter().map(|(file, source)| (file.to_owned(), source.to_owned())).collect()
 }

@@ -46,7 +46,7 @@ fn every_template_renders_with_the_little_that_the_documents_give() {
         assert!(!rendered.text.contains("\n\n\n"), "{name}: {}", rendered.text);
     }
     let names: Vec<&str> = all.names().collect();
-    assert_eq!(names, ["newsletter", "notification", "test_template", "weekly_stats", "welcome_admin", "welcome_user"]);
+    assert_eq!(names, ["newsletter", "notification", "report", "test_template", "weekly_stats", "welcome_admin", "welcome_user"]);
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub enum Group {
     Field(String),
     /// The day (UTC) of a time, as `2026-01-31`.
     Day(String),
+    /// The Monday (UTC) of the week of a time, as `2026-01-26`.
+    Week(String),
 }
 
 /// What is measured of a group, beside its count.
@@ -78,7 +80,7 @@ impl Source {
 
 impl Group {
     fn field<'m>(&self, model: &'m Model) -> Result<&'m ModelField, SourceError> {
-        let (Self::Field(name) | Self::Day(name)) = self;
+        let (Self::Field(name) | Self::Day(name) | Self::Week(name)) = self;
         declared(model, name)
     }
 
@@ -86,7 +88,7 @@ impl Group {
         let field = self.field(model)?;
         Ok(match self {
             Self::Field(_) => field.kind,
-            Self::Day(_) => FieldType::Date,
+            Self::Day(_) | Self::Week(_) => FieldType::Date,
         })
     }
 
@@ -104,6 +106,9 @@ impl Group {
             // The session's zone is UTC.
             (Self::Day(_), _) if field.kind == FieldType::Date => column,
             (Self::Day(_), _) => format!("CAST(CAST({column} AS timestamptz) AS date)"),
+            // The next Sunday, or the day itself where it is one, and back to its Monday.
+            (Self::Week(_), Dialect::Sqlite) => format!("date({column}, 'auto', 'weekday 0', '-6 days')"),
+            (Self::Week(_), _) => format!("CAST(date_trunc('week', CAST({column} AS timestamptz)) AS date)"),
         })
     }
 }
