@@ -4,8 +4,8 @@
 pub mod admin_notice;
 pub mod aggregate_metrics;
 pub mod batches;
-pub mod bulk_notice;
 pub mod bulk_email;
+pub mod bulk_notice;
 pub mod callback;
 pub mod child;
 pub mod email;

@@ -10,10 +10,10 @@ use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use super::{Kind, RunFuture, TaskContext, admin_notice, aggregate_metrics, bulk_email, bulk_notice, callback, email, expired_content, export, files_prune, health_check, http_call, image, publish, read_notices, results_prune, system, user_notice, welcome};
 use super::{
-    Kind, RunFuture, TaskContext, aggregate_metrics, callback, email, export, files_prune, health_check, http_call, report,
-    results_prune, system,
+    Kind, RunFuture, TaskContext, admin_notice, aggregate_metrics, bulk_email, bulk_notice, callback, email, expired_content,
+    export, files_prune, health_check, http_call, image, publish, read_notices, report, results_prune, system, user_notice,
+    welcome,
 };
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure};
 use crate::services::Services;

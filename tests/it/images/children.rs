@@ -184,7 +184,7 @@ async fn each_way_to_die_has_its_meaning() {
         let told = match error.clone().failure("uploads/x.jpg", "Heavy") {
             TaskFailure::Fail(told) => (told.kind, true, told.message),
             TaskFailure::Retry { error: told, .. } => (told.kind, false, told.message),
-            TaskFailure::Stopped => panic!("nobody was asked to stop"),
+            other => panic!("{other:?} is no failure"),
         };
         assert_eq!((told.0.as_str(), told.1), (word, is_final), "{text}: {error:?}");
         assert!(told.2.starts_with("uploads/x.jpg: "), "{}", told.2);
