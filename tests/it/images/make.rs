@@ -142,11 +142,16 @@ pub fn gif(width: u16, height: u16, frames: &[u8]) -> Vec<u8> {
     let palette: Vec<u8> = (0..=255).flat_map(|value| [value, 255 - value, 128]).collect();
     let mut made = Vec::new();
     let mut encoder = gif::Encoder::new(&mut made, width, height, &palette).unwrap();
+    let mut packed = std::collections::BTreeMap::new();
     for &color in frames {
-        let mut frame =
-            gif::Frame::from_indexed_pixels(width, height, vec![color; usize::from(width) * usize::from(height)], None);
-        frame.delay = 10;
-        encoder.write_frame(&frame).unwrap();
+        let frame = packed.entry(color).or_insert_with(|| {
+            let pixels = vec![color; usize::from(width) * usize::from(height)];
+            let mut frame = gif::Frame::from_indexed_pixels(width, height, pixels, None);
+            frame.delay = 10;
+            frame.make_lzw_pre_encoded();
+            frame
+        });
+        encoder.write_lzw_pre_encoded_frame(frame).unwrap();
     }
     drop(encoder);
     made
