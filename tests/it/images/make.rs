@@ -88,7 +88,7 @@ pub fn plain_png(width: u32, height: u32) -> Vec<u8> {
 }
 
 /// The bytes of a PNG's chunk.
-pub fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+pub fn chunk(name: [u8; 4], data: &[u8]) -> Vec<u8> {
     let mut made = u32::try_from(data.len()).unwrap().to_be_bytes().to_vec();
     made.extend(name);
     made.extend(data);
@@ -98,7 +98,7 @@ pub fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
 }
 
 /// A PNG with a chunk put in behind its header.
-pub fn with_chunk(png: &[u8], name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+pub fn with_chunk(png: &[u8], name: [u8; 4], data: &[u8]) -> Vec<u8> {
     [&png[..33], &chunk(name, data), &png[33..]].concat()
 }
 
@@ -107,7 +107,7 @@ pub fn png_claiming(png: &[u8], width: u32, height: u32) -> Vec<u8> {
     let mut header = png[16..29].to_vec();
     header[..4].copy_from_slice(&width.to_be_bytes());
     header[4..8].copy_from_slice(&height.to_be_bytes());
-    [&png[..8], &chunk(b"IHDR", &header), &png[33..]].concat()
+    [&png[..8], &chunk(*b"IHDR", &header), &png[33..]].concat()
 }
 
 fn crc32(data: &[u8]) -> u32 {
