@@ -27,8 +27,8 @@ pub fn config(program: impl Into<PathBuf>) -> IsolateConfig {
         children: 2,
         max_memory: 300 << 20,
         requests_per_child: 1_000,
-        time_limit: Duration::from_secs(60),
-        keep: Duration::from_secs(60),
+        time_limit: Duration::from_mins(1),
+        keep: Duration::from_mins(1),
     }
 }
 

@@ -89,11 +89,11 @@ fn by_hand() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("a PNG of no width", make::png_claiming(&png, 0, 48), "BrokenImage"),
         ("a PNG larger than its pixels", make::png_claiming(&png, 640, 480), "BrokenImage"),
         ("a PNG cut in its pixels", png[..data + (png.len() - data) / 2].to_vec(), "BrokenImage"),
-        ("a PNG without pixels", [&png[..data], &chunk(b"IEND", b"")].concat(), "BrokenImage"),
+        ("a PNG without pixels", [&png[..data], &chunk(*b"IEND", b"")].concat(), "BrokenImage"),
         ("a PNG with a wrong sum", patched(png.clone(), 30, &[1, 2]), "BrokenImage"),
         (
             "a PNG whose pixels are rubbish",
-            [&png[..data], &chunk(b"IDAT", &[7; 200]), &chunk(b"IEND", b"")].concat(),
+            [&png[..data], &chunk(*b"IDAT", &[7; 200]), &chunk(*b"IEND", b"")].concat(),
             "BrokenImage",
         ),
         ("a PNG by a palette it does not have", make_without_palette(), "BrokenImage"),
@@ -148,7 +148,7 @@ async fn what_is_odd_and_not_broken_is_the_right_picture() {
         ("a JPEG without its end", jpeg[..jpeg.len() - 2].to_vec()),
         ("a PNG with a page behind it", [&png, b"<script>alert(1)</script>".as_slice()].concat()),
         ("a PNG without its end", png[..png.len() - 12].to_vec()),
-        ("a PNG with a script in a text", with_chunk(&png, b"tEXt", b"Comment\0<script>alert(1)</script>")),
+        ("a PNG with a script in a text", with_chunk(&png, *b"tEXt", b"Comment\0<script>alert(1)</script>")),
         ("a GIF with an archive behind it", [&gif, zip].concat()),
         ("a JPEG turned in a way there is none", unknown_turn),
         ("a JPEG whose EXIF data leads nowhere", bad_exif),
@@ -179,11 +179,11 @@ async fn bombs_are_refused_or_pass_and_memory_stays_bounded() {
     let packed = make::packed_zeros(20);
     let text = [b"Comment\0\0".as_slice(), &packed].concat();
     let profile = [b"profile\0\0".as_slice(), &packed].concat();
-    let (_, bytes) = studio.made(&studio.recipe(&with_chunk(&png, b"zTXt", &text))).await;
+    let (_, bytes) = studio.made(&studio.recipe(&with_chunk(&png, *b"zTXt", &text))).await;
     assert!(seen(&bytes).is_near(20, 15, &[130, 130, 90], 6), "a text is not unpacked");
     let international = [b"Comment\0\x01\0\0\0".as_slice(), &packed].concat();
-    studio.made(&studio.recipe(&with_chunk(&png, b"iTXt", &international))).await;
-    match studio.run(&studio.recipe(&with_chunk(&png, b"iCCP", &profile))).await {
+    studio.made(&studio.recipe(&with_chunk(&png, *b"iTXt", &international))).await;
+    match studio.run(&studio.recipe(&with_chunk(&png, *b"iCCP", &profile))).await {
         Ok(Picture { color_converted: false, .. }) => {}
         Err(IsolateError::Refused { word, is_final: true, .. }) if word == "ImageTooHeavy" => {}
         other => panic!("{other:?}"),
@@ -191,7 +191,7 @@ async fn bombs_are_refused_or_pass_and_memory_stays_bounded() {
     // Twenty million pixels in twenty kilobytes: as many as are allowed.
     let header = [1_000_000_u32.to_be_bytes(), 20_u32.to_be_bytes()].concat();
     let header = [header.as_slice(), &[8, 0, 0, 0, 0]].concat();
-    let bomb = [&png[..8], &chunk(b"IHDR", &header), &chunk(b"IDAT", &packed), &chunk(b"IEND", b"")].concat();
+    let bomb = [&png[..8], &chunk(*b"IHDR", &header), &chunk(*b"IDAT", &packed), &chunk(*b"IEND", b"")].concat();
     let mut recipe = studio.recipe(&bomb);
     recipe.limits.max_pixels = 20_000_000;
     let (picture, _) = studio.made(&recipe).await;

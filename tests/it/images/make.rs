@@ -88,7 +88,7 @@ pub fn plain_png(width: u32, height: u32) -> Vec<u8> {
 }
 
 /// The bytes of a PNG's chunk.
-pub fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+pub fn chunk(name: [u8; 4], data: &[u8]) -> Vec<u8> {
     let mut made = u32::try_from(data.len()).unwrap().to_be_bytes().to_vec();
     made.extend(name);
     made.extend(data);
@@ -98,7 +98,7 @@ pub fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
 }
 
 /// A PNG with a chunk put in behind its header.
-pub fn with_chunk(png: &[u8], name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+pub fn with_chunk(png: &[u8], name: [u8; 4], data: &[u8]) -> Vec<u8> {
     [&png[..33], &chunk(name, data), &png[33..]].concat()
 }
 
@@ -107,7 +107,7 @@ pub fn png_claiming(png: &[u8], width: u32, height: u32) -> Vec<u8> {
     let mut header = png[16..29].to_vec();
     header[..4].copy_from_slice(&width.to_be_bytes());
     header[4..8].copy_from_slice(&height.to_be_bytes());
-    [&png[..8], &chunk(b"IHDR", &header), &png[33..]].concat()
+    [&png[..8], &chunk(*b"IHDR", &header), &png[33..]].concat()
 }
 
 fn crc32(data: &[u8]) -> u32 {
@@ -142,11 +142,16 @@ pub fn gif(width: u16, height: u16, frames: &[u8]) -> Vec<u8> {
     let palette: Vec<u8> = (0..=255).flat_map(|value| [value, 255 - value, 128]).collect();
     let mut made = Vec::new();
     let mut encoder = gif::Encoder::new(&mut made, width, height, &palette).unwrap();
+    let mut packed = std::collections::BTreeMap::new();
     for &color in frames {
-        let mut frame =
-            gif::Frame::from_indexed_pixels(width, height, vec![color; usize::from(width) * usize::from(height)], None);
-        frame.delay = 10;
-        encoder.write_frame(&frame).unwrap();
+        let frame = packed.entry(color).or_insert_with(|| {
+            let pixels = vec![color; usize::from(width) * usize::from(height)];
+            let mut frame = gif::Frame::from_indexed_pixels(width, height, pixels, None);
+            frame.delay = 10;
+            frame.make_lzw_pre_encoded();
+            frame
+        });
+        encoder.write_lzw_pre_encoded_frame(frame).unwrap();
     }
     drop(encoder);
     made

@@ -209,7 +209,7 @@ async fn a_cmyk_jpeg_becomes_what_it_looks_like() {
 #[tokio::test]
 async fn every_sort_of_png_comes_out_with_its_colours() {
     let studio = Studio::new();
-    let sixteen: Vec<u8> = [200_u16 << 8 | 77, 100 << 8 | 5, 50 << 8].map(u16::to_be_bytes).concat().repeat(64 * 48);
+    let sixteen: Vec<u8> = [0xC84D_u16, 0x6405, 0x3200].map(u16::to_be_bytes).concat().repeat(64 * 48);
     let gray_alpha = [90, 255].repeat(64 * 48);
     let see_through = [200, 100, 50, 128].repeat(64 * 48);
     let mut palette = png::Info::with_size(64, 48);
@@ -262,13 +262,13 @@ async fn auto_writes_the_smaller_of_what_it_was_and_webp() {
     let studio = Studio::new();
     let mut random = fastrand::Rng::with_seed(3);
     let noise: Vec<u8> = (0..100 * 100 * 3).map(|_| random.u8(..)).collect();
-    let noisy = make::png(100, 100, ColorType::Rgb, BitDepth::Eight, &noise);
+    let grainy = make::png(100, 100, ColorType::Rgb, BitDepth::Eight, &noise);
     let two_colors = make::rgb(100, 100, |x, _| if x < 50 { RED } else { BLUE });
     let plain = make::png(100, 100, ColorType::Rgb, BitDepth::Eight, &two_colors);
-    let mut recipe = studio.recipe(&noisy);
+    let mut recipe = studio.recipe(&grainy);
     recipe.format = Wanted::Auto;
     assert_eq!(studio.made(&recipe).await.0.format, Format::Webp);
-    for bytes in [noisy, plain] {
+    for bytes in [grainy, plain] {
         let mut recipe = studio.recipe(&bytes);
         (recipe.max_width, recipe.max_height) = (100, 100);
         let mut sizes = Vec::new();
