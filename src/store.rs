@@ -14,6 +14,7 @@
 mod answers;
 mod figures;
 mod file;
+mod parts;
 pub mod postgres;
 pub mod recipients;
 pub mod sealed;
@@ -147,9 +148,6 @@ pub trait TaskReads: Send + Sync {
 
     /// Counts of one or all queues: waiting and due, scheduled for later, running, the oldest due row's due time.
     async fn queue_counts(&self, now: Timestamp) -> StoreResult<Vec<QueueCounts>>;
-
-    /// The states of many tasks: those that have ended, with how (for long polls and streams whose signal was lost).
-    async fn ended_among(&self, ids: &[TaskId]) -> StoreResult<Vec<TaskId>>;
 }
 
 /// What the sweeps ask.

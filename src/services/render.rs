@@ -126,6 +126,11 @@ impl Renderer {
         Ok(Self { env, inliner, mailable, site_name: config.site_name.clone(), frontend_url: config.frontend_url.clone() })
     }
 
+    /// What the site is called.
+    pub fn site_name(&self) -> &str {
+        &self.site_name
+    }
+
     /// The names that can be mailed, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.mailable.keys().map(String::as_str)

@@ -13,7 +13,6 @@ mod lane;
 mod list;
 mod migrations;
 mod partitions;
-mod parts;
 mod reads;
 mod recipients;
 mod rows;

@@ -156,10 +156,6 @@ impl TaskReads for SealedStore {
     async fn queue_counts(&self, now: Timestamp) -> StoreResult<Vec<QueueCounts>> {
         self.inner.queue_counts(now).await
     }
-
-    async fn ended_among(&self, ids: &[TaskId]) -> StoreResult<Vec<TaskId>> {
-        self.inner.ended_among(ids).await
-    }
 }
 
 #[async_trait]
@@ -212,7 +208,9 @@ impl RecipientLedger for SealedStore {
 
     async fn to_send(&self, task: TaskId, after: Option<i32>, now: Timestamp, limit: u32) -> StoreResult<Vec<RecipientRow>> {
         let mut found = self.inner.to_send(task, after, now, limit).await?;
-        found.iter_mut().for_each(|row| rows::open_recipient(&self.ring, task, row));
+        for row in &mut found {
+            rows::open_recipient(&self.ring, task, row);
+        }
         Ok(found)
     }
 
@@ -230,7 +228,9 @@ impl RecipientLedger for SealedStore {
 
     async fn recipients(&self, task: TaskId, filter: &RecipientFilter, limit: u32) -> StoreResult<Vec<RecipientRow>> {
         let mut found = self.inner.recipients(task, filter, limit).await?;
-        found.iter_mut().for_each(|row| rows::open_recipient(&self.ring, task, row));
+        for row in &mut found {
+            rows::open_recipient(&self.ring, task, row);
+        }
         Ok(found)
     }
 

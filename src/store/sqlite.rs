@@ -19,7 +19,6 @@ mod insert;
 mod json;
 mod ledger;
 mod migrations;
-mod parts;
 mod prune;
 mod reads;
 mod recipients;

@@ -11,9 +11,9 @@ use uuid::Uuid;
 use super::PgStore;
 use super::fault::{Fault, Tries, within};
 use super::lane::HOT_LIMIT;
-use super::parts::Parts;
 use super::rows::{earliest_end, millis, sql_time};
 use crate::domain::{NewTask, TaskId};
+use crate::store::parts::Parts;
 use crate::store::{IdempotencyKey, InsertAnswer, StoreError, StoreResult, SubmittedTask};
 
 macro_rules! insert_sql {

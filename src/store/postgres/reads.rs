@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use uuid::Uuid;
 
 use super::control::queue_row;
 use super::fault::Fault;
@@ -44,9 +43,6 @@ FROM (
     WHERE ended_at > $1 - interval '1 minute' AND ended_at <= $1 GROUP BY queue
 ) AS parts
 GROUP BY queue ORDER BY queue";
-
-const FIND_ENDED_AMONG: &str = "-- find_ended_among
-SELECT id FROM task_results WHERE id = ANY($1) AND ended_at >= $2";
 
 fn attempt_row(row: &PgRow) -> Result<AttemptRow, Fault> {
     const TABLE: &str = "attempts";
@@ -111,17 +107,6 @@ impl TaskReads for PgStore {
         pooled(async {
             let count = sqlx::query(COUNT_QUEUES).bind(sql_time(now));
             count.fetch_all(&self.pool).await?.iter().map(queue_counts).collect()
-        })
-        .await
-    }
-
-    async fn ended_among(&self, ids: &[TaskId]) -> StoreResult<Vec<TaskId>> {
-        let Some(oldest) = ids.iter().min() else { return Ok(Vec::new()) };
-        let uuids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
-        pooled(async {
-            let find = sqlx::query_scalar(FIND_ENDED_AMONG).bind(uuids).bind(earliest_end(*oldest));
-            let ended: Vec<Uuid> = find.fetch_all(&self.pool).await?;
-            Ok(ended.into_iter().map(TaskId::from).collect())
         })
         .await
     }

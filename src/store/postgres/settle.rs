@@ -10,9 +10,9 @@ use super::PgStore;
 use super::ends::{EndOrder, end_tasks, place};
 use super::fault::{Fault, Tries, within};
 use super::lane::HOT_LIMIT;
-use super::parts::Parts;
 use super::rows::{earliest_end, json, sql_time, word};
 use crate::domain::{Attempt, EndReason, Next, TaskId, TaskStatus, WorkerId};
+use crate::store::parts::Parts;
 use crate::store::{Settled, Settlement, StoreError, StoreResult};
 
 /// Makes rows wait again, joined one by one (see `begin.rs` for how; `=` for the worker would open another way). Those whose revoke was requested stay, and are ended by who finds them missing in the answer.

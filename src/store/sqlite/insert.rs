@@ -8,9 +8,9 @@ use sqlx::SqliteConnection;
 use super::SqliteStore;
 use super::fault::Fault;
 use super::json::JsonRows;
-use super::parts::Parts;
 use super::rows::{Columns, millis};
 use crate::domain::{NewTask, TaskId};
+use crate::store::parts::Parts;
 use crate::store::{
     BeginAnswer, BeginBatch, InsertAnswer, Settled, Settlement, StoreError, StoreResult, SubmittedTask, TaskWrites,
 };

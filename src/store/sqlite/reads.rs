@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
-use uuid::Uuid;
 
 use super::SqliteStore;
 use super::control::queue_row;
@@ -44,9 +43,6 @@ SELECT queue, sum(waiting), sum(scheduled), sum(running), min(oldest), sum(ended
 )
 GROUP BY queue ORDER BY queue";
 
-const ENDED_AMONG: &str = "-- ended_among
-SELECT id FROM task_results WHERE id IN (SELECT unhex(value) FROM jsonb_each(?1))";
-
 /// What `ended_last_minute` counts.
 const LAST_MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
@@ -82,12 +78,6 @@ impl TaskReads for SqliteStore {
         let query = sqlx::query(QUEUE_COUNTS).bind(now.as_microsecond()).bind(minute_ago.as_microsecond());
         let rows = query.fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?;
         Ok(rows.iter().map(counts_row).collect::<Result<_, Fault>>()?)
-    }
-
-    async fn ended_among(&self, ids: &[TaskId]) -> StoreResult<Vec<TaskId>> {
-        let query = sqlx::query_scalar(ENDED_AMONG).bind(json::ids(ids.iter().copied())?);
-        let found: Vec<Uuid> = query.fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?;
-        Ok(found.into_iter().map(TaskId::from).collect())
     }
 }
 

@@ -123,7 +123,6 @@ conformance! {
             a_page_that_holds_the_rest_is_the_last,
             each_filter_chooses,
             queues_are_counted_by_what_their_tasks_wait_for,
-            those_that_have_ended_are_told_from_those_that_have_not,
             a_list_is_the_same_whatever_the_batches_were,
         }
         sweeps {

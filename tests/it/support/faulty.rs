@@ -169,7 +169,6 @@ through! {
         list(filter: &TaskFilter, page: &PageRequest) -> Page<TaskRow>;
         queues() -> Vec<QueueRow>;
         queue_counts(now: Timestamp) -> Vec<QueueCounts>;
-        ended_among(ids: &[TaskId]) -> Vec<TaskId>;
     }
     Sweeps true {
         take_due(now: Timestamp, limit: u32) -> Vec<Doorbell>;

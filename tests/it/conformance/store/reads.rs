@@ -152,17 +152,6 @@ pub async fn queues_are_counted_by_what_their_tasks_wait_for(store: Arc<dyn Stor
     assert_eq!(counts, [filled, empty(queue("idle"))]);
 }
 
-pub async fn those_that_have_ended_are_told_from_those_that_have_not(store: Arc<dyn Store>) {
-    let waiting = inserted(&store, task(0)).await;
-    let running = started(&store, task(0), 1).await.id;
-    let one = ended(&store, task(1), 1, Next::success("1".into())).await;
-    let two = ended(&store, task(2), 2, Next::failure(mishap())).await;
-    let mut found = store.ended_among(&[two, waiting, one, running, TaskId::made(at(0))]).await.unwrap();
-    found.sort_unstable();
-    assert_eq!(found, [one, two]);
-    assert_eq!(store.ended_among(&[]).await.unwrap(), []);
-}
-
 pub async fn a_list_is_the_same_whatever_the_batches_were(store: Arc<dyn Store>) {
     let tasks: Vec<_> = (0..30).map(|n| rung(task(n))).collect();
     insert(&store, &tasks[..7]).await;

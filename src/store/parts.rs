@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::fault::Fault;
-use crate::store::{StoreError, StoreResult};
+use super::{StoreError, StoreResult};
 
 /// What is written of a batch, and what is left.
 pub(super) struct Parts<A> {
@@ -18,30 +17,30 @@ impl<A> Parts<A> {
         Self { left: if rows == 0 { Vec::new() } else { vec![whole] }, answers: (0..rows).map(|_| None).collect() }
     }
 
-    /// The next part to write.
+    /// The next part to write; parts come in the order of the batch.
     pub(super) fn next(&mut self) -> Option<Range<usize>> {
         self.left.pop()
     }
 
     /// Takes the answers of a part, in order. The error of a whole batch is the batch's; that of a part is its rows'.
-    pub(super) fn take(&mut self, part: Range<usize>, outcome: Result<Vec<A>, Fault>) -> StoreResult<()> {
-        match outcome {
+    pub(super) fn take(&mut self, part: Range<usize>, outcome: Result<Vec<A>, impl Into<StoreError>>) -> StoreResult<()> {
+        match outcome.map_err(Into::into) {
             Ok(answers) => {
                 for (place, answer) in self.answers[part].iter_mut().zip(answers) {
                     *place = Some(Ok(answer));
                 }
             }
-            Err(Fault::BadValue(reason)) if part.len() == 1 => {
+            Err(StoreError::Refused(reason)) if part.len() == 1 => {
                 self.answers[part.start] = Some(Err(StoreError::Refused(reason)));
             }
-            Err(Fault::BadValue(_)) => {
+            Err(StoreError::Refused(_)) => {
                 let middle = part.start + part.len() / 2;
                 self.left.push(middle..part.end);
                 self.left.push(part.start..middle);
             }
-            Err(fault) if part.len() == self.answers.len() => return Err(fault.into()),
-            Err(fault) => {
-                let reason = StoreError::from(fault).to_string();
+            Err(error) if part.len() == self.answers.len() => return Err(error),
+            Err(error) => {
+                let reason = error.to_string();
                 for place in &mut self.answers[part] {
                     *place = Some(Err(StoreError::Unavailable(reason.clone())));
                 }
