@@ -85,7 +85,7 @@ fn moment() -> Schema {
 }
 
 /// `SendEmailArgs` is submitted as `SendEmailSubmission`.
-fn typed_name(kind: &TaskKind) -> String {
+pub(super) fn typed_name(kind: &TaskKind) -> String {
     format!("{}Submission", kind.schema_name.trim_end_matches("Args"))
 }
 
