@@ -13,8 +13,8 @@ const BAR_ROW: f64 = 28.0;
 const BAR_HEIGHT: f64 = 16.0;
 /// The most grid lines above the base line.
 const MOST_STEPS: u128 = 5;
-/// More points than these are lines only: dots would touch.
-const MOST_DOTS: usize = 62;
+/// Points that are nearer to each other have no dots, which would touch.
+const LEAST_DOT_GAP: f64 = 9.0;
 /// How wide a letter of 12 pixels is, about; those of wide scripts are as wide as high.
 const LETTER: f64 = 7.4;
 const WIDE_LETTER: f64 = 12.5;
@@ -79,7 +79,8 @@ pub fn lines(chart: &LineChart<'_>) -> String {
     let tick_width = ticks.iter().map(|&tick| width_of(&compact(tick))).fold(0.0, f64::max) + 10.0;
     let top = if chart.lines.len() > 1 { 34.0 } else { 12.0 };
     let frame = Frame {
-        left: tick_width,
+        // The first label stands below its point without being moved.
+        left: chart.labels.first().map_or(0.0, |label| width_of(label) / 2.0).max(tick_width),
         right: width - 8.0,
         top,
         bottom: LINES_HEIGHT - 28.0,
@@ -210,7 +211,7 @@ fn draw_line(svg: &mut String, frame: &Frame, index: usize, line: &Line<'_>, lab
         put(svg, format_args!("<polygon class=\"a0\" points=\"{from:.1},{bottom:.1} {points} {to:.1},{bottom:.1}\"/>"));
     }
     put(svg, format_args!("<polyline class=\"l{index}\" points=\"{points}\"/>"));
-    if line.values.len() > MOST_DOTS {
+    if last > 0 && (frame.right - frame.left) / float(last as u128) < LEAST_DOT_GAP {
         return;
     }
     for (place, &value) in line.values.iter().enumerate() {

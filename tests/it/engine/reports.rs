@@ -38,7 +38,8 @@ pub async fn a_report_is_mailed_and_its_link_opens_the_page(engine: Engine) {
         engine.note_accepted(mail);
         let sent = engine.ended(mail).await;
         let sent: Value = serde_json::from_str(sent.result.unwrap_or_else(|| panic!("{:?}", sent.error)).get()).unwrap();
-        let message = Mime::parse(&std::fs::read(sent["outbox_file"].as_str().unwrap()).unwrap());
+        let file = engine.config.mail.outbox.join(sent["outbox_file"].as_str().unwrap());
+        let message = Mime::parse(&std::fs::read(file).unwrap());
         assert_eq!(message.decoded_header("subject"), "Activity report, 2024-01-01 to 2024-01-31");
         let text = message.parts.iter().find(|part| part.header("Content-Type").unwrap().starts_with("text/plain")).unwrap();
         assert!(text.body.contains(result["download_url"].as_str().unwrap()), "{}", text.body);
