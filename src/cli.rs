@@ -12,6 +12,7 @@ mod migrate;
 mod openapi;
 mod output;
 mod queues;
+mod suppressions;
 mod retry;
 mod revoke;
 mod run;
@@ -77,6 +78,7 @@ enum Command {
     Revoke(revoke::RevokeArgs),
     Retry(retry::RetryArgs),
     Queues(queues::QueuesArgs),
+    Suppressions(suppressions::SuppressionsArgs),
     Workers(workers::WorkersArgs),
     Token(token::TokenArgs),
     User(user::UserArgs),
@@ -182,6 +184,7 @@ fn dispatch(command: Command, vars: Vars) -> Result<(), CliError> {
         Command::Revoke(args) => in_runtime(revoke::run(args, configured(vars)?)),
         Command::Retry(args) => in_runtime(retry::run(args, configured(vars)?)),
         Command::Queues(args) => in_runtime(queues::run(args, configured(vars)?)),
+        Command::Suppressions(args) => in_runtime(suppressions::run(args, configured(vars)?)),
         Command::Workers(args) => in_runtime(workers::run(args, configured(vars)?)),
         Command::Token(args) => in_runtime(token::run(args, configured(vars)?)),
         Command::User(args) => in_runtime(user::run(args, configured(vars)?)),

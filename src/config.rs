@@ -161,6 +161,21 @@ pub struct SubmitConfig {
     pub result_retention: Duration,
 }
 
+/// The settings of what goes to many at once.
+#[derive(Clone, Debug)]
+pub struct BulkConfig {
+    /// Recipients of one task at most.
+    pub recipient_limit: usize,
+    /// Connections to the mail server at most, beside those for single mails.
+    pub connections: usize,
+    /// Whether an address that does not exist is put on the suppression list.
+    pub suppress_bounces: bool,
+    /// What links to unsubscribe begin with, without a slash at the end.
+    pub public_url: String,
+    /// Whether users can reach that, as far as the settings tell.
+    pub is_public: bool,
+}
+
 /// The worker pool's settings.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
@@ -330,6 +345,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Submissions.
     pub submit: SubmitConfig,
+    /// What goes to many at once.
+    pub bulk: BulkConfig,
     /// The pool.
     pub worker: WorkerConfig,
     /// The sweeps.
@@ -416,6 +433,13 @@ impl Config {
                 routing: reader.parsed("ROUTES"),
                 key_retention,
                 result_retention: reader.duration("RESULT_RETENTION"),
+            },
+            bulk: BulkConfig {
+                recipient_limit: reader.at_least("BULK_RECIPIENT_LIMIT", 1),
+                connections: reader.at_least("BULK_CONNECTIONS", 1),
+                suppress_bounces: reader.switch("BULK_SUPPRESS_BOUNCES"),
+                public_url: public_url.clone(),
+                is_public: public_url_is_set,
             },
             worker: worker_config(&mut reader, lease),
             scheduler: SchedulerConfig { lease, result_retention: reader.duration("RESULT_RETENTION"), key_retention },

@@ -12,6 +12,7 @@ pub mod inspect;
 mod ledger;
 pub mod options;
 pub mod receive;
+pub mod recipients;
 pub mod ring;
 pub mod settle;
 pub mod submit;

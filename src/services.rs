@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod bulk;
 pub mod fetch;
 pub mod files;
 pub mod mail;
@@ -16,6 +17,8 @@ pub struct Services {
     pub mailer: mail::Mailer,
     /// Renders templates.
     pub renderer: render::Renderer,
+    /// What mail to many at once may do.
+    pub bulk: bulk::Bulk,
     /// Calls others, with limits on where, how long and how much.
     pub fetcher: fetch::Fetcher,
     /// The application's databases.

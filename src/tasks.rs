@@ -2,6 +2,7 @@
 //! `/tasks/kinds`, its CLI and its metric labels come from that line.
 
 pub mod aggregate_metrics;
+pub mod bulk_email;
 pub mod callback;
 pub mod child;
 pub mod email;
@@ -54,6 +55,8 @@ pub trait Kind: DeserializeOwned + utoipa::ToSchema + Send + Sync + 'static {
     const ROUTE: Option<&'static str> = None;
     /// What a token must allow that submits it.
     const SCOPE: Scope = Scope::Submit;
+    /// Its args may be so large, in bytes of JSON, also where `ARGS_LIMIT` and `BODY_LIMIT` are smaller.
+    const ARGS_LIMIT: usize = 0;
     /// Whether users may submit it; the engine's own kinds they may not.
     const PUBLIC: bool = true;
     /// JSON Pointers to args that may be secret (`/headers`): they are shown as `[sensitive]`, and never reach a log or an error.

@@ -12,6 +12,7 @@ use crate::broker::{BrokerError, SharedBroker};
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Config, Database, StoreConfig};
 use crate::services::Services;
+use crate::services::bulk::Bulk;
 use crate::services::fetch::Fetcher;
 use crate::services::files::Files;
 use crate::services::mail::Mailer;
@@ -76,6 +77,7 @@ pub fn build_services(config: &Config, clock: &Arc<dyn Clock>) -> Result<Service
         sources: Sources::new(&config.sources, clock).map_err(|error| failed("SOURCES", error.to_string()))?,
         mailer: Mailer::new(&config.mail).map_err(|error| failed("mail", error.to_string()))?,
         renderer: Renderer::new(&config.render).map_err(|error| failed("the templates", error.to_string()))?,
+        bulk: Bulk::new(&config.bulk, &config.auth.secrets),
         fetcher: Fetcher::new(&config.outbound).map_err(|error| failed("outbound calls", error.to_string()))?,
         files: Arc::new(Files::new(&config.files).map_err(|error| failed("the storage of files", error.to_string()))?),
         webhook_signer: signer.map_err(|error| failed("WEBHOOK_SECRET", error.to_string()))?,

@@ -120,26 +120,30 @@ impl Foreground {
 
     /// Attempts until one succeeds, or none may follow.
     async fn to_the_end(&self, max_retries: u16) -> Result<Value, CliError> {
-        for retries in 0.. {
-            let (error, after) = match self.attempt(retries).await? {
+        let (mut retries, mut attempt) = (0, 0);
+        loop {
+            attempt += 1;
+            let (error, after) = match self.attempt(attempt).await? {
                 Ok(result) => return Ok(result),
+                Err(TaskFailure::Later { after }) => {
+                    output::say(&format!("it goes on in {} s", after.as_secs_f64().ceil()));
+                    pause(after).await?;
+                    continue;
+                }
                 Err(TaskFailure::Retry { error, after }) if retries < max_retries => (error, after),
                 Err(TaskFailure::Retry { error, .. } | TaskFailure::Fail(error)) => return Err(failed(&error)),
                 Err(TaskFailure::Stopped) => return Err(CliError::Failed("stopped".into())),
             };
             let delay = self.kind.retry.delay(retries, self.clock.chance(), after);
             output::say(&format!("{}: {}; retry {} in {} s", error.kind, error.message, retries + 1, delay.as_secs()));
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                _ = tokio::signal::ctrl_c() => return Err(CliError::Failed("stopped while it waited for its retry".into())),
-            }
+            pause(delay).await?;
+            retries += 1;
         }
-        Err(CliError::Failed("it was tried too often".into()))
     }
 
-    async fn attempt(&self, retries: u16) -> Result<Result<Value, TaskFailure>, CliError> {
+    async fn attempt(&self, attempt: i32) -> Result<Result<Value, TaskFailure>, CliError> {
         let mut cx = self.cx.clone();
-        cx.attempt = Attempt(i32::from(retries) + 1);
+        cx.attempt = Attempt(attempt);
         let span = tracing::info_span!("attempt", task.id = %cx.task, task.kind = %cx.kind, attempt = %cx.attempt);
         let stop = cx.stop.clone();
         let work = match self.kind.run(&self.args, cx) {
@@ -158,6 +162,14 @@ impl Foreground {
                 Err(CliError::Failed("ended at once".into()))
             }
         }
+    }
+}
+
+/// Waits before the next attempt.
+async fn pause(delay: Duration) -> Result<(), CliError> {
+    tokio::select! {
+        () = tokio::time::sleep(delay) => Ok(()),
+        _ = tokio::signal::ctrl_c() => Err(CliError::Failed("stopped while it waited for its next attempt".into())),
     }
 }
 

@@ -82,6 +82,13 @@ pub const SETTINGS: &[Setting] = &[
     setting("SMTP_CONNECTIONS", "4", "Connections to the mail server at most."),
     setting("SMTP_MESSAGES_PER_CONNECTION", "100", "Messages over one connection before it is opened anew."),
     setting("SMTP_TIMEOUT", "30s", "How long the mail server may take for one command."),
+    setting("BULK_RECIPIENT_LIMIT", "10000", "Recipients of one bulk mail at most."),
+    setting("BULK_CONNECTIONS", "8", "Connections to the mail server for bulk mail at most, beside SMTP_CONNECTIONS."),
+    setting(
+        "BULK_SUPPRESS_BOUNCES",
+        "on",
+        "Whether an address of which the mail server says that it does not exist (550, 551, 553 with 5.1.x) gets no bulk mail any more: on or off.",
+    ),
     setting("MAIL_FROM", "Legwork <legwork@localhost>", "The sender of mails."),
     setting(
         "TEMPLATES_DIR",

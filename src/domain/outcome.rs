@@ -54,6 +54,11 @@ pub enum TaskFailure {
     },
     /// No attempt will help: FAILURE at once.
     Fail(ErrorReport),
+    /// Nothing went wrong, but it cannot go on before `after` has passed: the task is handed back, which spends nothing.
+    Later {
+        /// The least time before the next attempt.
+        after: Duration,
+    },
     /// The handler stopped at a checkpoint because it was asked to; the engine knows why.
     Stopped,
 }

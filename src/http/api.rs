@@ -4,7 +4,9 @@ pub(super) mod auth;
 pub(super) mod events;
 pub(super) mod files;
 pub(super) mod queues;
+pub(super) mod recipients;
 pub(super) mod submit;
+pub(super) mod suppressions;
 pub(super) mod tasks;
 pub(super) mod workers;
 

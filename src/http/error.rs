@@ -60,6 +60,8 @@ pub enum ApiError {
     BadLogin,
     /// The token does not allow it.
     MissingScope(Scope),
+    /// A link was not made here.
+    ForgedLink(&'static str),
     /// Nothing of this name or id, as far as the principal sees.
     NotFound(String),
     /// No such path.
@@ -144,6 +146,7 @@ impl ApiError {
             Self::BadToken(_) => (StatusCode::UNAUTHORIZED, "token_refused", "The bearer token is refused"),
             Self::BadLogin => (StatusCode::UNAUTHORIZED, "login_refused", "Name or password is wrong"),
             Self::MissingScope(_) => (StatusCode::FORBIDDEN, "scope_missing", "The token does not allow this"),
+            Self::ForgedLink(_) => (StatusCode::FORBIDDEN, "link_forged", "The link is not valid"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", "There is no such thing"),
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no_such_path", "There is no such path"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not take this method"),
@@ -177,6 +180,7 @@ impl ApiError {
             }
             Self::BadToken(error) => error.to_string(),
             Self::BadLogin => "there is no account with this name and password".into(),
+            Self::ForgedLink(detail) => (*detail).to_owned(),
             Self::MissingScope(scope) => format!("the token has not the scope {scope}"),
             Self::NoRoute(path) => format!("there is nothing at {path}; /docs shows what there is"),
             Self::Method { method, allowed } if allowed.is_empty() => {

@@ -167,11 +167,16 @@ impl FromRequest<ApiState> for JsonBytes {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
-        if !is_json(request.headers()) {
-            return Err(ApiError::MediaType("application/json"));
-        }
-        read_body(request.into_body(), state.config.body_limit).await.map(Self)
+        json_within(request, state.config.body_limit).await.map(Self)
     }
+}
+
+/// A JSON body of at most `limit` bytes, as it came.
+pub(super) async fn json_within(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+    if !is_json(request.headers()) {
+        return Err(ApiError::MediaType("application/json"));
+    }
+    read_body(request.into_body(), limit).await
 }
 
 /// A JSON body of a type; faults are named by pointer.

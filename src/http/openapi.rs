@@ -18,8 +18,8 @@ use super::router::routes;
 use crate::tasks::KindSet;
 
 pub(super) use parts::{
-    Accepted, BatchKeyParam, Conflict, FileParam, JtiParam, KeyParam, KeyReused, LinkExpired, LinkForged, LinkParams, NotFound,
-    QueueParam, RangeOutside, RateLimited, TaskParam, Unauthenticated, WorkerParam,
+    Accepted, AddressParam, BatchKeyParam, Conflict, FileParam, ForgedLink, JtiParam, KeyParam, KeyReused, LinkExpired, LinkForged,
+    LinkParams, NotFound, QueueParam, RangeOutside, RateLimited, TaskParam, Unauthenticated, UnsubscribeParam, WorkerParam,
 };
 
 const DESCRIPTION: &str = "\
@@ -40,6 +40,7 @@ const TAGS: &[(&str, &str)] = &[
     ("tasks", "Look at tasks, wait for them, steer them."),
     ("files", "Pictures in, results out."),
     ("queues", "Named lanes: depth, age, pause, resume, limit, purge."),
+    ("suppressions", "Addresses that get no bulk mail, and how their owners get there."),
     ("workers", "The processes that run tasks."),
     ("auth", "Tokens and accounts."),
     ("health", "For probes and Prometheus; no token needed."),

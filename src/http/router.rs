@@ -8,7 +8,7 @@ use tower_http::normalize_path::NormalizePath;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::api::{PREFIX, auth, events, files, queues, submit, tasks, workers};
+use super::api::{PREFIX, auth, events, files, queues, recipients, submit, suppressions, tasks, workers};
 use super::error::ApiError;
 use super::middleware::around;
 use super::state::ApiState;
@@ -32,6 +32,7 @@ fn operations() -> Vec<UtoipaMethodRouter<ApiState>> {
         routes!(tasks::detail, tasks::change),
         routes!(tasks::retry),
         routes!(events::events),
+        routes!(recipients::recipients),
         routes!(tasks::revoke),
         routes!(tasks::kinds),
         routes!(workers::workers),
@@ -44,6 +45,9 @@ fn operations() -> Vec<UtoipaMethodRouter<ApiState>> {
         routes!(queues::purge),
         routes!(files::upload),
         routes!(files::fetch),
+        routes!(suppressions::list, suppressions::add),
+        routes!(suppressions::remove),
+        routes!(suppressions::ask, suppressions::unsubscribe),
         routes!(auth::login),
         routes!(auth::create_user),
         routes!(auth::revoke_token),

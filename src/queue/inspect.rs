@@ -198,6 +198,11 @@ impl Queue {
         self.kinds.get(&row.kind).map(|kind| kind.shown_args(row.args.clone()))
     }
 
+    /// Whether a principal sees such a task.
+    pub(super) async fn sees(&self, id: TaskId, principal: &Principal) -> Result<bool, QueueError> {
+        Ok(self.visible_row(id, principal).await?.is_some())
+    }
+
     async fn visible_row(&self, id: TaskId, principal: &Principal) -> Result<Option<TaskRow>, QueueError> {
         let row = self.store.find(id).await?;
         Ok(row.filter(|row| Self::is_visible(row, principal.sees_only().as_deref())))

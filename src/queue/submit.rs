@@ -169,7 +169,7 @@ impl Queue {
     /// Parses, checks and resolves a submission.
     pub(super) fn prepare(&self, command: SubmitTask) -> Result<SubmittedTask, SubmitError> {
         let kind = self.kind_of(&command)?.clone();
-        let limit = self.config.args_limit;
+        let limit = self.config.args_limit.max(kind.args_limit);
         if command.args.len() > limit {
             return Err(SubmitError::TooLarge { size: command.args.len(), limit });
         }

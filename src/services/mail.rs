@@ -7,6 +7,7 @@
 
 mod address;
 mod connection;
+mod courier;
 mod message;
 mod outbox;
 mod pool;
@@ -16,10 +17,12 @@ use std::time::Duration;
 
 use lettre::message::Mailbox;
 use rustls::ClientConfig;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::config::MailConfig;
 
 pub use address::{Recipient, check_subject};
+pub use courier::{Courier, CourierLost, Parcel, Staging};
 pub use message::{Letter, Message};
 
 use outbox::Outbox;
@@ -106,6 +109,24 @@ impl Mailer {
     /// Builds the message: the same bytes for the same letter.
     pub fn compose(&self, letter: Letter<'_>) -> Result<Message, MailError> {
         message::compose(&self.from, letter)
+    }
+
+    /// Builds a message that has a Message-ID already, with more headers: names, and values of one line of ASCII.
+    pub fn compose_with(&self, letter: Letter<'_>, message_id: &str, headers: &[(&'static str, String)]) -> Result<Message, MailError> {
+        message::compose_with(&self.from, letter, message_id, headers)
+    }
+
+    /// The Message-ID of the letter with this key.
+    pub fn message_id(&self, key: &str) -> String {
+        message::id_of(&self.from, key)
+    }
+
+    /// A connection of its own for many mails, which holds `slot` for as long as it lives. `None` with the outbox.
+    pub async fn courier(&self, slot: OwnedSemaphorePermit) -> Option<Result<Courier, CourierLost>> {
+        match &self.route {
+            Route::Outbox(_) => None,
+            Route::Smtp(pool) => Some(pool.courier(slot).await),
+        }
     }
 
     /// Whether mails go into the outbox. There a mail that is handed over again replaces itself, so no ledger is needed.

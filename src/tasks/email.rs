@@ -84,23 +84,8 @@ impl Kind for SendEmail {
         if let Err(detail) = check_subject(&self.subject) {
             fault("/subject", detail);
         }
-        match (&self.template_name, &self.text) {
-            (Some(name), None) => {
-                if let Err(error) = services.renderer.check_name(name) {
-                    fault("/template_name", error.to_string());
-                }
-                if self.html.is_some() {
-                    fault("/html", "stands beside text, not beside template_name: the template makes the HTML".into());
-                }
-            }
-            (None, Some(_)) => {
-                if self.context.is_some() {
-                    fault("/context", "stands beside template_name, not beside text: a text is sent as it is".into());
-                }
-            }
-            (Some(_), Some(_)) => fault("/text", "either template_name or text is given, not both".into()),
-            (None, None) => fault("/template_name", "is missing: either template_name or text is given".into()),
-        }
+        let given = (self.template_name.as_deref(), self.text.as_deref(), self.html.as_deref());
+        faults.extend(body_faults(given, self.context.is_some(), services));
         faults
     }
 
@@ -142,6 +127,44 @@ impl Kind for SendEmail {
     }
 }
 
+/// What is wrong with `(template_name, text, html)`, of which either the first or the second is to be given.
+pub(super) fn body_faults(
+    given: (Option<&str>, Option<&str>, Option<&str>),
+    has_context: bool,
+    services: &Services,
+) -> Vec<FieldError> {
+    let mut faults = Vec::new();
+    let mut fault = |pointer: &str, detail: String| faults.push(FieldError::new(pointer, detail));
+    match given {
+        (Some(name), None, html) => {
+            if let Err(error) = services.renderer.check_name(name) {
+                fault("/template_name", error.to_string());
+            }
+            if html.is_some() {
+                fault("/html", "stands beside text, not beside template_name: the template makes the HTML".into());
+            }
+        }
+        (None, Some(_), _) => {
+            if has_context {
+                fault("/context", "stands beside template_name, not beside text: a text is sent as it is".into());
+            }
+        }
+        (Some(_), Some(_), _) => fault("/text", "either template_name or text is given, not both".into()),
+        (None, None, _) => fault("/template_name", "is missing: either template_name or text is given".into()),
+    }
+    faults
+}
+
+/// What it means for a task that a mail cannot be rendered.
+pub(super) fn failure(error: &RenderError) -> TaskFailure {
+    let word = match error {
+        RenderError::Unknown { .. } => "UnknownTemplate",
+        RenderError::MissingVariable { .. } => "MissingVariable",
+        RenderError::File { .. } | RenderError::Template { .. } => "TemplateError",
+    };
+    TaskFailure::fail(word, error)
+}
+
 impl SendEmail {
     fn body(&self, cx: &TaskContext, to: &Recipient) -> Result<Rendered, TaskFailure> {
         let Some(name) = &self.template_name else {
@@ -150,14 +173,7 @@ impl SendEmail {
         let scope = Scope { recipient_email: to.address(), subject: &self.subject };
         let nothing = Map::new();
         let context = self.context.as_ref().unwrap_or(&nothing);
-        cx.services.renderer.render(name, scope, context).map_err(|error| {
-            let word = match error {
-                RenderError::Unknown { .. } => "UnknownTemplate",
-                RenderError::MissingVariable { .. } => "MissingVariable",
-                RenderError::File { .. } | RenderError::Template { .. } => "TemplateError",
-            };
-            TaskFailure::fail(word, error)
-        })
+        cx.services.renderer.render(name, scope, context).map_err(|error| failure(&error))
     }
 
     /// What an earlier attempt wrote down, where that decides: the result, or the failure. `None` means that the mail is to be sent.

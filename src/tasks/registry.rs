@@ -11,7 +11,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::{
-    Kind, RunFuture, TaskContext, aggregate_metrics, callback, email, export, files_prune, health_check, http_call,
+    Kind, RunFuture, TaskContext, aggregate_metrics, bulk_email, callback, email, export, files_prune, health_check, http_call,
     results_prune, system,
 };
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure};
@@ -23,6 +23,7 @@ fn kinds() -> Vec<TaskKind> {
         TaskKind::of::<email::SendEmail>(),
         TaskKind::of::<export::ExportData>(),
         TaskKind::of::<http_call::HttpCall>(),
+        TaskKind::of::<bulk_email::BulkEmail>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
         TaskKind::of::<health_check::CheckHealth>(),
@@ -56,6 +57,8 @@ pub struct TaskKind {
     pub route: Option<&'static str>,
     /// What a token must allow that submits it.
     pub scope: Scope,
+    /// Its args may be so large, also where the settings allow less.
+    pub args_limit: usize,
     /// Whether users may submit it.
     pub is_public: bool,
     /// Pointers to args that may be secret.
@@ -91,6 +94,7 @@ impl TaskKind {
             soft_limit: K::SOFT_LIMIT,
             route: K::ROUTE,
             scope: K::SCOPE,
+            args_limit: K::ARGS_LIMIT,
             is_public: K::PUBLIC,
             sensitive: K::SENSITIVE,
             example: K::example(),

@@ -78,6 +78,7 @@ impl Executor {
         match kind.run(&task.args, self.context(task, stopper)) {
             Ok(work) => self.watch(task, stopper, work).await,
             Err(TaskFailure::Fail(error) | TaskFailure::Retry { error, .. }) => hand_back_or(task, error),
+            Err(TaskFailure::Later { after }) => Outcome::HandBack { after },
             Err(TaskFailure::Stopped) => Outcome::HandBack { after: Duration::ZERO },
         }
     }
@@ -143,6 +144,7 @@ impl Executor {
             }
             Ok(Err(TaskFailure::Retry { error, after })) => Outcome::Retry { error, after },
             Ok(Err(TaskFailure::Fail(error))) => Outcome::Fail(error),
+            Ok(Err(TaskFailure::Later { after })) => Outcome::HandBack { after },
             Ok(Err(TaskFailure::Stopped)) => stopped(stopper.reason()),
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => Outcome::Retry { error: ErrorReport::new("Panic", panic_text(panic.as_ref()), true), after: None },

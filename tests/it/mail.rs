@@ -9,7 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork::config::{MailConfig, RenderConfig, SmtpConfig, SmtpSecurity};
+use legwork::config::{BulkConfig, MailConfig, RenderConfig, SmtpConfig, SmtpSecurity};
+use legwork::services::bulk::Bulk;
 use legwork::services::mail::{Letter, MailFate, Mailer, Message, Recipient};
 use legwork::services::render::Renderer;
 
@@ -42,6 +43,17 @@ fn mailer(server: &SmtpServer, change: impl FnOnce(&mut SmtpConfig)) -> Mailer {
     let mut config = smtp(server, SmtpSecurity::Plain);
     change(&mut config);
     Mailer::with_tls(&to_relay(config), server.trust(), IDLE).unwrap()
+}
+
+fn bulk() -> Bulk {
+    let config = BulkConfig {
+        recipient_limit: 100,
+        connections: 2,
+        suppress_bounces: true,
+        public_url: "https://tasks.example.org".into(),
+        is_public: true,
+    };
+    Bulk::new(&config, &["a-secret-of-the-mail-tests-long-enough".into()])
 }
 
 fn renderer() -> Renderer {

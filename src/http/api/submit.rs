@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -13,7 +13,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::super::error::{ApiError, Problem};
-use super::super::extract::{JsonBytes, KeyHeader, Submitter};
+use super::super::extract::{JsonBytes, KeyHeader, Submitter, json_within};
 use super::super::openapi;
 use super::super::state::ApiState;
 use crate::domain::{FieldError, KindName, Principal, TaskId, TaskStatus};
@@ -150,8 +150,9 @@ pub(in crate::http) fn typed_route(kind: &Arc<TaskKind>, path: &str) -> MethodRo
         async move |Submitter(principal): Submitter,
                     State(state): State<ApiState>,
                     KeyHeader(key): KeyHeader,
-                    JsonBytes(body): JsonBytes|
+                    request: Request|
                     -> Result<Response, ApiError> {
+            let body = json_within(request, state.config.body_limit.max(kind.args_limit)).await?;
             state.admit(&principal, 1)?;
             let key = key_for(&path, key, &body);
             let parsed = TaskBody { kind: Some(kind.name.to_string()), ..TaskBody::of_typed(&body)? };

@@ -64,6 +64,18 @@ parameter! {
     )
 }
 parameter! {
+    /// An address in the path.
+    AddressParam => path_parameter(
+        "address",
+        "The address, as the list has it.",
+        text().min_length(Some(1)).max_length(Some(200)).pattern(Some("^[^/\\x00-\\x1f\\x7f-\\x9f]+$")).examples(["user1@example.com"]),
+    )
+}
+parameter! {
+    /// What a link to unsubscribe says.
+    UnsubscribeParam => path_parameter("token", "What the link in the mail says.", text().pattern(Some("^[A-Za-z0-9_-]+$")))
+}
+parameter! {
     /// A token's id in the path.
     JtiParam => path_parameter(
         "jti",
@@ -163,6 +175,8 @@ responses! {
     /// 403.
     Forbidden => problem("The token has not the scope that this needs; `detail` names it.")
         .header("WWW-Authenticate", text_header("Which scope is needed (RFC 6750)."));
+    /// 403 of a link.
+    ForgedLink => problem("The link was not made by this server, or was changed on its way.");
     /// 404.
     NotFound => problem("There is no such thing, or it belongs to another principal.");
     /// 405.

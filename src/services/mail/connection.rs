@@ -30,9 +30,9 @@ use crate::config::{SmtpConfig, SmtpSecurity};
 
 /// The answer to a message may take so many times as long as one to a command: the server may check it before it answers, and giving
 /// up early makes its fate unknown.
-const MESSAGE_PATIENCE: u32 = 4;
+pub(super) const MESSAGE_PATIENCE: u32 = 4;
 /// How long a goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(1);
+pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 /// The server is about to close the connection.
 pub(super) const CLOSING: u16 = 421;
 
@@ -67,7 +67,7 @@ impl Display for Trouble {
 const LONGEST_TEXT: usize = 500;
 
 /// What a server said, fit for a log, a terminal and a result: on one line, without control characters, cut to [`LONGEST_TEXT`].
-fn tamed(text: &str) -> String {
+pub(super) fn tamed(text: &str) -> String {
     let tame = |c: char| match c {
         '\t' | '\n' | '\r' => ' ',
         c if c.is_control() => char::REPLACEMENT_CHARACTER,
@@ -104,23 +104,7 @@ impl Connection {
     pub(super) async fn open(config: &SmtpConfig, tls: &TlsConnector, hello: &ClientId) -> Result<Self, String> {
         let timeout = config.timeout;
         let at = format!("{}:{}", config.host, config.port);
-        let tcp = within(timeout, "connect", TcpStream::connect((config.host.as_str(), config.port)))
-            .await
-            .and_then(|connected| connected.map_err(|error| error.to_string()))
-            .map_err(|reason| format!("{at}: {reason}"))?;
-        let stream = async {
-            tcp.set_nodelay(true).map_err(|error| error.to_string())?;
-            match config.security {
-                SmtpSecurity::Plain => Ok(Box::new(tcp) as Box<dyn AsyncTokioStream>),
-                SmtpSecurity::Tls => Ok(Box::new(secured(tls, &config.host, tcp, timeout, b"").await?) as _),
-                SmtpSecurity::StartTls => {
-                    let tcp = within(timeout, "STARTTLS", ask_for_tls(tcp, hello)).await??;
-                    // The client library begins with a greeting, and after STARTTLS the server gives none.
-                    Ok(Box::new(secured(tls, &config.host, tcp, timeout, b"220 secured\r\n").await?) as _)
-                }
-            }
-        };
-        let stream: Box<dyn AsyncTokioStream> = stream.await.map_err(|reason: String| format!("{at}: {reason}"))?;
+        let stream = connect(config, tls, hello).await?;
         let smtp = within(timeout, "EHLO", AsyncSmtpConnection::connect_with_transport(stream, hello))
             .await
             .and_then(|greeted| greeted.map_err(|error| Trouble::from(error).to_string()))
@@ -193,7 +177,30 @@ impl Connection {
     }
 }
 
-async fn within<T>(timeout: Duration, what: &str, work: impl Future<Output = T>) -> Result<T, String> {
+/// Connects and protects, up to where the server greets (after STARTTLS, a greeting in its stead). The error says what failed.
+pub(super) async fn connect(config: &SmtpConfig, tls: &TlsConnector, hello: &ClientId) -> Result<Box<dyn AsyncTokioStream>, String> {
+    let timeout = config.timeout;
+    let at = format!("{}:{}", config.host, config.port);
+    let tcp = within(timeout, "connect", TcpStream::connect((config.host.as_str(), config.port)))
+        .await
+        .and_then(|connected| connected.map_err(|error| error.to_string()))
+        .map_err(|reason| format!("{at}: {reason}"))?;
+    let stream = async {
+        tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+        match config.security {
+            SmtpSecurity::Plain => Ok(Box::new(tcp) as Box<dyn AsyncTokioStream>),
+            SmtpSecurity::Tls => Ok(Box::new(secured(tls, &config.host, tcp, timeout, b"").await?) as _),
+            SmtpSecurity::StartTls => {
+                let tcp = within(timeout, "STARTTLS", ask_for_tls(tcp, hello)).await??;
+                // Who speaks on begins with a greeting, and after STARTTLS the server gives none.
+                Ok(Box::new(secured(tls, &config.host, tcp, timeout, b"220 secured\r\n").await?) as _)
+            }
+        }
+    };
+    stream.await.map_err(|reason: String| format!("{at}: {reason}"))
+}
+
+pub(super) async fn within<T>(timeout: Duration, what: &str, work: impl Future<Output = T>) -> Result<T, String> {
     tokio::time::timeout(timeout, work).await.map_err(|_| format!("no answer to {what} within {timeout:?}"))
 }
 
@@ -231,7 +238,7 @@ async fn ask_for_tls(tcp: TcpStream, hello: &ClientId) -> Result<TcpStream, Stri
 }
 
 /// The largest reply that is read before TLS, in bytes.
-const LARGEST_REPLY: u64 = 16 * 1024;
+pub(super) const LARGEST_REPLY: u64 = 16 * 1024;
 
 async fn read_reply(reader: &mut BufReader<TcpStream>) -> Result<Vec<String>, String> {
     let mut reader = reader.take(LARGEST_REPLY);

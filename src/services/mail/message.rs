@@ -7,7 +7,7 @@ use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 
-use super::{MailError, Recipient};
+use super::{MailError, Parcel, Recipient};
 
 /// What a message is made of.
 #[derive(Clone, Debug)]
@@ -47,9 +47,30 @@ impl Message {
     pub fn file_name(&self) -> &str {
         &self.file_name
     }
+
+    /// The same for a courier.
+    pub fn parcel(&self) -> Parcel {
+        let from = self.envelope.from().map(AsRef::as_ref).unwrap_or_default();
+        let to = self.envelope.to().first().map(AsRef::as_ref).unwrap_or_default();
+        Parcel::new(from, to, &self.bytes)
+    }
+}
+
+pub(super) fn id_of(from: &Mailbox, key: &str) -> String {
+    format!("<{key}@{}>", from.email.domain())
 }
 
 pub(super) fn compose(from: &Mailbox, letter: Letter<'_>) -> Result<Message, MailError> {
+    let id = id_of(from, letter.key);
+    compose_with(from, letter, &id, &[])
+}
+
+pub(super) fn compose_with(
+    from: &Mailbox,
+    letter: Letter<'_>,
+    id: &str,
+    headers: &[(&'static str, String)],
+) -> Result<Message, MailError> {
     let wrong = |error: &dyn std::fmt::Display| MailError::Message(error.to_string());
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
     if letter.key.is_empty() || letter.key.starts_with('.') || !letter.key.chars().all(is_plain) {
@@ -57,17 +78,24 @@ pub(super) fn compose(from: &Mailbox, letter: Letter<'_>) -> Result<Message, Mai
     }
     super::check_subject(letter.subject).map_err(|error| wrong(&error))?;
 
-    let id = format!("<{}@{}>", letter.key, from.email.domain());
+    if id.bytes().chain(headers.iter().flat_map(|(_, value)| value.bytes())).any(|byte| !(b' '..=b'~').contains(&byte)) {
+        return Err(MailError::Message("a header is not one line of ASCII".into()));
+    }
     let envelope =
         Envelope::new(Some(from.email.clone()), vec![letter.to.mailbox().email.clone()]).map_err(|error| wrong(&error))?;
-    let builder = lettre::Message::builder()
+    let mut builder = lettre::Message::builder()
         .from(from.clone())
         .to(letter.to.mailbox().clone())
         .subject(letter.subject.trim())
         .date(SystemTime::from(letter.now))
-        .message_id(Some(id.clone()))
+        .message_id(Some(id.to_owned()))
         .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
         .envelope(envelope.clone());
+    for (name, value) in headers {
+        let name = HeaderName::new_from_ascii_str(name);
+        // Links must not be folded, and these are ASCII as they are.
+        builder = builder.raw_header(HeaderValue::dangerous_new_pre_encoded(name, value.clone(), value.clone()));
+    }
     let text = SinglePart::plain(cleaned(&letter.text));
     let built = match letter.html {
         // The boundary follows from the key, so that every attempt makes the same bytes.
@@ -81,7 +109,7 @@ pub(super) fn compose(from: &Mailbox, letter: Letter<'_>) -> Result<Message, Mai
     };
     let bytes = built.map_err(|error| wrong(&error))?.formatted();
     let file_name = format!("{}-{}.eml", letter.submitted_at.strftime("%Y%m%dT%H%M%S%.6fZ"), letter.key);
-    Ok(Message { envelope, bytes, id, file_name })
+    Ok(Message { envelope, bytes, id: id.to_owned(), file_name })
 }
 
 /// Without what no mail may hold: NUL and other control characters, and a CR that stands alone (some servers take it for the end of a line).

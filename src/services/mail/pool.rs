@@ -10,11 +10,12 @@ use std::time::Duration;
 use lettre::transport::smtp::extension::ClientId;
 use parking_lot::Mutex;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::connection::{CLOSING, Connection, Trouble};
+use super::courier::{Courier, CourierLost};
 use super::{MailError, MailFate, Message};
 use crate::config::SmtpConfig;
 
@@ -111,6 +112,11 @@ impl Pool {
         let connection = Connection::open(&self.config, &self.tls, &self.hello).await?;
         connection.quit().await;
         Ok(format!("{}:{} answers", self.config.host, self.config.port))
+    }
+
+    /// A connection of its own for many mails.
+    pub(super) async fn courier(&self, slot: OwnedSemaphorePermit) -> Result<Courier, CourierLost> {
+        Courier::open(&self.config, &self.tls, &self.hello, slot).await
     }
 
     pub(super) async fn close(&self) {

@@ -20,7 +20,7 @@ use legwork::tasks::{KindSet, NoChildren, ProgressSink, TaskContext};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{mailer, renderer, to_outbox};
+use super::{bulk, mailer, renderer, to_outbox};
 use crate::support::faulty::FaultyStore;
 use crate::support::files;
 use crate::support::ledger::MemoryLedger;
@@ -61,6 +61,7 @@ impl Bench {
         let services = Services {
             mailer,
             renderer: renderer(),
+            bulk: bulk(),
             fetcher,
             webhook_signer: None,
             sources: no_sources(),

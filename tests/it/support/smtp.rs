@@ -131,6 +131,7 @@ pub struct Setup {
     protection: Protection,
     login: Option<(String, String)>,
     offers_utf8: bool,
+    offers_pipelining: bool,
     script: Option<Arc<Script>>,
 }
 
@@ -155,6 +156,12 @@ impl Setup {
     /// Offers SMTPUTF8.
     pub fn utf8(mut self) -> Self {
         self.offers_utf8 = true;
+        self
+    }
+
+    /// Offers PIPELINING.
+    pub fn pipelining(mut self) -> Self {
+        self.offers_pipelining = true;
         self
     }
 
@@ -425,6 +432,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
         offers.extend((setup.protection == Protection::StartTls && !self.encrypted).then_some("STARTTLS"));
         offers.extend(setup.login.is_some().then_some("AUTH PLAIN LOGIN"));
         offers.extend(setup.offers_utf8.then_some("SMTPUTF8"));
+        offers.extend(setup.offers_pipelining.then_some("PIPELINING"));
         let lines = offers.join("\r\n250-");
         self.say(&format!("250-test.example\r\n250-{lines}\r\n250 SIZE 50000000")).await?;
         Ok(true)
