@@ -2,7 +2,9 @@
 //! `/tasks/kinds`, its CLI and its metric labels come from that line.
 
 pub mod aggregate_metrics;
+mod bulk;
 pub mod bulk_email;
+pub mod bulk_sms;
 pub mod callback;
 pub mod child;
 pub mod email;
@@ -12,6 +14,7 @@ pub mod health_check;
 pub mod http_call;
 pub mod registry;
 pub mod results_prune;
+pub mod sms;
 pub mod system;
 pub mod upkeep;
 

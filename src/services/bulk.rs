@@ -93,10 +93,7 @@ impl Bulk {
             return None;
         }
         let (task, address) = signed.split_at_checked(TASK_BYTES)?;
-        Some(Unsubscription {
-            address: std::str::from_utf8(address).ok()?.to_owned(),
-            task: Uuid::from_slice(task).ok()?.into(),
-        })
+        Some(Unsubscription { address: std::str::from_utf8(address).ok()?.to_owned(), task: Uuid::from_slice(task).ok()?.into() })
     }
 }
 

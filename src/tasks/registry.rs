@@ -11,8 +11,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::{
-    Kind, RunFuture, TaskContext, aggregate_metrics, bulk_email, callback, email, export, files_prune, health_check, http_call,
-    results_prune, system,
+    Kind, RunFuture, TaskContext, aggregate_metrics, bulk_email, bulk_sms, callback, email, export, files_prune, health_check,
+    http_call, results_prune, sms, system,
 };
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure};
 use crate::services::Services;
@@ -24,6 +24,8 @@ fn kinds() -> Vec<TaskKind> {
         TaskKind::of::<export::ExportData>(),
         TaskKind::of::<http_call::HttpCall>(),
         TaskKind::of::<bulk_email::BulkEmail>(),
+        TaskKind::of::<sms::SendSms>(),
+        TaskKind::of::<bulk_sms::BulkSms>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
         TaskKind::of::<health_check::CheckHealth>(),

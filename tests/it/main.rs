@@ -16,6 +16,7 @@ mod outbound;
 mod packaging;
 mod redis_broker;
 mod sealed;
+mod sms;
 mod sources;
 mod sqlite;
 mod store_postgres;

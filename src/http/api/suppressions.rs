@@ -126,7 +126,10 @@ pub(in crate::http) async fn add(
     JsonOf(new): JsonOf<NewSuppressions>,
 ) -> Result<Json<Suppressed>, ApiError> {
     if !(1..=MOST_ADDRESSES).contains(&new.addresses.len()) {
-        return Err(ApiError::field("/addresses", format!("has {} items; 1 to {MOST_ADDRESSES} are allowed", new.addresses.len())));
+        return Err(ApiError::field(
+            "/addresses",
+            format!("has {} items; 1 to {MOST_ADDRESSES} are allowed", new.addresses.len()),
+        ));
     }
     if new.detail.as_ref().is_some_and(|text| text.chars().count() > LONGEST_DETAIL || text.contains('\0')) {
         return Err(ApiError::field("/detail", format!("is not a text of at most {LONGEST_DETAIL} characters, without NUL")));
@@ -176,7 +179,11 @@ pub(in crate::http) async fn ask(State(state): State<ApiState>, Path(token): Pat
     responses((status = 200, description = "The address gets no bulk mail any more.", body = String, content_type = "text/html"),
         (status = 403, response = openapi::ForgedLink)))]
 pub(in crate::http) async fn unsubscribe(State(state): State<ApiState>, Path(token): Path<String>) -> Result<Response, ApiError> {
-    if state.queue.unsubscribe(&token).await? { Ok(page("Unsubscribed", "<p>You get no more bulk mail.</p>")) } else { Err(forged()) }
+    if state.queue.unsubscribe(&token).await? {
+        Ok(page("Unsubscribed", "<p>You get no more bulk mail.</p>"))
+    } else {
+        Err(forged())
+    }
 }
 
 fn forged() -> ApiError {

@@ -23,7 +23,16 @@ fn no_two_types_share_a_name() {
     assert_eq!(clashes, Vec::<String>::new());
     let components = document(&kinds).components.unwrap();
     // The bodies that are put together by hand, and the shared problem.
-    let made = ["BatchItem", "BatchSubmission", "TaskSubmission", "EmailSendSubmission", "EmailBulkSubmission", "Problem", "FieldError", "Moment"];
+    let made = [
+        "BatchItem",
+        "BatchSubmission",
+        "TaskSubmission",
+        "EmailSendSubmission",
+        "EmailBulkSubmission",
+        "Problem",
+        "FieldError",
+        "Moment",
+    ];
     for name in made {
         known.entry(name.into()).or_default();
     }

@@ -178,7 +178,11 @@ impl Connection {
 }
 
 /// Connects and protects, up to where the server greets (after STARTTLS, a greeting in its stead). The error says what failed.
-pub(super) async fn connect(config: &SmtpConfig, tls: &TlsConnector, hello: &ClientId) -> Result<Box<dyn AsyncTokioStream>, String> {
+pub(super) async fn connect(
+    config: &SmtpConfig,
+    tls: &TlsConnector,
+    hello: &ClientId,
+) -> Result<Box<dyn AsyncTokioStream>, String> {
     let timeout = config.timeout;
     let at = format!("{}:{}", config.host, config.port);
     let tcp = within(timeout, "connect", TcpStream::connect((config.host.as_str(), config.port)))

@@ -332,7 +332,9 @@ impl Courier {
             stream.write_all(&self.out).await?;
             stream.flush().await
         };
-        within(self.config.timeout * MESSAGE_PATIENCE, "what was sent", written).await?.map_err(|error: io::Error| error.to_string())
+        within(self.config.timeout * MESSAGE_PATIENCE, "what was sent", written)
+            .await?
+            .map_err(|error: io::Error| error.to_string())
     }
 
     async fn ask(&mut self, what: &str, bytes: &[u8]) -> Result<Reply, String> {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use legwork::clock::{Clock, ManualClock};
-use legwork::config::{MailConfig, OutboundConfig, SourcesConfig};
+use legwork::config::{MailConfig, OutboundConfig, SmsConfig, SmsProvider, SourcesConfig};
 use legwork::domain::{Attempt, KindName, Next, Progress, TaskFailure, TaskId};
 use legwork::services::Services;
 use legwork::services::fetch::Fetcher;
 use legwork::services::mail::Mailer;
+use legwork::services::sms::Sms;
 use legwork::services::source::Sources;
 use legwork::store::sqlite::SqliteStore;
 use legwork::store::transient::TransientLedger;
@@ -32,6 +33,19 @@ use crate::support::tasks::{at, begun, mishap, reference, settle, started, task}
 fn no_sources() -> Sources {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(at(0)));
     Sources::new(&SourcesConfig { sources: BTreeMap::new() }, &clock).unwrap()
+}
+
+/// A mail is no text message.
+fn no_sms(fetcher: &Fetcher) -> Sms {
+    let config = SmsConfig {
+        provider: SmsProvider::Outbox,
+        from: "Legwork".into(),
+        outbox: "/nonexistent".into(),
+        connections: 1,
+        timeout: Duration::from_secs(1),
+        max_segments: 1,
+    };
+    Sms::new(&config, fetcher.clone()).unwrap()
 }
 
 struct NoProgress;
@@ -62,6 +76,7 @@ impl Bench {
             mailer,
             renderer: renderer(),
             bulk: bulk(),
+            sms: no_sms(&fetcher),
             fetcher,
             webhook_signer: None,
             sources: no_sources(),

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::feed::Feed;
-use super::{Delivery, Halt};
+use super::{Delivery, Feed, Halt};
 use crate::services::mail::{Courier, CourierLost, MailFate, Parcel, Staging};
 use crate::store::{RecipientRow, RecipientState, RecipientStep};
 
@@ -150,7 +149,8 @@ impl Round<'_> {
                 }
                 continue;
             };
-            let following = if courier.pipelines() && courier.left() > 1 { self.back.take().or_else(|| self.take_now()) } else { None };
+            let following =
+                if courier.pipelines() && courier.left() > 1 { self.back.take().or_else(|| self.take_now()) } else { None };
             let began = Instant::now();
             if !self.claim(&item).await? {
                 self.back = following;
