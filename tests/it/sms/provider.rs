@@ -8,7 +8,7 @@ use legwork::clock::{Clock, ManualClock};
 use legwork::config::Config;
 use serde_json::{Value, json};
 
-use super::{Bench, body, failed};
+use super::{Bench, SECRET, body, failed};
 use crate::outbound::receiver::{Receiver, answer};
 
 const NASTY: &str = "\"}, \"to\": \"+1\" &to=%2B1#</to>\r\nX-Evil: 1 {{ from }}";
@@ -106,11 +106,12 @@ async fn the_settings_say_which_answers_mean_that_a_message_was_taken() {
     }
 }
 
-#[test]
-fn settings_that_cannot_work_are_told_at_start_without_their_secrets() {
+#[tokio::test]
+async fn settings_that_cannot_work_are_told_at_start_without_their_secrets() {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap()));
     let told = |settings: &[(&str, &str)]| {
-        let vars = settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let secret = ("FILES_SECRET", SECRET);
+        let vars = settings.iter().chain([&secret]).map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         match Config::read(vars) {
             Err(mistakes) => mistakes.to_string(),
             Ok(config) => build_services(&config, &clock).err().map_or_else(String::new, |error| error.to_string()),
