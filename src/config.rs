@@ -5,6 +5,7 @@
 mod parse;
 mod settings;
 mod shown;
+mod sms;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::domain::{QueueName, Routing};
 pub use parse::{parse_duration, parse_key_id};
 pub use settings::{SETTINGS, Setting, env_example};
 pub use shown::{ShownSetting, shown};
+pub use sms::{SmsConfig, SmsHttpConfig, SmsProvider};
 pub use sources::{DEFAULT_SOURCE, SourceConfig, SourcePlace, SourcesConfig};
 
 use parse::Reader;
@@ -379,6 +381,8 @@ pub struct Config {
     pub scheduler: SchedulerConfig,
     /// Mail.
     pub mail: MailConfig,
+    /// Text messages.
+    pub sms: SmsConfig,
     /// Templates.
     pub render: RenderConfig,
     /// Outbound calls.
@@ -474,6 +478,7 @@ impl Config {
             worker: worker_config(&mut reader, lease),
             scheduler: SchedulerConfig { lease, result_retention: reader.duration("RESULT_RETENTION"), key_retention },
             mail: MailConfig { smtp: reader.smtp(), outbox: data_dir.join("outbox"), from: reader.mailbox("MAIL_FROM") },
+            sms: reader.sms(&data_dir),
             render: RenderConfig {
                 templates_dir: reader.text("TEMPLATES_DIR").into(),
                 site_name: reader.text("SITE_NAME"),

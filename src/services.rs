@@ -1,4 +1,4 @@
-//! The outside world, as kinds use it: mail, templates, outbound calls, the application's databases, stored files.
+//! The outside world, as kinds use it: mail, text messages, templates, outbound calls, the application's databases, stored files.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,9 @@ pub mod files;
 pub mod image;
 pub mod isolate;
 pub mod mail;
+pub mod outbox;
 pub mod render;
+pub mod sms;
 pub mod source;
 pub mod webhook;
 
@@ -18,6 +20,8 @@ pub mod webhook;
 pub struct Services {
     /// Sends mail.
     pub mailer: mail::Mailer,
+    /// Sends text messages.
+    pub sms: sms::Sms,
     /// Renders templates.
     pub renderer: render::Renderer,
     /// What mail to many at once may do.

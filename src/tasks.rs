@@ -3,9 +3,13 @@
 
 pub mod admin_notice;
 pub mod aggregate_metrics;
+pub mod aggregate_metrics;
 pub mod batches;
+mod bulk;
+pub mod bulk_email;
 pub mod bulk_email;
 pub mod bulk_notice;
+pub mod bulk_sms;
 pub mod callback;
 pub mod child;
 pub mod email;
@@ -21,6 +25,7 @@ pub mod read_notices;
 pub mod registry;
 pub mod report;
 pub mod results_prune;
+pub mod sms;
 pub mod system;
 pub mod upkeep;
 pub mod user_notice;
@@ -64,10 +69,10 @@ pub trait Kind: DeserializeOwned + utoipa::ToSchema + Send + Sync + 'static {
     const SOFT_LIMIT: Option<Duration> = None;
     /// Its typed route below `/tasks`, as in `/email/send`, where it has one.
     const ROUTE: Option<&'static str> = None;
-    /// Its args may be so large, in bytes of JSON, also where `ARGS_LIMIT` and `BODY_LIMIT` are smaller.
-    const ARGS_LIMIT: usize = 0;
     /// What a token must allow that submits it.
     const SCOPE: Scope = Scope::Submit;
+    /// Its args may be so large, in bytes of JSON, also where `ARGS_LIMIT` and `BODY_LIMIT` are smaller.
+    const ARGS_LIMIT: usize = 0;
     /// Whether users may submit it; the engine's own kinds they may not.
     const PUBLIC: bool = true;
     /// JSON Pointers to args that may be secret (`/headers`): they are shown as `[sensitive]`, and never reach a log or an error.

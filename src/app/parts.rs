@@ -19,6 +19,7 @@ use crate::services::image::ImageLimits;
 use crate::services::isolate::Isolate;
 use crate::services::mail::Mailer;
 use crate::services::render::Renderer;
+use crate::services::sms::Sms;
 use crate::services::source::Sources;
 use crate::services::webhook::Signer;
 use crate::store::postgres::PgStore;
@@ -74,13 +75,15 @@ pub fn build_broker(config: &BrokerConfig, clock: Arc<dyn Clock>) -> Result<Shar
 pub fn build_services(config: &Config, clock: &Arc<dyn Clock>) -> Result<Services, AppError> {
     let failed = |what: &'static str, reason: String| AppError::Service { what, reason };
     let signer = config.outbound.webhook_secret.as_ref().map(Signer::new).transpose();
+    let fetcher = Fetcher::new(&config.outbound).map_err(|error| failed("outbound calls", error.to_string()))?;
     Ok(Services {
         export_retention: config.export_retention,
         sources: Sources::new(&config.sources, clock).map_err(|error| failed("SOURCES", error.to_string()))?,
         mailer: Mailer::new(&config.mail).map_err(|error| failed("mail", error.to_string()))?,
         renderer: Renderer::new(&config.render).map_err(|error| failed("the templates", error.to_string()))?,
         bulk: Bulk::new(&config.bulk, &config.auth.secrets),
-        fetcher: Fetcher::new(&config.outbound).map_err(|error| failed("outbound calls", error.to_string()))?,
+        sms: Sms::new(&config.sms, fetcher.clone()).map_err(|error| failed("text messages", error.to_string()))?,
+        fetcher,
         files: Arc::new(Files::new(&config.files).map_err(|error| failed("the storage of files", error.to_string()))?),
         isolate: Isolate::new(config.isolate.clone()),
         image_limits: ImageLimits {

@@ -82,7 +82,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("SMTP_CONNECTIONS", "4", "Connections to the mail server at most."),
     setting("SMTP_MESSAGES_PER_CONNECTION", "100", "Messages over one connection before it is opened anew."),
     setting("SMTP_TIMEOUT", "30s", "How long the mail server may take for one command."),
-    setting("BULK_RECIPIENT_LIMIT", "10000", "Recipients of one bulk mail at most."),
+    setting("BULK_RECIPIENT_LIMIT", "10000", "Recipients of one bulk mail, or of one message to many, at most."),
     setting("BULK_CONNECTIONS", "8", "Connections to the mail server for bulk mail at most, beside SMTP_CONNECTIONS."),
     setting(
         "BULK_SUPPRESS_BOUNCES",
@@ -90,6 +90,46 @@ pub const SETTINGS: &[Setting] = &[
         "Whether an address of which the mail server says that it does not exist (550, 551, 553 with 5.1.x) gets no bulk mail any more: on or off.",
     ),
     setting("MAIL_FROM", "Legwork <legwork@localhost>", "The sender of mails."),
+    setting(
+        "SMS_PROVIDER",
+        "outbox",
+        "Who sends text messages: hubtel; http, any provider by the templates below; or outbox, files in DATA_DIR/outbox.",
+    ),
+    setting(
+        "SMS_FROM",
+        "Legwork",
+        "The sender of text messages: 1 to 11 letters, digits and .-_& with a letter, or 3 to 15 digits.",
+    ),
+    setting("SMS_CONNECTIONS", "4", "Calls to the provider at once."),
+    setting("SMS_TIMEOUT", "30s", "How long the provider may take for one message."),
+    setting("SMS_MAX_SEGMENTS", "10", "The longest message, in segments of 160 (153) or 70 (67) characters."),
+    setting("HUBTEL_CLIENT_ID", "", "The client id of the Hubtel account."),
+    setting("HUBTEL_CLIENT_SECRET", "", "Its secret."),
+    setting("HUBTEL_URL", "https://sms.hubtel.com/v1/messages/send", "Where Hubtel takes messages."),
+    setting(
+        "SMS_HTTP_URL",
+        "",
+        "Where the provider takes messages: a template of to, to_digits (without the +), from, message and message_id, each encoded \
+        for a URL.",
+    ),
+    setting("SMS_HTTP_METHOD", "POST", "POST, PUT or GET (which sends no body)."),
+    setting(
+        "SMS_HTTP_HEADERS",
+        "{\"content-type\": \"application/json\"}",
+        "Headers as a JSON object; the values are templates.",
+    ),
+    setting(
+        "SMS_HTTP_BODY",
+        "{\"to\": {{ to }}, \"from\": {{ from }}, \"message\": {{ message }}}",
+        "The body, a template. Values are encoded as the content-type asks: JSON (with the quotes), form fields, XML, or as they are.",
+    ),
+    setting("SMS_HTTP_ACCEPTED", "200,201,202", "The statuses that mean that the message was taken."),
+    setting(
+        "SMS_HTTP_ACCEPTED_IF",
+        "",
+        "An expression of status, json and text (the answer's body) that holds as well where it was taken, as in json.code == 0.",
+    ),
+    setting("SMS_HTTP_MESSAGE_ID", "", "An expression for the provider's id of the message, as in json.data.id."),
     setting(
         "TEMPLATES_DIR",
         "templates",
@@ -100,7 +140,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "OUTBOUND_ALLOW",
         "",
-        "Private addresses or ranges that callbacks and http.call may go to, as in 10.0.0.0/8, with commas; none by default.",
+        "Private addresses or ranges that callbacks, http.call and the provider of text messages may have, as in 10.0.0.0/8, with commas; none by default.",
     ),
     setting(
         "WEBHOOK_SECRET",

@@ -10,7 +10,7 @@ use super::{Config, Database};
 /// What stands where a secret would.
 const HIDDEN: &str = "***";
 /// Secrets as a whole.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 10] = [
     "JWT_SECRET",
     "WEBHOOK_SECRET",
     "ENCRYPTION_KEYS",
@@ -18,6 +18,9 @@ const SECRETS: [&str; 7] = [
     "FILES_SECRET",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
+    "HUBTEL_CLIENT_SECRET",
+    "SMS_HTTP_HEADERS",
+    "SMS_HTTP_BODY",
 ];
 
 /// One setting in effect.
@@ -93,6 +96,9 @@ mod tests {
             ("JWT_SECRET", "hidden-4-hidden-4-hidden-4-hidden-4"),
             ("SMTP_URL", "smtps://ann:hid@den-hidden-5@h"),
             ("LEGWORK_TOKEN", "hidden-6"),
+            ("SMS_HTTP_URL", "https://sms.example.org/send?key=hidden-8"),
+            ("SMS_HTTP_HEADERS", r#"{"x-key":"hidden-9"}"#),
+            ("HUBTEL_CLIENT_SECRET", "hidden-10"),
             ("ENCRYPTION_KEYS", "hidden-7:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
         ]
         .into_iter()

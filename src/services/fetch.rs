@@ -49,7 +49,13 @@ pub enum FetchError {
         /// What is not allowed.
         reason: String,
     },
-    /// It did not work; it may the next time.
+    /// There was no connection over which it could have been sent; there may be the next time.
+    #[error("{reason}")]
+    Unreachable {
+        /// What happened.
+        reason: String,
+    },
+    /// It did not work, and may have been received; it may work the next time.
     #[error("{reason}")]
     Failed {
         /// What happened.
@@ -80,11 +86,14 @@ pub enum Redirects {
     /// All of a GET or HEAD; 307 and 308 of the other methods, with their body. To another origin go the headers that describe the body and
     /// what is accepted, and nothing else: neither signature nor key. A redirect that is not followed is the answer.
     Careful,
+    /// None: a redirect is the answer.
+    Never,
 }
 
 impl Redirects {
     const fn follows(self, method: &Method, status: StatusCode) -> bool {
         match status.as_u16() {
+            _ if matches!(self, Self::Never) => false,
             307 | 308 => true,
             301..=303 => matches!(self, Self::Any) || matches!(*method, Method::GET | Method::HEAD),
             _ => false,
@@ -98,7 +107,7 @@ impl Redirects {
                 headers.remove(AUTHORIZATION);
                 headers.remove(COOKIE);
             }
-            Self::Careful => {
+            Self::Careful | Self::Never => {
                 let plain = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE];
                 let kept = plain.into_iter().filter_map(|name| headers.remove(&name).map(|value| (name, value)));
                 *headers = kept.collect();
@@ -186,9 +195,13 @@ impl Fetcher {
         let mut url = self.check_url(&call.url).map_err(|reason| FetchError::refused(format!("the URL {reason}")))?;
         let mut headers = header_map(&call.headers)?;
         let Call { mut method, mut body, redirects, .. } = call;
-        for _ in 0..=MAX_REDIRECTS {
+        for hop in 0..=MAX_REDIRECTS {
             let request = self.client.request(method.clone(), url.clone()).headers(headers.clone()).body(body.clone());
-            let response = request.send().await.map_err(explain)?;
+            let response = request.send().await.map_err(|error| match explain(error) {
+                // The first one has received it.
+                FetchError::Unreachable { reason } if hop > 0 => FetchError::Failed { reason },
+                error => error,
+            })?;
             if !redirects.follows(&method, response.status()) {
                 return read(response).await;
             }
@@ -316,6 +329,9 @@ fn explain(error: reqwest::Error) -> FetchError {
     let refused = successors(error.source(), |&cause| cause.source()).find_map(|cause| cause.downcast_ref::<RefusedAddress>());
     if let Some(refused) = refused {
         return FetchError::refused(refused.to_string());
+    }
+    if error.is_connect() {
+        return FetchError::Unreachable { reason: chain_of(error) };
     }
     FetchError::failed(chain_of(error))
 }

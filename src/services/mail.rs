@@ -9,7 +9,6 @@ mod address;
 mod connection;
 mod courier;
 mod message;
-mod outbox;
 mod pool;
 
 use std::sync::Arc;
@@ -19,13 +18,13 @@ use lettre::message::Mailbox;
 use rustls::ClientConfig;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::outbox::Outbox;
 use crate::config::MailConfig;
 
 pub use address::{Recipient, check_subject};
 pub use courier::{Courier, CourierLost, Parcel, Staging};
 pub use message::{Letter, Message};
 
-use outbox::Outbox;
 use pool::{Pool, Staged};
 
 /// How long a connection is kept that nobody uses.
@@ -179,7 +178,13 @@ impl Ready<'_> {
     /// Hands the mail over. Call it without a stop in between: once begun, only its answer tells the mail's fate.
     pub async fn hand_over(self) -> MailFate {
         match self.to {
-            Destination::Outbox(outbox) => outbox.put(self.message).await,
+            Destination::Outbox(outbox) => {
+                let name = self.message.file_name();
+                match outbox.put(name, self.message.bytes.clone()).await {
+                    Ok(()) => MailFate::Accepted { response: name.to_owned() },
+                    Err(reason) => MailFate::NotSent { reason },
+                }
+            }
             Destination::Smtp(staged) => staged.send(self.message).await,
         }
     }

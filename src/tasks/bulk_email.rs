@@ -6,35 +6,23 @@
 //! had and written down, one for each connection at most. With `on_unknown: resend` these are mailed again, under the same Message-ID.
 
 mod delivery;
-mod feed;
 mod press;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use super::bulk::{self, Enrolment, Rates};
 use super::email::{OnUnknown, body_faults};
 use super::{Kind, TaskContext};
 use crate::domain::{Backoff, FieldError, RetryPolicy, TaskFailure};
 use crate::services::Services;
 use crate::services::mail::{Recipient, check_subject};
-use crate::store::{NewRecipient, RecipientCounts, Resend, StoreError};
+use crate::store::{NewRecipient, RecipientCounts};
 
-use delivery::{Delivery, PassEnd};
 use press::Press;
-
-/// Recipients in one write when the list is made.
-const ENROLLED_AT_ONCE: usize = 1_000;
-/// What is kept of an address that is none, in characters.
-const LONGEST_SHOWN: usize = 300;
-/// So often a recipient is tried who is refused for now; with the pauses between, some two hours.
-const MOST_ATTEMPTS: u32 = 8;
-/// The pause before the next attempt where the mail server failed after some mails.
-const SERVER_PAUSE: Duration = Duration::from_mins(1);
 
 /// Args of `email.bulk`: recipients, and a mail by a template (`template_name` and `context`), or given as `text` and `html`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -89,9 +77,6 @@ pub struct BulkRecipient {
     pub context: Option<Map<String, Value>>,
 }
 
-/// The largest rate, in mails a second.
-const FASTEST: f64 = 100_000.0;
-
 impl Kind for BulkEmail {
     const NAME: &'static str = "email.bulk";
     const DESCRIPTION: &'static str = "Sends one mail to each of many recipients, by a template or as a given text, and keeps what became of each. Nobody gets it twice and nobody is left out, whatever breaks.";
@@ -121,11 +106,8 @@ impl Kind for BulkEmail {
         }
         let given = (self.template_name.as_deref(), self.text.as_deref(), self.html.as_deref());
         faults.extend(body_faults(given, self.context.is_some(), services));
-        for (pointer, rate) in [("/rate", self.rate), ("/rate_per_domain", self.rate_per_domain)] {
-            if rate.is_some_and(|rate| !(rate > 0.0 && rate <= FASTEST)) {
-                faults.push(FieldError::new(pointer, format!("is not more than 0 and at most {FASTEST} mails a second")));
-            }
-        }
+        faults.extend(bulk::rate_fault("/rate", self.rate, "mails"));
+        faults.extend(bulk::rate_fault("/rate_per_domain", self.rate_per_domain, "mails"));
         if self.list_unsubscribe == Some(true) && !services.bulk.can_link() {
             faults.push(FieldError::new("/list_unsubscribe", "cannot be on: links are signed, and no JWT_SECRET is set"));
         }
@@ -139,17 +121,14 @@ impl Kind for BulkEmail {
             return Err(TaskFailure::fail("NeedsServer", why));
         }
         let press = Press::new(&cx, &self);
-        if !cx.or_stop(cx.recipients.open_list(cx.task, cx.clock.now())).await?.map_err(unavailable)? {
+        if !bulk::is_listed(&cx).await? {
             self.enrol(&cx, &press).await?;
         }
         // What only the list was made of.
         (self.recipient_emails, self.recipients) = (None, None);
-        let resend = Resend { at: cx.clock.now(), most_attempts: MOST_ATTEMPTS };
+        let rates = Rates { all: self.rate, by_domain: self.rate_per_domain };
         // A mail that is put into the outbox again replaces itself.
-        let resend = (self.resends() || mailer.is_outbox()).then_some(resend);
-        let counts = cx.recipients.adopt(cx.task, cx.attempt, resend, cx.clock.now()).await.map_err(unavailable)?;
-        let counts = counts.ok_or_else(overtaken)?;
-        let counts = self.deliver(&cx, press, counts).await?;
+        let counts = bulk::deliver(&cx, press, self.resends(), mailer.is_outbox(), rates).await?;
         told(&cx, counts)
     }
 }
@@ -160,24 +139,12 @@ impl BulkEmail {
     }
 
     fn list_faults(&self, limit: usize) -> Vec<FieldError> {
-        let (pointer, count) = match (&self.recipient_emails, &self.recipients) {
-            (Some(list), None) => ("/recipient_emails", list.len()),
-            (None, Some(list)) => ("/recipients", list.len()),
-            (Some(_), Some(_)) => {
-                return vec![FieldError::new("/recipients", "either recipient_emails or recipients is given, not both")];
-            }
-            (None, None) => return vec![FieldError::new("/recipient_emails", "is missing: either this or recipients is given")],
-        };
-        if count == 0 {
-            return vec![FieldError::new(pointer, "is empty; at least one recipient is asked for")];
+        let (plain, own) = (self.recipient_emails.as_ref().map(Vec::len), self.recipients.as_ref().map(Vec::len));
+        let mut faults = bulk::list_faults(("recipient_emails", plain), own, limit);
+        if faults.is_empty() && self.text.is_some() && self.recipients.iter().flatten().any(|one| one.context.is_some()) {
+            faults.push(FieldError::new("/recipients", "have a context, which stands beside template_name, not beside text"));
         }
-        if count > limit {
-            return vec![FieldError::new(pointer, format!("has {count} recipients; allowed are {limit} (BULK_RECIPIENT_LIMIT)"))];
-        }
-        if self.text.is_some() && self.recipients.iter().flatten().any(|one| one.context.is_some()) {
-            return vec![FieldError::new("/recipients", "have a context, which stands beside template_name, not beside text")];
-        }
-        Vec::new()
+        faults
     }
 
     /// Writes the list into the ledger. Cut off in the middle, it is written again, with the same parts.
@@ -185,55 +152,11 @@ impl BulkEmail {
         press.try_out(self.recipients.iter().flatten().all(|one| one.context.is_none()))?;
         let plain = self.recipient_emails.iter().flatten().map(|email| (email.as_str(), None));
         let own = self.recipients.iter().flatten().map(|one| (one.email.as_str(), one.context.as_ref()));
-        let mut seen = HashSet::new();
-        let mut some = Vec::with_capacity(ENROLLED_AT_ONCE);
+        let mut list = Enrolment::new(cx);
         for (part, (email, context)) in (0..).zip(plain.chain(own)) {
-            let recipient = enrolled(cx, part, email, context);
-            if seen.insert(recipient.address.clone()) {
-                some.push(recipient);
-            }
-            if some.len() == ENROLLED_AT_ONCE {
-                cx.or_stop(cx.recipients.enrol(cx.task, &some, cx.clock.now())).await?.map_err(unavailable)?;
-                some.clear();
-            }
+            list.add(enrolled(cx, part, email, context)).await?;
         }
-        if !some.is_empty() {
-            cx.or_stop(cx.recipients.enrol(cx.task, &some, cx.clock.now())).await?.map_err(unavailable)?;
-        }
-        cx.recipients.seal_list(cx.task, cx.clock.now()).await.map_err(unavailable)
-    }
-
-    /// Goes over the list until nothing is left to be done now.
-    async fn deliver(&self, cx: &TaskContext, press: Press, mut counts: RecipientCounts) -> Result<RecipientCounts, TaskFailure> {
-        let delivery = Delivery::new(cx, press, counts, self.resends());
-        loop {
-            let now = cx.clock.now();
-            if counts.queued == 0 && counts.next_at.is_none_or(|at| at > now) {
-                // Whatever an attempt before this one claimed while this one began.
-                let adopted = cx.recipients.adopt(cx.task, cx.attempt, None, now).await.map_err(unavailable)?;
-                let counts = adopted.ok_or_else(overtaken)?;
-                if counts.sending > 0 {
-                    // The next attempt adopts it.
-                    return Err(TaskFailure::retry("Unrecorded", "what became of a mail could not be written down"));
-                }
-                return match counts.next_at {
-                    Some(at) => Err(TaskFailure::Later { after: wait_until(at.duration_since(now)) }),
-                    None => Ok(counts),
-                };
-            }
-            match delivery.pass(counts.total - counts.accepted, (self.rate, self.rate_per_domain)).await? {
-                PassEnd::Done => {}
-                PassEnd::Stopped => return Err(TaskFailure::Stopped),
-                PassEnd::Paused => return Err(TaskFailure::Later { after: Duration::ZERO }),
-                PassEnd::Overtaken => return Err(overtaken()),
-                PassEnd::Trouble { answered: 0, reason } => return Err(TaskFailure::retry("SmtpError", reason)),
-                PassEnd::Trouble { reason, .. } => {
-                    tracing::warn!(task.id = %cx.task, attempt = %cx.attempt, reason, "the mail server is in trouble; the task goes on later");
-                    return Err(TaskFailure::Later { after: SERVER_PAUSE });
-                }
-            }
-            counts = cx.recipients.count_recipients(cx.task).await.map_err(unavailable)?;
-        }
+        list.seal().await
     }
 }
 
@@ -247,12 +170,7 @@ fn enrolled(cx: &TaskContext, part: i32, email: &str, context: Option<&Map<Strin
             let (recipient, address) = (email.trim().to_owned(), to.address().to_lowercase());
             NewRecipient { part, recipient, address, message_id, context, refused: None }
         }
-        Err(why) => {
-            let shown: String =
-                email.chars().take(LONGEST_SHOWN).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
-            let address = shown.to_lowercase();
-            NewRecipient { part, recipient: shown, address, message_id, context: None, refused: Some(why) }
-        }
+        Err(why) => bulk::refused(part, email, message_id, why),
     }
 }
 
@@ -282,16 +200,4 @@ fn told(cx: &TaskContext, counts: RecipientCounts) -> Result<Value, TaskFailure>
         "unknown": unknown,
         "suppressed": suppressed,
     }))
-}
-
-fn wait_until(distance: SignedDuration) -> Duration {
-    Duration::try_from(distance).unwrap_or_default()
-}
-
-fn unavailable(error: StoreError) -> TaskFailure {
-    TaskFailure::retry("LedgerUnavailable", error)
-}
-
-fn overtaken() -> TaskFailure {
-    TaskFailure::retry("Overtaken", "the task was given to another attempt: this one handed nothing over any more")
 }

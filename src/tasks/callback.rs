@@ -75,7 +75,7 @@ impl Callback {
         let call = Call { method: Method::POST, url: self.url, headers, body, time_limit: CALL_LIMIT, redirects: Redirects::Any };
         let answer = fetcher.call(call).await.map_err(|error| match error {
             FetchError::Refused { reason } => TaskFailure::fail("AddressRefused", reason),
-            FetchError::Failed { reason } => TaskFailure::retry("CallbackError", reason),
+            FetchError::Unreachable { reason } | FetchError::Failed { reason } => TaskFailure::retry("CallbackError", reason),
         })?;
         let status = answer.status;
         if status.is_success() {

@@ -161,7 +161,7 @@ impl Kind for HttpCall {
         };
         let answer = cx.or_stop(cx.services.fetcher.call(call)).await?.map_err(|error| match error {
             FetchError::Refused { reason } => TaskFailure::fail("AddressRefused", reason),
-            FetchError::Failed { reason } => TaskFailure::retry("HttpError", reason),
+            FetchError::Unreachable { reason } | FetchError::Failed { reason } => TaskFailure::retry("HttpError", reason),
         })?;
         judge(&answer, self.expected_status.as_deref(), cx.clock.now())
     }

@@ -11,9 +11,9 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::{
-    Kind, RunFuture, TaskContext, admin_notice, aggregate_metrics, bulk_email, bulk_notice, callback, email, expired_content,
-    export, files_prune, health_check, http_call, image, publish, read_notices, report, results_prune, system, user_notice,
-    welcome,
+    Kind, RunFuture, TaskContext, admin_notice, aggregate_metrics, bulk_email, bulk_notice, bulk_sms, callback, email,
+    expired_content, export, files_prune, health_check, http_call, image, publish, read_notices, report, results_prune, sms,
+    system, user_notice, welcome,
 };
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure};
 use crate::services::Services;
@@ -34,6 +34,8 @@ fn kinds() -> Vec<TaskKind> {
         TaskKind::of::<read_notices::CleanupNotifications>(),
         TaskKind::of::<image::ProcessImage>(),
         TaskKind::of::<report::AdminReport>(),
+        TaskKind::of::<sms::SendSms>(),
+        TaskKind::of::<bulk_sms::BulkSms>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
         TaskKind::of::<health_check::CheckHealth>(),

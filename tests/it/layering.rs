@@ -63,7 +63,7 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("src/scheduler.rs", "the pause between two steps of a duty"),
     ("src/services/isolate/shelf.rs", "ends children that were idle for long"),
     ("src/services/mail/pool.rs", "closes connections that were idle for long"),
-    ("src/tasks/bulk_email/delivery.rs", "the rate that a bulk mail keeps to"),
+    ("src/tasks/bulk.rs", "the rate that what goes to many keeps to"),
     ("src/tasks/system.rs", "system.sleep sleeps; that is what it is for"),
     ("src/worker/executor.rs", "the soft and the hard limit of an attempt"),
     ("src/worker/pool.rs", "pauses while nothing may be taken, and the grace of a revoke"),

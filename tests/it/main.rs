@@ -20,6 +20,7 @@ mod packaging;
 mod redis_broker;
 mod reports;
 mod sealed;
+mod sms;
 mod sources;
 mod sqlite;
 mod store_postgres;

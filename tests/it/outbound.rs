@@ -73,7 +73,7 @@ fn refusal(answer: Result<legwork::services::fetch::Answer, FetchError>) -> Stri
 
 fn failure(answer: Result<legwork::services::fetch::Answer, FetchError>) -> String {
     match answer {
-        Err(FetchError::Failed { reason }) => reason,
+        Err(FetchError::Unreachable { reason } | FetchError::Failed { reason }) => reason,
         other => panic!("{other:?} is not a failure"),
     }
 }

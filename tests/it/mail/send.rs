@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use legwork::clock::{Clock, ManualClock};
-use legwork::config::{MailConfig, OutboundConfig, SourcesConfig};
+use legwork::config::{MailConfig, OutboundConfig, SmsConfig, SmsProvider, SourcesConfig};
 use legwork::domain::{Attempt, KindName, Next, Progress, TaskFailure, TaskId};
 use legwork::services::Services;
 use legwork::services::fetch::Fetcher;
 use legwork::services::isolate::Isolate;
 use legwork::services::mail::Mailer;
+use legwork::services::sms::Sms;
 use legwork::services::source::Sources;
 use legwork::store::sqlite::SqliteStore;
 use legwork::store::transient::TransientLedger;
@@ -34,6 +35,19 @@ use crate::support::tasks::{at, begun, mishap, reference, settle, started, task}
 fn no_sources() -> Sources {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(at(0)));
     Sources::new(&SourcesConfig { sources: BTreeMap::new() }, &clock).unwrap()
+}
+
+/// A mail is no text message.
+fn no_sms(fetcher: &Fetcher) -> Sms {
+    let config = SmsConfig {
+        provider: SmsProvider::Outbox,
+        from: "Legwork".into(),
+        outbox: "/nonexistent".into(),
+        connections: 1,
+        timeout: Duration::from_secs(1),
+        max_segments: 1,
+    };
+    Sms::new(&config, fetcher.clone()).unwrap()
 }
 
 struct NoProgress;
@@ -64,6 +78,7 @@ impl Bench {
             mailer,
             renderer: renderer(),
             bulk: bulk(),
+            sms: no_sms(&fetcher),
             fetcher,
             webhook_signer: None,
             sources: no_sources(),

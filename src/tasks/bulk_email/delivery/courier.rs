@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::feed::Feed;
-use super::{Delivery, Halt};
+use super::{Delivery, Feed, Halt};
 use crate::services::mail::{Courier, CourierLost, MailFate, Parcel, Staging};
 use crate::store::{RecipientRow, RecipientState, RecipientStep};
 

@@ -2,8 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::feed::Feed;
-use super::{Delivery, Halt};
+use super::{Delivery, Feed, Halt};
 use crate::services::mail::MailFate;
 use crate::store::RecipientState;
 

@@ -1,24 +1,24 @@
-//! The outbox: a folder of `.eml` files, one a mail, whose names sort by the time of submission.
+//! The outbox: a folder of files, one a message (`.eml`, `.sms.json`), whose names sort by the time of submission.
 
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{MailFate, Message};
-
-pub(super) struct Outbox {
+/// Takes messages where there is nobody to send them. A message that is put there again replaces itself.
+pub struct Outbox {
     folder: PathBuf,
     drafts: AtomicU64,
 }
 
 impl Outbox {
-    pub(super) fn new(folder: PathBuf) -> Self {
+    /// Over a folder, which is made with its first message.
+    pub fn new(folder: PathBuf) -> Self {
         Self { folder, drafts: AtomicU64::new(0) }
     }
 
-    /// Whether a mail could be written: writes a draft and removes it.
-    pub(super) async fn probe(&self) -> Result<String, String> {
+    /// Whether a message could be written: writes a draft and removes it.
+    pub async fn probe(&self) -> Result<String, String> {
         let draft = self.folder.join(format!(".probe.{}-{}", std::process::id(), self.drafts.fetch_add(1, Ordering::Relaxed)));
         let folder = self.folder.clone();
         let probed = tokio::task::spawn_blocking(move || {
@@ -33,19 +33,15 @@ impl Outbox {
         }
     }
 
-    /// Writes the file beside its place and moves it there: it is whole, or it is not there. Done twice, it is there once.
-    pub(super) async fn put(&self, message: &Message) -> MailFate {
-        let name = message.file_name().to_owned();
+    /// Writes the file beside its place and moves it there: it is whole, or it is not there. Done twice, it is there once. The error says
+    /// why it is not there.
+    pub async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), String> {
         let draft = format!(".{name}.{}-{}", std::process::id(), self.drafts.fetch_add(1, Ordering::Relaxed));
-        let (folder, bytes) = (self.folder.clone(), message.bytes.clone());
-        let written = {
-            let name = name.clone();
-            tokio::task::spawn_blocking(move || write(&folder, &draft, &name, &bytes)).await
-        };
-        match written {
-            Ok(Ok(())) => MailFate::Accepted { response: name },
-            Ok(Err(error)) => MailFate::NotSent { reason: format!("the outbox {}: {error}", self.folder.display()) },
-            Err(error) => MailFate::NotSent { reason: format!("the outbox: {error}") },
+        let (folder, name) = (self.folder.clone(), name.to_owned());
+        match tokio::task::spawn_blocking(move || write(&folder, &draft, &name, &bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(format!("the outbox {}: {error}", self.folder.display())),
+            Err(error) => Err(format!("the outbox: {error}")),
         }
     }
 }

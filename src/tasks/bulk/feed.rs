@@ -11,19 +11,19 @@ use tokio::time::Instant;
 use crate::store::RecipientRow;
 
 /// A queue between the one who reads the ledger and those who hand over. Bounded, so that memory stays flat.
-pub(super) struct Feed {
+pub(in crate::tasks) struct Feed {
     rows: Mutex<VecDeque<RecipientRow>>,
     ready: Semaphore,
     room: Semaphore,
 }
 
 impl Feed {
-    pub(super) fn of(room: usize) -> Self {
+    pub(in crate::tasks) fn of(room: usize) -> Self {
         Self { rows: Mutex::default(), ready: Semaphore::new(0), room: Semaphore::new(room) }
     }
 
     /// Adds one; waits for room. `false` once nobody takes any more.
-    pub(super) async fn put(&self, row: RecipientRow) -> bool {
+    pub(in crate::tasks) async fn put(&self, row: RecipientRow) -> bool {
         let Ok(room) = self.room.acquire().await else { return false };
         room.forget();
         self.rows.lock().push_back(row);
@@ -32,7 +32,7 @@ impl Feed {
     }
 
     /// The next one; `None` at the end.
-    pub(super) async fn take(&self) -> Option<RecipientRow> {
+    pub(in crate::tasks) async fn take(&self) -> Option<RecipientRow> {
         if let Ok(one) = self.ready.acquire().await {
             one.forget();
         }
@@ -40,18 +40,18 @@ impl Feed {
     }
 
     /// The next one, if there is one now.
-    pub(super) fn try_take(&self) -> Option<RecipientRow> {
+    pub(in crate::tasks) fn try_take(&self) -> Option<RecipientRow> {
         self.ready.try_acquire().ok()?.forget();
         self.pop()
     }
 
     /// Nothing more will come: what is there may still be taken.
-    pub(super) fn end(&self) {
+    pub(in crate::tasks) fn end(&self) {
         self.ready.close();
     }
 
     /// Nobody will take any more.
-    pub(super) fn abandon(&self) {
+    pub(in crate::tasks) fn abandon(&self) {
         self.room.close();
     }
 
@@ -70,7 +70,7 @@ const HELD_BACK: usize = 1_000;
 const CAUGHT_UP: Duration = Duration::from_millis(2);
 
 /// Lets recipients through one by one, at no more than so many a second, and so many a second for each domain.
-pub(super) struct Pacer {
+pub(in crate::tasks) struct Pacer {
     gap: Duration,
     domain_gap: Duration,
     next: Instant,
@@ -103,20 +103,20 @@ impl Ord for Held {
 
 impl Pacer {
     /// Rates are a second; `None` is no limit.
-    pub(super) fn new(rate: Option<f64>, rate_per_domain: Option<f64>, now: Instant) -> Self {
+    pub(in crate::tasks) fn new(rate: Option<f64>, rate_per_domain: Option<f64>, now: Instant) -> Self {
         let gap = |rate: Option<f64>| rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64((1.0 / rate).min(86_400.0)));
         let (gap, domain_gap) = (gap(rate), gap(rate_per_domain));
         Self { gap, domain_gap, next: now, domains: HashMap::new(), held: BinaryHeap::new() }
     }
 
     /// Whether more recipients may be added.
-    pub(super) fn has_room(&self) -> bool {
+    pub(in crate::tasks) fn has_room(&self) -> bool {
         let most = if self.domain_gap.is_zero() { 1 } else { HELD_BACK };
         self.held.len() < most
     }
 
     /// Adds one.
-    pub(super) fn add(&mut self, row: RecipientRow, now: Instant) {
+    pub(in crate::tasks) fn add(&mut self, row: RecipientRow, now: Instant) {
         let mut at = now;
         if !self.domain_gap.is_zero() {
             let domain = row.address.rsplit('@').next().unwrap_or_default();
@@ -131,12 +131,12 @@ impl Pacer {
     }
 
     /// When the next one may go; `None` where there is none.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(in crate::tasks) fn due(&self) -> Option<Instant> {
         self.held.peek().map(|held| held.0.0.0.max(self.next))
     }
 
     /// Lets the next one go.
-    pub(super) fn release(&mut self, now: Instant) -> Option<RecipientRow> {
+    pub(in crate::tasks) fn release(&mut self, now: Instant) -> Option<RecipientRow> {
         let Held(_, row) = self.held.pop()?;
         let earliest = now.checked_sub(CAUGHT_UP).unwrap_or(now);
         self.next = self.next.max(earliest) + self.gap;
