@@ -2,11 +2,11 @@
 # One image for every role: `legwork serve` by default, `legwork worker` and others by command.
 
 FROM rust:1.95-slim-bookworm AS build
-RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev nasm && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
-    cargo build --release --locked --bin legwork && cp target/release/legwork /legwork
+    cargo build --release --locked --bin legwork --features nasm && cp target/release/legwork /legwork
 
 FROM debian:bookworm-slim AS run
 RUN groupadd --system --gid 10001 legwork \

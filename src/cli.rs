@@ -4,6 +4,7 @@
 //! one process.
 
 mod check_config;
+mod child;
 mod client;
 mod encryption_key;
 mod healthcheck;
@@ -161,6 +162,9 @@ type Vars = BTreeMap<String, String>;
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
+    if let Some(ended) = child::run(std::env::args_os()) {
+        return ended;
+    }
     let cli = Cli::parse();
     let Err(error) = dispatch(cli.command.unwrap_or(Command::Serve(cli.serve)), config::environment()) else {
         return ExitCode::SUCCESS;

@@ -306,6 +306,32 @@ pub struct BucketConfig {
     pub session_token: Option<SecretString>,
 }
 
+/// How CPU-bound work is kept apart.
+#[derive(Clone, Debug)]
+pub struct IsolateConfig {
+    /// What is started as `PROGRAM child`: this program.
+    pub program: PathBuf,
+    /// Children at once.
+    pub children: usize,
+    /// Bytes of memory that one may have.
+    pub max_memory: u64,
+    /// Requests before one is replaced.
+    pub requests_per_child: u32,
+    /// The longest time for one request.
+    pub time_limit: Duration,
+    /// How long one is kept that nobody needs.
+    pub keep: Duration,
+}
+
+/// What a picture may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageConfig {
+    /// Bytes of its file.
+    pub max_bytes: u64,
+    /// Pixels, over all frames that are decoded.
+    pub max_pixels: u64,
+}
+
 /// How we log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
@@ -363,6 +389,10 @@ pub struct Config {
     pub export_retention: Duration,
     /// Stored files.
     pub files: FilesConfig,
+    /// Child processes.
+    pub isolate: IsolateConfig,
+    /// Pictures.
+    pub image: ImageConfig,
     /// Logs.
     pub log: LogConfig,
     /// Commands.
@@ -434,13 +464,7 @@ impl Config {
                 key_retention,
                 result_retention: reader.duration("RESULT_RETENTION"),
             },
-            bulk: BulkConfig {
-                recipient_limit: reader.at_least("BULK_RECIPIENT_LIMIT", 1),
-                connections: reader.at_least("BULK_CONNECTIONS", 1),
-                suppress_bounces: reader.switch("BULK_SUPPRESS_BOUNCES"),
-                public_url: public_url.clone(),
-                is_public: public_url_is_set,
-            },
+            bulk: bulk_config(&mut reader, public_url.clone(), public_url_is_set),
             worker: worker_config(&mut reader, lease),
             scheduler: SchedulerConfig { lease, result_retention: reader.duration("RESULT_RETENTION"), key_retention },
             mail: MailConfig { smtp: reader.smtp(), outbox: data_dir.join("outbox"), from: reader.mailbox("MAIL_FROM") },
@@ -459,6 +483,11 @@ impl Config {
             sources: reader.sources("SOURCES", &data_dir),
             export_retention: reader.duration("EXPORT_RETENTION"),
             files: files_config(&mut reader, &data_dir, public_url.clone()),
+            isolate: isolate_config(&mut reader),
+            image: ImageConfig {
+                max_bytes: reader.bytes("IMAGE_MAX_BYTES") as u64,
+                max_pixels: reader.at_least("IMAGE_MAX_PIXELS", 1),
+            },
             client: client_config(&mut reader, listen, public_url_is_set.then_some(&public_url)),
             log: LogConfig {
                 level: reader.log_filter("LOG_LEVEL"),
@@ -508,6 +537,33 @@ fn files_config(reader: &mut Reader, data_dir: &Path, public_url: String) -> Fil
         scratch: data_dir.join("tmp"),
         secrets: reader.secrets("FILES_SECRET"),
         public_url,
+    }
+}
+
+fn isolate_config(reader: &mut Reader) -> IsolateConfig {
+    IsolateConfig {
+        program: own_program(),
+        children: reader.children("CHILDREN"),
+        max_memory: reader.bytes("CHILD_MAX_MEMORY") as u64,
+        requests_per_child: reader.at_least("CHILD_REQUESTS", 1),
+        time_limit: reader.duration("CHILD_TIME_LIMIT"),
+        keep: reader.duration("CHILD_KEEP"),
+    }
+}
+
+/// This program's file. By the kernel's own link to it where there is one, which stays right when the file is replaced by an update.
+fn own_program() -> PathBuf {
+    let link = Path::new("/proc/self/exe");
+    if link.exists() { link.to_owned() } else { std::env::current_exe().unwrap_or_else(|_| "legwork".into()) }
+}
+
+fn bulk_config(reader: &mut Reader, public_url: String, is_public: bool) -> BulkConfig {
+    BulkConfig {
+        recipient_limit: reader.at_least("BULK_RECIPIENT_LIMIT", 1),
+        connections: reader.at_least("BULK_CONNECTIONS", 1),
+        suppress_bounces: reader.switch("BULK_SUPPRESS_BOUNCES"),
+        public_url,
+        is_public,
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub mod bulk;
 pub mod fetch;
 pub mod files;
+pub mod image;
+pub mod isolate;
 pub mod mail;
 pub mod render;
 pub mod source;
@@ -29,4 +31,8 @@ pub struct Services {
     pub export_retention: Duration,
     /// Keeps files. What an attempt makes goes through its context, which writes the list too.
     pub files: Arc<files::Files>,
+    /// Runs CPU-bound work in child processes.
+    pub isolate: isolate::Isolate,
+    /// What a picture may cost.
+    pub image_limits: image::ImageLimits,
 }

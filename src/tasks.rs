@@ -1,19 +1,29 @@
 //! Kinds: what sort of work there is. A kind is one file here and one line in [`registry`]; its route, its schema in `OpenAPI` and in
 //! `/tasks/kinds`, its CLI and its metric labels come from that line.
 
+pub mod admin_notice;
 pub mod aggregate_metrics;
+pub mod batches;
 pub mod bulk_email;
+pub mod bulk_notice;
 pub mod callback;
 pub mod child;
 pub mod email;
+pub mod expired_content;
 pub mod export;
 pub mod files_prune;
 pub mod health_check;
 pub mod http_call;
+pub mod image;
+pub mod people;
+pub mod publish;
+pub mod read_notices;
 pub mod registry;
 pub mod results_prune;
 pub mod system;
 pub mod upkeep;
+pub mod user_notice;
+pub mod welcome;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -15,6 +15,8 @@ use crate::services::Services;
 use crate::services::bulk::Bulk;
 use crate::services::fetch::Fetcher;
 use crate::services::files::Files;
+use crate::services::image::ImageLimits;
+use crate::services::isolate::Isolate;
 use crate::services::mail::Mailer;
 use crate::services::render::Renderer;
 use crate::services::source::Sources;
@@ -80,6 +82,12 @@ pub fn build_services(config: &Config, clock: &Arc<dyn Clock>) -> Result<Service
         bulk: Bulk::new(&config.bulk, &config.auth.secrets),
         fetcher: Fetcher::new(&config.outbound).map_err(|error| failed("outbound calls", error.to_string()))?,
         files: Arc::new(Files::new(&config.files).map_err(|error| failed("the storage of files", error.to_string()))?),
+        isolate: Isolate::new(config.isolate.clone()),
+        image_limits: ImageLimits {
+            max_bytes: config.image.max_bytes,
+            max_pixels: config.image.max_pixels,
+            max_memory: config.isolate.max_memory,
+        },
         webhook_signer: signer.map_err(|error| failed("WEBHOOK_SECRET", error.to_string()))?,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -19,6 +19,8 @@ use super::{
 };
 use crate::domain::QueueName;
 
+/// With less a child could not even start.
+const LEAST_CHILD_MEMORY: u64 = 32 << 20;
 const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const MIN_SECRET_CHARS: usize = 32;
 const ENCRYPTION_KEY_BYTES: usize = 32;
@@ -72,6 +74,16 @@ impl Reader {
             Ok(number) if number >= least => Ok(number),
             _ => Err(format!("{text:?} is not a whole number of at least {least}")),
         })
+    }
+
+    pub(super) fn children(&mut self, name: &'static str) -> usize {
+        if self.is_set(name) {
+            return self.with(name, |text| {
+                let number = text.parse().ok().filter(|&number: &usize| number > 0);
+                number.or(text.is_empty().then_some(1)).ok_or_else(|| format!("{text:?} is not a whole number of at least 1"))
+            });
+        }
+        std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
     }
 
     pub(super) fn list(&self, name: &'static str) -> Vec<String> {
@@ -342,6 +354,9 @@ impl Reader {
         }
         if on_postgres && config.files.secrets.is_empty() {
             self.wrong("FILES_SECRET", "is required with Postgres where JWT_SECRET is not set; try: openssl rand -hex 32");
+        }
+        if config.isolate.max_memory < LEAST_CHILD_MEMORY {
+            self.wrong("CHILD_MAX_MEMORY", "must be at least 32MiB");
         }
         let lease = config.scheduler.lease;
         if lease < Duration::from_secs(3) || lease > Duration::from_hours(1) {

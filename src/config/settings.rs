@@ -132,6 +132,13 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("UPLOAD_LIMIT", "20MiB", "The largest file that may be uploaded."),
     setting("EXPORT_RETENTION", "24h", "How long an exported file can be fetched; then it is removed."),
+    setting("CHILDREN", "", "Child processes at once, in which pictures are worked on. Default: the number of cores."),
+    setting("CHILD_MAX_MEMORY", "300MiB", "Memory that one child may have, 32MiB at least; what needs more fails."),
+    setting("CHILD_TIME_LIMIT", "60s", "The longest time for one piece of work in a child; what needs longer fails."),
+    setting("CHILD_REQUESTS", "100", "Pieces of work before a child is replaced."),
+    setting("CHILD_KEEP", "10s", "How long a child is kept that has nothing to do."),
+    setting("IMAGE_MAX_BYTES", "50MiB", "The largest file of a picture."),
+    setting("IMAGE_MAX_PIXELS", "100000000", "The most pixels of a picture, in all frames together that are decoded."),
     setting("LOG_LEVEL", "info", "off, error, warn, info, debug or trace, also by module, as in info,legwork::queue=debug."),
     setting("LOG_FORMAT", "text", "text or json."),
     setting(

@@ -46,6 +46,7 @@ fn in_effect(config: &Config, name: &str) -> Option<String> {
     Some(match name {
         "PUBLIC_URL" => config.http.public_url.clone(),
         "FRONTEND_URL" => config.render.frontend_url.clone(),
+        "CHILDREN" => config.isolate.children.to_string(),
         "LEGWORK_URL" => config.client.url.clone(),
         "DATABASE_URL" => match &config.store.database {
             Database::Sqlite(path) => format!("sqlite:{}", path.display()),

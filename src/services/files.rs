@@ -165,6 +165,15 @@ impl Files {
         Ok(self.metadata(path).await?.is_some())
     }
 
+    /// Whether it can be told at once, without asking anybody else, that there is no such file. For submissions.
+    pub fn surely_lacks(&self, path: &FilePath) -> bool {
+        match &self.place {
+            Place::Folder(folder) => folder.surely_lacks(path),
+            #[cfg(feature = "s3")]
+            Place::Bucket(_) => false,
+        }
+    }
+
     /// Opens a file for reading from its beginning to its end.
     pub async fn open(&self, path: &FilePath) -> FileResult<FileReader> {
         self.open_range(path, None).await

@@ -161,7 +161,7 @@ impl Source {
         let mut sql = select(self.dialect(), query.model(), &query.fields);
         let after = after.map(|key| key_condition(query.model(), Operator::Gt, key)).transpose()?;
         sql.filter(&query.filter, after.as_slice());
-        let order = self.dialect().quoted(&key_of(query.model())?.column);
+        let order = self.ordered_by(query.model(), key_of(query.model())?);
         sql.push(&[" ORDER BY ", &order, " LIMIT ", &limit.to_string()]);
         Ok(self.rows(&sql).await?.into_iter().map(|cells| row_of(&query.fields, cells)).collect())
     }
@@ -184,6 +184,11 @@ impl Source {
             Database::Sqlite(file) => file.copy(query, total, &to).await,
         };
         copied.map_err(|error| SourceError::of(&self.name, error))
+    }
+
+    /// A column to order by, with its table: alone it would be that of the answer, which is text, where `10` comes before `9`.
+    fn ordered_by(&self, model: &Model, field: &ModelField) -> String {
+        format!("{}.{}", self.dialect().table(model), self.dialect().quoted(&field.column))
     }
 
     fn dialect(&self) -> Dialect {

@@ -11,8 +11,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::{
-    Kind, RunFuture, TaskContext, aggregate_metrics, bulk_email, callback, email, export, files_prune, health_check, http_call,
-    results_prune, system,
+    Kind, RunFuture, TaskContext, admin_notice, aggregate_metrics, bulk_email, bulk_notice, callback, email, expired_content,
+    export, files_prune, health_check, http_call, image, publish, read_notices, results_prune, system, user_notice, welcome,
 };
 use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure};
 use crate::services::Services;
@@ -24,6 +24,14 @@ fn kinds() -> Vec<TaskKind> {
         TaskKind::of::<bulk_email::BulkEmail>(),
         TaskKind::of::<export::ExportData>(),
         TaskKind::of::<http_call::HttpCall>(),
+        TaskKind::of::<welcome::WelcomeEmail>(),
+        TaskKind::of::<user_notice::NotifyUser>(),
+        TaskKind::of::<admin_notice::NotifyAdmins>(),
+        TaskKind::of::<bulk_notice::BulkNotice>(),
+        TaskKind::of::<publish::PublishScheduled>(),
+        TaskKind::of::<expired_content::CleanupExpired>(),
+        TaskKind::of::<read_notices::CleanupNotifications>(),
+        TaskKind::of::<image::ProcessImage>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
         TaskKind::of::<health_check::CheckHealth>(),

@@ -37,6 +37,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("jiff_sqlx", &["store", "services/source"]),
     ("redis", &["broker/redis", "limits/redis"]),
     ("lettre", &["services/mail"]),
+    ("mozjpeg", &["services/image"]),
+    ("mozjpeg_sys", &["services/image"]),
+    ("fast_image_resize", &["services/image"]),
+    ("moxcms", &["services/image"]),
+    ("image_webp", &["services/image"]),
     ("object_store", &["services/files"]),
 ];
 
@@ -56,6 +61,7 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("src/queue/receive.rs", "the pause between two looks into the store while the broker is away"),
     ("src/queue/settle.rs", "the pause before outcomes are written again to a store that was away"),
     ("src/scheduler.rs", "the pause between two steps of a duty"),
+    ("src/services/isolate/shelf.rs", "ends children that were idle for long"),
     ("src/services/mail/pool.rs", "closes connections that were idle for long"),
     ("src/tasks/bulk_email/delivery.rs", "the rate that a bulk mail keeps to"),
     ("src/tasks/system.rs", "system.sleep sleeps; that is what it is for"),

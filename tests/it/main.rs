@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails in a helper of the tests fails the test")]
 
 mod api;
+mod application;
 mod auth;
 mod bulk;
 mod calls;
@@ -11,6 +12,7 @@ mod conformance;
 mod engine;
 mod faults;
 mod files;
+mod images;
 mod layering;
 mod mail;
 mod outbound;

@@ -48,6 +48,12 @@ impl Folder {
         self.root.join(path.as_str())
     }
 
+    /// One look at a folder of this machine does not hold a thread up for long.
+    pub(super) fn surely_lacks(&self, path: &FilePath) -> bool {
+        let found = self.real_path(path).symlink_metadata();
+        found.is_err_and(|error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
+    }
+
     pub(super) async fn metadata(&self, path: &FilePath) -> FileResult<FileMetadata> {
         Ok(self.opened(path).await?.1)
     }

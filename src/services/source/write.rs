@@ -81,7 +81,7 @@ impl Source {
         let after = after.map(|key| key_condition(model, Operator::Gt, key)).transpose()?;
         let mut keys = Sql::new(self.dialect(), "SELECT CAST(");
         keys.push(&[&column, " AS text) FROM ", &self.dialect().table(model)]).filter(filter, after.as_slice());
-        keys.push(&[" ORDER BY ", &column, " LIMIT ", &limit.to_string()]);
+        keys.push(&[" ORDER BY ", &self.ordered_by(model, key), " LIMIT ", &limit.to_string()]);
         if self.dialect() != Dialect::Sqlite {
             keys.push(&[" FOR UPDATE"]);
         }

@@ -210,8 +210,8 @@ async fn neither_signature_nor_keys_follow_a_redirect_to_another_origin() {
     assert!(second.header("webhook-signature").is_some() && second.header("x-api-key").is_some());
 }
 
-#[test]
-fn what_is_wrong_with_args_is_named_field_by_field_and_no_value_of_a_header_is_told() {
+#[tokio::test]
+async fn what_is_wrong_with_args_is_named_field_by_field_and_no_value_of_a_header_is_told() {
     let bench = bench();
     let with = |field: &str, value: Value| {
         let mut args = json!({ "url": "https://example.org/" });

@@ -29,7 +29,8 @@ async fn a_bulk_mail_outlives_kills_and_drops_with_nobody_twice_and_nobody_missi
     in_database(|database| async move {
         let mut fleet = Fleet::mailing(database, 1, smtp).await;
         let to: Vec<String> = (0..PEOPLE).map(|n| format!("r{n}@example.net")).collect();
-        let args = json!({ "recipient_emails": to, "subject": "News", "template_name": "newsletter", "context": { "content": "C" } });
+        let args =
+            json!({ "recipient_emails": to, "subject": "News", "template_name": "newsletter", "context": { "content": "C" } });
         let id = fleet.submit(vec![json!({ "kind": "email.bulk", "args": args })]).await.remove(0);
         let mut kills = 0;
         for taken in [200, 600, 601, 1_200, 1_700, 2_300] {

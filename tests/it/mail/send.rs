@@ -10,6 +10,7 @@ use legwork::config::{MailConfig, OutboundConfig, SourcesConfig};
 use legwork::domain::{Attempt, KindName, Next, Progress, TaskFailure, TaskId};
 use legwork::services::Services;
 use legwork::services::fetch::Fetcher;
+use legwork::services::isolate::Isolate;
 use legwork::services::mail::Mailer;
 use legwork::services::source::Sources;
 use legwork::store::sqlite::SqliteStore;
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{bulk, mailer, renderer, to_outbox};
+use crate::images;
 use crate::support::faulty::FaultyStore;
 use crate::support::files;
 use crate::support::ledger::MemoryLedger;
@@ -67,6 +69,8 @@ impl Bench {
             sources: no_sources(),
             export_retention: Duration::ZERO,
             files: files.clone(),
+            isolate: Isolate::new(images::config("/nonexistent")),
+            image_limits: images::LIMITS,
         };
         let task = TaskId::made(clock.now());
         let cx = TaskContext {

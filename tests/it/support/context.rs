@@ -18,8 +18,8 @@ impl ProgressSink for NoProgress {
 }
 
 /// The first attempt of a task of `kind` over `services`, with ledgers of its own.
-pub fn context(kind: &KindName, services: Services, clock: Arc<dyn Clock>) -> TaskContext {
-    let (ledger, services) = (Arc::new(TransientLedger::default()), Arc::new(services));
+pub fn context(kind: &KindName, services: impl Into<Arc<Services>>, clock: Arc<dyn Clock>) -> TaskContext {
+    let (ledger, services) = (Arc::new(TransientLedger::default()), services.into());
     let task = TaskId::made(clock.now());
     TaskContext {
         task,

@@ -115,7 +115,9 @@ impl Engine {
             ("SHUTDOWN_GRACE", "50ms"),
             ("CONCURRENCY", "10"),
         ];
-        let config = Config::read(vars.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()).unwrap();
+        let mut config = Config::read(vars.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()).unwrap();
+        // The tests' own program has no children.
+        config.isolate.program = env!("CARGO_BIN_EXE_legwork").into();
         let (written, accepted) = (Arc::default(), Mutex::default());
         let kinds = KindSet::with([TaskKind::of::<Probe>()]);
         Self::on(Arc::new(Ground { store, broker, written, accepted }), clock, config, kinds)

@@ -1,0 +1,55 @@
+//! Which format is written, and its encoder.
+
+use super::animation::Frame;
+use super::raster::Raster;
+use super::{Format, ImageError, Recipe, Wanted, gif, jpeg, png, webp};
+
+#[cfg(not(feature = "webp"))]
+pub(super) const NO_WEBP: &str = "this program was built without WebP as an output";
+#[cfg(not(feature = "avif"))]
+const NO_AVIF: &str = "this program was built without AVIF as an output; build it with --features avif";
+
+/// Why `format` cannot be written by this build.
+pub fn missing(format: Wanted) -> Option<&'static str> {
+    match format {
+        #[cfg(not(feature = "webp"))]
+        Wanted::Webp => Some(NO_WEBP),
+        #[cfg(not(feature = "avif"))]
+        Wanted::Avif => Some(NO_AVIF),
+        _ => None,
+    }
+}
+
+/// Encodes as the recipe says.
+pub(super) fn encode_wanted(recipe: &Recipe, original: Format, raster: &Raster) -> Result<(Format, Vec<u8>), ImageError> {
+    let with = |format: Format| Ok((format, encode(raster, format, recipe.quality, recipe.progressive)?));
+    match recipe.format {
+        Wanted::Keep => with(original),
+        Wanted::Jpeg => with(Format::Jpeg),
+        Wanted::Png => with(Format::Png),
+        Wanted::Webp => with(Format::Webp),
+        Wanted::Avif => with(Format::Avif),
+        Wanted::Auto => {
+            let kept = with(original)?;
+            if original == Format::Webp || missing(Wanted::Webp).is_some() {
+                return Ok(kept);
+            }
+            let as_webp = with(Format::Webp)?;
+            Ok(if as_webp.1.len() < kept.1.len() { as_webp } else { kept })
+        }
+    }
+}
+
+/// Encodes a still picture.
+pub(super) fn encode(raster: &Raster, format: Format, quality: u8, progressive: bool) -> Result<Vec<u8>, ImageError> {
+    match format {
+        Format::Jpeg => jpeg::encode(raster, quality, progressive),
+        Format::Png => png::encode(raster),
+        Format::Gif => gif::encode(&[Frame { raster: raster.clone(), milliseconds: 0 }]),
+        Format::Webp => webp::encode(raster, quality),
+        #[cfg(feature = "avif")]
+        Format::Avif => super::avif::encode(raster, quality),
+        #[cfg(not(feature = "avif"))]
+        Format::Avif => Err(ImageError::Unsupported(NO_AVIF.into())),
+    }
+}

@@ -1,0 +1,63 @@
+//! What goes between us and a child.
+
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::child::Refusal;
+
+/// The longest request or answer, in bytes; paths and figures take a few hundred.
+pub(super) const MAX_BYTES: usize = 1 << 20;
+
+/// What is asked.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Request<W, A> {
+    /// Which work.
+    pub(super) work: W,
+    /// Seconds on the processor that it may take.
+    pub(super) cpu_seconds: u64,
+    /// What the work takes.
+    pub(super) args: A,
+}
+
+/// What is answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Answer {
+    /// Bytes of memory of its own that the child holds now.
+    pub(super) resident: u64,
+    /// What came of it.
+    pub(super) outcome: Result<Box<RawValue>, Refusal>,
+}
+
+/// Reads one; `None` at the end.
+pub(super) fn read(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut length = [0; 4];
+    match from.read_exact(&mut length) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        done => done?,
+    }
+    let mut bytes = vec![0; checked(length)?];
+    from.read_exact(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// Writes one.
+pub(super) fn write(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    to.write_all(&prefix(bytes)?)?;
+    to.write_all(bytes)?;
+    to.flush()
+}
+
+/// What stands before so many bytes.
+pub(super) fn prefix(bytes: &[u8]) -> io::Result<[u8; 4]> {
+    let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+    checked(length.to_le_bytes())?;
+    Ok(length.to_le_bytes())
+}
+
+/// The length, where it is one.
+pub(super) fn checked(length: [u8; 4]) -> io::Result<usize> {
+    let length = u32::from_le_bytes(length) as usize;
+    if length > MAX_BYTES { Err(io::Error::other(format!("a message of {length} bytes is too long"))) } else { Ok(length) }
+}
