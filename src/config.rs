@@ -468,13 +468,7 @@ impl Config {
                 key_retention,
                 result_retention: reader.duration("RESULT_RETENTION"),
             },
-            bulk: BulkConfig {
-                recipient_limit: reader.at_least("BULK_RECIPIENT_LIMIT", 1),
-                connections: reader.at_least("BULK_CONNECTIONS", 1),
-                suppress_bounces: reader.switch("BULK_SUPPRESS_BOUNCES"),
-                public_url: public_url.clone(),
-                is_public: public_url_is_set,
-            },
+            bulk: bulk_config(&mut reader, public_url.clone(), public_url_is_set),
             worker: worker_config(&mut reader, lease),
             scheduler: SchedulerConfig { lease, result_retention: reader.duration("RESULT_RETENTION"), key_retention },
             mail: MailConfig { smtp: reader.smtp(), outbox: data_dir.join("outbox"), from: reader.mailbox("MAIL_FROM") },
@@ -566,6 +560,16 @@ fn isolate_config(reader: &mut Reader) -> IsolateConfig {
 fn own_program() -> PathBuf {
     let link = Path::new("/proc/self/exe");
     if link.exists() { link.to_owned() } else { std::env::current_exe().unwrap_or_else(|_| "legwork".into()) }
+}
+
+fn bulk_config(reader: &mut Reader, public_url: String, is_public: bool) -> BulkConfig {
+    BulkConfig {
+        recipient_limit: reader.at_least("BULK_RECIPIENT_LIMIT", 1),
+        connections: reader.at_least("BULK_CONNECTIONS", 1),
+        suppress_bounces: reader.switch("BULK_SUPPRESS_BOUNCES"),
+        public_url,
+        is_public,
+    }
 }
 
 fn client_config(reader: &mut Reader, listen: SocketAddr, public_url: Option<&String>) -> ClientConfig {

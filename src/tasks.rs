@@ -8,6 +8,8 @@ pub mod batches;
 mod bulk;
 pub mod bulk_email;
 pub mod bulk_email;
+pub mod bulk_email;
+pub mod bulk_notice;
 pub mod bulk_notice;
 pub mod bulk_sms;
 pub mod callback;

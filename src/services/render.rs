@@ -5,18 +5,20 @@
 //! layouts: they can be extended, not mailed.
 
 mod built_in;
+mod inlined;
 mod missing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use css_inline::CSSInliner;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value, json};
 
 use crate::config::RenderConfig;
+
+use inlined::Inliner;
 
 /// What one render may cost, in instructions of the template engine: far more than a real mail takes, and well below a second.
 const FUEL: u64 = 5_000_000;
@@ -89,7 +91,7 @@ pub struct Scope<'a> {
 /// Renders templates. One a process.
 pub struct Renderer {
     env: Environment<'static>,
-    inliner: CSSInliner<'static>,
+    inliner: Inliner,
     mailable: BTreeMap<String, Parts>,
     site_name: String,
     frontend_url: String,
@@ -129,7 +131,7 @@ impl Renderer {
         for (file, source) in pages {
             env.add_template_owned(format!("{PAGES}/{file}"), source).map_err(|error| told(&error))?;
         }
-        let inliner = CSSInliner::options().load_remote_stylesheets(false).keep_style_tags(false).keep_at_rules(true).build();
+        let inliner = Inliner::new();
         Ok(Self { env, inliner, mailable, site_name: config.site_name.clone(), frontend_url: config.frontend_url.clone() })
     }
 
