@@ -3,13 +3,9 @@
 
 pub mod admin_notice;
 pub mod aggregate_metrics;
-pub mod aggregate_metrics;
 pub mod batches;
 mod bulk;
 pub mod bulk_email;
-pub mod bulk_email;
-pub mod bulk_email;
-pub mod bulk_notice;
 pub mod bulk_notice;
 pub mod bulk_sms;
 pub mod callback;

@@ -18,9 +18,8 @@ use super::router::routes;
 use crate::tasks::KindSet;
 
 pub(super) use parts::{
-    Accepted, AddressParam, BatchKeyParam, Conflict, FileParam, ForgedLink, JtiParam, KeyParam, KeyReused, LinkExpired,
-    LinkForged, LinkParams, NotFound, QueueParam, RangeOutside, RateLimited, TaskParam, Unauthenticated, UnsubscribeParam,
-    WorkerParam,
+    Accepted, AddressParam, BatchKeyParam, Conflict, FileParam, JtiParam, KeyParam, KeyReused, LinkExpired, LinkForged,
+    LinkParams, NotFound, QueueParam, RangeOutside, RateLimited, TaskParam, Unauthenticated, UnsubscribeParam, WorkerParam,
 };
 
 const DESCRIPTION: &str = "\
