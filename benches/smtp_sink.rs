@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -159,8 +159,8 @@ async fn blast(to: SocketAddr, connections: u64, messages: u64, bytes: usize) ->
         ended?;
     }
     let sent = messages / connections * connections;
-    let text = format!("{:.0}\n", f64::from(u32::try_from(sent).unwrap_or(u32::MAX)) / began.elapsed().as_secs_f64());
-    tokio::io::stdout().write_all(text.as_bytes()).await
+    let rate = f64::from(u32::try_from(sent).unwrap_or(u32::MAX)) / began.elapsed().as_secs_f64();
+    writeln!(io::stdout(), "{rate:.0}")
 }
 
 /// What a courier does, and nothing besides: the next mail is staged behind the content of each.

@@ -2,6 +2,9 @@
 //!
 //! [`SETTINGS`] is the list; `.env.example` is written from it and a test compares the two. [`Config::read`] reports every mistake at once.
 
+mod files;
+mod http;
+mod isolate;
 mod parse;
 mod settings;
 mod shown;
@@ -9,9 +12,8 @@ mod sms;
 mod sources;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -19,12 +21,18 @@ use url::Url;
 
 use crate::domain::{QueueName, Routing};
 
+pub use files::{BucketConfig, FilesConfig, Storage};
+pub use http::{ClientConfig, HttpConfig, IpRange, reachable};
+pub use isolate::{ImageConfig, IsolateConfig};
 pub use parse::{parse_duration, parse_key_id};
 pub use settings::{SETTINGS, Setting, env_example};
 pub use shown::{ShownSetting, shown};
 pub use sms::{SmsConfig, SmsHttpConfig, SmsProvider};
 pub use sources::{DEFAULT_SOURCE, SourceConfig, SourcePlace, SourcesConfig};
 
+use files::files_config;
+use http::{client_config, http_config};
+use isolate::isolate_config;
 use parse::Reader;
 
 /// What a process does. Any mix; all by default.
@@ -83,58 +91,6 @@ pub struct BrokerConfig {
     pub redis: Option<SecretString>,
     /// What every key begins with.
     pub prefix: String,
-}
-
-/// The HTTP server's settings.
-#[derive(Clone, Debug)]
-pub struct HttpConfig {
-    /// Where it listens.
-    pub listen: SocketAddr,
-    /// How users reach it, without a slash at the end.
-    pub public_url: String,
-    /// Submissions per principal and second; `None` is no limit.
-    pub rate_limit: Option<NonZeroU32>,
-    /// The largest body, in bytes.
-    pub body_limit: usize,
-    /// The largest upload, in bytes.
-    pub upload_limit: usize,
-    /// The longest time for a request, long polls and streams apart.
-    pub request_timeout: Duration,
-    /// The most tasks in one batch.
-    pub batch_limit: usize,
-    /// Origins that browsers may call from.
-    pub cors_origins: Vec<String>,
-    /// Whether `/metrics` is served.
-    pub metrics: bool,
-    /// Proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpRange>,
-}
-
-/// A range of addresses (CIDR).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IpRange {
-    /// Its first address.
-    pub address: IpAddr,
-    /// How many leading bits count.
-    pub prefix: u8,
-}
-
-impl IpRange {
-    /// Whether `ip` is in it. An IPv4 address mapped into IPv6 counts as IPv4.
-    pub fn contains(&self, ip: IpAddr) -> bool {
-        use std::net::IpAddr::{V4, V6};
-        match (self.address, ip.to_canonical()) {
-            (V4(net), V4(ip)) => {
-                let shift = 32 - u32::from(self.prefix.min(32));
-                u32::from(net).checked_shr(shift).unwrap_or(0) == u32::from(ip).checked_shr(shift).unwrap_or(0)
-            }
-            (V6(net), V6(ip)) => {
-                let shift = 128 - u32::from(self.prefix.min(128));
-                u128::from(net).checked_shr(shift).unwrap_or(0) == u128::from(ip).checked_shr(shift).unwrap_or(0)
-            }
-            _ => false,
-        }
-    }
 }
 
 /// The keys of tokens.
@@ -269,71 +225,6 @@ pub struct OutboundConfig {
     pub webhook_secret: Option<SecretString>,
 }
 
-/// Where files are kept.
-#[derive(Clone, Debug)]
-pub struct FilesConfig {
-    /// The storage.
-    pub storage: Storage,
-    /// Where files are made that go to a bucket.
-    pub scratch: PathBuf,
-    /// What signs links; the first signs, all verify.
-    pub secrets: Vec<SecretString>,
-    /// What links begin with, without a slash at the end.
-    pub public_url: String,
-}
-
-/// A storage of files.
-#[derive(Clone, Debug)]
-pub enum Storage {
-    /// A folder of this machine.
-    Folder(PathBuf),
-    /// An S3-compatible bucket.
-    Bucket(BucketConfig),
-}
-
-/// An S3-compatible bucket.
-#[derive(Clone, Debug)]
-pub struct BucketConfig {
-    /// Its name.
-    pub bucket: String,
-    /// What every key begins with, without a slash at either end; may be empty.
-    pub prefix: String,
-    /// The server, where it is not AWS.
-    pub endpoint: Option<String>,
-    /// Its region.
-    pub region: String,
-    /// Key id and secret; `None` leaves it to the machine's own role.
-    pub login: Option<(String, SecretString)>,
-    /// The token of a temporary login.
-    pub session_token: Option<SecretString>,
-}
-
-/// How CPU-bound work is kept apart.
-#[derive(Clone, Debug)]
-pub struct IsolateConfig {
-    /// What is started as `PROGRAM child`: this program.
-    pub program: PathBuf,
-    /// Children at once.
-    pub children: usize,
-    /// Bytes of memory that one may have.
-    pub max_memory: u64,
-    /// Requests before one is replaced.
-    pub requests_per_child: u32,
-    /// The longest time for one request.
-    pub time_limit: Duration,
-    /// How long one is kept that nobody needs.
-    pub keep: Duration,
-}
-
-/// What a picture may cost.
-#[derive(Clone, Copy, Debug)]
-pub struct ImageConfig {
-    /// Bytes of its file.
-    pub max_bytes: u64,
-    /// Pixels, over all frames that are decoded.
-    pub max_pixels: u64,
-}
-
 /// How we log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
@@ -341,17 +232,6 @@ pub struct LogConfig {
     pub level: String,
     /// JSON lines instead of text.
     pub json: bool,
-}
-
-/// How the commands reach a running server.
-#[derive(Clone, Debug)]
-pub struct ClientConfig {
-    /// Where it is, without a slash at the end.
-    pub url: String,
-    /// Whether `LEGWORK_URL` says so; else it is the server of this configuration.
-    pub url_is_set: bool,
-    /// The token to show; `None` where one is made of the secret.
-    pub token: Option<SecretString>,
 }
 
 /// Everything, by section. A module takes its own section.
@@ -521,47 +401,6 @@ fn without_slash(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
-fn http_config(reader: &mut Reader, listen: SocketAddr, public_url: String) -> HttpConfig {
-    HttpConfig {
-        listen,
-        public_url,
-        rate_limit: reader.rate("RATE_LIMIT"),
-        body_limit: reader.bytes("BODY_LIMIT"),
-        upload_limit: reader.bytes("UPLOAD_LIMIT"),
-        request_timeout: reader.duration("REQUEST_TIMEOUT"),
-        batch_limit: reader.at_least("BATCH_LIMIT", 1),
-        cors_origins: reader.list("CORS_ORIGINS"),
-        metrics: reader.switch("METRICS"),
-        trusted_proxies: reader.ranges("TRUSTED_PROXIES"),
-    }
-}
-
-fn files_config(reader: &mut Reader, data_dir: &Path, public_url: String) -> FilesConfig {
-    FilesConfig {
-        storage: reader.storage(data_dir),
-        scratch: data_dir.join("tmp"),
-        secrets: reader.secrets("FILES_SECRET"),
-        public_url,
-    }
-}
-
-fn isolate_config(reader: &mut Reader) -> IsolateConfig {
-    IsolateConfig {
-        program: own_program(),
-        children: reader.children("CHILDREN"),
-        max_memory: reader.bytes("CHILD_MAX_MEMORY") as u64,
-        requests_per_child: reader.at_least("CHILD_REQUESTS", 1),
-        time_limit: reader.duration("CHILD_TIME_LIMIT"),
-        keep: reader.duration("CHILD_KEEP"),
-    }
-}
-
-/// This program's file. By the kernel's own link to it where there is one, which stays right when the file is replaced by an update.
-fn own_program() -> PathBuf {
-    let link = Path::new("/proc/self/exe");
-    if link.exists() { link.to_owned() } else { std::env::current_exe().unwrap_or_else(|_| "legwork".into()) }
-}
-
 fn bulk_config(reader: &mut Reader, public_url: String, is_public: bool) -> BulkConfig {
     BulkConfig {
         recipient_limit: reader.at_least("BULK_RECIPIENT_LIMIT", 1),
@@ -570,28 +409,6 @@ fn bulk_config(reader: &mut Reader, public_url: String, is_public: bool) -> Bulk
         public_url,
         is_public,
     }
-}
-
-fn client_config(reader: &mut Reader, listen: SocketAddr, public_url: Option<&String>) -> ClientConfig {
-    let url = match reader.optional("LEGWORK_URL") {
-        Some(_) => reader.url("LEGWORK_URL", &["http", "https"]).as_ref().map_or_else(String::new, without_slash),
-        None => public_url.cloned().unwrap_or_else(|| format!("http://{}", reachable(listen))),
-    };
-    ClientConfig {
-        url,
-        url_is_set: reader.is_set("LEGWORK_URL"),
-        token: reader.optional("LEGWORK_TOKEN").map(SecretString::from),
-    }
-}
-
-/// The address to call where a server listens on all: the host itself.
-pub fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }
 
 fn worker_config(reader: &mut Reader, lease: Duration) -> WorkerConfig {

@@ -118,24 +118,18 @@ impl FromRequestParts<ApiState> for FileOf {
     }
 }
 
-/// The last part of the path: a worker's name, a token's id.
-pub(super) struct NamePath(pub(super) String);
+/// The last part of the path, of at most so many characters: a worker's name, a token's id, an address.
+pub(super) struct NamePath<const MOST: usize = 200>(pub(super) String);
 
-/// The longest name in a path, in characters.
-const MAX_NAME_CHARS: usize = 200;
-
-impl FromRequestParts<ApiState> for NamePath {
+impl<const MOST: usize> FromRequestParts<ApiState> for NamePath<MOST> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let text = path_text(parts, state).await?;
-        if text.chars().count() <= MAX_NAME_CHARS && !text.chars().any(char::is_control) {
+        if text.chars().count() <= MOST && !text.chars().any(char::is_control) {
             return Ok(Self(text));
         }
-        Err(ApiError::field(
-            "name",
-            format!("is not a name of 1 to {MAX_NAME_CHARS} characters, none of them a control character"),
-        ))
+        Err(ApiError::field("name", format!("is not a name of 1 to {MOST} characters, none of them a control character")))
     }
 }
 

@@ -79,7 +79,7 @@ where
 {
     both_declared(|config| {
         let sources = Sources::new(&config, &clock()).unwrap();
-        let running = case(sources.get(None).unwrap().clone());
+        let running = Box::pin(case(sources.get(None).unwrap().clone()));
         async move {
             running.await;
             sources.close().await;

@@ -6,7 +6,7 @@
 #![expect(unused_qualifications, reason = "utoipa's macro writes longer paths than it needs to, in our name")]
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::{Html, IntoResponse as _, Response};
@@ -26,6 +26,10 @@ use crate::store::{SuppressionFilter, SuppressionReason};
 
 /// Addresses in one request at most.
 const MOST_ADDRESSES: usize = 1_000;
+/// The longest address (RFC 5321, and a display name's worth), in characters.
+const LONGEST_ADDRESS: usize = 320;
+/// The longest token of a link to unsubscribe: an address, a task and a signature in base64.
+const LONGEST_TOKEN: usize = 1000;
 /// The longest note, in characters.
 const LONGEST_DETAIL: usize = 500;
 /// The page may send its form to us, and nothing else.
@@ -148,7 +152,7 @@ pub(in crate::http) async fn add(
 pub(in crate::http) async fn remove(
     _principal: Controller,
     State(state): State<ApiState>,
-    NamePath(address): NamePath,
+    NamePath(address): NamePath<LONGEST_ADDRESS>,
 ) -> Result<StatusCode, ApiError> {
     if state.queue.unsuppress(&address).await? {
         return Ok(StatusCode::NO_CONTENT);
@@ -163,7 +167,10 @@ pub(in crate::http) async fn remove(
     security(()), params(openapi::UnsubscribeParam),
     responses((status = 200, description = "A page with a button.", body = String, content_type = "text/html"),
         (status = 403, response = openapi::LinkForged)))]
-pub(in crate::http) async fn ask(State(state): State<ApiState>, Path(token): Path<String>) -> Result<Response, ApiError> {
+pub(in crate::http) async fn ask(
+    State(state): State<ApiState>,
+    NamePath(token): NamePath<LONGEST_TOKEN>,
+) -> Result<Response, ApiError> {
     let address = state.queue.unsubscription(&token).ok_or_else(forged)?;
     let text = format!(
         "<p>No more bulk mail to <strong>{}</strong>?</p>\n<form method=\"post\"><button type=\"submit\">Unsubscribe</button></form>",
@@ -179,7 +186,10 @@ pub(in crate::http) async fn ask(State(state): State<ApiState>, Path(token): Pat
     security(()), params(openapi::UnsubscribeParam),
     responses((status = 200, description = "The address gets no bulk mail any more.", body = String, content_type = "text/html"),
         (status = 403, response = openapi::LinkForged)))]
-pub(in crate::http) async fn unsubscribe(State(state): State<ApiState>, Path(token): Path<String>) -> Result<Response, ApiError> {
+pub(in crate::http) async fn unsubscribe(
+    State(state): State<ApiState>,
+    NamePath(token): NamePath<LONGEST_TOKEN>,
+) -> Result<Response, ApiError> {
     if state.queue.unsubscribe(&token).await? {
         Ok(page("Unsubscribed", "<p>You get no more bulk mail.</p>"))
     } else {

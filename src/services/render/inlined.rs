@@ -95,6 +95,10 @@ fn taken_apart(html: &str) -> Option<(String, Vec<&str>)> {
     while !rest.is_empty() {
         let at = tag_start(rest);
         let (text, tag) = rest.split_at(at);
+        // Inlining the whole would write it as an entity.
+        if text.contains('<') {
+            return None;
+        }
         parts.text(text);
         let end = tag_end(tag)?;
         let (tag, behind) = tag.split_at(end);
@@ -218,7 +222,7 @@ mod tests {
             "<p>Hello Bob &amp; Co,</p>",
             "<p></p>",
             "<p> </p>",
-            "<p>a < b and 3 <4</p><a href=\"https://example.org/?a=1&amp;b=2\">go</a>",
+            "<p>a &lt; b</p><a href=\"https://example.org/?a=1&amp;b=2\">go</a>",
             "<a href=\"\">go</a><a href='x'>go</a><img src=\"y.png\" alt=\"a > b\">",
             "<!--[if mso]><table><tr><td><![endif]--><table class=\"x\"><tr><td>one</td> <td>\n two \n</td></tr></table>",
             "<table>astray<tr><td>1</td></tr></table>",
@@ -248,6 +252,7 @@ mod tests {
             page(STYLE, "<script>if (a < b) { '<p>' }</script><p>x</p>"),
             page(STYLE, "<p>\u{F8F0}0\u{F8F1}</p>"),
             page(STYLE, "<p title=\"open>x</p>"),
+            page(STYLE, "<p>a < b and 3 <4</p><a href=\"https://example.org/?a=1&amp;b=2\">go</a>"),
         ] {
             assert_eq!(inliner.inline(&html).unwrap(), plainly(&html), "{html}");
             assert!(taken_apart(&html).is_none(), "{html}");

@@ -80,7 +80,7 @@ pub async fn a_bad_address_and_an_unknown_template_are_refused_at_submission(eng
 
     {
       "code": "invalid",
-      "detail": "/recipient_email: \"ada@example.com\\r\\nBcc: all@example.com\" is not an e-mail address: it has a line break or a control character; /subject: \"a\\r\\nb\" has a line break or a control character; a subject is one line of text; /template_name: there is no template \"nothing\"; there are: newsletter, notification, test_template, weekly_stats, welcome_admin, welcome_user",
+      "detail": "/recipient_email: \"ada@example.com\\r\\nBcc: all@example.com\" is not an e-mail address: it has a line break or a control character; /subject: \"a\\r\\nb\" has a line break or a control character; a subject is one line of text; /template_name: there is no template \"nothing\"; there are: newsletter, notification, report, test_template, weekly_stats, welcome_admin, welcome_user",
       "errors": [
         {
           "detail": "\"ada@example.com\\r\\nBcc: all@example.com\" is not an e-mail address: it has a line break or a control character",
@@ -91,7 +91,7 @@ pub async fn a_bad_address_and_an_unknown_template_are_refused_at_submission(eng
           "pointer": "/subject"
         },
         {
-          "detail": "there is no template \"nothing\"; there are: newsletter, notification, test_template, weekly_stats, welcome_admin, welcome_user",
+          "detail": "there is no template \"nothing\"; there are: newsletter, notification, report, test_template, weekly_stats, welcome_admin, welcome_user",
           "pointer": "/template_name"
         }
       ],

@@ -236,8 +236,8 @@ pub async fn a_storage_that_is_away_is_503(engine: Engine) {
 
 pub async fn a_link_holds_for_its_path_and_its_time_only(engine: Engine) {
     let service = TestService::over(engine.clone());
-    let report = keep(&engine, "reports/a b.html", "text/html", b"<h1>hello</h1>").await;
-    keep(&engine, "reports/other.html", "text/html", b"<h1>secret</h1>").await;
+    let report = keep(&engine, "pages/a b.html", "text/html", b"<h1>hello</h1>").await;
+    keep(&engine, "pages/other.html", "text/html", b"<h1>secret</h1>").await;
     let good = link(&engine, &report);
     let get = |path: &str| service.anonymous(Method::GET, path).send();
     let fetched = get(&good).await;
@@ -269,7 +269,7 @@ pub async fn a_link_holds_for_its_path_and_its_time_only(engine: Engine) {
         format!("{bare}?{later}&{signature}"),
         format!("{bare}?{expires}&{wrong}"),
         format!("{bare}?{expires}&signature=x"),
-        format!("/api/v1/files/reports/nowhere.html?{query}"),
+        format!("/api/v1/files/pages/nowhere.html?{query}"),
     ] {
         assert_eq!(get(&forged).await.status, StatusCode::FORBIDDEN, "{forged}");
     }

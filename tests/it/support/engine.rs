@@ -254,22 +254,31 @@ impl Engine {
     }
 
     /// Waits until the row is as the test wants it; every write of every process is a chance to look.
-    pub async fn row_when(&self, id: TaskId, mut holds: impl FnMut(&TaskRow) -> bool) -> TaskRow {
+    pub async fn row_when(&self, id: TaskId, holds: impl FnMut(&TaskRow) -> bool) -> TaskRow {
+        self.seen_when(|| self.row(id), holds).await
+    }
+
+    /// Looks again after every write until what it sees is as it should be.
+    pub async fn seen_when<T: std::fmt::Debug, F: Future<Output = T>>(
+        &self,
+        look: impl Fn() -> F,
+        mut holds: impl FnMut(&T) -> bool,
+    ) -> T {
         let mut last = None;
         let looked = async {
             loop {
                 let mut written = std::pin::pin!(self.ground.written.notified());
                 written.as_mut().enable();
-                let row = self.row(id).await;
-                if holds(&row) {
-                    return row;
+                let seen = look().await;
+                if holds(&seen) {
+                    return seen;
                 }
-                last = Some(row);
+                last = Some(seen);
                 written.await;
             }
         };
         let found = tokio::time::timeout(PATIENCE, looked).await.ok();
-        found.unwrap_or_else(|| panic!("the row never was as it should be; last it was {last:?}"))
+        found.unwrap_or_else(|| panic!("it never was as it should be; last it was {last:?}"))
     }
 
     /// Lets the time pass until a task is due, and relays.

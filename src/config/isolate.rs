@@ -1,0 +1,49 @@
+//! The settings of work that is kept apart, and of pictures.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::parse::Reader;
+
+/// How CPU-bound work is kept apart.
+#[derive(Clone, Debug)]
+pub struct IsolateConfig {
+    /// What is started as `PROGRAM child`: this program.
+    pub program: PathBuf,
+    /// Children at once.
+    pub children: usize,
+    /// Bytes of memory that one may have.
+    pub max_memory: u64,
+    /// Requests before one is replaced.
+    pub requests_per_child: u32,
+    /// The longest time for one request.
+    pub time_limit: Duration,
+    /// How long one is kept that nobody needs.
+    pub keep: Duration,
+}
+
+/// What a picture may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageConfig {
+    /// Bytes of its file.
+    pub max_bytes: u64,
+    /// Pixels, over all frames that are decoded.
+    pub max_pixels: u64,
+}
+
+pub(super) fn isolate_config(reader: &mut Reader) -> IsolateConfig {
+    IsolateConfig {
+        program: own_program(),
+        children: reader.children("CHILDREN"),
+        max_memory: reader.bytes("CHILD_MAX_MEMORY") as u64,
+        requests_per_child: reader.at_least("CHILD_REQUESTS", 1),
+        time_limit: reader.duration("CHILD_TIME_LIMIT"),
+        keep: reader.duration("CHILD_KEEP"),
+    }
+}
+
+/// This program's file. By the kernel's own link to it where there is one, which stays right when the file is replaced by an update.
+fn own_program() -> PathBuf {
+    let link = Path::new("/proc/self/exe");
+    if link.exists() { link.to_owned() } else { std::env::current_exe().unwrap_or_else(|_| "legwork".into()) }
+}
