@@ -3,6 +3,7 @@
     start-up BINARY SETTING=value…         seconds from the start of the process to the first answer, with the migrations done
     latency URL RATE SECONDS               from a submission to its start, its end and its visible result
     drain URL COUNT DATABASE               fills a paused queue, resumes it, and reads how fast it emptied
+    pause URL                              pauses the queue
     fill URL COUNT                         submits that many no-op tasks
     drained URL COUNT DATABASE             waits until nothing waits or runs, and reads how fast the last COUNT tasks ended
     sqlite-floor FILE                      rows a second that SQLite takes, 100 in a durable commit
@@ -120,9 +121,13 @@ def fill(url, count):
     return {"filled": int(count)}
 
 
+def pause(url):
+    Api(url).call("POST", "/queues/default/pause")
+
+
 def drain(url, count, database):
     api = Api(url)
-    api.call("POST", "/queues/default/pause")
+    pause(url)
     fill(url, count)
     time.sleep(1)
     began = time.time()
@@ -217,6 +222,7 @@ COMMANDS = {
     "latency": latency,
     "drain": drain,
     "fill": fill,
+    "pause": pause,
     "drained": drained,
     "sqlite-floor": sqlite_floor,
     "median": median,

@@ -1,7 +1,7 @@
 //! The list of kinds, and what is derived from a line of it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jsonschema::ValidationError;
@@ -85,7 +85,8 @@ pub struct TaskKind {
     pub components: Vec<(String, RefOr<Schema>)>,
     /// The args' JSON Schema (2020-12), self-contained.
     pub json_schema: Arc<Value>,
-    validator: Arc<jsonschema::Validator>,
+    /// Made when first needed: only args that are refused need it.
+    validator: Arc<OnceLock<jsonschema::Validator>>,
     check: fn(&str, &Services) -> Result<(), ArgsFault>,
     run: fn(&str, TaskContext) -> Result<RunFuture, TaskFailure>,
 }
@@ -113,7 +114,7 @@ impl TaskKind {
             schema_name: K::name().into_owned(),
             schema,
             components,
-            validator: Arc::new(validator_of(&json_schema)),
+            validator: Arc::default(),
             json_schema: Arc::new(json_schema),
             check: check_args::<K>,
             run: run_args::<K>,
@@ -147,7 +148,7 @@ impl TaskKind {
     /// The parser stops at its first error, the schema finds them all, and only the kind's own check knows what no schema says.
     fn all_faults(&self, args: &str, fault: ArgsFault) -> Vec<FieldError> {
         let value: Value = serde_json::from_str(args).unwrap_or_default();
-        let mut found: Vec<FieldError> = self.validator.iter_errors(&value).flat_map(|error| self.faults_of(&error)).collect();
+        let mut found: Vec<FieldError> = self.validator().iter_errors(&value).flat_map(|error| self.faults_of(&error)).collect();
         match fault {
             ArgsFault::Parser(first) if found.is_empty() => found.push(first),
             // The schema has told it.
@@ -161,6 +162,11 @@ impl TaskKind {
             }
         }
         found
+    }
+
+    #[expect(clippy::expect_used, reason = "the schema is derived at compile time; a test builds every kind's validator")]
+    fn validator(&self) -> &jsonschema::Validator {
+        self.validator.get_or_init(|| jsonschema::options().build(&self.json_schema).expect("a derived schema is valid"))
     }
 
     /// What the schema found at an object, told of the fields that are to blame.
@@ -233,11 +239,6 @@ fn repoint(value: &mut Value) {
     }
 }
 
-#[expect(clippy::expect_used, reason = "the schema is derived at compile time; a test builds every kind's validator")]
-fn validator_of(schema: &Value) -> jsonschema::Validator {
-    jsonschema::options().build(schema).expect("a derived schema is valid")
-}
-
 /// The kinds that this process knows.
 #[derive(Clone)]
 pub struct KindSet {
@@ -276,5 +277,18 @@ impl KindSet {
     /// Those that users may submit, by name.
     pub fn public(&self) -> impl Iterator<Item = &Arc<TaskKind>> {
         self.in_order.iter().filter(|kind| kind.is_public)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_schema_that_takes_its_example() {
+        for kind in KindSet::compiled().iter() {
+            let faults: Vec<String> = kind.validator().iter_errors(&kind.example).map(|error| error.to_string()).collect();
+            assert_eq!(faults, [] as [&str; 0], "{}", kind.name);
+        }
     }
 }
