@@ -20,8 +20,6 @@ WORKDIR /var/lib/legwork
 VOLUME /var/lib/legwork
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-# Bash, because the image has no curl: the status line of /healthz has to say 200.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
-    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8000 && printf 'GET /healthz HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3 && read -r line <&3 && [[ $line == *' 200 '* ]]"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["legwork", "healthcheck", "--timeout", "2"]
 ENTRYPOINT ["legwork"]
 CMD ["serve"]

@@ -4,9 +4,9 @@
 //! The map, from the bottom to the top; a module uses only what stands above it in this list (a test reads the `use` lines):
 //!
 //! - [`domain`], [`clock`], [`shutdown`]: nouns and rules; time and chance as parameters; the end as a type
-//! - [`config`], [`metrics`]: every setting; every metric
+//! - [`config`], [`metrics`], [`telemetry`]: every setting; every metric; how we log
 //! - [`store`], [`broker`]: the rows (Postgres, SQLite); the doorbell and the signals (Redis Streams, in-process)
-//! - [`services`], [`auth`]: mail, templates, outbound calls; tokens and passwords
+//! - [`services`], [`auth`]: mail, text messages, templates, pictures, sources, files, outbound calls; tokens and passwords
 //! - [`tasks`]: the kinds
 //! - [`queue`]: submit, begin, settle, control, inspect; the only place that joins store and broker
 //! - [`worker`], [`scheduler`], [`http`]: the pool; what time brings; the API

@@ -87,6 +87,7 @@ impl Kind for BulkEmail {
     };
     const HARD_LIMIT: Duration = Duration::from_hours(24);
     const ROUTE: Option<&'static str> = Some("/email/bulk");
+    const SENSITIVE: &'static [&'static str] = &["/context", "/text", "/html", "/recipients"];
     /// A hundred thousand addresses, or ten thousand recipients with a good deal of their own.
     const ARGS_LIMIT: usize = 8 << 20;
 

@@ -79,6 +79,7 @@ impl Kind for BulkSms {
     };
     const HARD_LIMIT: Duration = Duration::from_hours(24);
     const ROUTE: Option<&'static str> = Some("/sms/bulk");
+    const SENSITIVE: &'static [&'static str] = &["/message", "/context", "/recipients"];
     /// As large as that of `email.bulk`.
     const ARGS_LIMIT: usize = 8 << 20;
 

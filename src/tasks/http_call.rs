@@ -61,7 +61,7 @@ pub struct HttpCall {
     pub url: String,
     /// Headers to send, at most 50. Those of the connection and of the signature are not for the taking. They are kept secret.
     #[serde(default)]
-    #[schema(value_type = Option<Object>, example = json!({ "authorization": "Bearer …" }))]
+    #[schema(value_type = Option<Object>, example = json!({ "authorization": "Bearer secret" }))]
     pub headers: Option<BTreeMap<String, String>>,
     /// The body, sent as it is. It is kept secret. Not with GET or HEAD.
     #[serde(default)]
