@@ -69,6 +69,8 @@ pub trait Kind: DeserializeOwned + utoipa::ToSchema + Send + Sync + 'static {
     const ROUTE: Option<&'static str> = None;
     /// What a token must allow that submits it.
     const SCOPE: Scope = Scope::Submit;
+    /// Whether it asks the engine itself, so that it cannot run in the foreground without one.
+    const NEEDS_ENGINE: bool = false;
     /// Its args may be so large, in bytes of JSON, also where `ARGS_LIMIT` and `BODY_LIMIT` are smaller.
     const ARGS_LIMIT: usize = 0;
     /// Whether users may submit it; the engine's own kinds they may not.

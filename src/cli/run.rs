@@ -54,6 +54,10 @@ pub(super) struct RunArgs {
 pub(super) async fn run(args: RunArgs, config: Config) -> Result<(), CliError> {
     let kinds = KindSet::compiled();
     let kind = find(&kinds, &args.kind)?.clone();
+    if kind.needs_engine {
+        let name = &kind.name;
+        return Err(CliError::Usage(format!("{name} asks the running server: submit it instead, with legwork submit {name}")));
+    }
     let object = Value::Object(args.args.object()?).to_string();
     let config = app::with_secrets(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SyncedClock::start());

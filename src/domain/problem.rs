@@ -72,7 +72,24 @@ fn pointer_to(parent: &str, name: &str) -> String {
 pub fn parser_words(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
-    text.strip_suffix(&place).map(str::to_owned).unwrap_or(text)
+    in_plain_words(text.strip_suffix(&place).unwrap_or(&text))
+}
+
+/// Without the names of Rust's types.
+fn in_plain_words(text: &str) -> String {
+    let Some((found, wanted)) = text.rsplit_once("expected ") else { return text.to_owned() };
+    let whole = |from: String, to: String| format!("expected a whole number from {from} to {to}");
+    let wanted = match wanted {
+        "u8" => whole(u8::MIN.to_string(), u8::MAX.to_string()),
+        "u16" => whole(u16::MIN.to_string(), u16::MAX.to_string()),
+        "u32" => whole(u32::MIN.to_string(), u32::MAX.to_string()),
+        "i32" => whole(i32::MIN.to_string(), i32::MAX.to_string()),
+        "u64" | "usize" => "expected a whole number of at least 0".to_owned(),
+        "i64" => "expected a whole number".to_owned(),
+        "f64" => "expected a number".to_owned(),
+        other => format!("expected {other}"),
+    };
+    format!("{found}{wanted}")
 }
 
 #[cfg(test)]
@@ -100,7 +117,7 @@ mod tests {
         assert_eq!(fault("{}"), ("/to".into(), "is missing".into()));
         assert_eq!(fault(r#"{"to":[],"copy":{}}"#), ("/copy/to".into(), "is missing".into()));
         assert_eq!(fault(r#"{"to":[1,"x"]}"#).0, "/to/1");
-        assert_eq!(fault(r#"{"to":[1,"x"]}"#).1, "invalid type: string \"x\", expected u8");
+        assert_eq!(fault(r#"{"to":[1,"x"]}"#).1, "invalid type: string \"x\", expected a whole number from 0 to 255");
         assert_eq!(fault(r#"{"to":[],"copy":{"a/b":1}}"#), ("/copy/a~1b".into(), "is unknown; allowed are to, copy".into()));
     }
 }

@@ -1,7 +1,8 @@
 //! The outbox: a folder of files, one a message (`.eml`, `.sms.json`), whose names sort by the time of submission.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,8 +23,8 @@ impl Outbox {
         let draft = self.folder.join(format!(".probe.{}-{}", std::process::id(), self.drafts.fetch_add(1, Ordering::Relaxed)));
         let folder = self.folder.clone();
         let probed = tokio::task::spawn_blocking(move || {
-            std::fs::create_dir_all(&folder)?;
-            File::create(&draft)?;
+            make(&folder)?;
+            create(&draft)?;
             std::fs::remove_file(&draft)
         });
         match probed.await {
@@ -46,12 +47,21 @@ impl Outbox {
     }
 }
 
+/// Messages are nobody else's on this machine.
+fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+fn create(draft: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(draft)
+}
+
 fn write(folder: &Path, draft: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     let draft = folder.join(draft);
-    let file = match File::create(&draft) {
+    let file = match create(&draft) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(folder)?;
-            File::create(&draft)
+            make(folder)?;
+            create(&draft)
         }
         other => other,
     };

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{Kind, TaskContext};
-use crate::domain::{FieldError, TaskFailure, TaskStatus};
+use crate::domain::{FieldError, Scope, TaskFailure, TaskStatus};
 use crate::services::Services;
 use crate::store::EndedGroup;
 
@@ -33,7 +33,9 @@ const fn default_minutes() -> u32 {
 
 impl Kind for AggregateMetrics {
     const NAME: &'static str = "system.aggregate_metrics";
-    const DESCRIPTION: &'static str = "Counts what ended within a number of minutes, by kind and state, with rates and with the mean, the 50th, 95th and 99th percentile and the longest of the times that it took.";
+    const DESCRIPTION: &'static str = "Counts what ended within a number of minutes, by kind and state, with rates and with the mean, the 50th, 95th and 99th percentile and the longest of the times that it took. Needs the scope admin.";
+    const SCOPE: Scope = Scope::Admin;
+    const NEEDS_ENGINE: bool = true;
 
     fn example() -> Value {
         json!({ "window_minutes": 60 })

@@ -124,10 +124,17 @@ impl Kind for BulkSms {
 }
 
 impl BulkSms {
-    /// With places only where somebody has something to put there: a text may hold anything.
+    /// With places only where somebody has something to put there: a text may hold anything, but hardly a place that was not meant as one.
     fn text(&self) -> Result<MessageText, String> {
+        let parsed = MessageText::parse(&self.message);
         let has_context = self.context.is_some() || self.recipients.iter().flatten().any(|one| one.context.is_some());
-        if has_context { MessageText::parse(&self.message) } else { Ok(MessageText::given(&self.message)) }
+        match parsed {
+            parsed if has_context => parsed,
+            Ok(parsed) if parsed.has_places() => {
+                Err("has places like {{ name }}, and nobody has a context: give context, or recipients with a context each".into())
+            }
+            _ => Ok(MessageText::given(&self.message)),
+        }
     }
 
     async fn enrol(&self, cx: &TaskContext) -> Result<(), TaskFailure> {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::batches::{BATCH_ROWS, all_of, field};
 use super::people;
 use super::{Kind, TaskContext};
-use crate::domain::{FieldError, FieldRole, ModelRole, TaskFailure};
+use crate::domain::{FieldError, FieldRole, ModelRole, Scope, TaskFailure};
 use crate::services::Services;
 use crate::services::source::{Filter, Operator, Row, SourceError};
 
@@ -34,6 +34,7 @@ pub struct CleanupExpired {
 impl Kind for CleanupExpired {
     const NAME: &'static str = "content.cleanup_expired";
     const DESCRIPTION: &'static str = "Makes contents whose time has passed expired (deletes them where the application has no such state), and deletes activity logs older than 90 days or as given.";
+    const SCOPE: Scope = Scope::Admin;
 
     fn example() -> Value {
         json!({ "days": 90 })

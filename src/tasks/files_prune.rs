@@ -18,6 +18,7 @@ impl Kind for PruneFiles {
     const NAME: &'static str = "files.prune";
     const DESCRIPTION: &'static str =
         "Removes stored files that have expired, and temporary files that failed, killed or revoked tasks have left.";
+    const NEEDS_ENGINE: bool = true;
 
     fn example() -> Value {
         json!({})

@@ -30,6 +30,7 @@ impl Kind for CheckHealth {
     const NAME: &'static str = "system.health_check";
     const DESCRIPTION: &'static str = "Looks at database, cache (the broker), queues, storage and mail, each with its latency. The task succeeds also where one of them does not: its result says so in `healthy` and `failed`.";
     const HARD_LIMIT: Duration = Duration::from_mins(1);
+    const NEEDS_ENGINE: bool = true;
 
     fn example() -> Value {
         json!({})

@@ -8,7 +8,7 @@ use super::batches::{BATCH_ROWS, all_of};
 use super::expired_content::{check_days, days_before};
 use super::people;
 use super::{Kind, TaskContext};
-use crate::domain::{FieldError, FieldRole, ModelRole, TaskFailure};
+use crate::domain::{FieldError, FieldRole, ModelRole, Scope, TaskFailure};
 use crate::services::Services;
 use crate::services::source::{Filter, Operator, SourceError};
 
@@ -26,8 +26,8 @@ pub struct CleanupNotifications {
 
 impl Kind for CleanupNotifications {
     const NAME: &'static str = "notifications.cleanup";
-    const DESCRIPTION: &'static str =
-        "Deletes notifications that were read and are older than 90 days or as given. Unread ones stay.";
+    const DESCRIPTION: &'static str = "Deletes notifications that were read and are older than 90 days or as given. Unread ones stay. Needs the scope admin.";
+    const SCOPE: Scope = Scope::Admin;
 
     fn example() -> Value {
         json!({ "days": 90 })

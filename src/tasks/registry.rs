@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::types::JsonType;
 use jsonschema::ValidationError;
-use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
@@ -15,7 +16,7 @@ use super::{
     expired_content, export, files_prune, health_check, http_call, image, publish, read_notices, report, results_prune, sms,
     system, user_notice, welcome,
 };
-use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure};
+use crate::domain::{FieldError, KindName, QueueName, RetryPolicy, Scope, TaskFailure, parser_words};
 use crate::services::Services;
 
 /// Every compiled kind.
@@ -71,6 +72,8 @@ pub struct TaskKind {
     pub args_limit: usize,
     /// What a token must allow that submits it.
     pub scope: Scope,
+    /// Whether it asks the engine itself: `legwork run` has none.
+    pub needs_engine: bool,
     /// Whether users may submit it.
     pub is_public: bool,
     /// Pointers to args that may be secret.
@@ -108,6 +111,7 @@ impl TaskKind {
             route: K::ROUTE,
             args_limit: K::ARGS_LIMIT,
             scope: K::SCOPE,
+            needs_engine: K::NEEDS_ENGINE,
             is_public: K::PUBLIC,
             sensitive: K::SENSITIVE,
             example: K::example(),
@@ -147,7 +151,11 @@ impl TaskKind {
 
     /// The parser stops at its first error, the schema finds them all, and only the kind's own check knows what no schema says.
     fn all_faults(&self, args: &str, fault: ArgsFault) -> Vec<FieldError> {
-        let value: Value = serde_json::from_str(args).unwrap_or_default();
+        let value: Value = match serde_json::from_str(args) {
+            Ok(value) => value,
+            // A number out of range, or too many brackets: what takes JSON as it comes found nothing wrong with it.
+            Err(error) => return vec![FieldError::new(String::new(), format!("cannot be read: {}", parser_words(&error)))],
+        };
         let mut found: Vec<FieldError> = self.validator().iter_errors(&value).flat_map(|error| self.faults_of(&error)).collect();
         match fault {
             ArgsFault::Parser(first) if found.is_empty() => found.push(first),
@@ -181,9 +189,25 @@ impl TaskKind {
                 let allowed: Vec<&str> = fields.into_iter().flat_map(|fields| fields.keys().map(String::as_str)).collect();
                 unexpected.iter().map(|name| FieldError::unknown(&at, name, &allowed)).collect()
             }
+            ValidationErrorKind::Enum { options } => {
+                let allowed: Vec<String> = options.as_array().into_iter().flatten().map(Value::to_string).collect();
+                vec![FieldError::new(at, format!("{} is not allowed; allowed are {}", error.instance(), allowed.join(", ")))]
+            }
+            // Mostly a field that may be left out: what counts is what it would have to be.
+            ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
+                let wanted: Vec<_> = context.iter().filter(|branch| !branch.iter().any(wants_null)).collect();
+                match wanted.as_slice() {
+                    [only] => only.iter().flat_map(|error| self.faults_of(error)).collect(),
+                    _ => vec![FieldError::new(at, error.to_string())],
+                }
+            }
             _ => vec![FieldError::new(at, error.to_string())],
         }
     }
+}
+
+fn wants_null(error: &ValidationError<'_>) -> bool {
+    matches!(error.kind(), ValidationErrorKind::Type { kind: TypeKind::Single(JsonType::Null) })
 }
 
 /// Why args are refused.
@@ -290,5 +314,25 @@ mod tests {
             let faults: Vec<String> = kind.validator().iter_errors(&kind.example).map(|error| error.to_string()).collect();
             assert_eq!(faults, [] as [&str; 0], "{}", kind.name);
         }
+    }
+
+    /// What the schema has to say of args that did not parse.
+    fn said(kind: &str, args: &str) -> String {
+        let kinds = KindSet::compiled();
+        let kind = kinds.get(&KindName::from_store(kind)).unwrap();
+        let faults = kind.all_faults(args, ArgsFault::Rules(Vec::new()));
+        faults.into_iter().map(|fault| format!("{}: {}\n", fault.pointer, fault.detail)).collect()
+    }
+
+    #[test]
+    fn a_fault_names_what_is_allowed() {
+        let method = said("http.call", r#"{"url":"https://a.example","method":"TRACE"}"#);
+        assert!(method.contains("/method: \"TRACE\" is not allowed; allowed are \"GET\", \"HEAD\", \"POST\""), "{method}");
+        let optional = said("report.admin", r#"{"report_type":"users","date_from":"2026-01-01","date_to":"2026-01-02","email_to":5}"#);
+        assert!(optional.contains("/email_to: 5 is not of type \"string\""), "{optional}");
+        let far = said("system.echo", r#"{"a":1e400}"#);
+        assert!(far.contains("cannot be read: number out of range"), "{far}");
+        let deep = said("system.echo", &format!(r#"{{"a":{}{}}}"#, "[".repeat(500), "]".repeat(500)));
+        assert!(deep.contains("cannot be read: recursion limit exceeded"), "{deep}");
     }
 }

@@ -27,6 +27,7 @@ impl Kind for PruneResults {
     const NAME: &'static str = "results.prune";
     const DESCRIPTION: &'static str = "Forgets results, attempts and ledgers that are older than a number of days. With Postgres whole days go at once. Needs the scope admin.";
     const SCOPE: Scope = Scope::Admin;
+    const NEEDS_ENGINE: bool = true;
 
     fn example() -> Value {
         json!({ "older_than_days": 30 })

@@ -175,6 +175,7 @@ impl Executor {
     }
 
     async fn settle<S: Send>(&self, task: &Begun, next: Next, slot: S) {
+        self.progress.write_last(&self.queue, task.id, task.attempt).await;
         let now = self.queue.clock().now();
         let ends = matches!(next, Next::End { .. });
         let is_failure = matches!(next, Next::Retry { .. } | Next::End { status: EndStatus::Failure, .. });

@@ -45,6 +45,14 @@ impl ProgressBook {
         }
     }
 
+    /// Writes what an attempt told last, before its end is written: nothing of an ended attempt is.
+    pub async fn write_last(&self, queue: &Queue, id: TaskId, attempt: Attempt) {
+        let Some((_, (_, progress))) = self.latest.remove_if(&id, |_, (of, _)| *of == attempt) else { return };
+        if let Err(error) = queue.progress(id, attempt, progress).await {
+            tracing::debug!(task.id = %id, %error, "the last progress could not be written");
+        }
+    }
+
     /// Where one attempt tells its progress.
     pub fn sink(self: &Arc<Self>, id: TaskId, attempt: Attempt) -> Arc<dyn ProgressSink> {
         Arc::new(AttemptSink { book: self.clone(), id, attempt })

@@ -110,6 +110,8 @@ async fn run(engine: &Engine, args: Value) -> (TaskId, Value) {
     let id = engine.submit("email.bulk", args).await;
     let status = engine.ended(id).await;
     assert_eq!(status.status, TaskStatus::Success, "{status:?}");
+    let progress = status.progress.as_ref().expect("it tells how far it is");
+    assert_eq!(Some(progress.done), progress.total, "the last word is of the end");
     pool.end().await;
     (id, serde_json::from_str(status.result.as_ref().unwrap().get()).unwrap())
 }

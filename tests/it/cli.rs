@@ -305,6 +305,8 @@ fn run_refuses_what_a_submission_would_refuse() {
     assert_eq!(bad_address.code, 2, "{bad_address}");
     assert!(bad_address.err.contains("/recipient_email: ") && bad_address.err.contains("/subject: "), "{bad_address}");
     assert_eq!(place.legwork(&["run", "system.echo", "--arg", "hello"]).code, 2);
+    let of_the_engine = place.legwork(&["run", "system.health_check"]);
+    assert!(of_the_engine.code == 2 && of_the_engine.err.contains("legwork submit system.health_check"), "{of_the_engine}");
 }
 
 #[test]

@@ -115,8 +115,11 @@ pub(in crate::http) async fn submit_task(
     Submitter(principal): Submitter,
     State(state): State<ApiState>,
     KeyHeader(key): KeyHeader,
-    JsonBytes(body): JsonBytes,
+    request: Request,
 ) -> Result<Response, ApiError> {
+    // What a kind's own route takes is taken here as well.
+    let largest = state.queue.kinds().public().map(|kind| kind.args_limit).max().unwrap_or_default();
+    let body = json_within(request, state.config.body_limit.max(largest)).await?;
     state.admit(&principal, 1)?;
     let key = key_for(NAMED_PATH, key, &body);
     let parsed = TaskBody::of_named(&body)?;

@@ -40,6 +40,11 @@ impl MessageText {
         Ok(Self(parts))
     }
 
+    /// Whether anything is to be put into it.
+    pub fn has_places(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, Part::Place(_)))
+    }
+
     /// The message where `own` goes over `common`. The error names what is missing.
     pub fn fill(&self, common: &Map<String, Value>, own: &Map<String, Value>) -> Result<String, String> {
         let mut text = String::new();

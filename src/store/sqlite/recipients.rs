@@ -256,10 +256,9 @@ impl RecipientLedger for SqliteStore {
 
     async fn write_recipients(&self, steps: &[RecipientStep]) -> StoreResult<Vec<Option<RecipientState>>> {
         let rows = rows(steps)?;
-        let written = {
-            let mut writer = self.writer().await;
-            sqlx::query(WRITE_RECIPIENTS).bind(rows).fetch_all(writer.connection()?).await.map_err(Fault::from)?
-        };
+        let mut write = self.shared().await?;
+        let written = sqlx::query(WRITE_RECIPIENTS).bind(rows).fetch_all(write.connection()?).await.map_err(Fault::from)?;
+        write.commit().await?;
         let mut states: HashMap<(TaskId, i32), RecipientState> = HashMap::with_capacity(written.len());
         for row in &written {
             let mut columns = Columns::of("recipients", row);

@@ -186,13 +186,13 @@ pub async fn a_body_or_args_too_large_are_413(engine: Engine) {
       "type": "urn:legwork:problem:args_too_large"
     }
     "#);
-    assert_snapshot!(service.post(TASKS, &json!({ "text": text.repeat(4) })).await, @r#"
+    assert_snapshot!(service.post("/api/v1/tasks/batch", &json!({ "text": text.repeat(4) })).await, @r#"
     413 Payload Too Large
     content-type: application/problem+json
 
     {
       "code": "body_too_large",
-      "detail": "the body has more than the 1048576 bytes that are allowed (BODY_LIMIT)",
+      "detail": "the body has more than the 1048576 bytes that are allowed (BODY_LIMIT, or what the kind allows)",
       "errors": [],
       "status": 413,
       "title": "The body is too large",

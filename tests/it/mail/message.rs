@@ -1,5 +1,7 @@
 //! Messages as they arrive.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use legwork::services::mail::{Letter, MailFate, Recipient};
 
 use super::{letter, mailer, send, send_one, to_outbox};
@@ -53,6 +55,8 @@ async fn the_outbox_holds_the_same_message_under_a_name_that_sorts_by_time() {
     send_one(&mailer(&server, |_| ())).await;
     let file = std::fs::read(folder.path().join("outbox/20261121T080000.000000Z-key-1.0.eml")).unwrap();
     assert_eq!(file, server.mails()[0].bytes);
+    let mode = |path: &str| std::fs::metadata(folder.path().join(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("outbox"), mode("outbox/20261121T080000.000000Z-key-1.0.eml")), (0o700, 0o600), "nobody else reads it");
 }
 
 #[tokio::test]

@@ -238,6 +238,7 @@ mod cases {
             (json!({ "message": "{{ name", "recipients": one }), "has a {{ without its }}"),
             (json!({ "message": "{{ name | upper }}", "recipients": one }), "has the place"),
             (json!({ "message": " ", "phone_numbers": numbers(1) }), "is blank"),
+            (json!({ "message": "Hi {{ name }}", "phone_numbers": numbers(1) }), "nobody has a context"),
             (json!({ "message": "x", "phone_numbers": numbers(1), "rate": 0 }), "/rate"),
             (json!({ "message": "x", "phone_numbers": numbers(1), "sender_id": "" }), "/sender_id"),
         ] {
