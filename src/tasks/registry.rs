@@ -75,6 +75,8 @@ pub struct TaskKind {
     pub is_public: bool,
     /// Pointers to args that may be secret.
     pub sensitive: &'static [&'static str],
+    /// Pointers to args that are paths of stored files which it reads.
+    pub files: &'static [&'static str],
     /// Args that work.
     pub example: Value,
     /// The name of its args in `OpenAPI`.
@@ -110,6 +112,7 @@ impl TaskKind {
             scope: K::SCOPE,
             is_public: K::PUBLIC,
             sensitive: K::SENSITIVE,
+            files: K::FILES,
             example: K::example(),
             schema_name: K::name().into_owned(),
             schema,
