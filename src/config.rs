@@ -372,6 +372,7 @@ impl Config {
             image: ImageConfig {
                 max_bytes: reader.bytes("IMAGE_MAX_BYTES") as u64,
                 max_pixels: reader.at_least("IMAGE_MAX_PIXELS", 1),
+                retention: reader.duration_or_off("IMAGE_RETENTION"),
             },
             client: client_config(&mut reader, listen, public_url_is_set.then_some(&public_url)),
             log: LogConfig {

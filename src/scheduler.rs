@@ -128,7 +128,7 @@ impl Scheduler {
         let mut removed = 0;
         loop {
             let step = self.queue.prune_files_once().await.map_err(as_store_error)?;
-            removed += step.expired + step.temporary;
+            removed += step.expired + step.unlisted + step.temporary;
             if step.expired < SWEEP_BATCH as usize {
                 return Ok(removed);
             }

@@ -34,6 +34,8 @@ pub struct Services {
     pub webhook_signer: Option<webhook::Signer>,
     /// How long an exported file can be fetched.
     pub export_retention: Duration,
+    /// How long pictures are kept that were made; `None` for good.
+    pub image_retention: Option<Duration>,
     /// Keeps files. What an attempt makes goes through its context, which writes the list too.
     pub files: Arc<files::Files>,
     /// Runs CPU-bound work in child processes.

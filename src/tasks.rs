@@ -78,6 +78,9 @@ pub trait Kind: DeserializeOwned + utoipa::ToSchema + Send + Sync + 'static {
     /// JSON Pointers to args that may be secret (`/headers`): they are shown as `[sensitive]`, and never reach a log or an error.
     const SENSITIVE: &'static [&'static str] = &[];
 
+    /// JSON Pointers to args that are paths of stored files which it reads (`/file_path`): who submits it must be allowed to read them.
+    const FILES: &'static [&'static str] = &[];
+
     /// Args that work on the embedded default.
     fn example() -> Value;
 

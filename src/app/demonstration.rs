@@ -19,7 +19,7 @@ pub async fn place_picture(keeper: &FileKeeper, now: Timestamp) -> Result<(), Fi
         path,
         content_type: "image/jpeg".into(),
         principal: Principal::system().subject,
-        task: None,
+        maker: None,
         created_at: now,
         expires_at: None,
     };

@@ -78,6 +78,7 @@ pub fn build_services(config: &Config, clock: &Arc<dyn Clock>) -> Result<Service
     let fetcher = Fetcher::new(&config.outbound).map_err(|error| failed("outbound calls", error.to_string()))?;
     Ok(Services {
         export_retention: config.export_retention,
+        image_retention: config.image.retention,
         sources: Sources::new(&config.sources, clock).map_err(|error| failed("SOURCES", error.to_string()))?,
         mailer: Mailer::new(&config.mail).map_err(|error| failed("mail", error.to_string()))?,
         renderer: Renderer::new(&config.render).map_err(|error| failed("the templates", error.to_string()))?,

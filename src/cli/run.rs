@@ -98,6 +98,7 @@ impl Foreground {
         let files = TaskFiles {
             keeper: FileKeeper::new(services.files.clone(), Arc::new(TransientFiles::default())),
             task,
+            attempt: Attempt(1),
             principal: Principal::system().subject,
             clock: clock.clone(),
         };
@@ -148,6 +149,7 @@ impl Foreground {
     async fn attempt(&self, attempt: i32) -> Result<Result<Value, TaskFailure>, CliError> {
         let mut cx = self.cx.clone();
         cx.attempt = Attempt(attempt);
+        cx.files.attempt = cx.attempt;
         let span = tracing::info_span!("attempt", task.id = %cx.task, task.kind = %cx.kind, attempt = %cx.attempt);
         let stop = cx.stop.clone();
         let work = match self.kind.run(&self.args, cx) {
@@ -243,7 +245,7 @@ impl AtOnce {
         }
         let now = self.cx.clock.now();
         let id = TaskId::made(now);
-        let files = TaskFiles { task: id, ..self.cx.files.clone() };
+        let files = TaskFiles { task: id, attempt: Attempt(1), ..self.cx.files.clone() };
         let cx =
             TaskContext { task: id, attempt: Attempt(1), kind: kind.name.clone(), submitted_at: now, files, ..self.cx.clone() };
         let result = kind.run(&args, cx)?.await?;

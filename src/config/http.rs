@@ -22,6 +22,8 @@ pub struct HttpConfig {
     pub body_limit: usize,
     /// The largest upload, in bytes.
     pub upload_limit: usize,
+    /// How long uploads are kept; `None` for good.
+    pub upload_retention: Option<Duration>,
     /// The longest time for a request, long polls and streams apart.
     pub request_timeout: Duration,
     /// The most tasks in one batch.
@@ -79,6 +81,7 @@ pub(super) fn http_config(reader: &mut Reader, listen: SocketAddr, public_url: S
         rate_limit: reader.rate("RATE_LIMIT"),
         body_limit: reader.bytes("BODY_LIMIT"),
         upload_limit: reader.bytes("UPLOAD_LIMIT"),
+        upload_retention: reader.duration_or_off("UPLOAD_RETENTION"),
         request_timeout: reader.duration("REQUEST_TIMEOUT"),
         batch_limit: reader.at_least("BATCH_LIMIT", 1),
         cors_origins: reader.list("CORS_ORIGINS"),

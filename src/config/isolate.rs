@@ -29,6 +29,8 @@ pub struct ImageConfig {
     pub max_bytes: u64,
     /// Pixels, over all frames that are decoded.
     pub max_pixels: u64,
+    /// How long pictures are kept that were made; `None` for good.
+    pub retention: Option<Duration>,
 }
 
 pub(super) fn isolate_config(reader: &mut Reader) -> IsolateConfig {

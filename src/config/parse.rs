@@ -98,6 +98,13 @@ impl Reader {
         self.with(name, parse_duration)
     }
 
+    pub(super) fn duration_or_off(&mut self, name: &'static str) -> Option<Duration> {
+        self.with(name, |text| match text {
+            "off" => Ok(None),
+            text => parse_duration(text).map(Some).map_err(|error| format!("{error}; off is allowed too")),
+        })
+    }
+
     pub(super) fn bytes(&mut self, name: &'static str) -> usize {
         self.with(name, parse_bytes)
     }

@@ -171,6 +171,16 @@ pub const SETTINGS: &[Setting] = &[
         Default: JWT_SECRET, so that all processes agree; embedded without either, one is made and kept in DATA_DIR.",
     ),
     setting("UPLOAD_LIMIT", "20MiB", "The largest file that may be uploaded."),
+    setting(
+        "UPLOAD_RETENTION",
+        "off",
+        "How long an uploaded picture is kept; off keeps it until its owner removes it. Counts for what is uploaded from then on.",
+    ),
+    setting(
+        "IMAGE_RETENTION",
+        "off",
+        "How long pictures are kept that image.process has made; off keeps them until their owner removes them.",
+    ),
     setting("EXPORT_RETENTION", "24h", "How long an exported file or a report can be fetched; then it is removed."),
     setting("CHILDREN", "", "Child processes at once, in which pictures are worked on. Default: the number of cores."),
     setting("CHILD_MAX_MEMORY", "300MiB", "Memory that one child may have, 32MiB at least; what needs more fails."),

@@ -288,7 +288,7 @@ impl From<FileError> for ApiError {
             FileError::NotFound(path) => Self::no_file(&path),
             FileError::Refused { .. } | FileError::TooLarge { .. } => Self::NotFound(error.to_string()),
             FileError::Registry(error) => error.into(),
-            FileError::Unavailable(_) | FileError::Setup(_) => Self::NoStorage(error.to_string()),
+            FileError::Unavailable(_) | FileError::Setup(_) | FileError::Overtaken(_) => Self::NoStorage(error.to_string()),
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::tasks::KindSet;
 
 pub(super) use parts::{
     Accepted, AddressParam, BatchKeyParam, Conflict, FileParam, JtiParam, KeyParam, KeyReused, LinkExpired, LinkForged,
-    LinkParams, NotFound, QueueParam, RangeOutside, RateLimited, TaskParam, Unauthenticated, UnsubscribeParam, WorkerParam,
+    LinkParams, LinkRefused, NotFound, QueueParam, RangeOutside, RateLimited, TaskParam, Unauthenticated, UnsubscribeParam,
+    WorkerParam,
 };
 
 const DESCRIPTION: &str = "\

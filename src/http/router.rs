@@ -47,7 +47,7 @@ fn operations() -> Vec<UtoipaMethodRouter<ApiState>> {
         routes!(suppressions::remove),
         routes!(suppressions::ask, suppressions::unsubscribe),
         routes!(files::upload),
-        routes!(files::fetch),
+        routes!(files::fetch, files::remove),
         routes!(auth::login),
         routes!(auth::create_user),
         routes!(auth::revoke_token),

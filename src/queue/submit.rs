@@ -6,14 +6,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
+use serde_json::Value;
 
 use super::batch::{Answers, BatchError, Flush};
 use super::options::TaskOptions;
 use super::ring::Ringer;
 use super::{Queue, QueueError};
 use crate::broker::Signal;
-use crate::domain::{FieldError, KindName, NewTask, QueueName, TaskId};
+use crate::domain::{FieldError, FilePath, KindName, NewTask, QueueName, TaskId};
 use crate::metrics::Metrics;
+use crate::services::files::FileError;
 use crate::store::{IdempotencyKey, InsertAnswer, SharedStore, StoreError, SubmittedTask};
 use crate::tasks::TaskKind;
 
@@ -49,7 +51,7 @@ pub struct SubmitKey {
 
 /// SHA-256 of a JSON text in canonical form: keys sorted, no white space.
 pub fn canonical_hash(json: &[u8]) -> [u8; 32] {
-    let canonical = serde_json::from_slice::<serde_json::Value>(json).map(|value| value.to_string());
+    let canonical = serde_json::from_slice::<Value>(json).map(|value| value.to_string());
     let bytes = canonical.as_deref().map_or(json, str::as_bytes);
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
@@ -103,7 +105,7 @@ const MAX_QUEUES: usize = 1_000;
 impl Queue {
     /// Takes one task. Returns when it is durable.
     pub async fn submit(&self, command: SubmitTask) -> Result<Submitted, SubmitError> {
-        let task = self.prepare(command)?;
+        let task = self.prepare(command).await?;
         self.know_queues(std::slice::from_ref(&task.task.queue)).await?;
         let id = task.task.id;
         submitted(id, self.inserts.submit(task).await)
@@ -111,7 +113,10 @@ impl Queue {
 
     /// Takes many, each for itself; the answers are in order.
     pub async fn submit_all(&self, commands: Vec<SubmitTask>) -> Vec<Result<Submitted, SubmitError>> {
-        let prepared: Vec<_> = commands.into_iter().map(|command| self.prepare(command)).collect();
+        let mut prepared = Vec::with_capacity(commands.len());
+        for command in commands {
+            prepared.push(self.prepare(command).await);
+        }
         let queues: Vec<QueueName> = prepared.iter().flatten().map(|task| task.task.queue.clone()).collect();
         let refused = match self.know_each(&queues).await {
             Ok(refused) => refused,
@@ -167,7 +172,43 @@ impl Queue {
     }
 
     /// Parses, checks and resolves a submission.
-    pub(super) fn prepare(&self, command: SubmitTask) -> Result<SubmittedTask, SubmitError> {
+    async fn prepare(&self, command: SubmitTask) -> Result<SubmittedTask, SubmitError> {
+        let hidden = self.hidden_files(&command).await?;
+        match self.resolved(command) {
+            Err(SubmitError::Invalid(mut faults)) => {
+                // The file itself may be missing too.
+                let told: Vec<String> = faults.iter().map(|fault| fault.pointer.clone()).collect();
+                faults.extend(hidden.into_iter().filter(|fault| !told.contains(&fault.pointer)));
+                Err(SubmitError::Invalid(faults))
+            }
+            Ok(_) if !hidden.is_empty() => Err(SubmitError::Invalid(hidden)),
+            done => done,
+        }
+    }
+
+    /// Args that name files of others, told as those that name files which are missing. Where a missing one is not told now (a bucket), the
+    /// attempt finds out about both.
+    async fn hidden_files(&self, command: &SubmitTask) -> Result<Vec<FieldError>, SubmitError> {
+        let pointers = self.kind_of(command).map_or(&[][..], |kind| kind.files);
+        if pointers.is_empty() || !self.services.files.tells_at_once() {
+            return Ok(Vec::new());
+        }
+        let args: Value = serde_json::from_str(&command.args).unwrap_or_default();
+        let keeper = self.file_keeper();
+        let mut faults = Vec::new();
+        for pointer in pointers {
+            let named = args.pointer(pointer).and_then(Value::as_str);
+            let Some(path) = named.and_then(|text| FilePath::parse(text).ok()) else { continue };
+            let is_open = keeper.is_open_to(&path, &command.principal).await;
+            if !is_open.map_err(|error| SubmitError::NotStored(error.to_string()))? {
+                let pointer = format!("{}{pointer}", command.args_pointer);
+                faults.push(FieldError::new(pointer, FileError::NotFound(path).to_string()));
+            }
+        }
+        Ok(faults)
+    }
+
+    fn resolved(&self, command: SubmitTask) -> Result<SubmittedTask, SubmitError> {
         let kind = self.kind_of(&command)?.clone();
         let limit = self.config.args_limit.max(kind.args_limit);
         if command.args.len() > limit {

@@ -14,28 +14,43 @@ use crate::tasks::upkeep::{BusyQueue, PrunedFiles, Upkeep};
 
 /// How long a dead worker stays on the list.
 pub const DEAD_WORKERS_KEPT: Duration = Duration::from_hours(1);
-/// A temporary file that was not written for so long is nobody's, unless its task runs.
+/// A temporary file that was not written for so long is nobody's, unless its attempt runs.
 const SCRATCH_KEPT: SignedDuration = SignedDuration::from_hours(1);
 
+/// Where every file is to expire: what is there and on no list was made by `legwork run`, which has none.
+const EXPIRING: [&str; 2] = ["exports", "reports"];
+
 impl Queue {
-    /// Removes expired files, and temporary files of this machine that nobody needs.
+    /// Removes expired files; with the last of them also exports and reports that are on no list, and temporary files of this machine that
+    /// nobody needs.
     pub async fn prune_files_once(&self) -> FileResult<PrunedFiles> {
-        let expired = self.file_keeper().remove_expired(self.clock.now(), SWEEP_BATCH).await?;
+        let (keeper, now) = (self.file_keeper(), self.clock.now());
+        let expired = keeper.remove_expired(now, SWEEP_BATCH).await?;
+        if expired >= SWEEP_BATCH as usize {
+            return Ok(PrunedFiles { expired, ..PrunedFiles::default() });
+        }
+        let mut unlisted = 0;
+        if let Ok(before) = now.checked_sub(self.services.export_retention) {
+            for folder in EXPIRING {
+                unlisted += keeper.remove_unlisted(folder, before).await?;
+            }
+        }
         let temporary = self.prune_scratch_once().await?;
-        Ok(PrunedFiles { expired, temporary })
+        Ok(PrunedFiles { expired, unlisted, temporary })
     }
 
-    /// Removes temporary files of this machine that were not written for an hour and whose task does not run: how many.
+    /// Removes temporary files of this machine that were not written for an hour and whose attempt does not run: how many.
     pub async fn prune_scratch_once(&self) -> FileResult<usize> {
         let now = self.clock.now();
         let files = &self.services.files;
         let mut removed = 0;
         for old in files.old_scratch(now.checked_sub(SCRATCH_KEPT).unwrap_or(now)).await? {
-            let row = match old.task {
-                Some(task) => self.store.find(task).await?,
+            let row = match old.maker {
+                Some(maker) => self.store.find(maker.task).await?,
                 None => None,
             };
-            if row.is_none_or(|row| row.status != TaskStatus::Started) {
+            let attempt = old.maker.map(|maker| maker.attempt);
+            if row.is_none_or(|row| row.status != TaskStatus::Started || Some(row.attempt) != attempt) {
                 files.remove_scratch(&old).await?;
                 removed += 1;
             }

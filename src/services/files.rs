@@ -25,13 +25,13 @@ use tokio::io::AsyncWriteExt as _;
 use tokio_util::bytes::Bytes;
 
 use crate::config::{FilesConfig, Storage};
-use crate::domain::{FilePath, TaskFailure, TaskId};
+use crate::domain::{FilePath, TaskFailure};
 use crate::store::StoreError;
 
 pub use image_type::ImageType;
 pub use keeper::{FileFacts, FileKeeper, KeptWriter, TaskFiles};
 pub use link::LinkError;
-pub use scratch::{OldScratch, ScratchFile};
+pub use scratch::{Maker, OldScratch, ScratchFile};
 pub use upload::{Upload, UploadError};
 
 use folder::Folder;
@@ -68,6 +68,9 @@ pub enum FileError {
     /// The storage cannot be reached, is full, or did not answer in time.
     #[error("the storage is not available: {0}")]
     Unavailable(String),
+    /// The attempt that made it is not its task's any more: what another one makes stays as it is.
+    #[error("the task was given to another attempt: the file {0} of this one is not kept")]
+    Overtaken(FilePath),
     /// What is known of the file could not be read or written.
     #[error(transparent)]
     Registry(#[from] StoreError),
@@ -83,6 +86,7 @@ impl FileError {
             Self::NotFound(_) => TaskFailure::fail("FileNotFound", self),
             Self::Refused { .. } => TaskFailure::fail("FileRefused", self),
             Self::TooLarge { .. } => TaskFailure::fail("FileTooLarge", self),
+            Self::Overtaken(_) => TaskFailure::retry("Overtaken", self),
             Self::Unavailable(_) | Self::Registry(_) | Self::Setup(_) => TaskFailure::retry("StorageUnavailable", self),
         }
     }
@@ -165,6 +169,11 @@ impl Files {
         Ok(self.metadata(path).await?.is_some())
     }
 
+    /// Whether a submission is told of a file that is missing: it is where that can be seen at once.
+    pub const fn tells_at_once(&self) -> bool {
+        matches!(self.place, Place::Folder(_))
+    }
+
     /// Whether it can be told at once, without asking anybody else, that there is no such file. For submissions.
     pub fn surely_lacks(&self, path: &FilePath) -> bool {
         match &self.place {
@@ -205,11 +214,11 @@ impl Files {
     }
 
     /// Begins a file. It becomes visible, in the place of what was there, by [`FileWriter::finish`]; dropped before, it leaves nothing.
-    /// `task` is whose work it is, so that what a killed process left is found.
-    pub async fn create(&self, path: &FilePath, task: Option<TaskId>) -> FileResult<FileWriter> {
+    /// `maker` is whose work it is, so that what a killed process left is found.
+    pub async fn create(&self, path: &FilePath, maker: Option<Maker>) -> FileResult<FileWriter> {
         let sink = match &self.place {
             Place::Folder(folder) => {
-                let (scratch, file) = self.scratch.create(task).await?;
+                let (scratch, file) = self.scratch.create(maker).await?;
                 Sink::Folder { folder: folder.clone(), file, scratch }
             }
             #[cfg(feature = "s3")]
@@ -220,7 +229,7 @@ impl Files {
 
     /// A real file of this machine with the bytes of a stored one, for a child process to read. It stays for as long as the answer is held.
     #[cfg_attr(not(feature = "s3"), expect(unused_variables, reason = "a folder's own file needs no copy"))]
-    pub async fn local(&self, path: &FilePath, task: Option<TaskId>) -> FileResult<LocalFile> {
+    pub async fn local(&self, path: &FilePath, maker: Option<Maker>) -> FileResult<LocalFile> {
         match &self.place {
             Place::Folder(folder) => {
                 folder.metadata(path).await?;
@@ -228,7 +237,7 @@ impl Files {
             }
             #[cfg(feature = "s3")]
             Place::Bucket(_) => {
-                let (scratch, mut file) = self.scratch.create(task).await?;
+                let (scratch, mut file) = self.scratch.create(maker).await?;
                 let mut stream = self.open(path).await?.into_stream();
                 while let Some(chunk) = stream.next().await {
                     let chunk = chunk.map_err(|error| FileError::unavailable(&error))?;
@@ -242,8 +251,8 @@ impl Files {
 
     /// An empty file of this machine, to be written by whoever likes (a child process, a library that wants a path) and then
     /// [published](Files::publish). It goes when it is dropped.
-    pub async fn scratch(&self, task: Option<TaskId>) -> FileResult<ScratchFile> {
-        Ok(self.scratch.create(task).await?.0)
+    pub async fn scratch(&self, maker: Option<Maker>) -> FileResult<ScratchFile> {
+        Ok(self.scratch.create(maker).await?.0)
     }
 
     /// Size and hash of a scratch file as it is now.
@@ -253,8 +262,16 @@ impl Files {
 
     /// Makes a scratch file a stored one, in the place of what was there: visible whole or not at all. Nobody may be writing it any more.
     pub async fn publish(&self, scratch: ScratchFile, path: &FilePath) -> FileResult<()> {
+        self.stage(scratch, path).await?.place().await
+    }
+
+    /// The same up to the point where only the last step is left.
+    pub async fn stage(&self, scratch: ScratchFile, path: &FilePath) -> FileResult<Staged> {
         match &self.place {
-            Place::Folder(folder) => folder.place(scratch, path).await,
+            Place::Folder(folder) => {
+                let scratch = folder.sync(scratch).await?;
+                Ok(Staged(StagedIn::Folder { folder: folder.clone(), scratch, path: path.clone() }))
+            }
             #[cfg(feature = "s3")]
             Place::Bucket(bucket) => {
                 let file = tokio::fs::File::open(scratch.path()).await.map_err(|error| FileError::unavailable(&error))?;
@@ -263,7 +280,7 @@ impl Files {
                 while let Some(chunk) = stream.next().await {
                     sink.write(&chunk.map_err(|error| FileError::unavailable(&error))?).await?;
                 }
-                sink.finish().await
+                Ok(Staged(StagedIn::Bucket(sink)))
             }
         }
     }
@@ -274,6 +291,15 @@ impl Files {
             Place::Folder(folder) => folder.delete(path).await,
             #[cfg(feature = "s3")]
             Place::Bucket(bucket) => bucket.delete(path).await,
+        }
+    }
+
+    /// The files in `folder`, which is one part of a path, that were last written before `before`, by the storage's clock.
+    pub async fn old_in(&self, folder: &'static str, before: Timestamp) -> FileResult<Vec<FilePath>> {
+        match &self.place {
+            Place::Folder(root) => root.old_in(folder, before).await,
+            #[cfg(feature = "s3")]
+            Place::Bucket(bucket) => bucket.old_in(folder, before).await,
         }
     }
 
@@ -342,16 +368,46 @@ impl FileWriter {
     /// Makes the file visible, whole and durable.
     pub async fn finish(self) -> FileResult<Sealed> {
         let sealed = self.sealed();
+        self.stage().await?.place().await?;
+        Ok(sealed)
+    }
+
+    /// The same up to the point where only the last step is left.
+    pub async fn stage(self) -> FileResult<Staged> {
         match self.sink {
             Sink::Folder { folder, mut file, scratch } => {
                 file.flush().await.map_err(|error| FileError::unavailable(&error))?;
                 drop(file);
-                folder.place(scratch, &self.path).await?;
+                let scratch = folder.sync(scratch).await?;
+                Ok(Staged(StagedIn::Folder { folder, scratch, path: self.path }))
             }
             #[cfg(feature = "s3")]
-            Sink::Bucket(sink) => sink.finish().await?,
+            Sink::Bucket(sink) => Ok(Staged(StagedIn::Bucket(sink))),
         }
-        Ok(sealed)
+    }
+}
+
+/// A file of which all is written and nothing can be seen. Dropped, it leaves nothing.
+pub struct Staged(StagedIn);
+
+enum StagedIn {
+    Folder {
+        folder: Folder,
+        scratch: ScratchFile,
+        path: FilePath,
+    },
+    #[cfg(feature = "s3")]
+    Bucket(bucket::BucketSink),
+}
+
+impl Staged {
+    /// Makes it visible: a rename, or the last request to the bucket.
+    pub async fn place(self) -> FileResult<()> {
+        match self.0 {
+            StagedIn::Folder { folder, scratch, path } => folder.place(scratch, &path).await,
+            #[cfg(feature = "s3")]
+            StagedIn::Bucket(sink) => sink.finish().await,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::StoreResult;
-use crate::domain::{FilePath, TaskId};
+use crate::domain::{Attempt, FilePath, Principal, TaskId};
 
 /// A stored file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,14 +29,22 @@ pub struct FileRow {
     pub expires_at: Option<Timestamp>,
 }
 
+impl FileRow {
+    /// Whether `principal` may read it: its owner may, and everybody what the program itself has placed for the examples.
+    pub fn is_open_to(&self, principal: &str) -> bool {
+        *self.principal == *principal || (self.task.is_none() && self.principal == Principal::system().subject)
+    }
+}
+
 /// The list of stored files.
 ///
 /// A row is written before its file becomes visible and goes after its file is removed, so that no file is forgotten, whenever a process
 /// dies; a row without a file may be met.
 #[async_trait]
 pub trait FileRegistry: Send + Sync {
-    /// Writes a row, in the place of what was known of its path.
-    async fn write_file(&self, file: &FileRow) -> StoreResult<()>;
+    /// Writes a row, in the place of what was known of its path; with an `attempt` only while that is the one that the row's task is in.
+    /// Whether it was written.
+    async fn write_file(&self, file: &FileRow, attempt: Option<Attempt>) -> StoreResult<bool>;
 
     /// The row of a path.
     async fn find_file(&self, path: &FilePath) -> StoreResult<Option<FileRow>>;

@@ -279,7 +279,7 @@ as_it_is! {
         revoked_tokens(now: Timestamp) -> Vec<String>;
     }
     FileRegistry {
-        write_file(file: &FileRow) -> ();
+        write_file(file: &FileRow, attempt: Option<Attempt>) -> bool;
         find_file(path: &FilePath) -> Option<FileRow>;
         forget_file(path: &FilePath) -> bool;
         expired_files(now: Timestamp, limit: u32) -> Vec<FilePath>;

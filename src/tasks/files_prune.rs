@@ -16,8 +16,8 @@ pub struct PruneFiles {}
 
 impl Kind for PruneFiles {
     const NAME: &'static str = "files.prune";
-    const DESCRIPTION: &'static str =
-        "Removes stored files that have expired, and temporary files that failed, killed or revoked tasks have left.";
+    const DESCRIPTION: &'static str = "Removes stored files that have expired, old exports and reports that are on no list, and \
+        temporary files that failed, killed or revoked tasks have left.";
     const NEEDS_ENGINE: bool = true;
 
     fn example() -> Value {
@@ -29,14 +29,15 @@ impl Kind for PruneFiles {
         loop {
             let step = cx.or_stop(cx.upkeep.prune_files()).await?.map_err(crate::services::files::FileError::failure)?;
             all.expired += step.expired;
+            all.unlisted += step.unlisted;
             all.temporary += step.temporary;
             if step.expired == 0 {
                 break;
             }
             cx.tell(all.expired as u64, None, None);
         }
-        let PrunedFiles { expired, temporary } = all;
-        let message = format!("{expired} expired and {temporary} temporary files are removed");
-        Ok(json!({ "success": true, "message": message, "expired": expired, "temporary": temporary }))
+        let PrunedFiles { expired, unlisted, temporary } = all;
+        let message = format!("{expired} expired, {unlisted} unlisted and {temporary} temporary files are removed");
+        Ok(json!({ "success": true, "message": message, "expired": expired, "unlisted": unlisted, "temporary": temporary }))
     }
 }

@@ -96,6 +96,7 @@ impl Kind for ProcessImage {
         encodes it anew and makes thumbnails.";
     const HARD_LIMIT: Duration = Duration::from_mins(10);
     const ROUTE: Option<&'static str> = Some("/image/process");
+    const FILES: &'static [&'static str] = &["/file_path"];
 
     fn example() -> Value {
         json!({ "file_path": "uploads/image.jpg", "max_width": 1200, "max_height": 800, "quality": 85 })
@@ -147,15 +148,15 @@ impl Kind for ProcessImage {
         let picture = made.map_err(|error| error.failure(self.file_path.as_str(), TOO_HEAVY))?;
         drop(source);
         cx.checkpoint()?;
-        let until = cx.clock.now().saturating_add(LINK_LIFE).unwrap_or(Timestamp::MAX);
+        let kept = Kept::from(&cx);
         // The thumbnails first: whoever sees the picture finds them.
         let mut thumbnails = Vec::with_capacity(outputs.len());
         for ((wanted, output), size) in self.thumbnails.iter().zip(outputs).zip(&picture.thumbnails) {
             let end = if wanted.fit == Fit::Fit { "_fit" } else { "" };
             let name = format!("{}_{}{end}", cx.task, wanted.size);
-            thumbnails.push(published(&cx, output, &name, picture.format, *size, until).await?);
+            thumbnails.push(published(&cx, output, &name, picture.format, *size, kept).await?);
         }
-        let main = published(&cx, output, &cx.task.to_string(), picture.format, picture.size, until).await?;
+        let main = published(&cx, output, &cx.task.to_string(), picture.format, picture.size, kept).await?;
         Ok(self.result(&picture, main, &thumbnails))
     }
 }
@@ -219,6 +220,23 @@ impl ProcessImage {
     }
 }
 
+/// How long what was made is there.
+#[derive(Clone, Copy)]
+struct Kept {
+    /// The file; `None` for good.
+    until: Option<Timestamp>,
+    /// The link to it.
+    link_until: Timestamp,
+}
+
+impl Kept {
+    fn from(cx: &TaskContext) -> Self {
+        let after = |life: Duration| cx.clock.now().saturating_add(life).unwrap_or(Timestamp::MAX);
+        let (until, link_until) = (cx.services.image_retention.map(after), after(LINK_LIFE));
+        Self { until, link_until: until.map_or(link_until, |until| until.min(link_until)) }
+    }
+}
+
 /// Makes an output a stored file, and tells of it.
 async fn published(
     cx: &TaskContext,
@@ -226,19 +244,20 @@ async fn published(
     name: &str,
     format: Format,
     size: Size,
-    until: Timestamp,
+    kept: Kept,
 ) -> Result<Value, TaskFailure> {
     let path = format!("images/{name}.{}", format.extension());
     let path = FilePath::parse(&path).map_err(|error| TaskFailure::fail("BadPath", error))?;
     let content_type = format!("image/{format}").to_ascii_lowercase();
-    let link = cx.files.link(&path, until);
-    cx.files.publish(output, path.clone(), &content_type, None).await.map_err(FileError::failure)?;
+    let link = cx.files.link(&path, kept.link_until);
+    cx.files.publish(output, path.clone(), &content_type, kept.until).await.map_err(FileError::failure)?;
     Ok(json!({
         "file_path": path,
         "width": size.width,
         "height": size.height,
         "bytes": size.bytes,
         "download_url": link,
-        "download_url_expires_at": until,
+        "download_url_expires_at": kept.link_until,
+        "expires_at": kept.until,
     }))
 }

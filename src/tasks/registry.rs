@@ -78,6 +78,8 @@ pub struct TaskKind {
     pub is_public: bool,
     /// Pointers to args that may be secret.
     pub sensitive: &'static [&'static str],
+    /// Pointers to args that are paths of stored files which it reads.
+    pub files: &'static [&'static str],
     /// Args that work.
     pub example: Value,
     /// The name of its args in `OpenAPI`.
@@ -114,6 +116,7 @@ impl TaskKind {
             needs_engine: K::NEEDS_ENGINE,
             is_public: K::PUBLIC,
             sensitive: K::SENSITIVE,
+            files: K::FILES,
             example: K::example(),
             schema_name: K::name().into_owned(),
             schema,

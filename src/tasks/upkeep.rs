@@ -38,6 +38,8 @@ pub trait Upkeep: Send + Sync {
 pub struct PrunedFiles {
     /// Files that had expired.
     pub expired: usize,
+    /// Old exports and reports that were on no list.
+    pub unlisted: usize,
     /// Temporary files that nobody needs any more.
     pub temporary: usize,
 }

@@ -94,6 +94,7 @@ impl Executor {
             files: TaskFiles {
                 keeper: self.queue.file_keeper(),
                 task: task.id,
+                attempt: task.attempt,
                 principal: task.principal.clone(),
                 clock: self.queue.clock().clone(),
             },

@@ -79,6 +79,10 @@ api! {
             a_path_that_leads_elsewhere_reaches_nothing,
             a_file_that_is_gone_or_has_expired_is_404,
             a_part_of_a_file_is_given_and_what_is_known_is_not_sent_again,
+            a_picture_of_another_is_as_good_as_missing,
+            a_file_is_fetched_by_a_token_of_its_owner_or_of_an_admin,
+            a_file_is_removed_by_its_owner_or_an_admin,
+            an_upload_is_kept_as_long_as_the_setting_says,
         }
         queues {
             a_queue_is_paused_limited_resumed_and_looked_at,

@@ -15,12 +15,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::error::ApiError;
-use super::super::extract::{FileOf, Submitter, media_type};
+use super::super::extract::{FileOf, Submitter, bearer, media_type, principal_with};
 use super::super::openapi;
 use super::super::params::Params;
 use super::super::range::{self, Wanted};
 use super::super::state::ApiState;
-use crate::domain::FilePath;
+use crate::domain::{FilePath, Principal, Scope};
 use crate::services::files::{FileReader, LinkError, Upload};
 use crate::store::FileRow;
 
@@ -54,7 +54,7 @@ pub(in crate::http) struct FileStored {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it stands for the form in the document; the form itself is streamed")]
 pub(in crate::http) struct FileUpload {
-    /// The picture: JPEG, PNG, WebP, GIF or AVIF, by its content.
+    /// The picture: JPEG, PNG, WebP or GIF, by its content.
     #[schema(format = Binary, content_media_type = "application/octet-stream")]
     file: String,
 }
@@ -62,8 +62,8 @@ pub(in crate::http) struct FileUpload {
 /// Upload a picture
 ///
 /// A form with one field, `file`. The picture is stored under a name of the server's own; its type is read from its content (JPEG, PNG,
-/// WebP, GIF, AVIF), not from its name. At most `UPLOAD_LIMIT` bytes (20 MiB by default). The answer's `file_path` is what `image.process`
-/// and others take.
+/// WebP, GIF), not from its name; anything else is refused. At most `UPLOAD_LIMIT` bytes (20 MiB by default). The answer's `file_path` is
+/// what `image.process` and others take.
 #[utoipa::path(post, path = "/api/v1/files", tag = "files", operation_id = "uploadFile",
     security(("bearer" = ["tasks:submit"])),
     request_body(content = FileUpload, content_type = "multipart/form-data", description = "The picture."),
@@ -85,7 +85,8 @@ pub(in crate::http) async fn upload(
         if stored.is_some() {
             return Err(ApiError::field("/file", "is given more than once; one file is taken at a time"));
         }
-        let upload = Upload::new(state.queue.file_keeper(), principal.subject.clone(), state.now(), limit);
+        let upload =
+            Upload::new(state.queue.file_keeper(), principal.subject.clone(), state.now(), limit, state.config.upload_retention);
         stored = Some(take(field, upload, limit).await?);
     }
     let upload = stored.ok_or_else(|| ApiError::field("/file", "is missing"))?;
@@ -139,15 +140,17 @@ fn broken(error: &MultipartError, limit: usize) -> ApiError {
 
 /// Fetch a file
 ///
-/// By a signed link, which results of tasks bring (`download_url`): no token is needed, and nothing is reachable without one. The link
-/// holds for its path, until `expires`. Ranges and `If-None-Match` are answered; what is not a picture comes as an attachment.
-#[utoipa::path(get, path = "/api/v1/files/{*path}", tag = "files", operation_id = "fetchFile", security(()),
+/// By a signed link, which results of tasks bring (`download_url`): no token is needed then. The link holds for its path, until `expires`.
+/// Or, without `expires` and `signature`, by a token of the file's owner or of an admin, for as long as the file is kept. Ranges and
+/// `If-None-Match` are answered; what is not a picture comes as an attachment.
+#[utoipa::path(get, path = "/api/v1/files/{*path}", tag = "files", operation_id = "fetchFile",
+    security((), ("bearer" = ["tasks:read"])),
     params(openapi::FileParam, openapi::LinkParams),
     responses(
         (status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "The part of it that `Range` names.", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 304, description = "It is what `If-None-Match` names."),
-        (status = 403, response = openapi::LinkForged),
+        (status = 403, response = openapi::LinkRefused),
         (status = 410, response = openapi::LinkExpired),
         (status = 416, response = openapi::RangeOutside),
     ))]
@@ -157,9 +160,12 @@ pub(in crate::http) async fn fetch(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    check_link(&state, &path, query.as_deref())?;
+    let reader = asker(&state, &path, query.as_deref(), &headers)?;
     let keeper = state.queue.file_keeper();
     let row = keeper.find(&path).await?;
+    if reader.is_some_and(|reader| !is_of(row.as_ref(), &reader)) {
+        return Err(ApiError::no_file(&path));
+    }
     if row.as_ref().and_then(|row| row.expires_at).is_some_and(|expires| expires <= state.now()) {
         return Err(ApiError::no_file(&path));
     }
@@ -176,6 +182,40 @@ pub(in crate::http) async fn fetch(
     };
     let reader = keeper.storage().open_range(&path, part.clone()).await?;
     Ok(answer(reader, part.is_some(), described(&path, row.as_ref(), tag)?))
+}
+
+/// Remove a file
+///
+/// A picture that was uploaded, or a file that a task of yours has made. Links to it lead nowhere from then on.
+#[utoipa::path(delete, path = "/api/v1/files/{*path}", tag = "files", operation_id = "removeFile",
+    security(("bearer" = ["tasks:submit"])), params(openapi::FileParam),
+    responses((status = 204, description = "It is gone.")))]
+pub(in crate::http) async fn remove(
+    Submitter(principal): Submitter,
+    State(state): State<ApiState>,
+    FileOf(path): FileOf,
+) -> Result<StatusCode, ApiError> {
+    let keeper = state.queue.file_keeper();
+    let row = keeper.find(&path).await?;
+    let is_there = row.is_some() || keeper.storage().exists(&path).await?;
+    if !is_there || !is_of(row.as_ref(), &principal) {
+        return Err(ApiError::no_file(&path));
+    }
+    keeper.remove(&path).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether a file is the principal's own; all are an admin's.
+fn is_of(row: Option<&FileRow>, principal: &Principal) -> bool {
+    principal.may(Scope::Admin) || row.is_some_and(|row| row.principal == principal.subject)
+}
+
+/// Who asks by a token; `None` who has a good link. A link counts before a token.
+fn asker(state: &ApiState, path: &FilePath, query: Option<&str>, headers: &HeaderMap) -> Result<Option<Principal>, ApiError> {
+    if query.is_none_or(str::is_empty) && bearer(headers).is_some() {
+        return principal_with(Scope::Read, headers, state).map(Some);
+    }
+    check_link(state, path, query).map(|()| None)
 }
 
 fn check_link(state: &ApiState, path: &FilePath, query: Option<&str>) -> Result<(), ApiError> {

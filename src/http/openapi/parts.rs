@@ -98,13 +98,17 @@ pub(in crate::http) struct LinkParams;
 impl IntoParams for LinkParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let of = |name: &str, description: &str, schema: ObjectBuilder| {
-            let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(Required::True);
+            let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(Required::False);
             parameter.description(Some(description)).schema(Some(schema.build())).build()
         };
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
         vec![
-            of("expires", "Until when the link holds, in seconds since 1970.", seconds.minimum(Some(0))),
-            of("signature", "The server's signature over path and expiry.", text().min_length(Some(1)).max_length(Some(200))),
+            of("expires", "Until when the link holds, in seconds since 1970; needed without a token.", seconds.minimum(Some(0))),
+            of(
+                "signature",
+                "The server's signature over path and expiry; needed without a token.",
+                text().min_length(Some(1)).max_length(Some(200)),
+            ),
         ]
     }
 }
@@ -187,6 +191,8 @@ responses! {
     KeyReused => problem("The `Idempotency-Key` was used before with another body.");
     /// 403 of a link.
     LinkForged => problem("The link is not one that this server made: its path, its expiry or its signature was changed.");
+    /// 403 of a file.
+    LinkRefused => problem("There is neither a link that this server made nor a token, or the token has not the scope `tasks:read`.");
     /// 410.
     LinkExpired => problem("The link has expired.");
     /// 416.

@@ -92,6 +92,22 @@ impl Bucket {
         Ok(BucketSink { store: self.store.clone(), path: path.clone(), object, first: Vec::new(), upload: None })
     }
 
+    /// The files below `folder` that were last written before `before`.
+    pub(super) async fn old_in(&self, folder: &'static str, before: Timestamp) -> FileResult<Vec<FilePath>> {
+        let key = if self.prefix.is_empty() { folder.to_owned() } else { format!("{}/{folder}", self.prefix) };
+        let start = self.prefix.len() + usize::from(!self.prefix.is_empty());
+        let mut listed = self.store.list(Some(&ObjectPath::from(key)));
+        let mut found = Vec::new();
+        while let Some(object) = listed.next().await {
+            let object = object.map_err(|error| FileError::Unavailable(error.to_string()))?;
+            let path = object.location.as_ref().get(start..).and_then(|path| FilePath::parse(path).ok());
+            if let Some(path) = path.filter(|_| metadata_of(&object).is_ok_and(|metadata| metadata.modified_at < before)) {
+                found.push(path);
+            }
+        }
+        Ok(found)
+    }
+
     pub(super) async fn delete(&self, path: &FilePath) -> FileResult<()> {
         match self.store.delete(&self.object(path)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),

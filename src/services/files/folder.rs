@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
@@ -85,12 +85,20 @@ impl Folder {
         opened.await.map_err(|error| told(path, &error))
     }
 
-    /// Makes a scratch file the stored file `path`: durable first, then visible.
+    /// Makes the bytes of a scratch file durable, before [`Folder::place`].
+    pub(super) async fn sync(&self, scratch: ScratchFile) -> FileResult<ScratchFile> {
+        let synced = blocking(move || {
+            File::open(scratch.path())?.sync_all()?;
+            Ok(scratch)
+        });
+        synced.await.map_err(|error| FileError::unavailable(&error))
+    }
+
+    /// Makes a durable scratch file the stored file `path`.
     pub(super) async fn place(&self, scratch: ScratchFile, path: &FilePath) -> FileResult<()> {
         let (root, wanted) = (self.root.clone(), path.clone());
         // The scratch file goes along: if nobody waits for the end any more, it is placed all the same, or removed.
         let placed = blocking(move || {
-            File::open(scratch.path())?.sync_all()?;
             let parent = make_parent_of(&root, &wanted)?;
             let hidden = rustix::fs::open(root.join(SCRATCH), FOLDER, Mode::empty())?;
             let name = scratch.path().file_name().ok_or(Errno::INVAL)?;
@@ -99,6 +107,12 @@ impl Folder {
             Ok(rustix::fs::fsync(&parent)?)
         });
         placed.await.map_err(|error| told(path, &error))
+    }
+
+    /// The files in the folder `folder` of it that were last written before `before`.
+    pub(super) async fn old_in(&self, folder: &'static str, before: Timestamp) -> FileResult<Vec<FilePath>> {
+        let root = self.root.clone();
+        blocking(move || old_in(&root, folder, before)).await.map_err(|error| FileError::unavailable(&error))
     }
 
     pub(super) async fn delete(&self, path: &FilePath) -> FileResult<()> {
@@ -112,6 +126,31 @@ impl Folder {
             done => done,
         }
     }
+}
+
+/// The files in `folder`, which is one part, that were last written before `before`.
+fn old_in(root: &Path, folder: &str, before: Timestamp) -> io::Result<Vec<FilePath>> {
+    let opened = rustix::fs::open(root, FOLDER.difference(OFlags::NOFOLLOW), Mode::empty())
+        .and_then(|root| rustix::fs::openat(&root, folder, FOLDER, Mode::empty()));
+    let opened = match opened {
+        // Nothing was ever put there, or what is there is none of ours.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK) => return Ok(Vec::new()),
+        opened => opened?,
+    };
+    let mut found = Vec::new();
+    for entry in Dir::read_from(&opened)? {
+        let entry = entry?;
+        let path = entry.file_name().to_str().ok().and_then(|name| FilePath::parse(&format!("{folder}/{name}")).ok());
+        let Some(path) = path else { continue };
+        // Another may have removed it in the meantime; a link is not followed.
+        let Ok(file) = rustix::fs::openat(&opened, path.file_name(), FILE, Mode::empty()) else { continue };
+        let metadata = File::from(file).metadata()?;
+        let is_old = Timestamp::try_from(metadata.modified()?).is_ok_and(|written| written < before);
+        if metadata.is_file() && is_old {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// The folder that the file is in.

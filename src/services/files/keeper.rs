@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{FileError, FileResult, FileWriter, Files, ScratchFile, Sealed};
+use super::{FileError, FileResult, FileWriter, Files, Maker, ScratchFile, Sealed, Staged};
 use crate::clock::Clock;
-use crate::domain::{FilePath, TaskId};
+use crate::domain::{Attempt, FilePath, TaskId};
 use crate::store::{FileRegistry, FileRow};
 
 /// The storage with its list.
@@ -25,8 +25,8 @@ pub struct FileFacts {
     pub content_type: String,
     /// Whose it is.
     pub principal: Arc<str>,
-    /// The task that makes it.
-    pub task: Option<TaskId>,
+    /// The attempt that makes it: it is kept only while its task is in that attempt. `None` where no task does.
+    pub maker: Option<Maker>,
     /// When it is made.
     pub created_at: Timestamp,
     /// From when on it may be removed; `None` keeps it.
@@ -35,7 +35,8 @@ pub struct FileFacts {
 
 impl FileFacts {
     fn row(self, Sealed { size, sha256 }: Sealed) -> FileRow {
-        let Self { path, content_type, principal, task, created_at, expires_at } = self;
+        let Self { path, content_type, principal, maker, created_at, expires_at } = self;
+        let task = maker.map(|maker| maker.task);
         FileRow { path, size, content_type, sha256, principal, task, created_at, expires_at }
     }
 }
@@ -53,16 +54,20 @@ impl FileKeeper {
 
     /// Begins a file; [`KeptWriter::finish`] writes its row and makes it visible.
     pub async fn create(&self, facts: FileFacts) -> FileResult<KeptWriter> {
-        let writer = self.files.create(&facts.path, facts.task).await?;
+        let writer = self.files.create(&facts.path, facts.maker).await?;
         Ok(KeptWriter { writer, facts, registry: self.registry.clone() })
     }
 
     /// Makes a scratch file a stored one, with its row.
     pub async fn publish(&self, scratch: ScratchFile, facts: FileFacts) -> FileResult<FileRow> {
-        let row = facts.row(self.files.measure(&scratch).await?);
-        self.registry.write_file(&row).await?;
-        self.files.publish(scratch, &row.path).await?;
-        Ok(row)
+        let sealed = self.files.measure(&scratch).await?;
+        let staged = self.files.stage(scratch, &facts.path).await?;
+        keep(&*self.registry, staged, facts, sealed).await
+    }
+
+    /// Whether `principal` may read what is at `path`: what is known of it says that it is open to them, or nothing is known.
+    pub async fn is_open_to(&self, path: &FilePath, principal: &str) -> FileResult<bool> {
+        Ok(self.find(path).await?.is_none_or(|row| row.is_open_to(principal)))
     }
 
     /// The row of a file.
@@ -75,6 +80,19 @@ impl FileKeeper {
         self.files.delete(path).await?;
         self.registry.forget_file(path).await?;
         Ok(())
+    }
+
+    /// Removes the files in `folder`, which is one part of a path, that are on no list and were last written before `before`: how many.
+    pub async fn remove_unlisted(&self, folder: &'static str, before: Timestamp) -> FileResult<usize> {
+        let mut removed = 0;
+        for path in self.files.old_in(folder, before).await? {
+            // The row comes before its file: what has none now has never had one.
+            if self.registry.find_file(&path).await?.is_none() {
+                self.files.delete(&path).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     /// Removes up to `limit` files that have expired by `now`, and then their rows: how many. One that cannot be removed stays on the list,
@@ -116,11 +134,22 @@ impl KeptWriter {
 
     /// Writes the row, and makes the file visible.
     pub async fn finish(self) -> FileResult<FileRow> {
-        let row = self.facts.row(self.writer.sealed());
-        self.registry.write_file(&row).await?;
-        self.writer.finish().await?;
-        Ok(row)
+        let sealed = self.writer.sealed();
+        let staged = self.writer.stage().await?;
+        keep(&*self.registry, staged, self.facts, sealed).await
     }
+}
+
+/// Writes the row, and makes the file visible. All that takes long was done before, so that an attempt that stalled and was overtaken finds
+/// out at the row, and what its successor made stays.
+async fn keep(registry: &dyn FileRegistry, staged: Staged, facts: FileFacts, sealed: Sealed) -> FileResult<FileRow> {
+    let attempt = facts.maker.map(|maker| maker.attempt);
+    let row = facts.row(sealed);
+    if !registry.write_file(&row, attempt).await? {
+        return Err(FileError::Overtaken(row.path));
+    }
+    staged.place().await?;
+    Ok(row)
 }
 
 /// Files as an attempt makes them: they belong to its task and to whoever submitted it.
@@ -130,6 +159,8 @@ pub struct TaskFiles {
     pub keeper: FileKeeper,
     /// The task.
     pub task: TaskId,
+    /// The attempt.
+    pub attempt: Attempt,
     /// Who submitted it.
     pub principal: Arc<str>,
     /// The time.
@@ -150,7 +181,7 @@ impl TaskFiles {
 
     /// An empty file of this machine for a child process or a library to write; see [`TaskFiles::publish`].
     pub async fn scratch(&self) -> FileResult<ScratchFile> {
-        self.keeper.storage().scratch(Some(self.task)).await
+        self.keeper.storage().scratch(Some(self.maker())).await
     }
 
     /// Makes a scratch file a stored one.
@@ -164,9 +195,12 @@ impl TaskFiles {
         self.keeper.publish(scratch, self.facts(path, content_type, expires_at)).await
     }
 
-    /// A real file of this machine with the bytes of a stored one.
+    /// A real file of this machine with the bytes of a stored one. Another principal's is as good as missing.
     pub async fn local(&self, path: &FilePath) -> FileResult<super::LocalFile> {
-        self.keeper.storage().local(path, Some(self.task)).await
+        if !self.keeper.is_open_to(path, &self.principal).await? {
+            return Err(FileError::NotFound(path.clone()));
+        }
+        self.keeper.storage().local(path, Some(self.maker())).await
     }
 
     /// The absolute URL under which anybody may fetch the file until `expires_at`.
@@ -174,12 +208,16 @@ impl TaskFiles {
         self.keeper.storage().link(path, expires_at)
     }
 
+    const fn maker(&self) -> Maker {
+        Maker { task: self.task, attempt: self.attempt }
+    }
+
     fn facts(&self, path: FilePath, content_type: &str, expires_at: Option<Timestamp>) -> FileFacts {
         FileFacts {
             path,
             content_type: content_type.to_owned(),
             principal: self.principal.clone(),
-            task: Some(self.task),
+            maker: Some(self.maker()),
             created_at: self.clock.now(),
             expires_at,
         }

@@ -1,4 +1,4 @@
-//! Files that are being made, in a folder of this machine. Their names say whose work they are: `<task>.<number>`.
+//! Files that are being made, in a folder of this machine. Their names say whose work they are: `<task>.<attempt>.<number>`.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use ring::digest;
 
 use super::{CHUNK_BYTES, FileError, FileResult, Sealed, sha256_of};
-use crate::domain::TaskId;
+use crate::domain::{Attempt, TaskId};
 
 /// What stands in a name where there is no task.
 const NO_TASK: &str = "none";
@@ -17,6 +17,15 @@ const NO_TASK: &str = "none";
 /// The folder.
 #[derive(Clone, Debug)]
 pub(super) struct ScratchFolder(PathBuf);
+
+/// Whose work a file is: a task's, in one of its attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Maker {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt.
+    pub attempt: Attempt,
+}
 
 /// A file that goes when this is dropped, unless it was published.
 #[derive(Debug)]
@@ -30,7 +39,7 @@ pub struct ScratchFile {
 pub struct OldScratch {
     path: PathBuf,
     /// Whose work it is.
-    pub task: Option<TaskId>,
+    pub maker: Option<Maker>,
 }
 
 impl ScratchFile {
@@ -65,11 +74,11 @@ impl ScratchFolder {
     }
 
     /// A new, empty file, and the handle to write it.
-    pub(super) async fn create(&self, task: Option<TaskId>) -> FileResult<(ScratchFile, tokio::fs::File)> {
+    pub(super) async fn create(&self, maker: Option<Maker>) -> FileResult<(ScratchFile, tokio::fs::File)> {
         let folder = self.0.clone();
         let made = blocking(move || {
             DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-            let owner = task.map_or_else(|| NO_TASK.to_owned(), |task| task.to_string());
+            let owner = maker.map_or_else(|| NO_TASK.to_owned(), |Maker { task, attempt }| format!("{task}.{attempt}"));
             let path = folder.join(format!("{owner}.{:016x}", fastrand::u64(..)));
             let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
             Ok((ScratchFile { path, is_placed: false }, file))
@@ -105,11 +114,17 @@ fn old_in(folder: &Path, before: Timestamp) -> io::Result<Vec<OldScratch>> {
         let is_old = Timestamp::try_from(metadata.modified()?).is_ok_and(|written| written < before);
         if metadata.is_file() && is_old {
             let name = entry.file_name();
-            let owner = name.to_string_lossy().split('.').next().map(str::to_owned).unwrap_or_default();
-            found.push(OldScratch { path: entry.path(), task: owner.parse().ok() });
+            found.push(OldScratch { path: entry.path(), maker: maker_in(&name.to_string_lossy()) });
         }
     }
     Ok(found)
+}
+
+/// Whose work the file of this name is; `None` where the name does not say it.
+fn maker_in(name: &str) -> Option<Maker> {
+    let mut parts = name.split('.');
+    let (task, attempt) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some(Maker { task, attempt: Attempt(attempt) })
 }
 
 /// Size and hash of a file.

@@ -1,6 +1,7 @@
 //! A picture from outside on its way into the storage.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -15,7 +16,7 @@ pub enum UploadError {
     #[error("the file is empty")]
     Empty,
     /// Its content is not a picture that is taken.
-    #[error("the file is none of JPEG, PNG, WebP, GIF and AVIF: its content says what it is, not its name")]
+    #[error("the file is none of JPEG, PNG, WebP and GIF: its content says what it is, not its name")]
     NotAPicture,
     /// It has more bytes than allowed.
     #[error("the file has more than the {0} bytes that are allowed (UPLOAD_LIMIT)")]
@@ -31,6 +32,7 @@ pub struct Upload {
     principal: Arc<str>,
     now: Timestamp,
     limit: usize,
+    expires_at: Option<Timestamp>,
     size: usize,
     state: State,
 }
@@ -42,9 +44,10 @@ enum State {
 }
 
 impl Upload {
-    /// An upload of `principal`, of at most `limit` bytes.
-    pub fn new(keeper: FileKeeper, principal: Arc<str>, now: Timestamp, limit: usize) -> Self {
-        Self { keeper, principal, now, limit, size: 0, state: State::Head(Vec::new()) }
+    /// An upload of `principal`, of at most `limit` bytes, kept for as long as `retention` says.
+    pub fn new(keeper: FileKeeper, principal: Arc<str>, now: Timestamp, limit: usize, retention: Option<Duration>) -> Self {
+        let expires_at = retention.map(|life| now.saturating_add(life).unwrap_or(Timestamp::MAX));
+        Self { keeper, principal, now, limit, expires_at, size: 0, state: State::Head(Vec::new()) }
     }
 
     /// Takes the next bytes. After an error the upload can only be dropped, which leaves nothing.
@@ -85,9 +88,9 @@ impl Upload {
             path: FilePath::for_upload(self.now, sort.extension()),
             content_type: sort.content_type().into(),
             principal: self.principal.clone(),
-            task: None,
+            maker: None,
             created_at: self.now,
-            expires_at: None,
+            expires_at: self.expires_at,
         };
         let mut writer = self.keeper.create(facts).await?;
         writer.write(head).await?;

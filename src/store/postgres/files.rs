@@ -9,11 +9,16 @@ use uuid::Uuid;
 use super::fault::Fault;
 use super::rows::{corrupt, maybe_time, sql_time, time};
 use super::{PgStore, pooled};
-use crate::domain::{FilePath, TaskId};
+use crate::domain::{Attempt, FilePath, TaskId};
 use crate::store::{FileRegistry, FileRow, StoreResult};
 
+/// An attempt's file only while its task is in that attempt.
 const WRITE_FILE: &str = "-- write_file
-INSERT INTO files (path, size, content_type, sha256, principal, task, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+WITH present AS MATERIALIZED (
+    SELECT id FROM tasks WHERE id = $6 AND status = 'STARTED' AND attempt = $9 FOR SHARE
+)
+INSERT INTO files (path, size, content_type, sha256, principal, task, created_at, expires_at)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE $9 IS NULL OR EXISTS (SELECT FROM present)
 ON CONFLICT (path) DO UPDATE SET size = excluded.size, content_type = excluded.content_type, sha256 = excluded.sha256,
     principal = excluded.principal, task = excluded.task, created_at = excluded.created_at, expires_at = excluded.expires_at";
 
@@ -34,7 +39,7 @@ DELETE FROM files WHERE path IN (
 
 #[async_trait]
 impl FileRegistry for PgStore {
-    async fn write_file(&self, file: &FileRow) -> StoreResult<()> {
+    async fn write_file(&self, file: &FileRow, attempt: Option<Attempt>) -> StoreResult<bool> {
         pooled(async {
             let size = i64::try_from(file.size).map_err(|error| Fault::BadValue(error.to_string()))?;
             let write = sqlx::query(WRITE_FILE)
@@ -45,8 +50,9 @@ impl FileRegistry for PgStore {
                 .bind(&*file.principal)
                 .bind(file.task.map(TaskId::as_uuid))
                 .bind(sql_time(file.created_at))
-                .bind(file.expires_at.map(sql_time));
-            Ok(write.execute(&self.pool).await.map(drop)?)
+                .bind(file.expires_at.map(sql_time))
+                .bind(attempt.map(|attempt| attempt.0));
+            Ok(write.execute(&self.pool).await?.rows_affected() > 0)
         })
         .await
     }

@@ -9,11 +9,14 @@ use super::SqliteStore;
 use super::fault::Fault;
 use super::json;
 use super::rows::Columns;
-use crate::domain::{FilePath, TaskId};
+use crate::domain::{Attempt, FilePath, TaskId};
 use crate::store::{FileRegistry, FileRow, StoreResult};
 
+/// An attempt's file only while its task is in that attempt.
 const WRITE_FILE: &str = "-- write_file
-INSERT INTO files (path, size, content_type, sha256, principal, task, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+INSERT INTO files (path, size, content_type, sha256, principal, task, created_at, expires_at)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+WHERE ?9 IS NULL OR EXISTS (SELECT 1 FROM tasks WHERE id = ?6 AND status = 'STARTED' AND attempt = ?9)
 ON CONFLICT (path) DO UPDATE SET size = excluded.size, content_type = excluded.content_type, sha256 = excluded.sha256,
     principal = excluded.principal, task = excluded.task, created_at = excluded.created_at, expires_at = excluded.expires_at";
 
@@ -31,7 +34,7 @@ DELETE FROM files WHERE path IN (SELECT value FROM jsonb_each(?1)) AND expires_a
 
 #[async_trait]
 impl FileRegistry for SqliteStore {
-    async fn write_file(&self, file: &FileRow) -> StoreResult<()> {
+    async fn write_file(&self, file: &FileRow, attempt: Option<Attempt>) -> StoreResult<bool> {
         let size = i64::try_from(file.size).map_err(|error| Fault::BadValue(error.to_string()))?;
         let mut writer = self.writer().await;
         let query = sqlx::query(WRITE_FILE)
@@ -42,9 +45,9 @@ impl FileRegistry for SqliteStore {
             .bind(&*file.principal)
             .bind(file.task.map(TaskId::as_uuid))
             .bind(file.created_at.as_microsecond())
-            .bind(file.expires_at.map(Timestamp::as_microsecond));
-        query.execute(writer.connection()?).await.map_err(Fault::from)?;
-        Ok(())
+            .bind(file.expires_at.map(Timestamp::as_microsecond))
+            .bind(attempt.map(|attempt| attempt.0));
+        Ok(query.execute(writer.connection()?).await.map_err(Fault::from)?.rows_affected() > 0)
     }
 
     async fn find_file(&self, path: &FilePath) -> StoreResult<Option<FileRow>> {

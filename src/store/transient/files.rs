@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use crate::domain::FilePath;
+use crate::domain::{Attempt, FilePath};
 use crate::store::{FileRegistry, FileRow, StoreResult};
 
 /// The files that were made, for as long as this lives; the files themselves stay.
@@ -15,9 +15,10 @@ pub struct TransientFiles(Mutex<BTreeMap<FilePath, FileRow>>);
 
 #[async_trait]
 impl FileRegistry for TransientFiles {
-    async fn write_file(&self, file: &FileRow) -> StoreResult<()> {
+    /// There is one attempt at a time.
+    async fn write_file(&self, file: &FileRow, _attempt: Option<Attempt>) -> StoreResult<bool> {
         self.0.lock().insert(file.path.clone(), file.clone());
-        Ok(())
+        Ok(true)
     }
 
     async fn find_file(&self, path: &FilePath) -> StoreResult<Option<FileRow>> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use axum::body::{Body, Bytes};
 use axum::http::{Method, StatusCode};
 use futures_util::stream;
+use legwork::app::place_picture;
 use legwork::domain::{FilePath, Scope};
 use legwork::http::Readiness;
 use legwork::services::files::FileFacts;
@@ -18,6 +19,9 @@ use crate::support::tasks::at;
 const UPLOAD: &str = "/api/v1/files";
 const PNG: &[u8] =
     b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89 and so on, for more than the first bytes";
+
+/// A picture that no kind reads.
+const AVIF: &[u8] = b"\0\0\0\x1cftypavif\0\0\0\0mif1miaf";
 
 /// A form of one part, as browsers and curl send it.
 fn form(field: &str, file_name: &str, content: &[u8]) -> Vec<u8> {
@@ -65,7 +69,7 @@ async fn keep(engine: &Engine, name: &str, content_type: &str, bytes: &[u8]) -> 
         path: path(name),
         content_type: content_type.into(),
         principal: "ann".into(),
-        task: None,
+        maker: None,
         created_at: at(0),
         expires_at: Some(at(30)),
     };
@@ -108,7 +112,6 @@ pub async fn every_sort_of_picture_is_told_by_its_first_bytes(engine: Engine) {
         (b"\xff\xd8\xff\xe0".as_slice(), "image/jpeg"),
         (b"GIF89a<script>alert(1)</script>", "image/gif"),
         (b"RIFF\x10\0\0\0WEBPVP8 ", "image/webp"),
-        (b"\0\0\0\x1cftypavif\0\0\0\0mif1miaf", "image/avif"),
     ] {
         let answer = uploaded(&service, "page.html", content).await;
         assert_eq!((answer.status, answer.text_at("/content_type").as_str()), (StatusCode::CREATED, expected));
@@ -124,14 +127,14 @@ pub async fn what_is_no_picture_is_refused_whatever_it_is_called(engine: Engine)
 
     {
       "code": "file_type",
-      "detail": "the file is none of JPEG, PNG, WebP, GIF and AVIF: its content says what it is, not its name",
+      "detail": "the file is none of JPEG, PNG, WebP and GIF: its content says what it is, not its name",
       "errors": [],
       "status": 415,
       "title": "The file's type is not taken",
       "type": "urn:legwork:problem:file_type"
     }
     "#);
-    for content in [b"<svg onload=alert(1)>".as_slice(), b"MZ\x90", b"%PDF-1.7", b"PK\x03\x04", b"\xff\xd8", b"x"] {
+    for content in [b"<svg onload=alert(1)>".as_slice(), b"MZ\x90", b"%PDF-1.7", b"PK\x03\x04", b"\xff\xd8", b"x", AVIF] {
         assert_eq!(uploaded(&service, "picture.jpg", content).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
     let empty = uploaded(&service, "picture.jpg", b"").await;
@@ -355,4 +358,105 @@ pub async fn a_part_of_a_file_is_given_and_what_is_known_is_not_sent_again(engin
     assert_eq!((other.status, other.text()), (StatusCode::OK, "0123456789"));
     let head = service.anonymous(Method::HEAD, &url).send().await;
     assert_eq!((head.status, head.text(), head.header("content-length")), (StatusCode::OK, "", "10"));
+}
+
+/// The problem of an answer, with `<path>` where the path stands.
+fn refusal(answer: &Answer, path: &str) -> (StatusCode, String) {
+    (answer.status, answer.text().replace(path, "<path>"))
+}
+
+pub async fn a_picture_of_another_is_as_good_as_missing(engine: Engine) {
+    let service = TestService::over(engine.clone());
+    let uploads = uploaded(&service, "a.png", PNG).await.text_at("/file_path");
+    let made = keep(&engine, "images/made.png", "image/png", PNG).await.to_string();
+    place_picture(&engine.queue.file_keeper(), at(0)).await.unwrap();
+    let process = async |who: &str, scopes: &[Scope], name: &str| {
+        let call = service.anonymous(Method::POST, "/api/v1/tasks/image/process").bearer(&service.token(who, scopes));
+        call.json(&json!({ "file_path": name })).send().await
+    };
+    let missing = process("bob", &[Scope::Submit], "images/none.png").await;
+    assert_eq!(missing.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for name in [&uploads, &made] {
+        assert_eq!(process("ann", &[Scope::Submit], name).await.status, StatusCode::ACCEPTED);
+        // An admin too works on its own: a task does not know what its submitter might.
+        for scope in [Scope::Submit, Scope::Admin] {
+            let answer = process("bob", &[scope], name).await;
+            assert_eq!(refusal(&answer, name), refusal(&missing, "images/none.png"));
+        }
+    }
+    assert_eq!(process("bob", &[Scope::Submit], "uploads/image.jpg").await.status, StatusCode::ACCEPTED);
+    // Every field that is wrong is named, this one as if it were missing.
+    let token = service.token("bob", &[Scope::Submit]);
+    let items =
+        [&made, "images/none.png"].map(|name| json!({ "kind": "image.process", "args": { "file_path": name, "quality": 0 } }));
+    let call = service.anonymous(Method::POST, "/api/v1/tasks/batch").bearer(&token);
+    let batch = call.json(&json!({ "tasks": items })).send().await;
+    let told = |index: usize| batch.json()["errors"].as_array().unwrap()[2 * index..][..2].to_vec();
+    let pointers = told(0).iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(pointers, ["/tasks/0/args/quality", "/tasks/0/args/file_path"], "{batch}");
+    let as_of_the_other = json!(told(1)).to_string().replace("/tasks/1", "/tasks/0").replace("images/none.png", &made);
+    assert_eq!(json!(told(0)).to_string(), as_of_the_other);
+}
+
+pub async fn a_file_is_fetched_by_a_token_of_its_owner_or_of_an_admin(engine: Engine) {
+    let service = TestService::over(engine.clone());
+    keep(&engine, "images/a.png", "image/png", PNG).await;
+    let url = "/api/v1/files/images/a.png";
+    let get = async |who: &str, scope, url: &str| {
+        service.anonymous(Method::GET, url).bearer(&service.token(who, &[scope])).send().await
+    };
+    for (who, scope, status) in [
+        ("ann", Scope::Read, StatusCode::OK),
+        ("root", Scope::Admin, StatusCode::OK),
+        ("bob", Scope::Read, StatusCode::NOT_FOUND),
+        ("ann", Scope::Submit, StatusCode::FORBIDDEN),
+    ] {
+        assert_eq!(get(who, scope, url).await.status, status, "{who} {scope}");
+    }
+    assert_eq!(&get("ann", Scope::Read, url).await.body[..], PNG);
+    let never = get("bob", Scope::Read, "/api/v1/files/images/b.png").await;
+    assert_eq!(refusal(&get("bob", Scope::Read, url).await, "images/a.png"), refusal(&never, "images/b.png"));
+    assert_eq!(service.anonymous(Method::GET, url).bearer("nonsense").send().await.status, StatusCode::UNAUTHORIZED);
+    // A link counts whoever brings it, and a bad one is not mended by a token.
+    assert_eq!(get("bob", Scope::Submit, &link(&engine, &path("images/a.png"))).await.status, StatusCode::OK);
+    assert_eq!(get("ann", Scope::Read, &format!("{url}?expires=1&signature=x")).await.status, StatusCode::FORBIDDEN);
+    engine.clock.advance(std::time::Duration::from_secs(30));
+    assert_eq!(get("ann", Scope::Read, url).await.status, StatusCode::NOT_FOUND);
+}
+
+pub async fn a_file_is_removed_by_its_owner_or_an_admin(engine: Engine) {
+    let service = TestService::over(engine.clone());
+    let mine = uploaded(&service, "a.png", PNG).await.text_at("/file_path");
+    keep(&engine, "exports/x.csv", "text/csv", b"1").await;
+    let remove = async |who: &str, scope, name: &str| {
+        let call = service.anonymous(Method::DELETE, &format!("/api/v1/files/{name}"));
+        call.bearer(&service.token(who, &[scope])).send().await
+    };
+    let url = format!("/api/v1/files/{mine}");
+    assert_eq!(service.anonymous(Method::DELETE, &url).send().await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(remove("ann", Scope::Read, &mine).await.status, StatusCode::FORBIDDEN);
+    let anothers = remove("bob", Scope::Submit, &mine).await;
+    assert_eq!(anothers.status, StatusCode::NOT_FOUND);
+    assert_eq!(refusal(&anothers, &mine), refusal(&remove("bob", Scope::Submit, "uploads/b.png").await, "uploads/b.png"));
+    assert_eq!(stored(&engine).len(), 2);
+    let gone = remove("ann", Scope::Submit, &mine).await;
+    assert_eq!((gone.status, gone.text()), (StatusCode::NO_CONTENT, ""));
+    assert_eq!(remove("ann", Scope::Submit, &mine).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(remove("root", Scope::Admin, "exports/x.csv").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(stored(&engine), [] as [&str; 0]);
+    assert_eq!(remove("root", Scope::Admin, "exports/x.csv").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(remove("root", Scope::Admin, "..%2fsecret").await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(service.anonymous(Method::GET, &link(&engine, &path(&mine))).send().await.status, StatusCode::NOT_FOUND);
+}
+
+pub async fn an_upload_is_kept_as_long_as_the_setting_says(engine: Engine) {
+    let service = TestService::with(engine.clone(), &[("UPLOAD_RETENTION", "1h")], Readiness::new());
+    uploaded(&service, "a.png", PNG).await;
+    let for_good = TestService::over(engine.clone());
+    let kept = uploaded(&for_good, "b.png", PNG).await.text_at("/file_path");
+    engine.clock.advance(std::time::Duration::from_mins(59));
+    assert_eq!(engine.scheduler().prune_files().await.unwrap(), 0);
+    engine.clock.advance(std::time::Duration::from_mins(1));
+    assert_eq!(engine.scheduler().prune_files().await.unwrap(), 1);
+    assert_eq!(stored(&engine), [root(&engine).join(kept).display().to_string()]);
 }

@@ -179,6 +179,7 @@ conformance! {
         files {
             a_file_is_found_by_its_path,
             a_file_that_is_written_anew_replaces_what_was_known,
+            a_file_of_an_attempt_is_written_only_while_its_task_is_in_it,
             a_forgotten_file_is_gone,
             expired_files_are_found_up_to_the_limit_earliest_first,
             only_what_has_expired_is_forgotten_as_expired,

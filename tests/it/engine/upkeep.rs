@@ -4,12 +4,13 @@ use std::fs::File;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use legwork::domain::{QueueName, TaskId, TaskStatus};
+use legwork::domain::{Attempt, QueueName, TaskId, TaskStatus};
 use legwork::queue::view::StatusView;
+use legwork::services::files::{FileError, FileFacts, Maker};
 use serde_json::{Value, json};
 
 use crate::support::engine::Engine;
-use crate::support::files::path;
+use crate::support::files::{path, task_files};
 use crate::support::probe::Switch;
 
 async fn result_of(engine: &Engine, kind: &str, args: Value) -> Value {
@@ -113,28 +114,77 @@ pub async fn expired_and_forgotten_files_are_removed_and_those_of_running_tasks_
     let over = TaskId::made(engine.now());
     let old = engine.now() - SignedDuration::from_mins(61);
     let mut kept = Vec::new();
-    for (owner, written) in [(Some(running), old), (Some(over), old), (None, old), (None, engine.now())] {
+    let of = |task, attempt| Some(Maker { task, attempt: Attempt(attempt) });
+    let owners = [(of(running, 1), old), (of(over, 1), old), (None, old), (None, engine.now()), (of(running, 0), old)];
+    for (owner, written) in owners {
         let scratch = files.scratch(owner).await.unwrap();
         File::options().write(true).open(scratch.path()).unwrap().set_modified(written.into()).unwrap();
         kept.push((scratch.path().to_owned(), scratch));
     }
-    let facts = legwork::services::files::FileFacts {
+    let facts = FileFacts {
         path: path("exports/x.csv"),
         content_type: "text/csv".into(),
         principal: "ann".into(),
-        task: Some(over),
+        maker: None,
         created_at: engine.now(),
         expires_at: Some(engine.now()),
     };
     engine.queue.file_keeper().create(facts).await.unwrap().finish().await.unwrap();
     let told = result_of(&engine, "files.prune", json!({})).await;
-    assert_eq!((&told["expired"], &told["temporary"]), (&json!(1), &json!(2)), "{told}");
+    assert_eq!((&told["expired"], &told["temporary"]), (&json!(1), &json!(3)), "{told}");
     assert!(!files.exists(&path("exports/x.csv")).await.unwrap());
     let there: Vec<bool> = kept.iter().map(|(path, _)| path.exists()).collect();
-    assert_eq!(there, [true, false, false, true]);
+    assert_eq!(there, [true, false, false, true, false]);
     switch.release(1);
     engine.ended(running).await;
     assert_eq!(engine.scheduler().prune_files().await.unwrap(), 1);
     assert!(!kept[0].0.exists());
+    pool.end().await;
+}
+
+pub async fn exports_on_no_list_go_when_they_would_have_expired(engine: Engine) {
+    let pool = engine.start_pool().await;
+    let root = engine.config.data_dir.join("files");
+    let expired = engine.now() - SignedDuration::from_hours(25);
+    for (name, written) in [
+        ("exports/old.csv", expired),
+        ("exports/young.csv", engine.now()),
+        ("reports/old.html", expired),
+        ("images/old.jpg", expired),
+    ] {
+        std::fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+        File::create(root.join(name)).unwrap().set_modified(written.into()).unwrap();
+    }
+    let told = result_of(&engine, "files.prune", json!({})).await;
+    assert_eq!(told["unlisted"], json!(2), "{told}");
+    let left =
+        ["exports/old.csv", "exports/young.csv", "reports/old.html", "images/old.jpg"].map(|name| root.join(name).exists());
+    assert_eq!(left, [false, true, false, true]);
+    pool.end().await;
+}
+
+pub async fn an_attempt_that_was_overtaken_keeps_no_file(engine: Engine) {
+    let pool = engine.start_pool().await;
+    let switch = Switch::new();
+    let task = engine.submit("test.probe", switch.args(&json!(["wait"]))).await;
+    switch.started().await;
+    let mut files = task_files(engine.services.files.clone(), task, engine.clock.clone());
+    files.keeper = engine.queue.file_keeper();
+    let export = path("exports/x.csv");
+    let begun = async |bytes: &[u8]| {
+        let mut writer = files.create(export.clone(), "text/csv", None).await.unwrap();
+        writer.write(bytes).await.unwrap();
+        writer
+    };
+    let stalled = begun(b"stalled").await;
+    let row = begun(b"good").await.finish().await.unwrap();
+    let scratch = files.scratch().await.unwrap();
+    switch.release(1);
+    engine.ended(task).await;
+    let late = [stalled.finish().await.unwrap_err(), files.publish(scratch, export.clone(), "text/csv", None).await.unwrap_err()];
+    assert!(late.iter().all(|error| matches!(error, FileError::Overtaken(_))), "{late:?}");
+    assert_eq!(files.storage().read(&export, 100).await.unwrap(), b"good");
+    assert_eq!(files.keeper.find(&export).await.unwrap(), Some(row));
+    assert_eq!(files.storage().old_scratch(jiff::Timestamp::MAX).await.unwrap(), []);
     pool.end().await;
 }

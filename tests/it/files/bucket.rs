@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use legwork::domain::TaskFailure;
-use legwork::services::files::{FileError, Files};
+use legwork::services::files::{FileError, FileKeeper, Files};
+use legwork::store::{FileRegistry as _, FileRow};
 
 use super::{ABC, all_files, bytes_of, put};
 use crate::support::bucket::BucketServer;
 use crate::support::engine::PATIENCE;
-use crate::support::files::path;
+use crate::support::files::{MemoryFileList, path};
 
 /// More than goes in one request.
 const LARGE: usize = 20 << 20;
@@ -148,4 +149,31 @@ async fn a_bucket_that_refuses_us_is_not_taken_for_an_empty_one() {
         };
         assert!(matches!(error, Some(FileError::Unavailable(_))), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn old_files_on_no_list_are_removed_from_a_bucket() {
+    let place = place().await;
+    for name in ["exports/listed.csv", "exports/old.csv", "exports-of-others/x.csv", "uploads/x.jpg"] {
+        put(&place.files, &path(name), b"1").await;
+    }
+    let before = place.keys();
+    let list = MemoryFileList::default();
+    let row = FileRow {
+        path: path("exports/listed.csv"),
+        size: 1,
+        content_type: "text/csv".into(),
+        sha256: ABC,
+        principal: "ann".into(),
+        task: None,
+        created_at: Timestamp::UNIX_EPOCH,
+        expires_at: None,
+    };
+    list.write_file(&row, None).await.unwrap();
+    let keeper = FileKeeper::new(place.files.clone(), Arc::new(list));
+    let written: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
+    assert_eq!(keeper.remove_unlisted("exports", written).await.unwrap(), 0);
+    assert_eq!(keeper.remove_unlisted("exports", written + SignedDuration::from_secs(1)).await.unwrap(), 1);
+    let left: Vec<String> = before.into_iter().filter(|key| !key.ends_with("exports/old.csv")).collect();
+    assert_eq!(place.keys(), left);
 }

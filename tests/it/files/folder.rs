@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use jiff::{SignedDuration, Timestamp};
-use legwork::domain::TaskId;
-use legwork::services::files::FileError;
+use legwork::domain::{Attempt, TaskId};
+use legwork::services::files::{FileError, Maker};
 
 use super::{ABC, all_files, bytes_of, put};
 use crate::support::files::{path, storage};
@@ -82,7 +82,7 @@ async fn more_than_the_reader_takes_is_not_read() {
 async fn a_scratch_file_is_published_whole_and_a_local_path_leads_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let files = storage(folder.path());
-    let scratch = files.scratch(Some(TaskId::made(at(0)))).await.unwrap();
+    let scratch = files.scratch(Some(maker())).await.unwrap();
     fs::write(scratch.path(), b"abc").unwrap();
     assert_eq!(files.measure(&scratch).await.unwrap().sha256, ABC);
     files.publish(scratch, &path("images/x.jpg")).await.unwrap();
@@ -160,12 +160,16 @@ async fn a_pipe_in_the_folder_does_not_stop_a_reader() {
     assert!(matches!(error, Some(FileError::Refused { .. })), "{error:?}");
 }
 
+fn maker() -> Maker {
+    Maker { task: TaskId::made(at(0)), attempt: Attempt(12) }
+}
+
 #[tokio::test]
 async fn a_scratch_file_that_a_killed_process_left_is_found_with_its_task() {
     let folder = tempfile::tempdir().unwrap();
     let files = storage(folder.path());
-    let task = TaskId::made(at(0));
-    for owner in [Some(task), None] {
+    let maker = maker();
+    for owner in [Some(maker), None] {
         let mut writer = files.create(&path("x"), owner).await.unwrap();
         writer.write(b"half").await.unwrap();
         // As if the process had been killed: nobody drops it.
@@ -175,9 +179,9 @@ async fn a_scratch_file_that_a_killed_process_left_is_found_with_its_task() {
     let hour = SignedDuration::from_hours(1);
     assert!(files.old_scratch(made - hour).await.unwrap().is_empty());
     let old = files.old_scratch(made + hour).await.unwrap();
-    let mut owners: Vec<_> = old.iter().map(|old| old.task).collect();
-    owners.sort();
-    assert_eq!(owners, [None, Some(task)]);
+    let mut makers: Vec<_> = old.iter().map(|old| old.maker).collect();
+    makers.sort_by_key(Option::is_some);
+    assert_eq!(makers, [None, Some(maker)]);
     for old in &old {
         files.remove_scratch(old).await.unwrap();
         files.remove_scratch(old).await.unwrap();

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use legwork::app::place_picture;
 use legwork::clock::{Clock as _, ManualClock};
-use legwork::domain::TaskId;
-use legwork::services::files::{FileKeeper, LinkError};
+use legwork::domain::{Principal, TaskId};
+use legwork::services::files::{FileError, FileFacts, FileKeeper, LinkError, TaskFiles};
 use legwork::store::{FileRegistry as _, FileRow};
 
 use super::{ABC, all_files};
@@ -68,7 +69,7 @@ async fn what_has_expired_goes_with_its_row_and_the_rest_stays() {
     // A row whose file never came, and one whose path leads elsewhere, do not stay on the list for ever.
     for name in ["never", "a/below"] {
         let row = FileRow { path: path(name), ..keeper.find(&path("a")).await.unwrap().unwrap() };
-        list.write_file(&row).await.unwrap();
+        list.write_file(&row, None).await.unwrap();
     }
     assert_eq!(keeper.remove_expired(clock.now(), 100).await.unwrap(), 0);
     assert_eq!(keeper.remove_expired(at(10), 1).await.unwrap(), 1);
@@ -78,6 +79,61 @@ async fn what_has_expired_goes_with_its_row_and_the_rest_stays() {
     keeper.remove(&path("kept")).await.unwrap();
     assert_eq!(all_files(folder.path()), ["later"]);
     assert_eq!(list.0.lock().len(), 1);
+}
+
+#[tokio::test]
+async fn an_attempt_reads_its_principals_files_and_nobodys_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = task_files(storage(folder.path()), TaskId::made(at(0)), Arc::new(ManualClock::at(start())));
+    place_picture(&files.keeper, at(0)).await.unwrap();
+    let bobs = TaskFiles { principal: "bob".into(), ..files.clone() };
+    for (owner, name) in [(&files, "images/a.jpg"), (&bobs, "images/b.jpg")] {
+        owner.create(path(name), "image/jpeg", None).await.unwrap().finish().await.unwrap();
+    }
+    // Somebody has put it there by hand.
+    std::fs::write(folder.path().join("images/c.jpg"), b"c").unwrap();
+    for name in ["images/a.jpg", "images/c.jpg", "uploads/image.jpg"] {
+        files.local(&path(name)).await.unwrap();
+    }
+    for name in ["images/b.jpg", "images/none.jpg"] {
+        let told = files.local(&path(name)).await.unwrap_err();
+        assert_eq!(told.to_string(), format!("there is no stored file {name}"));
+        assert!(matches!(told, FileError::NotFound(_)));
+    }
+    // What a task made in the system's name is nobody else's.
+    let systems = TaskFiles { principal: Principal::system().subject, ..files.clone() };
+    systems.create(path("images/d.jpg"), "image/jpeg", None).await.unwrap().finish().await.unwrap();
+    assert!(files.local(&path("images/d.jpg")).await.is_err());
+}
+
+#[tokio::test]
+async fn old_files_on_no_list_are_removed_from_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let keeper = FileKeeper::new(storage(folder.path()), Arc::new(MemoryFileList::default()));
+    assert_eq!(keeper.remove_unlisted("exports", Timestamp::MAX).await.unwrap(), 0);
+    let listed = FileFacts {
+        path: path("exports/listed.csv"),
+        content_type: "text/csv".into(),
+        principal: "ann".into(),
+        maker: None,
+        created_at: at(0),
+        expires_at: None,
+    };
+    keeper.create(listed).await.unwrap().finish().await.unwrap();
+    for name in ["exports/old.csv", "exports/young.csv", "other.csv"] {
+        std::fs::write(folder.path().join(name), b"1").unwrap();
+    }
+    std::fs::create_dir(folder.path().join("exports/folder")).unwrap();
+    std::os::unix::fs::symlink("../other.csv", folder.path().join("exports/link.csv")).unwrap();
+    for name in ["exports/listed.csv", "exports/old.csv", "other.csv"] {
+        let file = std::fs::File::options().write(true).open(folder.path().join(name)).unwrap();
+        file.set_modified(at(0).into()).unwrap();
+    }
+    let young = std::fs::File::options().write(true).open(folder.path().join("exports/young.csv")).unwrap();
+    young.set_modified(at(10).into()).unwrap();
+    assert_eq!(keeper.remove_unlisted("exports", at(10)).await.unwrap(), 1);
+    let left = ["exports/link.csv", "exports/listed.csv", "exports/young.csv", "other.csv"];
+    assert_eq!(all_files(folder.path()), left);
 }
 
 #[tokio::test]

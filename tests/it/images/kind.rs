@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use legwork::app::build_services;
 use legwork::clock::{Clock, ManualClock};
@@ -30,11 +31,16 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::keeping(None)
+    }
+
+    fn keeping(retention: Option<Duration>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let vars =
             [("DATA_DIR", folder.path().to_str().unwrap()), ("FILES_SECRET", "a secret of the tests that signs the links")];
         let mut config = Config::read(vars.map(|(name, value)| (name.to_owned(), value.to_owned())).into()).unwrap();
         config.isolate.program = PROGRAM.into();
+        config.image.retention = retention;
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap()));
         let services = Arc::new(build_services(&config, &clock).unwrap());
         let task = TaskId::made(clock.now());
@@ -163,6 +169,24 @@ async fn what_is_wrong_is_told_at_submission_each_by_its_field() {
     }
     let unknown = bench.faults(&json!({ "file_path": "uploads/image.jpg", "format": "bmp" }));
     assert!(unknown[0].starts_with("/format: "), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn pictures_are_kept_as_long_as_the_setting_says_and_links_no_longer() {
+    for (retention, kept, link) in [
+        (None, json!(null), "2026-11-28T08:00:00Z"),
+        (Some(Duration::from_hours(24)), json!("2026-11-22T08:00:00Z"), "2026-11-22T08:00:00Z"),
+        (Some(Duration::from_hours(24 * 30)), json!("2026-12-21T08:00:00Z"), "2026-11-28T08:00:00Z"),
+    ] {
+        let bench = Bench::keeping(retention);
+        bench.upload("uploads/a.png", &make::plain_png(40, 30));
+        let result = bench.run(&json!({ "file_path": "uploads/a.png", "thumbnails": [{ "size": 10 }] })).await.unwrap();
+        for made in [&result, &result["thumbnails"][0]] {
+            assert_eq!((&made["expires_at"], &made["download_url_expires_at"]), (&kept, &json!(link)));
+            let row = bench.cx.files.keeper.find(&files::path(made["file_path"].as_str().unwrap())).await.unwrap().unwrap();
+            assert_eq!(json!(row.expires_at), kept);
+        }
+    }
 }
 
 #[cfg(not(feature = "avif"))]

@@ -1,11 +1,13 @@
 //! Pictures as tasks, through the engine: limits that truly end, and children that are killed.
 
 use legwork::domain::TaskStatus;
+use legwork::services::files::FileFacts;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::make;
 use crate::support::engine::{Engine, PATIENCE, embedded, production};
+use crate::support::files::path;
 
 fn upload(engine: &Engine, path: &str, bytes: &[u8]) {
     let stored = engine.config.data_dir.join("files").join(path);
@@ -75,6 +77,29 @@ async fn a_bad_picture_fails_at_once_and_is_not_tried_again(engine: Engine) {
     pool.end().await;
 }
 
+async fn a_picture_that_turns_out_to_be_anothers_is_not_read(engine: Engine) {
+    upload(&engine, "uploads/image.jpg", &make::jpeg(64, 48));
+    let id = engine.submit("image.process", json!({ "file_path": "uploads/image.jpg" })).await;
+    // Its row comes after the submission, which could not know.
+    let facts = FileFacts {
+        path: path("uploads/image.jpg"),
+        content_type: "image/jpeg".into(),
+        principal: "bob".into(),
+        maker: None,
+        created_at: engine.now(),
+        expires_at: None,
+    };
+    let mut writer = engine.queue.file_keeper().create(facts).await.unwrap();
+    writer.write(&make::jpeg(64, 48)).await.unwrap();
+    writer.finish().await.unwrap();
+    let pool = engine.start_pool().await;
+    let status = engine.ended(id).await;
+    let error = status.error.unwrap();
+    let told = (error.kind.as_str(), error.message.as_str());
+    assert_eq!((status.status, told), (TaskStatus::Failure, ("FileNotFound", "there is no stored file uploads/image.jpg")));
+    pool.end().await;
+}
+
 macro_rules! on_both {
     ($($case:ident),+ $(,)?) => {$(
         mod $case {
@@ -95,4 +120,5 @@ on_both!(
     the_hard_limit_ends_a_picture_that_takes_for_ever_and_its_child,
     a_picture_whose_child_is_killed_is_tried_again,
     a_bad_picture_fails_at_once_and_is_not_tried_again,
+    a_picture_that_turns_out_to_be_anothers_is_not_read,
 );

@@ -83,6 +83,7 @@ impl Bench {
             webhook_signer: None,
             sources: no_sources(),
             export_retention: Duration::ZERO,
+            image_retention: None,
             files: files.clone(),
             isolate: Isolate::new(images::config("/nonexistent")),
             image_limits: images::LIMITS,

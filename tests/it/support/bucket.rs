@@ -84,7 +84,7 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let is_signed = headers.get("authorization").is_some_and(|value| value.to_str().unwrap().contains(KEY));
-    let key = percent_decoded(uri.path()).strip_prefix("/media/").map(str::to_owned);
+    let key = percent_decoded(uri.path()).strip_prefix("/media").map(|key| key.trim_start_matches('/').to_owned());
     let (true, Some(key)) = (is_signed, key) else { return StatusCode::FORBIDDEN.into_response() };
     let query: HashMap<String, String> = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
     let sort = match (method.as_str(), query.contains_key("uploadId"), query.contains_key("uploads")) {
@@ -93,6 +93,7 @@ async fn answer(
         ("POST", true, _) => "POST complete",
         ("DELETE", true, _) => "DELETE upload",
         ("PUT", ..) => "PUT",
+        ("GET", ..) if key.is_empty() => "GET list",
         ("GET", ..) => "GET",
         ("HEAD", ..) => "HEAD",
         ("DELETE", ..) => "DELETE",
@@ -134,12 +135,25 @@ async fn answer(
             contents.objects.remove(&key);
             StatusCode::NO_CONTENT.into_response()
         }
+        "GET list" => listed(&contents.objects, &query["prefix"]),
         "GET" | "HEAD" => contents.objects.get(&key).map_or_else(
             || StatusCode::NOT_FOUND.into_response(),
             |object| object_of(object, headers.get(RANGE).and_then(|range| range.to_str().ok())),
         ),
         _ => StatusCode::NOT_IMPLEMENTED.into_response(),
     }
+}
+
+/// All objects below `prefix`.
+fn listed(objects: &BTreeMap<String, Bytes>, prefix: &str) -> Response {
+    let of = |(key, object): (&String, &Bytes)| {
+        let (size, modified) = (object.len(), "2026-11-21T08:00:00.000Z");
+        format!(
+            "<Contents><Key>{key}</Key><LastModified>{modified}</LastModified><ETag>\"x\"</ETag><Size>{size}</Size></Contents>"
+        )
+    };
+    let all: String = objects.iter().filter(|(key, _)| key.starts_with(prefix)).map(of).collect();
+    xml(&format!("<ListBucketResult><IsTruncated>false</IsTruncated>{all}</ListBucketResult>"))
 }
 
 fn object_of(object: &Bytes, range: Option<&str>) -> Response {

@@ -32,6 +32,7 @@ pub fn context(kind: &KindName, services: impl Into<Arc<Services>>, clock: Arc<d
         files: TaskFiles {
             keeper: FileKeeper::new(services.files.clone(), Arc::new(TransientFiles::default())),
             task,
+            attempt: Attempt(1),
             principal: Principal::system().subject,
             clock: clock.clone(),
         },

@@ -200,7 +200,7 @@ through! {
         ended_groups(from: Timestamp, to: Timestamp) -> Vec<EndedGroup>;
     }
     FileRegistry false {
-        write_file(file: &FileRow) -> ();
+        write_file(file: &FileRow, attempt: Option<Attempt>) -> bool;
         find_file(path: &FilePath) -> Option<FileRow>;
         forget_file(path: &FilePath) -> bool;
         expired_files(now: Timestamp, limit: u32) -> Vec<FilePath>;

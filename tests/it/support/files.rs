@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use legwork::clock::Clock;
 use legwork::config::{FilesConfig, Storage};
-use legwork::domain::{FilePath, TaskId};
+use legwork::domain::{Attempt, FilePath, TaskId};
 use legwork::services::files::{FileKeeper, Files, TaskFiles};
 use legwork::store::{FileRegistry, FileRow, StoreResult};
 use parking_lot::Mutex;
@@ -19,9 +19,9 @@ pub struct MemoryFileList(pub Mutex<BTreeMap<FilePath, FileRow>>);
 
 #[async_trait]
 impl FileRegistry for MemoryFileList {
-    async fn write_file(&self, file: &FileRow) -> StoreResult<()> {
+    async fn write_file(&self, file: &FileRow, _attempt: Option<Attempt>) -> StoreResult<bool> {
         self.0.lock().insert(file.path.clone(), file.clone());
-        Ok(())
+        Ok(true)
     }
 
     async fn find_file(&self, path: &FilePath) -> StoreResult<Option<FileRow>> {
@@ -64,7 +64,8 @@ pub fn storage(folder: &Path) -> Arc<Files> {
 
 /// Files as an attempt of `task` makes them.
 pub fn task_files(storage: Arc<Files>, task: TaskId, clock: Arc<dyn Clock>) -> TaskFiles {
-    TaskFiles { keeper: FileKeeper::new(storage, Arc::new(MemoryFileList::default())), task, principal: "ann".into(), clock }
+    let keeper = FileKeeper::new(storage, Arc::new(MemoryFileList::default()));
+    TaskFiles { keeper, task, attempt: Attempt(1), principal: "ann".into(), clock }
 }
 
 /// A stored path.

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use legwork::domain::{FilePath, TaskId};
+use legwork::domain::{Attempt, FilePath, Next, TaskId};
 use legwork::store::{FileRow, Store};
 
 use crate::support::files::path;
-use crate::support::tasks::at;
+use crate::support::tasks::{at, begun, ended, inserted, mishap, reference, settle, started, task};
 
 pub async fn a_file_is_found_by_its_path(store: Arc<dyn Store>) {
     let upload = row("uploads/grün 1.jpg", None);
     let export = FileRow { task: Some(TaskId::made(at(0))), size: 1 << 40, ..row("exports/x.csv", Some(100)) };
     for file in [&upload, &export] {
-        store.write_file(file).await.unwrap();
+        assert!(store.write_file(file, None).await.unwrap());
     }
     assert_eq!(store.find_file(&upload.path).await.unwrap(), Some(upload));
     assert_eq!(store.find_file(&export.path).await.unwrap(), Some(export));
@@ -20,15 +20,34 @@ pub async fn a_file_is_found_by_its_path(store: Arc<dyn Store>) {
 }
 
 pub async fn a_file_that_is_written_anew_replaces_what_was_known(store: Arc<dyn Store>) {
-    store.write_file(&row("exports/x.csv", Some(100))).await.unwrap();
+    assert!(store.write_file(&row("exports/x.csv", Some(100)), None).await.unwrap());
     let later = FileRow { size: 7, sha256: [9; 32], principal: "bob".into(), ..row("exports/x.csv", None) };
-    store.write_file(&later).await.unwrap();
+    assert!(store.write_file(&later, None).await.unwrap());
     assert_eq!(store.find_file(&later.path).await.unwrap(), Some(later));
     assert_eq!(expired(&store, 1_000).await, [] as [FilePath; 0]);
 }
 
+pub async fn a_file_of_an_attempt_is_written_only_while_its_task_is_in_it(store: Arc<dyn Store>) {
+    let of = |task: TaskId, size| FileRow { task: Some(task), size, ..row("exports/x.csv", None) };
+    let write = async |task, size, attempt| store.write_file(&of(task, size), Some(Attempt(attempt))).await.unwrap();
+    let waiting = inserted(&store, task(0)).await;
+    assert!(!write(waiting, 1, 0).await);
+    let first = started(&store, task(0), 1).await;
+    assert!(write(first.id, 1, 1).await);
+    settle(&store, &first, at(2), Next::Crashed { due_at: at(2), crashes: 1, error: mishap() }).await;
+    assert!(!write(first.id, 2, 1).await);
+    begun(&store, 2, reference(first.id, 1), at(3)).await;
+    assert!(!write(first.id, 3, 1).await);
+    assert_eq!(store.find_file(&path("exports/x.csv")).await.unwrap(), Some(of(first.id, 1)));
+    assert!(write(first.id, 4, 2).await);
+    let over = ended(&store, task(0), 1, Next::success("1".into())).await;
+    assert!(!write(over, 5, 1).await);
+    assert!(!write(TaskId::made(at(9)), 6, 1).await);
+    assert_eq!(store.find_file(&path("exports/x.csv")).await.unwrap(), Some(of(first.id, 4)));
+}
+
 pub async fn a_forgotten_file_is_gone(store: Arc<dyn Store>) {
-    store.write_file(&row("a", None)).await.unwrap();
+    assert!(store.write_file(&row("a", None), None).await.unwrap());
     assert!(store.forget_file(&path("a")).await.unwrap());
     assert!(!store.forget_file(&path("a")).await.unwrap());
     assert_eq!(store.find_file(&path("a")).await.unwrap(), None);
@@ -36,7 +55,7 @@ pub async fn a_forgotten_file_is_gone(store: Arc<dyn Store>) {
 
 pub async fn expired_files_are_found_up_to_the_limit_earliest_first(store: Arc<dyn Store>) {
     for (name, expires) in [("kept", None), ("z", Some(10)), ("b", Some(20)), ("a", Some(20)), ("later", Some(21))] {
-        store.write_file(&row(name, expires)).await.unwrap();
+        assert!(store.write_file(&row(name, expires), None).await.unwrap());
     }
     assert_eq!(expired(&store, 9).await, [] as [FilePath; 0]);
     assert_eq!(expired(&store, 20).await, [path("z"), path("a"), path("b")]);
@@ -45,7 +64,7 @@ pub async fn expired_files_are_found_up_to_the_limit_earliest_first(store: Arc<d
 
 pub async fn only_what_has_expired_is_forgotten_as_expired(store: Arc<dyn Store>) {
     for (name, expires) in [("a", Some(10)), ("b", Some(10)), ("anew", Some(99)), ("kept", None)] {
-        store.write_file(&row(name, expires)).await.unwrap();
+        assert!(store.write_file(&row(name, expires), None).await.unwrap());
     }
     let told = ["a", "anew", "kept", "unknown"].map(path);
     assert_eq!(store.forget_expired(&told, at(10)).await.unwrap(), 1);
