@@ -25,5 +25,7 @@ pub use problem::{FieldError, parser_words};
 pub use retry::{Backoff, RetryPolicy};
 pub use routing::Routing;
 pub use state::{EndStatus, Next, RunFacts, TaskStatus, after, after_crash};
-pub use task::{Band, Begun, Doorbell, EndReason, NewTask, Priority, Progress, TaskRef, TaskRow, WaitingFor, WaitingReason};
+pub use task::{
+    Band, Begun, Doorbell, EndReason, NewTask, Origin, Priority, Progress, TaskRef, TaskRow, WaitingFor, WaitingReason,
+};
 pub use worker::{WorkerHealth, WorkerInfo, WorkerRow};

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::{
     Attempt, Band, Doorbell, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo,
@@ -45,8 +45,8 @@ pub use recipients::{
     Standing, Suppression, SuppressionFilter, SuppressionReason, Suppressions,
 };
 
-/// The scope of idempotency keys by which a task finds again what it submitted. Such a key begins with the task's id, and is kept for as
-/// long as the task lives, however old it is.
+/// The scope of idempotency keys by which a task finds again what it submitted. Such a key begins with the id of the task's origin
+/// ([`crate::domain::Origin`]), and is kept for as long as that task lives or it or a retry of its chain may be retried by hand.
 pub const EFFECT_SCOPE: &str = "effect";
 
 /// Why the store could not do it.
@@ -111,7 +111,8 @@ pub trait TaskControl: Send + Sync {
     /// strongest `terminate` stay).
     async fn revoke(&self, order: &RevokeOrder) -> StoreResult<RevokeAnswer>;
 
-    /// Inserts `task` as the retry by hand of the ended task `task.retry_of`, and writes `retried_as` there, in one transaction.
+    /// Inserts `task` as the retry by hand of the ended task `task.retry_of`, and writes `retried_as` there, in one transaction. The
+    /// begins of the new task tell where the chain of retries began ([`crate::domain::Begun::retry_origin`]), also once that is forgotten.
     async fn insert_retry(&self, task: &SubmittedTask) -> StoreResult<RetryAnswer>;
 
     /// Changes a waiting task: its attempt number rises (so that rung references are stale) and `ring_at` is its due time.
@@ -194,7 +195,8 @@ pub trait Sweeps: Send + Sync {
     async fn make_partitions(&self, now: Timestamp) -> StoreResult<()>;
 
     /// Forgets what ended before `results_before` (Postgres: whole partitions under a lock timeout; SQLite: up to `limit` rows a call),
-    /// keys from before `keys_before` (those of [`EFFECT_SCOPE`] not while their task lives), workers dead since before `workers_before`, and revoked tokens that have expired.
+    /// keys from before `keys_before` (those of [`EFFECT_SCOPE`] from before [`Prune::effects_before`], and not while their task lives or a
+    /// retry of its chain is remembered), workers dead since before `workers_before`, and revoked tokens that have expired.
     /// Returns whether more is left to do.
     async fn prune(&self, prune: &Prune) -> StoreResult<bool>;
 }
@@ -212,6 +214,17 @@ pub struct Prune {
     pub now: Timestamp,
     /// At most so many rows of each where they go one by one.
     pub limit: u32,
+}
+
+/// Keys of effects are kept so much longer than results: a task may have run for a day, and results are forgotten by the day.
+const EFFECT_SLACK: SignedDuration = SignedDuration::from_hours(48);
+
+impl Prune {
+    /// Keys of [`EFFECT_SCOPE`] made before this: their tasks cannot be retried by hand any more.
+    pub fn effects_before(&self) -> Timestamp {
+        let before = self.results_before.checked_sub(EFFECT_SLACK).unwrap_or(Timestamp::MIN);
+        before.min(self.keys_before)
+    }
 }
 
 /// The fleet.

@@ -40,7 +40,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::{Attempt, FieldError, KindName, Progress, RetryPolicy, Scope, TaskFailure, TaskId};
+use crate::domain::{Attempt, FieldError, KindName, Origin, Progress, RetryPolicy, Scope, TaskFailure, TaskId};
 use crate::services::Services;
 use crate::services::files::TaskFiles;
 use crate::store::{MailLedger, RecipientLedger, Suppressions};
@@ -105,6 +105,8 @@ pub struct TaskContext {
     pub kind: KindName,
     /// When the task was submitted.
     pub submitted_at: Timestamp,
+    /// Where its chain of retries by hand began; `None` where it is no retry by hand.
+    pub retry_origin: Option<Origin>,
     /// The outside world.
     pub services: Arc<Services>,
     /// What became of each mail of a task.
@@ -147,14 +149,27 @@ impl TaskContext {
         self.progress.tell(Progress { done, total, message });
     }
 
-    /// Submits other tasks in the name of whoever submitted this one, each once however many attempts do so. The answers are in order;
-    /// what was refused says whether another attempt may help.
+    /// Submits other tasks in the name of whoever submitted this one, each once however many attempts do so, also those of the tasks of
+    /// which this one is the retry by hand: [`Children`] says what becomes of children that failed there. The answers are in order; what
+    /// was refused says whether another attempt may help.
     pub async fn submit(&self, children: Vec<Child>) -> Result<Vec<Result<TaskId, TaskFailure>>, TaskFailure> {
         self.checkpoint()?;
         Ok(self.children.submit(children).await)
     }
 
-    /// A key for an effect outside (a Message-ID, an idempotency header), the same in every attempt of the task.
+    /// Where the chain of retries by hand began that this task is in: the task itself where it is no retry. Rows that are made once,
+    /// however often it is tried, are told by this.
+    pub fn origin(&self) -> Origin {
+        self.retry_origin.unwrap_or(Origin { task: self.task, submitted_at: self.submitted_at })
+    }
+
+    /// Whether no attempt was before this one, neither of this task nor of one that it retries: there is nothing to be found then.
+    pub fn is_first_attempt(&self) -> bool {
+        self.attempt <= Attempt(1) && self.retry_origin.is_none()
+    }
+
+    /// A key for an effect outside (a Message-ID, an idempotency header), the same in every attempt of the task. A retry by hand has
+    /// another one: who retries a call that failed wants it to be made, and not to be taken for the first.
     pub fn effect_key(&self, part: &str) -> String {
         format!("{}.{part}", self.task)
     }

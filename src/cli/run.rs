@@ -107,6 +107,7 @@ impl Foreground {
             attempt: Attempt(1),
             kind: kind.name.clone(),
             submitted_at: clock.now(),
+            retry_origin: None,
             services,
             ledger: ledger.clone(),
             recipients: ledger,

@@ -181,6 +181,16 @@ impl NewTask {
     }
 }
 
+/// The task at which a chain of retries by hand began. What its runs did outside is known again by it in every later one, so that a retry
+/// by hand goes on where they ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its id.
+    pub task: TaskId,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+}
+
 /// A task whose attempt has just begun: what the executor needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Begun {
@@ -198,6 +208,8 @@ pub struct Begun {
     pub principal: Arc<str>,
     /// When it was submitted.
     pub submitted_at: Timestamp,
+    /// Where its chain of retries by hand began; `None` where it is no retry by hand.
+    pub retry_origin: Option<Origin>,
     /// When this attempt began.
     pub started_at: Timestamp,
     /// Retries spent before this attempt.

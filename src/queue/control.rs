@@ -99,7 +99,11 @@ impl Queue {
 
     /// Retries a task that ended badly: a new task with the same kind, args and options, due now.
     pub async fn retry(&self, id: TaskId, principal: &Principal) -> Result<Submitted, ControlError> {
-        let row = self.visible(id, principal).await?;
+        self.retry_row(self.visible(id, principal).await?).await
+    }
+
+    /// Retries the task of a row that was read.
+    pub(super) async fn retry_row(&self, row: TaskRow) -> Result<Submitted, ControlError> {
         if !matches!(row.status, TaskStatus::Failure | TaskStatus::Revoked) {
             return Err(ControlError::NotRetryable(row.status));
         }
@@ -124,7 +128,7 @@ impl Queue {
             hard_limit: row.hard_limit,
             soft_limit: row.soft_limit,
             callback_url: row.callback_url,
-            retry_of: Some(id),
+            retry_of: Some(row.id),
         };
         let submitted = SubmittedTask { task, rung: self.ringer.is_trusted(), key: None };
         match self.store.insert_retry(&submitted).await? {

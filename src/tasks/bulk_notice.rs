@@ -1,7 +1,7 @@
 //! `notifications.bulk`: a row in the application's notifications for many users, and a mail where asked.
 //!
 //! The rows are told by what they say and when their task was submitted, which no attempt changes: a second attempt inserts those that are
-//! missing.
+//! missing. So does a retry by hand, whose rows bear the time of the task at which the chain of retries began.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use super::batches::{BATCH_ROWS, field};
 use super::people::{self, Person, RowKey};
 use super::user_notice::NOTICE_TEMPLATE;
 use super::{Child, Kind, TaskContext};
-use crate::domain::{Attempt, FieldError, FieldRole, FieldType, Model, ModelRole, TaskFailure};
+use crate::domain::{FieldError, FieldRole, FieldType, Model, ModelRole, TaskFailure};
 use crate::services::Services;
 use crate::services::mail::check_subject;
 use crate::services::source::{Filter, Operator, Query, Row, Source, SourceError};
@@ -214,10 +214,9 @@ impl Work<'_> {
             return Ok(());
         }
         let rows: Vec<Row> = people.iter().map(|person| self.row(person)).collect();
-        // No attempt was before the first one, so there is nothing to find.
-        let is_first = self.cx.attempt <= Attempt(1);
         let same = [self.columns.user, self.columns.body, self.columns.created];
-        done.inserted += self.source.insert(self.notices, &rows, if is_first { &[] } else { &same }).await?;
+        let once_by: &[&str] = if self.cx.is_first_attempt() { &[] } else { &same };
+        done.inserted += self.source.insert(self.notices, &rows, once_by).await?;
         done.notified += people.len() as u64;
         if self.args.send_email {
             let reachable: Vec<&Person> = people.iter().filter(|person| person.address.is_some()).collect();
@@ -237,7 +236,7 @@ impl Work<'_> {
         let mut row = Row::new();
         row.insert(columns.user.into(), person.key.clone());
         row.insert(columns.body.into(), args.message.as_str().into());
-        row.insert(columns.created.into(), self.cx.submitted_at.to_string().into());
+        row.insert(columns.created.into(), self.cx.origin().submitted_at.to_string().into());
         let kind = args.notification_type.as_deref().unwrap_or("info");
         let more: [(Option<&str>, Value); 3] =
             [(columns.title, args.title.as_str().into()), (columns.kind, kind.into()), (columns.read, false.into())];

@@ -8,8 +8,8 @@ use crate::domain::{Priority, QueueName, TaskFailure, TaskId};
 /// A task that another one submits.
 #[derive(Clone)]
 pub struct Child {
-    /// Which of the parent's tasks it is, the same in every attempt: 1 to 200 printable ASCII characters, as in `admin-7`. A child that an
-    /// earlier attempt submitted under the same part is found again, whatever its args are now.
+    /// Which of the parent's tasks it is, the same in every attempt and in every retry by hand: 1 to 200 printable ASCII characters, as in
+    /// `admin-7`. A child that was submitted before under the same part is found again, whatever its args are now.
     pub part: String,
     /// Its kind, one that users may submit.
     pub kind: &'static str,
@@ -29,6 +29,12 @@ impl Child {
 }
 
 /// Submits children of one attempt's task.
+///
+/// A child is made once for all attempts of its parent, and of the tasks of which the parent is the retry by hand. Such a retry finds the
+/// children of the runs before it. One that succeeded, waits or runs is left alone; so is one that was revoked, because somebody wanted
+/// that. One that FAILED there is retried by hand itself, once for the whole retry, with the args that it had; but not where its ledger
+/// says that its message was or may have been handed over: nobody gets one twice unless its own task is retried. A child whose result is
+/// forgotten counts as done.
 #[async_trait]
 pub trait Children: Send + Sync {
     /// Submits them, each for itself; the answers are in order, and come when what was taken is durable.

@@ -89,6 +89,7 @@ impl Executor {
             attempt: task.attempt,
             kind: task.kind.clone(),
             submitted_at: task.submitted_at,
+            retry_origin: task.retry_origin,
             services: self.services.clone(),
             ledger: self.ledger.clone(),
             files: TaskFiles {

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use legwork::config::SourcesConfig;
-use legwork::domain::{Attempt, Begun, KindName, QueueName, TaskFailure, TaskId};
+use legwork::domain::{Attempt, Begun, KindName, PageRequest, QueueName, TaskFailure, TaskFilter, TaskId};
 use legwork::services::source::{Filter, Query, Row, Source};
 use legwork::tasks::TaskContext;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::support::context::context;
-use crate::support::engine::{Engine, embedded, production};
+use crate::support::engine::{Engine, ann, embedded, production};
 use crate::support::mime::Mime;
 use crate::support::postgres::{drop_schema, fresh_schema, url};
 
@@ -141,6 +141,7 @@ impl Place {
             args: String::new(),
             principal: "ann".into(),
             submitted_at: task.made_at(),
+            retry_origin: None,
             started_at: self.engine.now(),
             retries_used: 0,
             max_retries: 3,
@@ -169,6 +170,51 @@ impl Place {
 
     async fn run(&self, kind: &str, args: Value) -> Result<Value, TaskFailure> {
         self.attempt(kind, self.new_task(), 1, args).await
+    }
+
+    /// Submits a task that does all its work and fails then, retries it by hand with the same end, and once more so that it succeeds;
+    /// between the first two something happens to what it did. Its children run at the end. Returns the last result.
+    async fn retried_until_it_succeeds<F: Future<Output = ()>>(
+        &self,
+        kind: &str,
+        args: Value,
+        happens: impl FnOnce() -> F,
+    ) -> Value {
+        let failing = self.engine.tuned(|config| {
+            config.worker.result_limit = 10;
+            config.worker.queues = vec![QueueName::from_store("first")];
+        });
+        let pool = failing.start_pool().await;
+        let mut last = failing.submit_with(kind, args, json!({ "queue": "first" })).await;
+        assert_eq!(failing.ended(last).await.error.unwrap().kind, "ResultTooLarge");
+        happens().await;
+        last = self.retried(last).await;
+        assert_eq!(failing.ended(last).await.error.unwrap().kind, "ResultTooLarge");
+        pool.end().await;
+        failing.services.sources.close().await;
+        let pool = self.engine.start_pool().await;
+        last = self.retried(last).await;
+        let ended = self.engine.ended(last).await;
+        let filter = TaskFilter { kind: Some(KindName::from_store("email.send")), ..TaskFilter::default() };
+        let page = PageRequest { after: None, limit: 100 };
+        for child in self.engine.ground().store.list(&filter, &page).await.unwrap().items {
+            assert_eq!(self.engine.ended(child.id).await.successful, Some(true));
+        }
+        pool.end().await;
+        serde_json::from_str(ended.result.unwrap_or_else(|| panic!("{:?}", ended.error)).get()).unwrap()
+    }
+
+    /// Retries a task by hand, a second later.
+    async fn retried(&self, id: TaskId) -> TaskId {
+        self.engine.clock.advance(Duration::from_secs(1));
+        let retry = self.engine.queue.retry(id, &ann()).await.unwrap().id;
+        self.engine.note_accepted(retry);
+        retry
+    }
+
+    /// How many mails are in the outbox.
+    fn outbox_files(&self) -> usize {
+        std::fs::read_dir(self.engine.config.data_dir.join("outbox")).map_or(0, Iterator::count)
     }
 
     /// What is wrong with args, with pointers.

@@ -45,6 +45,8 @@ engine! {
         }
         children {
             a_task_submits_others_once_however_many_attempts_do_so,
+            a_retry_by_hand_finds_the_children_of_its_chain_and_retries_what_failed,
+            a_retry_by_hand_leaves_a_child_alone_that_was_revoked_or_may_have_arrived,
             a_child_that_is_refused_says_why_and_the_others_are_taken,
             a_call_runs_through_the_engine_and_its_secrets_are_not_shown,
         }

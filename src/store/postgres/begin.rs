@@ -4,19 +4,22 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
+use uuid::Uuid;
 
 use super::PgStore;
 use super::ends::{EndOrder, place};
 use super::fault::{Fault, Tries, within};
 use super::lane::HOT_LIMIT;
-use super::rows::{count, limit, sql_time, time};
-use crate::domain::{Attempt, Begun, EndReason, KindName, QueueName, TaskRef};
+use super::rows::{count, limit, maybe_time, sql_time, time};
+use crate::domain::{Attempt, Begun, EndReason, KindName, Origin, QueueName, TaskRef};
 use crate::store::{BeginAnswer, BeginBatch, StoreError, StoreResult};
 
 /// `$3` now, `$4` alone, `$5` and `$6` the worker. The references come sorted by id. What is locked here cannot change before the
 /// updates, so these need no join, and the answers come from what was seen.
 ///
 /// A row that was rung at its due time is due, whatever this clock says: it may lag behind the one that rang.
+///
+/// What only a retry by hand has is looked up for those alone.
 ///
 /// `= ANY (ARRAY[…])` is an equality that the planner can use one way only, from the reference to the row. Statistics of a table that
 /// was empty a minute ago would else have it read the table for each reference.
@@ -29,7 +32,7 @@ WITH seen AS MATERIALIZED (
                 WHEN t.crashes >= 2 AND NOT $4 THEN 'alone'
                 ELSE 'begun' END AS verdict,
            t.kind, t.queue, t.args, t.principal, t.submitted_at, t.retries_used, t.max_retries, t.crashes,
-           t.hard_limit_ms, t.soft_limit_ms
+           t.hard_limit_ms, t.soft_limit_ms, t.retry_of IS NOT NULL AS retries
     FROM UNNEST($1::uuid[], $2::int4[]) WITH ORDINALITY AS r (id, attempt, place)
     JOIN tasks t ON t.id = ANY (ARRAY[r.id]) AND t.attempt = r.attempt
     WHERE t.status <> 'STARTED'
@@ -47,7 +50,9 @@ WITH seen AS MATERIALIZED (
     WHERE id = ANY (ARRAY(SELECT id FROM seen WHERE verdict = 'early'))
 )
 SELECT place, verdict, kind, queue, args, principal, submitted_at, retries_used, max_retries, crashes,
-       hard_limit_ms, soft_limit_ms
+       hard_limit_ms, soft_limit_ms,
+       CASE WHEN retries THEN (SELECT o.origin FROM retry_origins o WHERE o.task = seen.id) END,
+       CASE WHEN retries THEN (SELECT o.submitted_at FROM retry_origins o WHERE o.task = seen.id) END
 FROM seen";
 
 impl PgStore {
@@ -126,6 +131,12 @@ fn sorted(refs: &[TaskRef]) -> Vec<usize> {
     places
 }
 
+/// Where a chain of retries by hand began, of the last two columns.
+fn origin(row: &PgRow) -> Result<Option<Origin>, Fault> {
+    let task: Option<Uuid> = row.try_get(12)?;
+    Ok(task.zip(maybe_time(row, 13)?).map(|(task, submitted_at)| Origin { task: task.into(), submitted_at }))
+}
+
 fn begun(row: &PgRow, batch: &BeginBatch<'_>, reference: TaskRef) -> Result<Begun, Fault> {
     Ok(Begun {
         id: reference.id,
@@ -135,6 +146,7 @@ fn begun(row: &PgRow, batch: &BeginBatch<'_>, reference: TaskRef) -> Result<Begu
         args: row.try_get(4)?,
         principal: row.try_get::<&str, _>(5)?.into(),
         submitted_at: time(row, 6)?,
+        retry_origin: origin(row)?,
         started_at: batch.now,
         retries_used: count(row.try_get(7)?),
         max_retries: count(row.try_get(8)?),

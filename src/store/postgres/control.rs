@@ -34,6 +34,13 @@ SELECT status, retried_as FROM task_results WHERE id = $1 AND ended_at >= $2 FOR
 const WRITE_RETRIED_AS: &str = "-- write_retried_as
 UPDATE task_results SET retried_as = $3 WHERE id = $1 AND ended_at >= $2";
 
+/// The chain of retries by hand begins with the task, unless that one is a retry by hand too.
+const WRITE_ORIGIN: &str = "-- write_origin
+INSERT INTO retry_origins (task, origin, submitted_at, created_at)
+SELECT $3, COALESCE(o.origin, r.id), COALESCE(o.submitted_at, r.submitted_at), $4
+FROM task_results r LEFT JOIN retry_origins o ON o.task = r.id
+WHERE r.id = $1 AND r.ended_at >= $2";
+
 const CHANGE_TASK: &str = concat!(
     "-- change_task
 UPDATE tasks
@@ -138,6 +145,13 @@ impl PgStore {
             .bind(ended.as_uuid())
             .bind(earliest_end(ended))
             .bind(task.task.id.as_uuid())
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(WRITE_ORIGIN)
+            .bind(ended.as_uuid())
+            .bind(earliest_end(ended))
+            .bind(task.task.id.as_uuid())
+            .bind(sql_time(task.task.submitted_at))
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;

@@ -102,13 +102,28 @@ const OVERRUN: &str = concat!(
 const FIND_EXPIRED: &str = "-- find_expired
 SELECT id, attempt FROM tasks WHERE expires_at <= $1 AND status <> 'STARTED' ORDER BY expires_at LIMIT $2";
 
-/// What goes row by row: keys, workers, tokens, and the mail and the recipients of tasks that are forgotten.
-const PRUNES: [&str; 6] = [
+/// What goes row by row: keys, workers, tokens, and what was kept beside tasks that are forgotten. What a task submitted is found again by
+/// its next attempt, and by those of its retries by hand.
+const PRUNES: [&str; 8] = [
+    "-- prune_origins
+DELETE FROM retry_origins WHERE task IN
+    (SELECT o.task FROM retry_origins o
+     WHERE o.created_at < $1 AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task)
+       AND NOT EXISTS (SELECT FROM task_results t WHERE t.id = o.task)
+     ORDER BY o.created_at LIMIT $2)",
     "-- prune_keys
+DELETE FROM idempotency_keys WHERE (principal, scope, key) IN
+    (SELECT principal, scope, key FROM idempotency_keys
+     WHERE created_at < $1 AND scope <> 'effect'
+     ORDER BY created_at LIMIT $2)",
+    "-- prune_effects
 DELETE FROM idempotency_keys WHERE (principal, scope, key) IN
     (SELECT principal, scope, key FROM idempotency_keys k
      WHERE created_at < $1
-       AND CASE WHEN scope = 'effect' THEN NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = left(k.key, 36)::uuid) ELSE true END
+       AND CASE WHEN scope = 'effect'
+           THEN NOT EXISTS (SELECT FROM tasks t WHERE t.id = left(k.key, 36)::uuid)
+                AND NOT EXISTS (SELECT FROM retry_origins o WHERE o.origin = left(k.key, 36)::uuid)
+           ELSE false END
      ORDER BY created_at LIMIT $2)",
     "-- prune_workers
 DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE dead AND beat_at < $1 LIMIT $2)",
@@ -155,7 +170,7 @@ fn started_rows(rows: &[PgRow]) -> Result<Vec<StartedRow>, Fault> {
 impl PgStore {
     async fn prune_rows(&self, prune: &Prune) -> Result<bool, Fault> {
         let old = prune.results_before;
-        let befores = [prune.keys_before, prune.workers_before, prune.now, old, old, old];
+        let befores = [old, prune.keys_before, prune.effects_before(), prune.workers_before, prune.now, old, old, old];
         let mut has_more = false;
         for (sql, before) in PRUNES.into_iter().zip(befores) {
             let delete = sqlx::query(sql).bind(sql_time(before)).bind(i64::from(prune.limit));

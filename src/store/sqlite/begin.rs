@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
 
 use super::SqliteStore;
 use super::ends::{EndOrder, end_tasks};
 use super::fault::Fault;
 use super::json::JsonRows;
 use super::rows::Columns;
-use crate::domain::{Attempt, Begun, EndReason, TaskRef};
+use crate::domain::{Attempt, Begun, EndReason, Origin, TaskRef};
 use crate::store::{BeginAnswer, BeginBatch};
 
 /// So many dead workers, and a task begins only while nothing else runs.
@@ -19,7 +20,7 @@ const LONELY_CRASHES: i64 = 2;
 const PAUSE_MICROS: i64 = 1_000_000;
 
 /// `?2` is now, `?3` the worker, `?4` its name, `?5` the crashes that keep a task from beginning. A row that was rung at its due time is
-/// due, whatever this clock says: it may lag behind the one that rang.
+/// due, whatever this clock says: it may lag behind the one that rang. What only a retry by hand has is looked up for those alone.
 const BEGIN_TASKS: &str = "-- begin_tasks
 UPDATE tasks
 SET status = 'STARTED', attempt = attempt + 1, worker = ?3, worker_name = ?4, started_at = ?2, ring_at = NULL, rung_at = NULL,
@@ -28,7 +29,9 @@ FROM jsonb_each(?1) o
 WHERE tasks.id = unhex(o.value ->> 0) AND tasks.attempt = o.value ->> 1 AND tasks.status <> 'STARTED'
   AND (tasks.due_at <= ?2 OR tasks.rung_at >= tasks.due_at) AND (tasks.expires_at IS NULL OR tasks.expires_at > ?2) AND tasks.crashes < ?5
   AND tasks.queue NOT IN (SELECT name FROM queues WHERE paused_at IS NOT NULL)
-RETURNING id, attempt, kind, queue, args, principal, submitted_at, retries_used, max_retries, crashes, hard_limit_ms, soft_limit_ms";
+RETURNING id, attempt, kind, queue, args, principal, submitted_at, retries_used, max_retries, crashes, hard_limit_ms, soft_limit_ms,
+    CASE WHEN retry_of IS NOT NULL THEN (SELECT o.origin FROM retry_origins o WHERE o.task = tasks.id) END,
+    CASE WHEN retry_of IS NOT NULL THEN (SELECT o.submitted_at FROM retry_origins o WHERE o.task = tasks.id) END";
 
 /// Why waiting rows did not begin: each with its place, whether it has expired, and when it is to be rung if it is not its time.
 const WHY_NOT: &str = "-- why_not
@@ -84,6 +87,12 @@ fn references(refs: &[TaskRef]) -> Result<String, Fault> {
     rows.text()
 }
 
+/// Where a chain of retries by hand began, of the next two columns.
+fn origin(columns: &mut Columns<'_>) -> Result<Option<Origin>, Fault> {
+    let task: Option<Uuid> = columns.get()?;
+    Ok(task.zip(columns.maybe_time()?).map(|(task, submitted_at)| Origin { task: task.into(), submitted_at }))
+}
+
 fn begun(row: &SqliteRow, batch: &BeginBatch<'_>) -> Result<Begun, Fault> {
     let mut columns = Columns::of("tasks", row);
     Ok(Begun {
@@ -100,6 +109,7 @@ fn begun(row: &SqliteRow, batch: &BeginBatch<'_>) -> Result<Begun, Fault> {
         crashes: columns.number()?,
         hard_limit: columns.limit()?,
         soft_limit: columns.maybe_limit()?,
+        retry_origin: origin(&mut columns)?,
     })
 }
 

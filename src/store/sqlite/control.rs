@@ -33,6 +33,12 @@ SELECT status, retried_as FROM task_results WHERE id = ?1";
 const SET_RETRIED_AS: &str = "-- set_retried_as
 UPDATE task_results SET retried_as = ?2 WHERE id = ?1";
 
+/// The chain of retries by hand begins with the task, unless that one is a retry by hand too.
+const WRITE_ORIGIN: &str = "-- write_origin
+INSERT INTO retry_origins (task, origin, submitted_at, created_at)
+SELECT ?2, coalesce(o.origin, r.id), coalesce(o.submitted_at, r.submitted_at), ?3
+FROM task_results r LEFT JOIN retry_origins o ON o.task = r.id WHERE r.id = ?1";
+
 const CHANGE_TASK: &str = "-- change_task
 UPDATE tasks SET attempt = attempt + 1, due_at = coalesce(?2, due_at), queue = coalesce(?3, queue),
     priority = coalesce(?4, priority), ring_at = coalesce(?2, due_at), rung_at = NULL
@@ -183,7 +189,10 @@ async fn insert_retry(transaction: &mut SqliteConnection, retry: &SubmittedTask)
         return Ok(RetryAnswer::NotRetryable(status));
     }
     insert_rows(transaction, std::iter::once((&retry.task, retry.rung))).await?;
-    sqlx::query(SET_RETRIED_AS).bind(of.as_uuid()).bind(retry.task.id.as_uuid()).execute(transaction).await?;
+    let id = retry.task.id.as_uuid();
+    sqlx::query(SET_RETRIED_AS).bind(of.as_uuid()).bind(id).execute(&mut *transaction).await?;
+    let origin = sqlx::query(WRITE_ORIGIN).bind(of.as_uuid()).bind(id).bind(retry.task.submitted_at.as_microsecond());
+    origin.execute(transaction).await?;
     Ok(RetryAnswer::Inserted)
 }
 

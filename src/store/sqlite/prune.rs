@@ -20,9 +20,23 @@ DELETE FROM mail_ledger WHERE (task, part) IN (
 const PRUNE_KEYS: &str = "-- prune_keys
 DELETE FROM idempotency_keys WHERE (principal, scope, key) IN (
     SELECT principal, scope, key FROM idempotency_keys
-    WHERE created_at < ?1
-      AND CASE WHEN scope = 'effect'
-          THEN NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = unhex(replace(substr(key, 1, 36), '-', ''))) ELSE true END
+    WHERE created_at < ?1 AND scope <> 'effect'
+    ORDER BY created_at LIMIT ?2)";
+
+/// What a task submitted is found again by its next attempt, and by those of its retries by hand.
+const PRUNE_EFFECTS: &str = "-- prune_effects
+DELETE FROM idempotency_keys WHERE (principal, scope, key) IN (
+    SELECT principal, scope, key FROM idempotency_keys
+    WHERE created_at < ?1 AND scope = 'effect'
+      AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = unhex(replace(substr(key, 1, 36), '-', '')))
+      AND NOT EXISTS (SELECT 1 FROM retry_origins WHERE origin = unhex(replace(substr(key, 1, 36), '-', '')))
+    ORDER BY created_at LIMIT ?2)";
+
+const PRUNE_ORIGINS: &str = "-- prune_origins
+DELETE FROM retry_origins WHERE task IN (
+    SELECT task FROM retry_origins o
+    WHERE created_at < ?1 AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = o.task)
+      AND NOT EXISTS (SELECT 1 FROM task_results t WHERE t.id = o.task)
     ORDER BY created_at LIMIT ?2)";
 
 const PRUNE_WORKERS: &str = "-- prune_workers
@@ -40,7 +54,9 @@ impl SqliteStore {
             (PRUNE_LEDGER, prune.results_before),
             (super::recipients::PRUNE_RECIPIENTS, prune.results_before),
             (super::recipients::PRUNE_LISTS, prune.results_before),
+            (PRUNE_ORIGINS, prune.results_before),
             (PRUNE_KEYS, prune.keys_before),
+            (PRUNE_EFFECTS, prune.effects_before()),
             (PRUNE_WORKERS, prune.workers_before),
             (PRUNE_TOKENS, prune.now),
         ];

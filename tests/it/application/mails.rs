@@ -93,6 +93,25 @@ async fn a_user_is_told_by_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_by_hand_mails_no_admin_twice_and_sends_no_report_twice() {
+    everywhere(|place| async move {
+        let args = json!({ "subject": "Disk almost full", "message": "Only 2 GB are left." });
+        let last = place.retried_until_it_succeeds("notify.admins", args, || async {}).await;
+        let admins = if place.is_demo() { 5 } else { 2 };
+        assert_eq!((&last["submitted"], place.outbox_files()), (&json!(admins), admins));
+        if place.is_demo() {
+            let args = json!({
+                "report_type": "activity", "date_from": "2024-01-01", "date_to": "2024-01-31",
+                "email_to": ["boss@example.com", "chief@example.com"],
+            });
+            let last = place.retried_until_it_succeeds("report.admin", args, || async {}).await;
+            assert_eq!((last["emails"].as_array().unwrap().len(), place.outbox_files()), (2, admins + 2));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_active_admin_gets_one_mail_however_often_it_is_tried() {
     everywhere(|place| async move {
         let pool = place.engine.start_pool().await;

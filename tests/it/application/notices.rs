@@ -47,6 +47,32 @@ async fn a_second_attempt_inserts_what_is_missing_and_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_by_hand_notifies_and_mails_nobody_twice() {
+    everywhere(|place| async move {
+        let (words, whose) = (words(&place), if place.is_demo() { "user_id" } else { "member" });
+        let made = json!({ words: "dup" });
+        let args = json!({ "user_ids": [1, 2, 3], "title": "T", "message": "dup", "send_email": true });
+        let last = place
+            .retried_until_it_succeeds("notifications.bulk", args, || async {
+                // As if it had ended before the last one.
+                let model = place.source.model("notification").unwrap();
+                let of_three = Filter::all(model).and(words, Operator::Eq, &made[words]).unwrap();
+                let of_three = of_three.and(whose, Operator::Eq, &json!(3)).unwrap();
+                assert_eq!(place.source.delete(&of_three, None, 10).await.unwrap().rows, 1);
+            })
+            .await;
+        // The row was written anew by the first retry.
+        assert_eq!((&last["notified"], &last["inserted"], &last["mails"]), (&json!(3), &json!(0), &json!(3)));
+        let rows = place.rows("notification", made.clone()).await;
+        let mut of: Vec<&Value> = rows.iter().map(|row| &row[whose]).collect();
+        of.sort_by_key(|key| key.as_i64());
+        assert_eq!(of, [&json!(1), &json!(2), &json!(3)]);
+        assert_eq!(place.outbox_files(), 3);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn filters_choose_the_users_and_each_gets_a_mail_where_asked() {
     everywhere(|place| async move {
         let pool = place.engine.start_pool().await;

@@ -55,7 +55,8 @@ conformance! {
             two_submissions_at_once_with_one_key_make_one_task,
             a_row_that_is_refused_does_not_take_its_key,
             a_key_outlives_its_task_and_is_forgotten_at_its_age,
-            the_key_of_an_effect_is_kept_while_its_task_lives,
+            the_key_of_an_effect_is_kept_while_its_task_lives_or_may_be_retried,
+            the_key_of_an_effect_is_kept_for_the_retries_of_its_task,
         }
         begin {
             a_begun_attempt_carries_all_that_it_needs,
@@ -104,6 +105,7 @@ conformance! {
             the_revoke_of_a_running_task_is_written_down,
             a_revoke_of_what_has_ended_or_never_was_says_so,
             a_retry_by_hand_is_a_new_task_and_both_know_of_each_other,
+            a_retry_of_a_retry_knows_where_the_chain_began,
             two_retries_by_hand_at_once_make_one_task,
             only_what_failed_or_was_revoked_is_retried_by_hand,
             a_change_moves_a_waiting_task_and_makes_old_references_stale,

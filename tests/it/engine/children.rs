@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use legwork::domain::{TaskId, TaskStatus};
-use legwork::store::Prune;
+use legwork::store::{LedgerEntry, LedgerState, Prune};
 use serde_json::{Value, json};
 
 use crate::outbound::receiver::{Receiver, answer};
-use crate::support::engine::Engine;
+use crate::support::engine::{Engine, ann};
 use crate::support::probe::Switch;
 
 fn ids(result: &str) -> Vec<TaskId> {
@@ -41,10 +41,83 @@ pub async fn a_task_submits_others_once_however_many_attempts_do_so(engine: Engi
         assert_eq!((&echo["part"], &echo["attempt"]), (&json!(part), &json!(1)));
         assert_eq!(&*engine.row(*child).await.principal, "ann");
     }
-    // A retry by hand is another task, with children of its own.
+    // Another submission has children of its own.
     let again = engine.submit("test.probe", Switch::new().args(&json!(["submit"]))).await;
     engine.ended(again).await;
     assert!(ids(engine.row(again).await.result.as_deref().unwrap()).iter().all(|id| !children.contains(id)));
+    pool.end().await;
+}
+
+/// Retries a task by hand, a second later.
+async fn retried(engine: &Engine, id: TaskId) -> TaskId {
+    engine.clock.advance(Duration::from_secs(1));
+    let retry = engine.queue.retry(id, &ann()).await.unwrap().id;
+    engine.note_accepted(retry);
+    retry
+}
+
+/// What a task submitted that has failed with the ids as its message.
+async fn told(engine: &Engine, id: TaskId) -> Vec<TaskId> {
+    ids(&engine.settled(id).await.error.unwrap().message)
+}
+
+pub async fn a_retry_by_hand_finds_the_children_of_its_chain_and_retries_what_failed(engine: Engine) {
+    let (pool, scheduler) = (engine.start_pool().await, engine.scheduler());
+    let (switch, child) = (Switch::new(), Switch::new());
+    let step = |ending| child.submitted(&json!(["fail", "fail", "succeed"]), ending);
+    let plan = json!([step("fail"), step("retry"), step("fail"), step("succeed")]);
+    let first = engine.submit("test.probe", switch.args(&plan)).await;
+    let made = told(&engine, first).await;
+    let (echo, probe) = (made[0], made[1]);
+    assert_eq!(engine.ended(echo).await.status, TaskStatus::Success);
+    assert_eq!(engine.ended(probe).await.status, TaskStatus::Failure);
+    let second = retried(&engine, first).await;
+    let again = told(&engine, second).await;
+    assert_eq!((again[0], engine.row(again[1]).await.retry_of), (echo, Some(probe)));
+    assert_eq!(engine.ended(again[1]).await.status, TaskStatus::Failure);
+    // Another attempt of the same retry finds what this one submitted, although that has failed.
+    engine.pass_delay(&scheduler, second).await;
+    assert_eq!(engine.ended(second).await.status, TaskStatus::Failure);
+    assert_eq!(told(&engine, second).await, again);
+    let third = retried(&engine, second).await;
+    engine.ended(third).await;
+    let last = ids(engine.row(third).await.result.as_deref().unwrap());
+    assert_eq!((last[0], engine.row(last[1]).await.retry_of), (echo, Some(again[1])));
+    assert_eq!(engine.ended(last[1]).await.status, TaskStatus::Success);
+    assert_eq!(child.runs(), 3);
+    pool.end().await;
+}
+
+pub async fn a_retry_by_hand_leaves_a_child_alone_that_was_revoked_or_may_have_arrived(engine: Engine) {
+    let pool = engine.start_pool().await;
+    let states =
+        [LedgerState::Sending, LedgerState::Accepted, LedgerState::Unknown, LedgerState::Deferred, LedgerState::Rejected];
+    for state in std::iter::once(None).chain(states.map(Some)) {
+        let (switch, child) = (Switch::new(), Switch::new());
+        let plan = json!([if state.is_some() { "fail" } else { "wait" }, "succeed"]);
+        let plan = json!([child.submitted(&plan, "fail"), child.submitted(&plan, "succeed")]);
+        let first = engine.submit("test.probe", switch.args(&plan)).await;
+        let probe = told(&engine, first).await[1];
+        match state {
+            None => {
+                child.started().await;
+                engine.queue.revoke(probe, false, &ann()).await.unwrap();
+            }
+            Some(state) => {
+                let (recipient, message_id) = ("a@example.org".into(), "m".into());
+                let entry =
+                    LedgerEntry { task: probe, part: 0, recipient, message_id, state, response: None, updated_at: engine.now() };
+                engine.ground().store.write_ledger(&[entry]).await.unwrap();
+            }
+        }
+        engine.ended(probe).await;
+        let second = retried(&engine, first).await;
+        engine.ended(second).await;
+        let stands = ids(engine.row(second).await.result.as_deref().unwrap())[1];
+        let is_retried = matches!(state, Some(LedgerState::Deferred | LedgerState::Rejected));
+        assert_eq!((stands != probe, engine.row(stands).await.retry_of), (is_retried, is_retried.then_some(probe)), "{state:?}");
+        engine.ended(stands).await;
+    }
     pool.end().await;
 }
 

@@ -49,6 +49,7 @@ impl Bench {
             attempt: Attempt(1),
             kind: KindName::parse("image.process").unwrap(),
             submitted_at: clock.now(),
+            retry_origin: None,
             files: files::task_files(services.files.clone(), task, clock.clone()),
             services,
             ledger: Arc::new(MemoryLedger::default()),

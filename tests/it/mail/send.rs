@@ -94,6 +94,7 @@ impl Bench {
             attempt: Attempt(1),
             kind: KindName::parse("email.send").unwrap(),
             submitted_at: clock.now(),
+            retry_origin: None,
             services: Arc::new(services),
             ledger: ledger.clone(),
             files: files::task_files(files, task, clock.clone()),

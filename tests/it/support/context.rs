@@ -26,6 +26,7 @@ pub fn context(kind: &KindName, services: impl Into<Arc<Services>>, clock: Arc<d
         attempt: Attempt(1),
         kind: kind.clone(),
         submitted_at: clock.now(),
+        retry_origin: None,
         ledger: ledger.clone(),
         recipients: ledger,
         suppressions: None,

@@ -48,10 +48,21 @@ pub enum Step {
     Submit,
     /// The same, and fails then, to be tried again.
     SubmitRetry,
+    /// Submits an echo and a probe of this switch and plan, and ends so: a success returns their ids, else they are the message.
+    SubmitProbe { switch: String, plan: Value, ending: Ending },
     /// Submits a child that is refused, and one that is not.
     SubmitBad,
     /// Tells progress, then waits to be released, or to be asked to stop.
     Progress,
+}
+
+/// How an attempt ends.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    Succeed,
+    Retry,
+    Fail,
 }
 
 /// The test's end of a probe.
@@ -94,6 +105,11 @@ impl Switch {
         });
         SWITCHES.lock().insert(name, switch.clone());
         switch
+    }
+
+    /// The step that submits a probe of this switch with a plan, and ends so.
+    pub fn submitted(&self, plan: &Value, ending: &str) -> Value {
+        json!({ "submit_probe": { "switch": self.name, "plan": plan, "ending": ending } })
     }
 
     /// Args of a probe with this plan.
@@ -169,6 +185,16 @@ impl Kind for Probe {
                     return Err(TaskFailure::retry("ProbeError", "as planned"));
                 }
                 return Ok(json!(ids));
+            }
+            Step::SubmitProbe { switch, plan, ending } => {
+                let probe = Child::new("b", "test.probe", json!({ "switch": switch, "plan": plan }));
+                let children = vec![Child::new("a", "system.echo", json!({})), probe];
+                let ids = cx.submit(children).await?.into_iter().collect::<Result<Vec<_>, _>>()?;
+                return match ending {
+                    Ending::Succeed => Ok(json!(ids)),
+                    Ending::Retry => Err(TaskFailure::retry("ProbeError", json!(ids))),
+                    Ending::Fail => Err(TaskFailure::fail("ProbeError", json!(ids))),
+                };
             }
             Step::SubmitBad => {
                 let bad = Child::new("bad", "http.call", json!({ "url": 5, "headers": { "host": "hidden" }, "json": "hidden" }));

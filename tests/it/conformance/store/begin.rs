@@ -21,6 +21,7 @@ pub async fn a_begun_attempt_carries_all_that_it_needs(store: Arc<dyn Store>) {
         args: new.args,
         principal: new.principal,
         submitted_at: new.submitted_at,
+        retry_origin: None,
         started_at: at(3),
         retries_used: 0,
         max_retries: new.max_retries,

@@ -1,8 +1,9 @@
 //! Revoke, retry by hand, change, purge, queues and progress.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use legwork::domain::{Attempt, EndReason, EndStatus, NewTask, Next, Priority, Progress, TaskId, TaskStatus};
+use legwork::domain::{Attempt, EndReason, EndStatus, NewTask, Next, Origin, Priority, Progress, TaskId, TaskStatus};
 use legwork::store::{
     BeginAnswer, ChangeAnswer, QueueChange, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, Store, TaskChange,
 };
@@ -61,6 +62,25 @@ pub async fn a_retry_by_hand_is_a_new_task_and_both_know_of_each_other(store: Ar
     assert_eq!(store.insert_retry(&rung(second.clone())).await.unwrap(), RetryAnswer::AlreadyRetried(retry.id));
     assert_eq!(store.find(second.id).await.unwrap(), None);
     begun(&store, 1, reference(retry.id, 0), at(7)).await;
+}
+
+pub async fn a_retry_of_a_retry_knows_where_the_chain_began(store: Arc<dyn Store>) {
+    // Between two milliseconds: an id would not tell it.
+    let submitted_at = at(0) + Duration::from_micros(123_456);
+    let new = NewTask { submitted_at, due_at: submitted_at, ..task(0) };
+    let first = started(&store, new, 1).await;
+    assert_eq!(first.retry_origin, None);
+    let origin = Some(Origin { task: first.id, submitted_at });
+    settle(&store, &first, at(1), Next::failure(mishap())).await;
+    let mut last = first.id;
+    for n in 1..=3 {
+        let retry = NewTask { retry_of: Some(last), ..task(5 * n) };
+        assert_eq!(store.insert_retry(&rung(retry.clone())).await.unwrap(), RetryAnswer::Inserted);
+        let begun = begun(&store, 1, reference(retry.id, 0), at(5 * n + 1)).await;
+        assert_eq!((begun.retry_origin, begun.submitted_at), (origin, at(5 * n)));
+        settle(&store, &begun, at(5 * n + 2), Next::failure(mishap())).await;
+        last = retry.id;
+    }
 }
 
 pub async fn two_retries_by_hand_at_once_make_one_task(store: Arc<dyn Store>) {

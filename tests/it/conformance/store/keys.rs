@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use legwork::store::{EFFECT_SCOPE, InsertAnswer, Prune, RevokeOrder, Store};
+use legwork::domain::{NewTask, Next, TaskId};
+use legwork::store::{EFFECT_SCOPE, InsertAnswer, Prune, RetryAnswer, RevokeOrder, Store, SubmittedTask};
 
-use crate::support::tasks::{at, keyed, rung, task};
+use crate::support::tasks::{at, begun, keyed, mishap, reference, rung, settle, task};
 
 pub async fn a_key_is_replayed_with_the_same_body_and_refused_with_another(store: Arc<dyn Store>) {
     let first = keyed(task(0), "k", 1);
@@ -68,28 +69,59 @@ pub async fn a_key_outlives_its_task_and_is_forgotten_at_its_age(store: Arc<dyn 
     assert_eq!(answers(&store, &[keyed(task(2), "k", 1)]).await, [InsertAnswer::Inserted]);
 }
 
-pub async fn the_key_of_an_effect_is_kept_while_its_task_lives(store: Arc<dyn Store>) {
+pub async fn the_key_of_an_effect_is_kept_while_its_task_lives_or_may_be_retried(store: Arc<dyn Store>) {
     let parent = task(0);
-    let with_key = |n: i64| {
-        let mut child = keyed(task(n), &format!("{}.part", parent.id), 1);
-        if let Some(key) = &mut child.key {
-            key.scope = EFFECT_SCOPE.into();
-        }
-        child
-    };
     answers(&store, &[rung(parent.clone())]).await;
-    let first = with_key(1);
+    let first = effect(&parent, 1);
     answers(&store, std::slice::from_ref(&first)).await;
-    let prune =
-        Prune { results_before: at(-86_400), keys_before: at(86_400), workers_before: at(-86_400), now: at(86_400), limit: 100 };
-    assert!(!store.prune(&prune).await.unwrap());
-    assert_eq!(answers(&store, &[with_key(2)]).await, [InsertAnswer::Replayed(first.task.id)]);
-    let order = RevokeOrder { id: parent.id, terminate: false, now: at(3) };
-    store.revoke(&order).await.unwrap();
-    store.prune(&prune).await.unwrap();
-    assert_eq!(answers(&store, &[with_key(4)]).await, [InsertAnswer::Inserted]);
+    assert!(!store.prune(&prune(5)).await.unwrap());
+    assert_eq!(answers(&store, &[effect(&parent, 2)]).await, [InsertAnswer::Replayed(first.task.id)]);
+    revoke(&store, parent.id).await;
+    // Its result is still there, so it may be retried by hand.
+    store.prune(&prune(0)).await.unwrap();
+    assert_eq!(answers(&store, &[effect(&parent, 4)]).await, [InsertAnswer::Replayed(first.task.id)]);
+    store.prune(&prune(5)).await.unwrap();
+    assert_eq!(answers(&store, &[effect(&parent, 5)]).await, [InsertAnswer::Inserted]);
 }
 
-async fn answers(store: &Arc<dyn Store>, tasks: &[legwork::store::SubmittedTask]) -> Vec<InsertAnswer> {
+pub async fn the_key_of_an_effect_is_kept_for_the_retries_of_its_task(store: Arc<dyn Store>) {
+    let parent = task(0);
+    answers(&store, &[rung(parent.clone())]).await;
+    let first = effect(&parent, 1);
+    answers(&store, std::slice::from_ref(&first)).await;
+    revoke(&store, parent.id).await;
+    let retry = NewTask { retry_of: Some(parent.id), ..task(4) };
+    assert_eq!(store.insert_retry(&rung(retry.clone())).await.unwrap(), RetryAnswer::Inserted);
+    store.prune(&prune(5)).await.unwrap();
+    assert_eq!(store.find(parent.id).await.unwrap(), None);
+    assert_eq!(answers(&store, &[effect(&parent, 5)]).await, [InsertAnswer::Replayed(first.task.id)]);
+    let begun = begun(&store, 1, reference(retry.id, 0), at(6)).await;
+    assert_eq!(begun.retry_origin.map(|origin| origin.task), Some(parent.id), "although that is forgotten");
+    settle(&store, &begun, at(7), Next::failure(mishap())).await;
+    store.prune(&prune(5)).await.unwrap();
+    assert_eq!(store.find(retry.id).await.unwrap(), None);
+    assert_eq!(answers(&store, &[effect(&parent, 8)]).await, [InsertAnswer::Inserted]);
+}
+
+/// A child of `parent`, submitted at `at(seconds)`, always under the same key.
+fn effect(parent: &NewTask, seconds: i64) -> SubmittedTask {
+    let mut child = keyed(task(seconds), &format!("{}.part", parent.id), 1);
+    if let Some(key) = &mut child.key {
+        key.scope = EFFECT_SCOPE.into();
+    }
+    child
+}
+
+/// Results are forgotten that ended before so many days after the start, and keys of any age.
+fn prune(days: i64) -> Prune {
+    let (before, now) = (at(86_400 * days), at(86_400 * 10));
+    Prune { results_before: before, keys_before: now, workers_before: at(-86_400), now, limit: 100 }
+}
+
+async fn revoke(store: &Arc<dyn Store>, id: TaskId) {
+    store.revoke(&RevokeOrder { id, terminate: false, now: at(3) }).await.unwrap();
+}
+
+async fn answers(store: &Arc<dyn Store>, tasks: &[SubmittedTask]) -> Vec<InsertAnswer> {
     store.insert(tasks).await.unwrap().into_iter().map(|answer| answer.unwrap()).collect()
 }

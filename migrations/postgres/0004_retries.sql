@@ -1,0 +1,13 @@
+-- Where chains of retries by hand began: one row a retry, kept for as long as the retry or its result. Until then the keys of what the
+-- origin submitted are kept too.
+CREATE TABLE retry_origins (
+    task uuid NOT NULL,
+    origin uuid NOT NULL,
+    -- When the origin was submitted.
+    submitted_at timestamptz NOT NULL,
+    created_at timestamptz NOT NULL,
+    CONSTRAINT retry_origins_pk PRIMARY KEY (task)
+);
+
+CREATE INDEX retry_origins_origin ON retry_origins (origin);
+CREATE INDEX retry_origins_created ON retry_origins (created_at);
