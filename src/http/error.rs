@@ -186,7 +186,9 @@ impl ApiError {
                 format!("{method} is not taken here; the Allow header names the methods that are")
             }
             Self::Method { method, allowed } => format!("{method} is not taken here; allowed are {allowed}"),
-            Self::BodyTooLarge(limit) => format!("the body has more than the {limit} bytes that are allowed (BODY_LIMIT)"),
+            Self::BodyTooLarge(limit) => {
+                format!("the body has more than the {limit} bytes that are allowed (BODY_LIMIT, or what the kind allows)")
+            }
             Self::ArgsTooLarge { size, limit } => format!("the args have {size} bytes; allowed are {limit} (ARGS_LIMIT)"),
             Self::UploadTooLarge(limit) => format!("the file has more than the {limit} bytes that are allowed (UPLOAD_LIMIT)"),
             Self::Link(error) => error.to_string(),

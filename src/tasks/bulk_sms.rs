@@ -131,7 +131,8 @@ impl BulkSms {
         match parsed {
             parsed if has_context => parsed,
             Ok(parsed) if parsed.has_places() => {
-                Err("has places like {{ name }}, and nobody has a context: give context, or recipients with a context each".into())
+                Err("has places like {{ name }}, and nobody has a context: give context, or recipients with a context each"
+                    .into())
             }
             _ => Ok(MessageText::given(&self.message)),
         }

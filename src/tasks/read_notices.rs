@@ -26,7 +26,8 @@ pub struct CleanupNotifications {
 
 impl Kind for CleanupNotifications {
     const NAME: &'static str = "notifications.cleanup";
-    const DESCRIPTION: &'static str = "Deletes notifications that were read and are older than 90 days or as given. Unread ones stay. Needs the scope admin.";
+    const DESCRIPTION: &'static str =
+        "Deletes notifications that were read and are older than 90 days or as given. Unread ones stay. Needs the scope admin.";
     const SCOPE: Scope = Scope::Admin;
 
     fn example() -> Value {

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::types::JsonType;
-use jsonschema::ValidationError;
 use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
@@ -201,7 +201,12 @@ impl TaskKind {
                 let wanted: Vec<_> = context.iter().filter(|branch| !branch.iter().any(wants_null)).collect();
                 match wanted.as_slice() {
                     [only] => only.iter().flat_map(|error| self.faults_of(error)).collect(),
-                    _ => vec![FieldError::new(at, error.to_string())],
+                    [] => vec![FieldError::new(at, error.to_string())],
+                    several => {
+                        let each: Vec<String> =
+                            several.iter().flat_map(|branch| branch.iter().map(ToString::to_string)).collect();
+                        vec![FieldError::new(at, each.join("; or "))]
+                    }
                 }
             }
             _ => vec![FieldError::new(at, error.to_string())],
@@ -331,7 +336,8 @@ mod tests {
     fn a_fault_names_what_is_allowed() {
         let method = said("http.call", r#"{"url":"https://a.example","method":"TRACE"}"#);
         assert!(method.contains("/method: \"TRACE\" is not allowed; allowed are \"GET\", \"HEAD\", \"POST\""), "{method}");
-        let optional = said("report.admin", r#"{"report_type":"users","date_from":"2026-01-01","date_to":"2026-01-02","email_to":5}"#);
+        let optional =
+            said("report.admin", r#"{"report_type":"users","date_from":"2026-01-01","date_to":"2026-01-02","email_to":5}"#);
         assert!(optional.contains("/email_to: 5 is not of type \"string\""), "{optional}");
         let far = said("system.echo", r#"{"a":1e400}"#);
         assert!(far.contains("cannot be read: number out of range"), "{far}");
