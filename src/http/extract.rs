@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Parts;
 use futures_util::StreamExt as _;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use uuid::Uuid;
 
 use super::error::ApiError;
@@ -192,6 +192,11 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError
     let parsed = serde_path_to_error::deserialize(&mut input).map_err(|error| {
         if error.inner().is_data() {
             return ApiError::Invalid(vec![FieldError::of_parser(&error)]);
+        }
+        // Where a word out of a list is wanted, serde_json calls anything but a text a fault of syntax.
+        if serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+            let pointer = FieldError::of_parser(&error).pointer;
+            return ApiError::field(pointer, "is not one of the words that are allowed here");
         }
         ApiError::Malformed(format!("the body is not JSON: {}", error.inner()))
     })?;

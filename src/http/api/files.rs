@@ -11,7 +11,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::error::ApiError;
@@ -51,7 +51,8 @@ pub(in crate::http) struct FileStored {
 }
 
 /// The body of an upload.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it stands for the form in the document; the form itself is streamed")]
 pub(in crate::http) struct FileUpload {
     /// The picture: JPEG, PNG, WebP or GIF, by its content.
@@ -147,8 +148,8 @@ fn broken(error: &MultipartError, limit: usize) -> ApiError {
     security((), ("bearer" = ["tasks:read"])),
     params(openapi::FileParam, openapi::LinkParams),
     responses(
-        (status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = 206, description = "The part of it that `Range` names.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "The file.", body = Vec<u8>, content_type = "*/*"),
+        (status = 206, description = "The part of it that `Range` names.", body = Vec<u8>, content_type = "*/*"),
         (status = 304, description = "It is what `If-None-Match` names."),
         (status = 403, response = openapi::LinkRefused),
         (status = 410, response = openapi::LinkExpired),

@@ -100,16 +100,11 @@ pub(in crate::http) struct NewSuppressions {
     #[schema(min_items = 1, max_items = 1000, example = json!(["user1@example.com"]))]
     addresses: Vec<String>,
     /// Why. Default: `manual`.
-    #[serde(default = "manual")]
-    #[schema(value_type = Option<SuppressionReason>, example = "manual")]
-    reason: SuppressionReason,
+    #[schema(example = "manual")]
+    reason: Option<SuppressionReason>,
     /// A note of at most 500 characters.
     #[schema(max_length = 500, pattern = "^[^\\x00]*$", example = "asked by telephone")]
     detail: Option<String>,
-}
-
-const fn manual() -> SuppressionReason {
-    SuppressionReason::Manual
 }
 
 /// What came of it.
@@ -139,7 +134,8 @@ pub(in crate::http) async fn add(
     if new.detail.as_ref().is_some_and(|text| text.chars().count() > LONGEST_DETAIL || text.contains('\0')) {
         return Err(ApiError::field("/detail", format!("is not a text of at most {LONGEST_DETAIL} characters, without NUL")));
     }
-    let added = state.queue.suppress(&new.addresses, new.reason, new.detail.as_deref(), &principal).await?;
+    let reason = new.reason.unwrap_or(SuppressionReason::Manual);
+    let added = state.queue.suppress(&new.addresses, reason, new.detail.as_deref(), &principal).await?;
     Ok(Json(Suppressed { added: added.map_err(ApiError::Invalid)? }))
 }
 

@@ -39,7 +39,7 @@ pub(super) fn add(document: &mut Value, kinds: &KindSet) {
         }
         // A submission, and not the answers that hold the same fields: those are open to more.
         if has_all(schema, &["kind", "args", "priority"]) && schema.get("additionalProperties") == Some(&Value::Bool(false)) {
-            schema.insert("allOf".into(), kinds.public().map(|kind| args_of(kind)).collect());
+            schema.insert("oneOf".into(), kinds.public().map(|kind| args_of(kind)).collect());
         }
     }
 }
@@ -56,12 +56,13 @@ fn both(one: &str, one_type: &str, other: &str, other_type: &str) -> Value {
     json!({ "required": [one, other], "properties": properties })
 }
 
-/// Where the kind is this one, the args are its own; where some of them are required, so are the args.
+/// The kind is this one and the args are its own; where some of them are required, so are the args.
 fn args_of(kind: &TaskKind) -> Value {
-    let mut then = json!({ "properties": { "args": { "$ref": format!("#/components/schemas/{}", kind.schema_name) } } });
+    let mut required = vec!["kind"];
     let needs_some = kind.json_schema.get("required").and_then(Value::as_array).is_some_and(|names| !names.is_empty());
     if needs_some {
-        then["required"] = json!(["args"]);
+        required.push("args");
     }
-    json!({ "if": { "properties": { "kind": { "const": kind.name } }, "required": ["kind"] }, "then": then })
+    let args = json!({ "$ref": format!("#/components/schemas/{}", kind.schema_name) });
+    json!({ "title": kind.name, "properties": { "kind": { "const": kind.name }, "args": args }, "required": required })
 }

@@ -104,6 +104,8 @@ pub async fn the_suppression_list_is_kept_by_who_may(engine: Engine) {
     let new = json!({ "addresses": ["b@example.org", "Ann <a@Example.org>", "+233201234567"], "reason": "complained" });
     assert_eq!(service.post(LIST, &new).await.json(), json!({ "added": 3 }));
     assert_eq!(service.post(LIST, &new).await.json(), json!({ "added": 0 }));
+    let unreasoned = json!({ "addresses": ["b@example.org"], "reason": null });
+    assert_eq!(service.post(LIST, &unreasoned).await.json(), json!({ "added": 0 }));
     let page = service.get(&format!("{LIST}?limit=2")).await.json();
     let listed = |page: &serde_json::Value| -> Vec<String> {
         page["items"].as_array().unwrap().iter().map(|item| item["address"].as_str().unwrap().to_owned()).collect()
@@ -120,6 +122,7 @@ pub async fn the_suppression_list_is_kept_by_who_may(engine: Engine) {
         (json!({ "addresses": [] }), "/addresses"),
         (json!({ "addresses": ["a@example.org", "nobody", "+12"] }), "/addresses/1"),
         (json!({ "addresses": ["a@example.org"], "reason": "whim" }), "/reason"),
+        (json!({ "addresses": ["a@example.org"], "reason": 5 }), "/reason"),
         (json!({ "addresses": ["a@example.org"], "detail": "x".repeat(501) }), "/detail"),
         (json!({ "addresses": ["a@example.org\r\nx"] }), "/addresses/0"),
     ] {
