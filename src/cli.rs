@@ -7,6 +7,7 @@ mod check_config;
 mod child;
 mod client;
 mod encryption_key;
+mod files;
 mod healthcheck;
 mod kind_args;
 mod migrate;
@@ -80,6 +81,7 @@ enum Command {
     Retry(retry::RetryArgs),
     Queues(queues::QueuesArgs),
     Suppressions(suppressions::SuppressionsArgs),
+    Files(files::FilesArgs),
     Workers(workers::WorkersArgs),
     Token(token::TokenArgs),
     User(user::UserArgs),
@@ -189,6 +191,7 @@ fn dispatch(command: Command, vars: Vars) -> Result<(), CliError> {
         Command::Retry(args) => in_runtime(retry::run(args, configured(vars)?)),
         Command::Queues(args) => in_runtime(queues::run(args, configured(vars)?)),
         Command::Suppressions(args) => in_runtime(suppressions::run(args, configured(vars)?)),
+        Command::Files(args) => in_runtime(files::run(args, configured(vars)?)),
         Command::Workers(args) => in_runtime(workers::run(args, configured(vars)?)),
         Command::Token(args) => in_runtime(token::run(args, configured(vars)?)),
         Command::User(args) => in_runtime(user::run(args, configured(vars)?)),

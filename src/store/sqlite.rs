@@ -28,7 +28,8 @@ mod shared;
 mod suppressions;
 mod sweeps;
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,14 +78,16 @@ struct Writer {
 }
 
 impl SqliteStore {
-    /// Opens the file at `path` and makes it, and its folder, if need be. The schema is left to [`Store::migrate`].
+    /// Opens the file at `path` and makes it, and its folder, if need be, for our user alone. The schema is left to [`Store::migrate`].
     ///
     /// Fails with [`StoreError::Unavailable`] while another process has it open.
     pub async fn open(path: &Path) -> StoreResult<Self> {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| unusable(folder, &error))?;
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| unusable(folder, &error))?;
         }
         let lock = lock(path)?;
+        // SQLite would make it for all to read. What it puts beside the file gets the file's mode.
+        private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -141,7 +144,7 @@ fn lock(path: &Path) -> StoreResult<File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
-    let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(|error| unusable(&name, &error))?;
+    let file = private(&name)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Unavailable(format!(
@@ -150,6 +153,12 @@ fn lock(path: &Path) -> StoreResult<File> {
         ))),
         Err(error) => Err(unusable(&name, &error.into())),
     }
+}
+
+/// A file that nobody else may read, if it is new.
+fn private(path: &Path) -> StoreResult<File> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600).open(path).map_err(|error| unusable(path, &error))
 }
 
 fn unusable(path: &Path, error: &std::io::Error) -> StoreError {

@@ -329,7 +329,8 @@ mod tests {
         let kinds = KindSet::compiled();
         let kind = kinds.get(&KindName::from_store(kind)).unwrap();
         let faults = kind.all_faults(args, ArgsFault::Rules(Vec::new()));
-        faults.into_iter().map(|fault| format!("{}: {}\n", fault.pointer, fault.detail)).collect()
+        let lines: Vec<String> = faults.into_iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).collect();
+        lines.join("\n")
     }
 
     #[test]

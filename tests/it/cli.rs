@@ -85,6 +85,8 @@ fn every_command_has_a_help_with_an_example() {
         "retry",
         "queues",
         "workers",
+        "suppressions",
+        "files",
         "token create",
         "token revoke",
         "user create",

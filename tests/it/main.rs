@@ -8,6 +8,7 @@ mod auth;
 mod bulk;
 mod calls;
 mod cli;
+mod commands;
 mod conformance;
 mod engine;
 mod faults;

@@ -1,5 +1,6 @@
 //! What holds for the SQLite file beyond the store's contract.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use legwork::domain::{NewTask, TaskStatus};
@@ -46,6 +47,18 @@ async fn a_store_that_was_never_migrated_says_so() {
     assert!(!store.is_migrated().await.unwrap());
     store.migrate().await.unwrap();
     assert!(store.is_migrated().await.unwrap());
+}
+
+#[tokio::test]
+async fn what_it_keeps_is_for_its_own_user() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let store = SqliteStore::open(&folder.path().join("legwork.db")).await.unwrap();
+    store.migrate().await.unwrap();
+    let mode_of = |entry: std::fs::DirEntry| (entry.file_name(), entry.metadata().unwrap().permissions().mode() & 0o777);
+    let modes: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| mode_of(entry.unwrap())).collect();
+    assert!(modes.len() >= 3, "the file, its log and its lock: {modes:?}");
+    assert!(modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The program as a process: started with an environment of its own, listened to, told to end, and killed.
 
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -64,9 +64,19 @@ impl Process {
 
 /// Runs a command to its end, and gives what it printed.
 pub async fn output_of(args: &[&str], vars: &[(&str, String)]) -> String {
+    let output = run(args, vars).await;
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Runs a command to its end, and gives its exit code and what it said on standard error.
+pub async fn ended(args: &[&str], vars: &[(&str, String)]) -> (i32, String) {
+    let output = run(args, vars).await;
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+async fn run(args: &[&str], vars: &[(&str, String)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_legwork"));
     command.args(args).env_clear().envs(vars.iter().map(|(name, value)| (*name, value.as_str()))).stdin(Stdio::null());
-    let output = command.output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    command.output().await.unwrap()
 }

@@ -1,0 +1,107 @@
+//! The commands that go through the API, against a server that runs: what they print, and how they end.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::process::{Process, ended, output_of};
+use crate::support::redis_server::free_port;
+
+/// An embedded server, and the environment of commands on its machine.
+struct Served {
+    vars: Vec<(&'static str, String)>,
+    process: Process,
+    _folder: TempDir,
+}
+
+impl Served {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let vars = vec![
+            ("DATA_DIR", folder.path().to_str().unwrap().to_owned()),
+            ("LISTEN", format!("127.0.0.1:{}", free_port())),
+            ("WORKER_NAME", "here".to_owned()),
+        ];
+        let mut process = Process::start(&["serve"], &vars);
+        process.said("is up").await;
+        Self { vars, process, _folder: folder }
+    }
+
+    async fn json(&self, words: &[&str]) -> Value {
+        let words = [words, &["--format", "json"]].concat();
+        serde_json::from_str(&output_of(&words, &self.vars).await).unwrap()
+    }
+
+    async fn says(&self, words: &[&str]) -> String {
+        output_of(words, &self.vars).await
+    }
+
+    /// The exit code, and what it said on standard error.
+    async fn fails(&self, words: &[&str]) -> (i32, String) {
+        ended(words, &self.vars).await
+    }
+}
+
+#[tokio::test]
+async fn a_task_is_submitted_watched_revoked_and_retried() {
+    let served = Served::start().await;
+    let done = served.json(&["submit", "system.echo", "--arg", "hello=world", "--wait", "30"]).await;
+    assert_eq!((&done["status"], &done["result"]["hello"]), (&json!("SUCCESS"), &json!("world")));
+    let id = done["task_id"].as_str().unwrap();
+    assert_eq!(served.json(&["status", id]).await["status"], "SUCCESS");
+    assert!(served.says(&["status", id]).await.contains("SUCCESS"));
+
+    let later = served.json(&["submit", "system.echo", "--countdown", "600"]).await;
+    let later = later["task_id"].as_str().unwrap();
+    served.says(&["revoke", later]).await;
+    assert_eq!(served.json(&["status", later]).await["status"], "REVOKED");
+    let again = served.json(&["retry", later]).await;
+    let again = again["task_id"].as_str().unwrap();
+    assert_eq!(served.json(&["status", again, "--wait", "30"]).await["status"], "SUCCESS");
+
+    let unknown = "019a8f6e-7c1b-7c3e-9b1a-2f6d1c0a4e55";
+    assert_eq!(served.fails(&["status", unknown]).await.0, 3);
+    assert_eq!(served.fails(&["revoke", id]).await.0, 1, "it has ended");
+    let (code, said) = served.fails(&["submit", "system.sleep", "--arg", "seconds=long"]).await;
+    assert!(code == 2 && said.contains("seconds"), "{said}");
+    assert!(served.process.end().await.success());
+}
+
+#[tokio::test]
+async fn queues_and_workers_are_steered() {
+    let served = Served::start().await;
+    assert_eq!(served.json(&["queues", "pause", "default"]).await["paused"], true);
+    let task = served.json(&["submit", "system.echo"]).await;
+    let id = task["task_id"].as_str().unwrap();
+    assert_eq!(served.json(&["status", id]).await["status"], "PENDING");
+    assert!(served.says(&["queues"]).await.contains("default"));
+    assert_eq!(served.json(&["queues", "resume", "default"]).await["paused"], false);
+    assert_eq!(served.json(&["status", id, "--wait", "30"]).await["status"], "SUCCESS");
+
+    assert!(served.says(&["workers"]).await.contains("here"));
+    served.says(&["workers", "drain", "here"]).await;
+    let waiting = served.json(&["submit", "system.echo"]).await;
+    assert_eq!(served.json(&["queues", "purge", "default"]).await["purged"], 1, "{waiting}");
+    assert_eq!(served.fails(&["workers", "drain", "elsewhere"]).await.0, 3);
+    assert!(served.process.end().await.success());
+}
+
+#[tokio::test]
+async fn suppressions_and_files_are_kept() {
+    let served = Served::start().await;
+    let added = served.json(&["suppressions", "add", "ann@example.org", "bob@example.org", "--detail", "asked"]).await;
+    assert_eq!(added["added"], 2);
+    served.says(&["suppressions", "remove", "ann@example.org"]).await;
+    let listed = served.json(&["suppressions", "list"]).await;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    assert_eq!(listed["items"][0]["address"], "bob@example.org");
+    assert_eq!(served.fails(&["suppressions", "remove", "ann@example.org"]).await.0, 3);
+
+    let exported = served
+        .json(&["submit", "data.export", "--args", r#"{"model_name":"user","fields":["id","email"]}"#, "--wait", "30"])
+        .await;
+    let path = exported["result"]["file_path"].as_str().unwrap_or_else(|| panic!("{exported}"));
+    served.says(&["files", "remove", path]).await;
+    let (code, said) = served.fails(&["files", "remove", path]).await;
+    assert!(code == 3 && said.contains(path), "{said}");
+    assert!(served.process.end().await.success());
+}
