@@ -143,10 +143,7 @@ async fn a_bucket_that_refuses_us_is_not_taken_for_an_empty_one() {
     put(&place.files, &path("a"), b"1").await;
     for (failing, is_read) in [("GET", true), ("HEAD", false)] {
         place.server.contents.lock().failing = Some(failing);
-        let error = match is_read {
-            true => place.files.open(&path("a")).await.err(),
-            false => place.files.metadata(&path("a")).await.err(),
-        };
+        let error = if is_read { place.files.open(&path("a")).await.err() } else { place.files.metadata(&path("a")).await.err() };
         assert!(matches!(error, Some(FileError::Unavailable(_))), "{error:?}");
     }
 }
