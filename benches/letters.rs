@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use legwork::config::{MailConfig, RenderConfig};
 use legwork::services::mail::{Letter, Mailer, Recipient};
-use legwork::services::render::{Renderer, Scope};
-use serde_json::{Map, Value, json};
+use legwork::services::render::{Context, Renderer, Scope};
+use serde_json::json;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,14 +34,14 @@ fn main() -> io::Result<()> {
         let began = Instant::now();
         let context = context(number, &link);
         let scope = Scope { recipient_email: to.address(), subject: SUBJECT };
-        let rendered = renderer.render("newsletter", scope, &context).map_err(io::Error::other)?;
+        let mail = renderer.render("newsletter", scope, &context).map_err(io::Error::other)?;
         rendering += began.elapsed().as_secs_f64();
 
         let key = format!("{number:032}");
         let headers =
             [("List-Unsubscribe", format!("<{link}>")), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned())];
         let now = jiff::Timestamp::UNIX_EPOCH;
-        let (text, html) = (rendered.text, rendered.html);
+        let (text, html) = (mail.text, mail.html);
         let letter = Letter { key: &key, to: &to, subject: SUBJECT, text, html, submitted_at: now, now };
         let began = Instant::now();
         let message = mailer.compose_with(letter, &format!("<{key}@example.org>"), &headers).map_err(io::Error::other)?;
@@ -55,11 +55,11 @@ fn main() -> io::Result<()> {
     writeln!(io::stdout(), "{figures}")
 }
 
-fn context(number: u32, link: &str) -> Map<String, Value> {
+fn context(number: u32, link: &str) -> Context {
     let context = json!({
         "content": "Newsletter content here.\nTwo lines of it.",
         "name": format!("Reader {number}"),
         "unsubscribe_url": link,
     });
-    context.as_object().cloned().unwrap_or_default()
+    Context::new(context.as_object().cloned().unwrap_or_default())
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
+use minijinja::value::{Serde, merge_maps};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value, json};
 
@@ -88,13 +88,35 @@ pub struct Scope<'a> {
     pub subject: &'a str,
 }
 
+/// What a template may use by name, made ready once for many mails.
+#[derive(Clone, Debug)]
+pub struct Context(minijinja::Value);
+
+impl Context {
+    /// The fields of `fields`.
+    pub fn new(fields: Map<String, Value>) -> Self {
+        Self(minijinja::Value::from(Serde(fields)))
+    }
+
+    /// These, and those of `over`, which win.
+    #[must_use]
+    pub fn and(&self, over: &Self) -> Self {
+        Self(merge_maps([self.0.clone(), over.0.clone()]))
+    }
+
+    fn get(&self, name: &str) -> minijinja::Value {
+        self.0.get_attr(name).unwrap_or_default()
+    }
+}
+
 /// Renders templates. One a process.
 pub struct Renderer {
     env: Environment<'static>,
     inliner: Inliner,
     mailable: BTreeMap<String, Parts>,
     site_name: String,
-    frontend_url: String,
+    /// What the settings alone say.
+    settings: Context,
 }
 
 /// Which files a template has.
@@ -131,8 +153,11 @@ impl Renderer {
         for (file, source) in pages {
             env.add_template_owned(format!("{PAGES}/{file}"), source).map_err(|error| told(&error))?;
         }
-        let inliner = Inliner::new();
-        Ok(Self { env, inliner, mailable, site_name: config.site_name.clone(), frontend_url: config.frontend_url.clone() })
+        let mut settings = Map::new();
+        settings.insert("site_name".into(), config.site_name.clone().into());
+        settings.insert("frontend_url".into(), config.frontend_url.clone().into());
+        let settings = Context::new(settings);
+        Ok(Self { env, inliner: Inliner::new(), mailable, site_name: config.site_name.clone(), settings })
     }
 
     /// What the site is called.
@@ -151,9 +176,9 @@ impl Renderer {
     }
 
     /// Renders both parts. Where there is no text template, the text is made from the HTML.
-    pub fn render(&self, name: &str, scope: Scope<'_>, context: &Map<String, Value>) -> Result<Rendered, RenderError> {
+    pub fn render(&self, name: &str, scope: Scope<'_>, context: &Context) -> Result<Rendered, RenderError> {
         let parts = self.parts(name)?;
-        let variables = minijinja::Value::from(Serde(self.variables(scope, context)));
+        let Context(variables) = scope.defaults(context).and(context).and(&self.settings);
         let html = if parts.html { Some(self.inlined(self.file(name, "html", &variables)?)?) } else { None };
         let text = match &html {
             Some(html) if !parts.text => text_of(html)?,
@@ -174,18 +199,6 @@ impl Renderer {
             name: name.chars().take(100).collect(),
             known: self.names().collect::<Vec<_>>().join(", "),
         })
-    }
-
-    fn variables(&self, scope: Scope<'_>, context: &Map<String, Value>) -> Map<String, Value> {
-        let mut variables = Map::new();
-        variables.insert("recipient_email".into(), scope.recipient_email.into());
-        variables.insert("subject".into(), scope.subject.into());
-        variables.insert("recipient_name".into(), recipient_name(context).into());
-        variables.insert("user".into(), json!({ "email": scope.recipient_email }));
-        variables.extend(context.iter().map(|(name, value)| (name.clone(), value.clone())));
-        variables.insert("site_name".into(), self.site_name.clone().into());
-        variables.insert("frontend_url".into(), self.frontend_url.clone().into());
-        variables
     }
 
     fn file(&self, name: &str, ending: &str, variables: &minijinja::Value) -> Result<String, RenderError> {
@@ -214,19 +227,32 @@ impl Renderer {
     }
 
     fn inlined(&self, html: String) -> Result<String, RenderError> {
-        if !html.contains("<style") {
+        if memchr::memmem::find(html.as_bytes(), b"<style").is_none() {
             return Ok(html);
         }
         self.inliner.inline(&html).map_err(|error| RenderError::Template { reason: error.to_string(), place: "its CSS".into() })
     }
 }
 
+impl Scope<'_> {
+    /// What stands where the context has nothing of that name.
+    fn defaults(&self, context: &Context) -> Context {
+        let mut fields = Map::new();
+        fields.insert("recipient_email".into(), self.recipient_email.into());
+        fields.insert("subject".into(), self.subject.into());
+        fields.insert("recipient_name".into(), recipient_name(context).into());
+        fields.insert("user".into(), json!({ "email": self.recipient_email }));
+        Context::new(fields)
+    }
+}
+
 /// How the recipient is greeted: `name`, or what `user` is called; empty where neither tells.
-fn recipient_name(context: &Map<String, Value>) -> String {
+fn recipient_name(context: &Context) -> String {
     let user = context.get("user");
-    let of_user = |field: &str| user.and_then(|user| user.get(field));
-    let candidates = [context.get("name"), of_user("first_name"), of_user("name"), of_user("username"), user];
-    candidates.into_iter().flatten().filter_map(Value::as_str).find(|name| !name.trim().is_empty()).unwrap_or_default().to_owned()
+    let of_user = |field: &str| user.get_attr(field).unwrap_or_default();
+    let candidates = [context.get("name"), of_user("first_name"), of_user("name"), of_user("username"), user.clone()];
+    let names = candidates.iter().filter_map(minijinja::Value::as_str);
+    names.filter(|name| !name.trim().is_empty()).map(str::to_owned).next().unwrap_or_default()
 }
 
 fn environment() -> Result<Environment<'static>, RenderError> {

@@ -14,7 +14,7 @@ use super::{Kind, TaskContext};
 use crate::domain::{Attempt, FieldError, TaskFailure};
 use crate::services::Services;
 use crate::services::mail::{Letter, MailFate, Message, Recipient, check_subject};
-use crate::services::render::{RenderError, Rendered, Scope};
+use crate::services::render::{Context, RenderError, Rendered, Scope};
 use crate::store::{LedgerEntry, LedgerState, StoreError};
 
 /// Its only mail.
@@ -171,9 +171,8 @@ impl SendEmail {
             return Ok(Rendered { text: self.text.clone().unwrap_or_default(), html: self.html.clone() });
         };
         let scope = Scope { recipient_email: to.address(), subject: &self.subject };
-        let nothing = Map::new();
-        let context = self.context.as_ref().unwrap_or(&nothing);
-        cx.services.renderer.render(name, scope, context).map_err(|error| failure(&error))
+        let context = Context::new(self.context.clone().unwrap_or_default());
+        cx.services.renderer.render(name, scope, &context).map_err(|error| failure(&error))
     }
 
     /// What an earlier attempt wrote down, where that decides: the result, or the failure. `None` means that the mail is to be sent.

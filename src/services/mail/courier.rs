@@ -34,12 +34,16 @@ impl Parcel {
     /// `bytes` is the message, with CRLF at the end of each line.
     pub(super) fn new(from: &str, to: &str, bytes: &[u8]) -> Self {
         let mut content = Vec::with_capacity(bytes.len() + 64);
-        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-            if line.first() == Some(&b'.') {
-                content.push(b'.');
-            }
-            content.extend_from_slice(line);
+        if bytes.first() == Some(&b'.') {
+            content.push(b'.');
         }
+        let mut written = 0;
+        for newline in memchr::memmem::find_iter(bytes, b"\n.") {
+            content.extend_from_slice(&bytes[written..=newline]);
+            content.push(b'.');
+            written = newline + 1;
+        }
+        content.extend_from_slice(&bytes[written..]);
         content.extend_from_slice(if bytes.ends_with(b"\r\n") { b".\r\n" } else { b"\r\n.\r\n" });
         Self { from: from.to_owned(), to: to.to_owned(), content }
     }

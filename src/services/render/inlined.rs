@@ -4,22 +4,29 @@
 //! before the CSS is inlined, and put back after it; what is left, the skeleton, is the same for most mails of a template, and its inlined form is
 //! kept. Text is put back as it was written, entities and all.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 use css_inline::{CSSInliner, InlineError};
+use memchr::memmem::{self, Finder};
 use parking_lot::Mutex;
 
 /// Skeletons that are kept. A template has a few: one for each way through its conditions.
 const KEPT: usize = 64;
-/// What stands in a skeleton for what was taken out: a number between these two, which nobody writes (they are for private use).
-const OPEN: char = '\u{F8F0}';
-const CLOSE: char = '\u{F8F1}';
+/// What stands in a skeleton for what was taken out: this, which nobody writes (it is for private use), and a number as a character.
+const MARK: char = '\u{F8F0}';
+/// The number 0 as a character: the first of a plane that is for private use.
+const ZERO: u32 = 0xF_0000;
+/// What is taken out of a page at most: as much as that plane can count.
+const MOST_WORDS: usize = 65_000;
+
+/// What whereto a tag leads stands behind.
+static LINKS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| [Finder::new(" href=\""), Finder::new(" src=\"")]);
 
 /// Inlines CSS. One a process.
 pub(super) struct Inliner {
     inliner: CSSInliner<'static>,
-    kept: Mutex<HashMap<String, Arc<Frame>>>,
+    kept: Mutex<BTreeMap<String, Arc<Frame>>>,
 }
 
 /// An inlined skeleton: pieces, and between them the numbers of what was taken out.
@@ -57,17 +64,17 @@ impl Inliner {
 impl Frame {
     /// `None` where not every number is there exactly once.
     fn of(inlined: &str, count: usize) -> Option<Self> {
-        let mut pieces = inlined.split(OPEN);
+        let mut pieces = inlined.split(MARK);
         let first = pieces.next()?.to_owned();
         let mut seen = vec![false; count];
         let mut rest = Vec::with_capacity(count);
         for piece in pieces {
-            let (number, text) = piece.split_once(CLOSE)?;
-            let number: usize = number.parse().ok()?;
+            let mut text = piece.chars();
+            let number = usize::try_from(u32::from(text.next()?).checked_sub(ZERO)?).ok()?;
             if std::mem::replace(seen.get_mut(number)?, true) {
                 return None;
             }
-            rest.push((number, text.to_owned()));
+            rest.push((number, text.as_str().to_owned()));
         }
         seen.into_iter().all(|seen| seen).then_some(Self { first, rest })
     }
@@ -85,37 +92,39 @@ impl Frame {
 
 /// The skeleton and what was taken out of it; `None` where it is safer not to.
 fn taken_apart(html: &str) -> Option<(String, Vec<&str>)> {
-    if html.contains([OPEN, CLOSE]) {
+    if memmem::find(html.as_bytes(), MARK.encode_utf8(&mut [0; 4]).as_bytes()).is_some() {
         return None;
     }
     let mut parts = Parts { skeleton: String::with_capacity(html.len()), words: Vec::new() };
     let mut rest = html;
     // Whether links may be taken out is known once the styles are: they stand before the text, in the head.
     let mut has_attribute_selectors = false;
+    let mut has_body = false;
     while !rest.is_empty() {
         let at = tag_start(rest);
         let (text, tag) = rest.split_at(at);
         // Inlining the whole would write it as an entity.
-        if text.contains('<') {
+        if memchr::memchr(b'<', text.as_bytes()).is_some() {
             return None;
         }
-        parts.text(text);
+        parts.text(text)?;
         let end = tag_end(tag)?;
         let (tag, behind) = tag.split_at(end);
         rest = behind;
-        parts.tag(tag, !has_attribute_selectors);
+        parts.tag(tag, !has_attribute_selectors)?;
         let name = tag_name(tag);
-        if name == "script" || name == "textarea" || name == "xmp" || name == "plaintext" || name == "noscript" {
+        if ["script", "textarea", "xmp", "plaintext", "noscript"].iter().any(|raw| name.eq_ignore_ascii_case(raw)) {
             return None;
         }
-        if name == "style" {
-            let close = rest.find("</")?;
+        has_body |= name.eq_ignore_ascii_case("body");
+        if name.eq_ignore_ascii_case("style") {
+            let close = memmem::find(rest.as_bytes(), b"</")?;
             let (css, behind) = rest.split_at(close);
-            has_attribute_selectors |= css.contains('[');
+            has_attribute_selectors |= memchr::memchr(b'[', css.as_bytes()).is_some();
             parts.skeleton.push_str(css);
             rest = behind;
             // What was taken out before was taken out without knowing it.
-            if html[..html.len() - rest.len()].contains("<body") {
+            if has_body {
                 return None;
             }
         }
@@ -129,47 +138,55 @@ struct Parts<'h> {
 }
 
 impl<'h> Parts<'h> {
-    fn take(&mut self, word: &'h str) {
-        self.skeleton.push(OPEN);
-        self.skeleton.push_str(&self.words.len().to_string());
-        self.skeleton.push(CLOSE);
+    /// `None` where there is too much to take out.
+    fn take(&mut self, word: &'h str) -> Option<()> {
+        let number = u32::try_from(self.words.len()).ok().filter(|_| self.words.len() < MOST_WORDS)?;
+        self.skeleton.push(MARK);
+        self.skeleton.push(char::from_u32(ZERO + number)?);
         self.words.push(word);
+        Some(())
     }
 
     /// White space stays as it is: in a table it means something else than text.
-    fn text(&mut self, text: &'h str) {
+    fn text(&mut self, text: &'h str) -> Option<()> {
         let inner = text.trim();
         if inner.is_empty() {
-            return self.skeleton.push_str(text);
+            self.skeleton.push_str(text);
+            return Some(());
         }
         let start = text.len() - text.trim_start().len();
         self.skeleton.push_str(&text[..start]);
-        self.take(inner);
+        self.take(inner)?;
         self.skeleton.push_str(&text[start + inner.len()..]);
+        Some(())
     }
 
     /// A tag; whereto it leads is taken out.
-    fn tag(&mut self, tag: &'h str, takes_links: bool) {
-        let link = [" href=\"", " src=\""].iter().find_map(|name| Some(tag.find(name)? + name.len()));
-        let link = link.filter(|_| takes_links && !tag.starts_with("<!") && tag_name(tag) != "link");
-        let length = link.and_then(|start| tag[start..].find('"'));
-        match (link, length) {
-            (Some(start), Some(length)) if length > 0 => {
-                self.skeleton.push_str(&tag[..start]);
-                self.take(&tag[start..start + length]);
-                self.skeleton.push_str(&tag[start + length..]);
-            }
-            _ => self.skeleton.push_str(tag),
+    fn tag(&mut self, tag: &'h str, takes_links: bool) -> Option<()> {
+        let is_taken = takes_links && !tag.starts_with("<!") && !tag_name(tag).eq_ignore_ascii_case("link");
+        let found = is_taken.then(|| LINKS.iter().find_map(|name| Some(name.find(tag.as_bytes())? + name.needle().len())));
+        let start = found.flatten().unwrap_or(tag.len());
+        let length = memchr::memchr(b'"', &tag.as_bytes()[start..]).unwrap_or_default();
+        self.skeleton.push_str(&tag[..start]);
+        if length > 0 {
+            self.take(&tag[start..start + length])?;
         }
+        self.skeleton.push_str(&tag[start + length..]);
+        Some(())
     }
 }
 
 /// Where the next tag, comment or declaration begins; the end where there is none.
 fn tag_start(text: &str) -> usize {
     let bytes = text.as_bytes();
-    let begins =
-        |at: &usize| bytes.get(at + 1).is_some_and(|next| next.is_ascii_alphabetic() || matches!(next, b'/' | b'!' | b'?'));
-    text.match_indices('<').map(|(at, _)| at).find(begins).unwrap_or(text.len())
+    let mut from = 0;
+    while let Some(at) = memchr::memchr(b'<', &bytes[from..]).map(|at| from + at) {
+        if bytes.get(at + 1).is_some_and(|next| next.is_ascii_alphabetic() || matches!(next, b'/' | b'!' | b'?')) {
+            return at;
+        }
+        from = at + 1;
+    }
+    text.len()
 }
 
 /// Where a tag or comment that begins at 0 ends; `None` where it does not.
@@ -178,24 +195,25 @@ fn tag_end(text: &str) -> Option<usize> {
         return Some(0);
     }
     if text.starts_with("<!--") {
-        return text.find("-->").map(|at| at + 3);
+        return memmem::find(text.as_bytes(), b"-->").map(|at| at + 3);
     }
-    let mut quote = None;
-    for (at, byte) in text.bytes().enumerate() {
-        match (quote, byte) {
-            (None, b'"' | b'\'') => quote = Some(byte),
-            (Some(open), byte) if open == byte => quote = None,
-            (None, b'>') => return Some(at + 1),
-            _ => {}
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    loop {
+        let at = from + memchr::memchr3(b'"', b'\'', b'>', &bytes[from..])?;
+        if bytes[at] == b'>' {
+            return Some(at + 1);
         }
+        let quoted = at + 1;
+        from = quoted + memchr::memchr(bytes[at], &bytes[quoted..])? + 1;
     }
-    None
 }
 
-/// The name of an opening tag in lower case; empty for anything else.
-fn tag_name(tag: &str) -> String {
+/// The name of an opening tag, as it is written; empty for anything else.
+fn tag_name(tag: &str) -> &str {
     let name = tag.strip_prefix('<').unwrap_or_default();
-    name.chars().take_while(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
+    let length = name.as_bytes().iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(name.len());
+    &name[..length]
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ fn with_files(files: &[(&str, &str)]) -> Result<Renderer, RenderError> {
 
 fn render(renderer: &Renderer, name: &str, context: Value) -> Result<Rendered, RenderError> {
     let Value::Object(context) = context else { panic!("an object") };
-    renderer.render(name, Scope { recipient_email: "ann@example.net", subject: "News <now>" }, &context)
+    renderer.render(name, Scope { recipient_email: "ann@example.net", subject: "News <now>" }, &Context::new(context))
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::BulkEmail;
 use crate::domain::{TaskFailure, TaskId};
 use crate::services::Services;
 use crate::services::mail::{Letter, Message, Recipient};
-use crate::services::render::{RenderError, Rendered, Scope};
+use crate::services::render::{Context, RenderError, Rendered, Scope};
 use crate::store::RecipientRow;
 use crate::tasks::TaskContext;
 use crate::tasks::email::failure;
@@ -26,14 +26,14 @@ pub(super) struct Press {
 }
 
 enum Body {
-    Template { name: String, context: Map<String, Value> },
+    Template { name: String, context: Context },
     Given(Rendered),
 }
 
 impl Press {
     pub(super) fn new(cx: &TaskContext, args: &BulkEmail) -> Self {
         let body = match &args.template_name {
-            Some(name) => Body::Template { name: name.clone(), context: args.context.clone().unwrap_or_default() },
+            Some(name) => Body::Template { name: name.clone(), context: Context::new(args.context.clone().unwrap_or_default()) },
             None => Body::Given(Rendered { text: args.text.clone().unwrap_or_default(), html: args.html.clone() }),
         };
         let bulk = &cx.services.bulk;
@@ -80,10 +80,10 @@ impl Press {
         };
         let mut context = context.clone();
         if let Some(link) = link {
-            context.entry("unsubscribe_url").or_insert_with(|| link.into());
+            context = Context::new(Map::from_iter([("unsubscribe_url".to_owned(), link.into())])).and(&context);
         }
         if let Some(own) = row.context.as_deref().and_then(|own| serde_json::from_str::<Map<String, Value>>(own).ok()) {
-            context.extend(own);
+            context = context.and(&Context::new(own));
         }
         let scope = Scope { recipient_email: to.address(), subject: &self.subject };
         self.services.renderer.render(name, scope, &context)
