@@ -2,6 +2,7 @@
 
     start-up BINARY SETTING=value…         seconds from the start of the process to the first answer, with the migrations done
     latency URL RATE SECONDS               from a submission to its start, its end and its visible result
+    round-trip URL RATE SECONDS            from a request to its answer, for the floor of what latency measures
     drain URL COUNT DATABASE               fills a paused queue, resumes it, and reads how fast it emptied
     pause URL                              pauses the queue
     fill URL COUNT                         submits that many no-op tasks
@@ -97,6 +98,17 @@ def latency(url, rate, seconds):
         ended.append(seconds_of(answer["ended_at"]) - sent_wall)
     named = {"accepted": accepted, "start": started, "end": ended, "result": visible}
     return {f"{name}_{at}_ms": value for name, values in named.items() for at, value in p50_p99(values)}
+
+
+def round_trip(url, rate, seconds):
+    api = Api(url)
+    answered, began = [], time.monotonic()
+    for number in range(int(rate) * int(seconds)):
+        time.sleep(max(0.0, began + number / int(rate) - time.monotonic()))
+        sent = time.perf_counter()
+        api.call("POST", "/tasks", NO_OP)
+        answered.append(time.perf_counter() - sent)
+    return {f"{at}_ms": value for at, value in p50_p99(answered)}
 
 
 def p50_p99(values):
@@ -220,6 +232,7 @@ def commit():
 COMMANDS = {
     "start-up": start_up,
     "latency": latency,
+    "round-trip": round_trip,
     "drain": drain,
     "fill": fill,
     "pause": pause,
