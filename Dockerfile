@@ -6,7 +6,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev n
 WORKDIR /build
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
-    cargo build --release --locked --bin legwork --features nasm && cp target/release/legwork /legwork
+    cargo build --profile dist --locked --bin legwork --features nasm && cp target/dist/legwork /legwork
 
 FROM debian:bookworm-slim AS run
 RUN groupadd --system --gid 10001 legwork \
