@@ -36,12 +36,7 @@ pub(super) struct Ledgers {
 
 impl Ledgers {
     pub(super) fn start(store: SharedStore) -> Self {
-        let limits = BatchLimits {
-            flushers: STEP_FLUSHERS,
-            batch: STEP_BATCH,
-            waiting: STEPS_WAITING,
-            deadline: STEP_DEADLINE,
-        };
+        let limits = BatchLimits { flushers: STEP_FLUSHERS, batch: STEP_BATCH, waiting: STEPS_WAITING, deadline: STEP_DEADLINE };
         Self { steps: Batcher::start(limits, Arc::new(StepFlush(store.clone()))), store }
     }
 }
