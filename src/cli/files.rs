@@ -30,9 +30,13 @@ enum FilesCommand {
 pub(super) async fn run(args: FilesArgs, config: Config) -> Result<(), CliError> {
     let client = Client::new(&config)?;
     let FilesCommand::Remove { paths } = args.command;
+    let mut outcome = Ok(());
     for path in paths {
         let parts: Vec<&str> = std::iter::once("files").chain(path.split('/')).collect();
-        client.send(Ask::new(Method::DELETE, &parts)).await?;
+        // One that is gone already keeps none of the others.
+        if let Err(error) = client.send(Ask::new(Method::DELETE, &parts)).await {
+            outcome = outcome.and(Err(error));
+        }
     }
-    Ok(())
+    outcome
 }

@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Parts;
 use futures_util::StreamExt as _;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::error::ApiError;
@@ -193,8 +193,8 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError
         if error.inner().is_data() {
             return ApiError::Invalid(vec![FieldError::of_parser(&error)]);
         }
-        // Where a word out of a list is wanted, serde_json calls anything but a text a fault of syntax.
-        if serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+        // Where a word out of a list is wanted, serde_json calls anything but a text a fault of syntax, though the body is JSON.
+        if serde_json::from_slice::<serde_json::Value>(body).is_ok() {
             let pointer = FieldError::of_parser(&error).pointer;
             return ApiError::field(pointer, "is not one of the words that are allowed here");
         }

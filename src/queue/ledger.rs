@@ -16,8 +16,9 @@ use crate::store::{
     RecipientStep, Resend, SharedStore, Standing, StoreError, StoreResult, Suppression, SuppressionFilter, Suppressions,
 };
 
-/// One write at a time carries what all connections wait for; several, of fewer steps each, cost a quarter of the mails a second.
-const STEP_FLUSHERS: usize = 1;
+/// Writes at once: each carries what many connections wait for. More of them, of fewer steps each, cost a quarter of the mails a second; a single
+/// one that is held up would hold all up.
+const STEP_FLUSHERS: usize = 2;
 /// One commit of claims and records: more than there are connections.
 const STEP_BATCH: usize = 500;
 /// Steps that wait at most.
@@ -36,7 +37,12 @@ pub(super) struct Ledgers {
 
 impl Ledgers {
     pub(super) fn start(store: SharedStore) -> Self {
-        let limits = BatchLimits { flushers: STEP_FLUSHERS, batch: STEP_BATCH, waiting: STEPS_WAITING, deadline: STEP_DEADLINE };
+        let limits = BatchLimits {
+            flushers: STEP_FLUSHERS.min(store.concurrent_writes()),
+            batch: STEP_BATCH,
+            waiting: STEPS_WAITING,
+            deadline: STEP_DEADLINE,
+        };
         Self { steps: Batcher::start(limits, Arc::new(StepFlush(store.clone()))), store }
     }
 }

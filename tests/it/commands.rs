@@ -100,7 +100,8 @@ async fn suppressions_and_files_are_kept() {
         .json(&["submit", "data.export", "--args", r#"{"model_name":"user","fields":["id","email"]}"#, "--wait", "30"])
         .await;
     let path = exported["result"]["file_path"].as_str().unwrap_or_else(|| panic!("{exported}"));
-    served.says(&["files", "remove", path]).await;
+    let (code, said) = served.fails(&["files", "remove", "exports/none.csv", path]).await;
+    assert!(code == 3 && said.contains("exports/none.csv"), "{said}");
     let (code, said) = served.fails(&["files", "remove", path]).await;
     assert!(code == 3 && said.contains(path), "{said}");
     assert!(served.process.end().await.success());

@@ -95,7 +95,7 @@ fn taken_apart(html: &str) -> Option<(String, Vec<&str>)> {
     if memmem::find(html.as_bytes(), MARK.encode_utf8(&mut [0; 4]).as_bytes()).is_some() {
         return None;
     }
-    let mut parts = Parts { skeleton: String::with_capacity(html.len()), words: Vec::new() };
+    let mut parts = Parts { skeleton: String::with_capacity(html.len()), words: Vec::new(), has_links: false };
     let mut rest = html;
     // Whether links may be taken out is known once the styles are: they stand before the text, in the head.
     let mut has_attribute_selectors = false;
@@ -124,7 +124,7 @@ fn taken_apart(html: &str) -> Option<(String, Vec<&str>)> {
             parts.skeleton.push_str(css);
             rest = behind;
             // What was taken out before was taken out without knowing it.
-            if has_body {
+            if has_body || (has_attribute_selectors && parts.has_links) {
                 return None;
             }
         }
@@ -135,6 +135,8 @@ fn taken_apart(html: &str) -> Option<(String, Vec<&str>)> {
 struct Parts<'h> {
     skeleton: String,
     words: Vec<&'h str>,
+    /// Whether it was whereto a tag leads that was taken out.
+    has_links: bool,
 }
 
 impl<'h> Parts<'h> {
@@ -161,14 +163,18 @@ impl<'h> Parts<'h> {
         Some(())
     }
 
-    /// A tag; whereto it leads is taken out.
+    /// A tag; whereto it leads is taken out. Within single quotes it might be no link at all.
     fn tag(&mut self, tag: &'h str, takes_links: bool) -> Option<()> {
-        let is_taken = takes_links && !tag.starts_with("<!") && !tag_name(tag).eq_ignore_ascii_case("link");
+        let is_taken = takes_links
+            && !tag.starts_with("<!")
+            && !tag_name(tag).eq_ignore_ascii_case("link")
+            && memchr::memchr(b'\'', tag.as_bytes()).is_none();
         let found = is_taken.then(|| LINKS.iter().find_map(|name| Some(name.find(tag.as_bytes())? + name.needle().len())));
         let start = found.flatten().unwrap_or(tag.len());
         let length = memchr::memchr(b'"', &tag.as_bytes()[start..]).unwrap_or_default();
         self.skeleton.push_str(&tag[..start]);
         if length > 0 {
+            self.has_links = true;
             self.take(&tag[start..start + length])?;
         }
         self.skeleton.push_str(&tag[start + length..]);
@@ -246,6 +252,7 @@ mod tests {
             "<table>astray<tr><td>1</td></tr></table>",
             "Grüße, 日本 🎉<br>and <b>more</b> text",
             "<p class=\"x\">unclosed",
+            "<p title=' href=\"a' class=\"x\">text</p><p title='c'>more</p>",
         ] {
             let html = page(STYLE, body);
             for _ in 0..2 {
@@ -270,6 +277,7 @@ mod tests {
             page(STYLE, "<script>if (a < b) { '<p>' }</script><p>x</p>"),
             page(STYLE, "<p>\u{F8F0}0\u{F8F1}</p>"),
             page(STYLE, "<p title=\"open>x</p>"),
+            format!("<a href=\"https://example.org\">x</a>{style}<a href=\"http://example.org\">y</a>"),
             page(STYLE, "<p>a < b and 3 <4</p><a href=\"https://example.org/?a=1&amp;b=2\">go</a>"),
         ] {
             assert_eq!(inliner.inline(&html).unwrap(), plainly(&html), "{html}");

@@ -104,6 +104,9 @@ pub async fn the_suppression_list_is_kept_by_who_may(engine: Engine) {
     let new = json!({ "addresses": ["b@example.org", "Ann <a@Example.org>", "+233201234567"], "reason": "complained" });
     assert_eq!(service.post(LIST, &new).await.json(), json!({ "added": 3 }));
     assert_eq!(service.post(LIST, &new).await.json(), json!({ "added": 0 }));
+    let surrogate = service.anonymous(Method::POST, LIST).bearer(&service.token("root", &[Scope::Admin]));
+    let answer = surrogate.header("content-type", "application/json").body(r#"{"addresses":["\ud800"]}"#).send().await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer}");
     let unreasoned = json!({ "addresses": ["b@example.org"], "reason": null });
     assert_eq!(service.post(LIST, &unreasoned).await.json(), json!({ "added": 0 }));
     let page = service.get(&format!("{LIST}?limit=2")).await.json();
