@@ -57,7 +57,7 @@ pub struct HttpCall {
     #[serde(default)]
     pub method: HttpMethod,
     /// Where to: http or https, a public address unless `OUTBOUND_ALLOW` names it, no user name in it.
-    #[schema(example = "https://app.example.org/work/rebuild-index", max_length = 8000)]
+    #[schema(example = "https://app.example.org/jobs/rebuild-index", max_length = 8000)]
     pub url: String,
     /// Headers to send, at most 50. Those of the connection and of the signature are not for the taking. They are kept secret.
     #[serde(default)]
@@ -116,7 +116,7 @@ impl Kind for HttpCall {
     fn example() -> Value {
         json!({
             "method": "POST",
-            "url": "https://example.org/work/rebuild-index",
+            "url": "https://example.org/jobs/rebuild-index",
             "json": { "index": "articles" },
             "timeout_seconds": 30,
         })

@@ -37,6 +37,14 @@ pub(super) struct RefusedAddress {
     pub(super) what: &'static str,
 }
 
+/// Why a name leads nowhere.
+enum Unresolved {
+    /// It could not be looked up.
+    Lookup(io::Error),
+    /// It leads where nobody may call.
+    Refused(RefusedAddress),
+}
+
 /// Lets through what may be called.
 #[derive(Clone)]
 pub(super) struct Guard {
@@ -45,8 +53,8 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    async fn allowed(self, host: String) -> Result<Addrs, Box<dyn std::error::Error + Send + Sync>> {
-        let found = self.lookup.lookup(&host).await?;
+    async fn allowed(self, host: String) -> Result<Addrs, Unresolved> {
+        let found = self.lookup.lookup(&host).await.map_err(Unresolved::Lookup)?;
         let mut refused = None;
         let mut allowed = Vec::with_capacity(found.len());
         for ip in found {
@@ -56,7 +64,7 @@ impl Guard {
             }
         }
         match refused {
-            Some(refused) if allowed.is_empty() => Err(refused.into()),
+            Some(refused) if allowed.is_empty() => Err(Unresolved::Refused(refused)),
             _ => Ok(Box::new(allowed.into_iter())),
         }
     }
@@ -64,6 +72,13 @@ impl Guard {
 
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(self.clone().allowed(name.as_str().to_owned()))
+        let allowed = self.clone().allowed(name.as_str().to_owned());
+        // Each error goes out as itself: who called looks for the refusal among its causes.
+        Box::pin(async {
+            allowed.await.map_err(|unresolved| match unresolved {
+                Unresolved::Lookup(error) => error.into(),
+                Unresolved::Refused(refused) => refused.into(),
+            })
+        })
     }
 }
