@@ -68,6 +68,7 @@ mod pairs {
             who_is_suppressed_gets_nothing,
             an_address_that_does_not_exist_gets_nothing_any_more,
             a_link_unsubscribes_by_its_button_only,
+            a_context_may_bring_its_own_link_and_the_recipients_own_counts_most,
             the_suppression_list_is_kept_by_who_may,
             what_would_break_out_of_a_header_does_not,
         }

@@ -70,10 +70,6 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("src/worker/progress.rs", "the pause in which progress is folded"),
 ];
 
-/// Files that may box an error, with the reason.
-const BOXERS: &[(&str, &str)] =
-    &[("src/services/fetch/resolve.rs", "the HTTP client's trait for look-ups asks for a boxed error")];
-
 /// The longest file, in lines.
 const MOST_LINES: usize = 600;
 
@@ -145,7 +141,7 @@ fn errors_are_types_and_not_boxes() {
     let mut files = rust_files("src");
     files.extend(rust_files("tests"));
     let mut faults = Vec::new();
-    for file in files.iter().filter(|file| !is_named(BOXERS, &file.name)) {
+    for file in &files {
         for (line, text) in paths::code_lines(&file.text) {
             let squeezed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
             if ["Box<dynError", "Box<dynstd::error::Error", "Box<dyncore::error::Error"].iter().any(|bad| squeezed.contains(bad))
@@ -196,13 +192,9 @@ fn both_dialects_have_the_same_migrations() {
 #[test]
 fn every_exception_is_still_needed() {
     let waits = |text: &str| ["sleep(", "sleep_until("].iter().any(|call| text.contains(call));
-    for (exceptions, applies) in
-        [(SLEEPERS, &waits as &dyn Fn(&str) -> bool), (BOXERS, &|text: &str| text.contains("Box<dyn std::error"))]
-    {
-        for (file, reason) in exceptions {
-            let text = fs::read_to_string(root().join(file)).unwrap_or_default();
-            assert!(applies(&text), "{file}: the exception ({reason}) is not needed any more");
-        }
+    for (file, reason) in SLEEPERS {
+        let text = fs::read_to_string(root().join(file)).unwrap_or_default();
+        assert!(waits(&text), "{file}: the exception ({reason}) is not needed any more");
     }
 }
 

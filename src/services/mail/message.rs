@@ -193,6 +193,13 @@ mod tests {
     }
 
     #[test]
+    fn control_characters_are_left_out_and_tabs_are_not() {
+        let message = composed("Hello", "a\u{7f}b\0c\u{7}d\te", None);
+        let bytes = String::from_utf8(message.bytes).unwrap();
+        assert!(bytes.ends_with("\r\n\r\nabcd\te\r\n"), "{bytes:?}");
+    }
+
+    #[test]
     fn a_subject_that_is_two_lines_makes_no_message() {
         let from = Recipient::parse("legwork@example.org").unwrap();
         assert!(compose(from.mailbox(), letter(&from, "a\r\nBcc: x@example.org", "t", None)).is_err());

@@ -94,6 +94,32 @@ pub async fn a_link_unsubscribes_by_its_button_only(engine: Engine) {
     );
 }
 
+pub async fn a_context_may_bring_its_own_link_and_the_recipients_own_counts_most(engine: Engine) {
+    let server = Setup::new().pipelining().start().await;
+    let engine = mailing(&engine, &server);
+    let recipients =
+        |own: &str| json!([{ "email": "a@example.net" }, { "email": "b@example.net", "context": { "unsubscribe_url": own } }]);
+    let mails = |context: serde_json::Value| json!({ "recipients": recipients("https://own.example/"), "subject": "S", "template_name": "newsletter", "context": context });
+    run(&engine, mails(json!({ "content": "c", "unsubscribe_url": "https://common.example/" }))).await;
+    run(&engine, mails(json!({ "content": "c" }))).await;
+    let mut links: Vec<(String, bool, bool, bool)> = Vec::new();
+    for mail in server.mails() {
+        let html = Mime::parse(&mail.bytes).parts[1].body.replace("&#x2f;", "/");
+        let has = |link: &str| html.contains(link);
+        links.push((
+            mail.to[0].clone(),
+            has("https://own.example/"),
+            has("https://common.example/"),
+            has("/api/v1/unsubscribe/"),
+        ));
+    }
+    links.sort();
+    let (a, b) = ("a@example.net".to_owned(), "b@example.net".to_owned());
+    let expected =
+        [(a.clone(), false, false, true), (a, false, true, false), (b.clone(), true, false, false), (b, true, false, false)];
+    assert_eq!(links, expected);
+}
+
 pub async fn the_suppression_list_is_kept_by_who_may(engine: Engine) {
     let service = TestService::over(engine);
     for (method, path) in [(Method::GET, LIST), (Method::POST, LIST), (Method::DELETE, "/api/v1/suppressions/a@example.org")] {
