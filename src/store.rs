@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::domain::{
     Attempt, Band, Doorbell, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo,
@@ -195,8 +195,8 @@ pub trait Sweeps: Send + Sync {
     async fn make_partitions(&self, now: Timestamp) -> StoreResult<()>;
 
     /// Forgets what ended before `results_before` (Postgres: whole partitions under a lock timeout; SQLite: up to `limit` rows a call),
-    /// keys from before `keys_before` (those of [`EFFECT_SCOPE`] from before [`Prune::effects_before`], and not while their task lives or a
-    /// retry of its chain is remembered), workers dead since before `workers_before`, and revoked tokens that have expired.
+    /// keys from before `keys_before` (those of [`EFFECT_SCOPE`] from before [`Prune::effects_before`], and not while their task lives, its
+    /// result is kept or a retry of its chain is remembered), workers dead since before `workers_before`, and revoked tokens that have expired.
     /// Returns whether more is left to do.
     async fn prune(&self, prune: &Prune) -> StoreResult<bool>;
 }
@@ -216,14 +216,10 @@ pub struct Prune {
     pub limit: u32,
 }
 
-/// Keys of effects are kept so much longer than results: a task may have run for a day, and results are forgotten by the day.
-const EFFECT_SLACK: SignedDuration = SignedDuration::from_hours(48);
-
 impl Prune {
-    /// Keys of [`EFFECT_SCOPE`] made before this: their tasks cannot be retried by hand any more.
+    /// Keys of [`EFFECT_SCOPE`] made before this may go. Younger ones are not looked at: nearly all of their tasks have a result.
     pub fn effects_before(&self) -> Timestamp {
-        let before = self.results_before.checked_sub(EFFECT_SLACK).unwrap_or(Timestamp::MIN);
-        before.min(self.keys_before)
+        self.results_before.min(self.keys_before)
     }
 }
 

@@ -31,7 +31,7 @@ CREATE TABLE tasks (
     progress TEXT,
     error TEXT,
     callback_url TEXT
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tasks_rung ON tasks (queue, priority, rung_at, due_at) WHERE rung_at IS NOT NULL;
 CREATE INDEX tasks_to_ring ON tasks (ring_at, queue, due_at) WHERE ring_at IS NOT NULL;
@@ -68,7 +68,7 @@ CREATE TABLE task_results (
     error TEXT,
     reason TEXT,
     callback_url TEXT
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- For the retention, and for the counts of the last minute.
 CREATE INDEX task_results_ended ON task_results (ended_at, queue);

@@ -16,6 +16,7 @@ mod files;
 mod images;
 mod layering;
 mod mail;
+mod migrations;
 mod outbound;
 mod packaging;
 mod redis_broker;

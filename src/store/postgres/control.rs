@@ -34,11 +34,11 @@ SELECT status, retried_as FROM task_results WHERE id = $1 AND ended_at >= $2 FOR
 const WRITE_RETRIED_AS: &str = "-- write_retried_as
 UPDATE task_results SET retried_as = $3 WHERE id = $1 AND ended_at >= $2";
 
-/// The chain of retries by hand begins with the task, unless that one is a retry by hand too.
+/// The chain of retries by hand begins with the task, unless that one is a retry by hand too. So is it with the list of recipients.
 const WRITE_ORIGIN: &str = "-- write_origin
-INSERT INTO retry_origins (task, origin, submitted_at, created_at)
-SELECT $3, COALESCE(o.origin, r.id), COALESCE(o.submitted_at, r.submitted_at), $4
-FROM task_results r LEFT JOIN retry_origins o ON o.task = r.id
+INSERT INTO retry_origins (task, origin, submitted_at, created_at, list)
+SELECT $3, COALESCE(o.origin, r.id), COALESCE(o.submitted_at, r.submitted_at), $4, COALESCE(l.task, o.list, r.retry_of)
+FROM task_results r LEFT JOIN retry_origins o ON o.task = r.id LEFT JOIN recipient_lists l ON l.task = r.id AND l.sealed
 WHERE r.id = $1 AND r.ended_at >= $2";
 
 const CHANGE_TASK: &str = concat!(

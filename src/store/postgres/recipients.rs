@@ -16,22 +16,29 @@ use crate::store::{
     Standing, StoreResult,
 };
 
-/// Takes the list of the task over of which this one is the retry by hand. Never sealed before it is whole: one statement.
+/// Takes the list over that this retry by hand goes on with. Never sealed before it is whole: one statement.
 const INHERIT_LIST: &str = "-- inherit_list
-WITH list AS (
-    INSERT INTO recipient_lists (task, created_at, sealed)
-    SELECT t.id, $2, true FROM tasks t JOIN recipient_lists l ON l.task = t.retry_of AND l.sealed WHERE t.id = $1
+WITH source AS (
+    SELECT t.id AS task, l.task AS list
+    FROM tasks t LEFT JOIN retry_origins o ON o.task = t.id JOIN recipient_lists l ON l.task = COALESCE(o.list, t.retry_of) AND l.sealed
+    WHERE t.id = $1
+), taken AS (
+    INSERT INTO recipient_lists (task, created_at, sealed) SELECT task, $2, true FROM source
     ON CONFLICT (task) DO NOTHING
     RETURNING task
 )
 INSERT INTO recipients (task, part, attempts, updated_at, state, address, recipient, message_id, response, reference, context)
-SELECT list.task, r.part,
+SELECT taken.task, r.part,
        CASE WHEN r.state = 'accepted' THEN r.attempts ELSE 0 END, $2,
        CASE WHEN r.state = 'unknown' THEN 'sending'
             WHEN r.state IN ('deferred', 'suppressed') OR (r.state = 'rejected' AND r.attempts > 0) THEN 'queued' ELSE r.state END,
        r.address, r.recipient, r.message_id, r.response, r.reference, r.context
-FROM list JOIN tasks t ON t.id = list.task JOIN recipients r ON r.task = t.retry_of
+FROM taken JOIN source USING (task) JOIN recipients r ON r.task = source.list
 ON CONFLICT DO NOTHING";
+
+/// Also a list that never becomes whole is to be forgotten some day.
+const OPEN_LIST: &str = "-- open_list
+INSERT INTO recipient_lists (task, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 
 const FIND_LIST: &str = "-- find_list
 SELECT sealed FROM recipient_lists WHERE task = $1";
@@ -102,12 +109,13 @@ WHERE r.task = o.task AND r.part = o.part
                                           ELSE r.state IN ('sending', 'unknown') END))
 RETURNING o.place, r.state";
 
-/// A list goes with its task's result.
+/// A list goes with its task's result, and with the retries that go on with it.
 pub(super) const PRUNE_RECIPIENTS: &str = "-- prune_recipients
 DELETE FROM recipients WHERE (task, part) IN
     (SELECT r.task, r.part FROM recipient_lists l JOIN recipients r ON r.task = l.task
      WHERE l.created_at < $1 AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = l.task)
        AND NOT EXISTS (SELECT FROM task_results t WHERE t.id = l.task)
+       AND NOT EXISTS (SELECT FROM retry_origins o WHERE o.list = l.task)
      LIMIT $2)";
 
 pub(super) const PRUNE_LISTS: &str = "-- prune_lists
@@ -115,6 +123,7 @@ DELETE FROM recipient_lists WHERE task IN
     (SELECT l.task FROM recipient_lists l
      WHERE l.created_at < $1 AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = l.task)
        AND NOT EXISTS (SELECT FROM task_results t WHERE t.id = l.task)
+       AND NOT EXISTS (SELECT FROM retry_origins o WHERE o.list = l.task)
        AND NOT EXISTS (SELECT FROM recipients r WHERE r.task = l.task)
      LIMIT $2)";
 
@@ -204,7 +213,9 @@ impl RecipientLedger for PgStore {
             if let Some(sealed) = find().await? {
                 return Ok(sealed);
             }
-            sqlx::query(INHERIT_LIST).bind(task.as_uuid()).bind(sql_time(now)).execute(&self.pool).await?;
+            for statement in [INHERIT_LIST, OPEN_LIST] {
+                sqlx::query(statement).bind(task.as_uuid()).bind(sql_time(now)).execute(&self.pool).await?;
+            }
             Ok(find().await?.unwrap_or(false))
         })
         .await

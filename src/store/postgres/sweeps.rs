@@ -122,6 +122,7 @@ DELETE FROM idempotency_keys WHERE (principal, scope, key) IN
      WHERE created_at < $1
        AND CASE WHEN scope = 'effect'
            THEN NOT EXISTS (SELECT FROM tasks t WHERE t.id = left(k.key, 36)::uuid)
+                AND NOT EXISTS (SELECT FROM task_results t WHERE t.id = left(k.key, 36)::uuid)
                 AND NOT EXISTS (SELECT FROM retry_origins o WHERE o.origin = left(k.key, 36)::uuid)
            ELSE false END
      ORDER BY created_at LIMIT $2)",
@@ -131,7 +132,9 @@ DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE dead AND beat_at <
 DELETE FROM revoked_tokens WHERE jti IN (SELECT jti FROM revoked_tokens WHERE expires_at <= $1 LIMIT $2)",
     "-- prune_mail
 DELETE FROM mail_ledger WHERE (task, part) IN
-    (SELECT task, part FROM mail_ledger m WHERE updated_at < $1 AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = m.task)
+    (SELECT task, part FROM mail_ledger m
+     WHERE updated_at < $1 AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = m.task)
+       AND NOT EXISTS (SELECT FROM task_results t WHERE t.id = m.task)
      ORDER BY updated_at LIMIT $2)",
     super::recipients::PRUNE_RECIPIENTS,
     super::recipients::PRUNE_LISTS,

@@ -33,11 +33,12 @@ SELECT status, retried_as FROM task_results WHERE id = ?1";
 const SET_RETRIED_AS: &str = "-- set_retried_as
 UPDATE task_results SET retried_as = ?2 WHERE id = ?1";
 
-/// The chain of retries by hand begins with the task, unless that one is a retry by hand too.
+/// The chain of retries by hand begins with the task, unless that one is a retry by hand too. So is it with the list of recipients.
 const WRITE_ORIGIN: &str = "-- write_origin
-INSERT INTO retry_origins (task, origin, submitted_at, created_at)
-SELECT ?2, coalesce(o.origin, r.id), coalesce(o.submitted_at, r.submitted_at), ?3
-FROM task_results r LEFT JOIN retry_origins o ON o.task = r.id WHERE r.id = ?1";
+INSERT INTO retry_origins (task, origin, submitted_at, created_at, list)
+SELECT ?2, coalesce(o.origin, r.id), coalesce(o.submitted_at, r.submitted_at), ?3, coalesce(l.task, o.list, r.retry_of)
+FROM task_results r LEFT JOIN retry_origins o ON o.task = r.id LEFT JOIN recipient_lists l ON l.task = r.id AND l.sealed
+WHERE r.id = ?1";
 
 const CHANGE_TASK: &str = "-- change_task
 UPDATE tasks SET attempt = attempt + 1, due_at = coalesce(?2, due_at), queue = coalesce(?3, queue),

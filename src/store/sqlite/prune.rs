@@ -10,11 +10,13 @@ DELETE FROM task_results WHERE id IN (SELECT id FROM task_results WHERE ended_at
 const PRUNE_ATTEMPTS: &str = "-- prune_attempts
 DELETE FROM attempts WHERE (task, attempt) IN (SELECT task, attempt FROM attempts WHERE ended_at < ?1 ORDER BY ended_at LIMIT ?2)";
 
-/// The ledger of a task that still lives is kept: its next attempt must not send twice.
+/// The ledger of a task is kept for as long as it lives, whose next attempt must not send twice, and for as long as its result: a parent
+/// that is retried looks at what became of its children.
 const PRUNE_LEDGER: &str = "-- prune_ledger
 DELETE FROM mail_ledger WHERE (task, part) IN (
     SELECT task, part FROM mail_ledger
     WHERE updated_at < ?1 AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = mail_ledger.task)
+      AND NOT EXISTS (SELECT 1 FROM task_results WHERE task_results.id = mail_ledger.task)
     ORDER BY updated_at LIMIT ?2)";
 
 const PRUNE_KEYS: &str = "-- prune_keys
@@ -29,6 +31,7 @@ DELETE FROM idempotency_keys WHERE (principal, scope, key) IN (
     SELECT principal, scope, key FROM idempotency_keys
     WHERE created_at < ?1 AND scope = 'effect'
       AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = unhex(replace(substr(key, 1, 36), '-', '')))
+      AND NOT EXISTS (SELECT 1 FROM task_results WHERE task_results.id = unhex(replace(substr(key, 1, 36), '-', '')))
       AND NOT EXISTS (SELECT 1 FROM retry_origins WHERE origin = unhex(replace(substr(key, 1, 36), '-', '')))
     ORDER BY created_at LIMIT ?2)";
 

@@ -17,7 +17,7 @@ use crate::store::{
     Standing, StoreResult,
 };
 
-/// Takes the list of the task over of which this one is the retry by hand: first its rows, then the list, in one transaction.
+/// Takes the list over that this retry by hand goes on with: first its rows, then the list, in one transaction.
 const INHERIT_RECIPIENTS: &str = "-- inherit_recipients
 INSERT INTO recipients (task, part, attempts, updated_at, state, address, recipient, message_id, response, reference, context)
 SELECT t.id, r.part,
@@ -25,14 +25,20 @@ SELECT t.id, r.part,
        CASE WHEN r.state = 'unknown' THEN 'sending'
             WHEN r.state IN ('deferred', 'suppressed') OR (r.state = 'rejected' AND r.attempts > 0) THEN 'queued' ELSE r.state END,
        r.address, r.recipient, r.message_id, r.response, r.reference, r.context
-FROM tasks t JOIN recipient_lists l ON l.task = t.retry_of AND l.sealed JOIN recipients r ON r.task = l.task
+FROM tasks t LEFT JOIN retry_origins o ON o.task = t.id
+JOIN recipient_lists l ON l.task = coalesce(o.list, t.retry_of) AND l.sealed JOIN recipients r ON r.task = l.task
 WHERE t.id = ?1
 ON CONFLICT DO NOTHING";
 
 const INHERIT_LIST: &str = "-- inherit_list
 INSERT INTO recipient_lists (task, created_at, sealed)
-SELECT t.id, ?2, 1 FROM tasks t JOIN recipient_lists l ON l.task = t.retry_of AND l.sealed WHERE t.id = ?1
+SELECT t.id, ?2, 1 FROM tasks t LEFT JOIN retry_origins o ON o.task = t.id
+JOIN recipient_lists l ON l.task = coalesce(o.list, t.retry_of) AND l.sealed WHERE t.id = ?1
 ON CONFLICT DO NOTHING";
+
+/// Also a list that never becomes whole is to be forgotten some day.
+const OPEN_LIST: &str = "-- open_list
+INSERT INTO recipient_lists (task, created_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
 
 const FIND_LIST: &str = "-- find_list
 SELECT sealed FROM recipient_lists WHERE task = ?1";
@@ -107,6 +113,7 @@ DELETE FROM recipients WHERE (task, part) IN (
     SELECT r.task, r.part FROM recipient_lists l JOIN recipients r ON r.task = l.task
     WHERE l.created_at < ?1 AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = l.task)
       AND NOT EXISTS (SELECT 1 FROM task_results t WHERE t.id = l.task)
+      AND NOT EXISTS (SELECT 1 FROM retry_origins o WHERE o.list = l.task)
     LIMIT ?2)";
 
 pub(super) const PRUNE_LISTS: &str = "-- prune_lists
@@ -114,6 +121,7 @@ DELETE FROM recipient_lists WHERE task IN (
     SELECT l.task FROM recipient_lists l
     WHERE l.created_at < ?1 AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = l.task)
       AND NOT EXISTS (SELECT 1 FROM task_results t WHERE t.id = l.task)
+      AND NOT EXISTS (SELECT 1 FROM retry_origins o WHERE o.list = l.task)
       AND NOT EXISTS (SELECT 1 FROM recipients r WHERE r.task = l.task)
     LIMIT ?2)";
 
@@ -187,13 +195,14 @@ impl RecipientLedger for SqliteStore {
         if let Some(sealed) = find.await.map_err(Fault::from)? {
             return Ok(sealed);
         }
-        let mut taken_over = false;
-        for statement in [INHERIT_RECIPIENTS, INHERIT_LIST] {
-            let inherit = sqlx::query(statement).bind(task.as_uuid()).bind(now.as_microsecond()).execute(&mut *transaction);
-            taken_over = inherit.await.map_err(Fault::from)?.rows_affected() > 0;
+        let mut written = [0; 3];
+        for (rows, statement) in written.iter_mut().zip([INHERIT_RECIPIENTS, INHERIT_LIST, OPEN_LIST]) {
+            let write = sqlx::query(statement).bind(task.as_uuid()).bind(now.as_microsecond()).execute(&mut *transaction);
+            *rows = write.await.map_err(Fault::from)?.rows_affected();
         }
         transaction.commit().await.map_err(Fault::from)?;
-        Ok(taken_over)
+        let [_, inherited, _] = written;
+        Ok(inherited > 0)
     }
 
     async fn enrol(&self, task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> StoreResult<()> {

@@ -56,6 +56,7 @@ conformance! {
             a_row_that_is_refused_does_not_take_its_key,
             a_key_outlives_its_task_and_is_forgotten_at_its_age,
             the_key_of_an_effect_is_kept_while_its_task_lives_or_may_be_retried,
+            what_a_task_did_outside_is_kept_for_as_long_as_its_result,
             the_key_of_an_effect_is_kept_for_the_retries_of_its_task,
         }
         begin {
@@ -195,6 +196,8 @@ conformance! {
             a_deferred_one_comes_again_at_its_time,
             a_suppressed_address_is_never_claimed,
             a_retry_by_hand_takes_the_list_over,
+            a_retry_by_hand_goes_on_with_the_last_list_of_its_chain,
+            a_list_is_kept_for_the_retry_that_goes_on_with_it,
             recipients_come_in_pages_and_by_state,
             an_attempt_is_told_whether_it_may_go_on,
             a_list_is_forgotten_with_its_result,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use legwork::domain::{NewTask, Next, TaskId};
-use legwork::store::{EFFECT_SCOPE, InsertAnswer, Prune, RetryAnswer, RevokeOrder, Store, SubmittedTask};
+use legwork::store::{
+    EFFECT_SCOPE, InsertAnswer, LedgerEntry, LedgerState, Prune, RetryAnswer, RevokeOrder, Store, SubmittedTask,
+};
 
 use crate::support::tasks::{at, begun, keyed, mishap, reference, rung, settle, task};
 
@@ -82,6 +84,34 @@ pub async fn the_key_of_an_effect_is_kept_while_its_task_lives_or_may_be_retried
     assert_eq!(answers(&store, &[effect(&parent, 4)]).await, [InsertAnswer::Replayed(first.task.id)]);
     store.prune(&prune(5)).await.unwrap();
     assert_eq!(answers(&store, &[effect(&parent, 5)]).await, [InsertAnswer::Inserted]);
+}
+
+pub async fn what_a_task_did_outside_is_kept_for_as_long_as_its_result(store: Arc<dyn Store>) {
+    let parent = task(0);
+    answers(&store, &[rung(parent.clone())]).await;
+    let first = effect(&parent, 1);
+    answers(&store, std::slice::from_ref(&first)).await;
+    let mail = LedgerEntry {
+        task: parent.id,
+        part: 0,
+        recipient: "a@example.org".into(),
+        message_id: "<0@legwork>".into(),
+        state: LedgerState::Unknown,
+        response: None,
+        updated_at: at(1),
+    };
+    store.write_ledger(std::slice::from_ref(&mail)).await.unwrap();
+    // It waited for five days.
+    store.revoke(&RevokeOrder { id: parent.id, terminate: false, now: at(5 * 86_400) }).await.unwrap();
+    store.prune(&prune(4)).await.unwrap();
+    assert!(store.find(parent.id).await.unwrap().is_some());
+    assert_eq!(answers(&store, &[effect(&parent, 6)]).await, [InsertAnswer::Replayed(first.task.id)]);
+    assert_eq!(store.read_ledger(parent.id).await.unwrap(), [mail]);
+    for _ in 0..2 {
+        store.prune(&prune(7)).await.unwrap();
+    }
+    assert_eq!(answers(&store, &[effect(&parent, 7)]).await, [InsertAnswer::Inserted]);
+    assert_eq!(store.read_ledger(parent.id).await.unwrap(), []);
 }
 
 pub async fn the_key_of_an_effect_is_kept_for_the_retries_of_its_task(store: Arc<dyn Store>) {

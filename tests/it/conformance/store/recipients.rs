@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use legwork::domain::{Attempt, Begun, NewTask, Next, TaskId};
 use legwork::store::{
-    NewRecipient, QueueChange, RecipientCounts, RecipientFilter, RecipientRow, RecipientState, RecipientStep, Resend,
-    RetryAnswer, Standing, Store, Suppression, SuppressionReason,
+    NewRecipient, Prune, QueueChange, RecipientCounts, RecipientFilter, RecipientRow, RecipientState, RecipientStep, Resend,
+    RetryAnswer, RevokeOrder, Standing, Store, Suppression, SuppressionReason,
 };
 
 use RecipientState::{Accepted, Deferred, Queued, Rejected, Sending, Suppressed, Unknown};
@@ -227,6 +228,51 @@ pub async fn a_retry_by_hand_takes_the_list_over(store: Arc<dyn Store>) {
     assert_eq!(rows[6].response.as_deref(), Some("no address"));
 }
 
+/// The retry by hand of a task, waiting.
+async fn retry_of(store: &Arc<dyn Store>, ended: TaskId, seconds: i64) -> TaskId {
+    let retry = rung(NewTask { retry_of: Some(ended), ..task(seconds) });
+    assert_eq!(store.insert_retry(&retry).await.unwrap(), RetryAnswer::Inserted);
+    retry.task.id
+}
+
+pub async fn a_retry_by_hand_goes_on_with_the_last_list_of_its_chain(store: Arc<dyn Store>) {
+    let first = running(&store, 3).await;
+    reached(&store, &first, 0).await;
+    settle(&store, &first, at(4), Next::failure(mishap())).await;
+    // Nobody began this one, so it has no list of its own.
+    let never_ran = retry_of(&store, first.id, 5).await;
+    store.revoke(&RevokeOrder { id: never_ran, terminate: false, now: at(6) }).await.unwrap();
+    let second = retry_of(&store, never_ran, 7).await;
+    let second = begun(&store, 1, reference(second, 0), at(8)).await;
+    assert!(store.open_list(second.id, at(8)).await.unwrap());
+    assert_eq!(states(&store, second.id).await, [Accepted, Queued, Queued]);
+    reached(&store, &second, 1).await;
+    settle(&store, &second, at(9), Next::failure(mishap())).await;
+    let third = begun(&store, 1, reference(retry_of(&store, second.id, 10).await, 0), at(11)).await;
+    assert!(store.open_list(third.id, at(11)).await.unwrap());
+    assert_eq!(states(&store, third.id).await, [Accepted, Accepted, Queued], "of the last one, not of the first");
+}
+
+pub async fn a_list_is_kept_for_the_retry_that_goes_on_with_it(store: Arc<dyn Store>) {
+    let first = running(&store, 2).await;
+    reached(&store, &first, 0).await;
+    settle(&store, &first, at(4), Next::failure(mishap())).await;
+    let waiting = retry_of(&store, first.id, 5).await;
+    for _ in 0..4 {
+        store.prune(&prune(at(4 * 86_400))).await.unwrap();
+    }
+    assert_eq!(store.find(first.id).await.unwrap(), None);
+    let second = begun(&store, 1, reference(waiting, 0), at(4 * 86_400)).await;
+    assert!(store.open_list(second.id, at(4 * 86_400)).await.unwrap());
+    assert_eq!(states(&store, second.id).await, [Accepted, Queued]);
+}
+
+async fn reached(store: &Arc<dyn Store>, task: &Begun, part: i32) {
+    for state in [Sending, Accepted] {
+        write(store, step(task, part, state)).await;
+    }
+}
+
 pub async fn recipients_come_in_pages_and_by_state(store: Arc<dyn Store>) {
     let task = running(&store, 5).await;
     for part in [1, 3] {
@@ -259,19 +305,21 @@ pub async fn an_attempt_is_told_whether_it_may_go_on(store: Arc<dyn Store>) {
 pub async fn a_list_is_forgotten_with_its_result(store: Arc<dyn Store>) {
     let (live, over) = (running(&store, 3).await, running(&store, 3).await);
     settle(&store, &over, at(4), Next::success("1".into())).await;
-    let prune = |before| legwork::store::Prune {
-        results_before: before,
-        keys_before: before,
-        workers_before: before,
-        now: before,
-        limit: 2,
-    };
+    let cut_off = started(&store, task(0), 1).await;
+    store.open_list(cut_off.id, at(2)).await.unwrap();
+    store.enrol(cut_off.id, &[new(0)], at(2)).await.unwrap();
+    settle(&store, &cut_off, at(4), Next::failure(mishap())).await;
     while store.prune(&prune(at(4))).await.unwrap() {}
     assert_eq!(states(&store, over.id).await.len(), 3, "its result is kept");
     while store.prune(&prune(at(4 * 86_400))).await.unwrap() {}
     while store.prune(&prune(at(4 * 86_400))).await.unwrap() {}
     assert_eq!(states(&store, over.id).await, []);
+    assert_eq!(states(&store, cut_off.id).await, [], "also where the list was never whole");
     assert_eq!(states(&store, live.id).await.len(), 3, "its task still runs");
+}
+
+fn prune(before: Timestamp) -> Prune {
+    Prune { results_before: before, keys_before: before, workers_before: before, now: before, limit: 2 }
 }
 
 fn suppression(address: &str) -> Suppression {
