@@ -166,5 +166,6 @@ impl Queue {
 }
 
 fn settlement(row: StartedRow, next: Next, now: Timestamp) -> Settlement {
-    Settlement { id: row.id, attempt: row.attempt, worker: row.worker, worker_name: row.worker_name.into(), at: now, next }
+    let worker_name = row.worker_name.into();
+    Settlement { id: row.id, attempt: row.attempt, worker: row.worker, worker_name, at: now, progress: None, next }
 }

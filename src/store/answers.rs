@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Attempt, Begun, Doorbell, EndStatus, ErrorReport, KindName, NewTask, Next, Principal, Priority, QueueName, RunFacts, TaskId,
-    TaskRef, TaskRow, TaskStatus, WorkerId,
+    Attempt, Begun, Doorbell, EndStatus, ErrorReport, KindName, NewTask, Next, Principal, Priority, Progress, QueueName,
+    RunFacts, TaskId, TaskRef, TaskRow, TaskStatus, WorkerId,
 };
 
 /// A task to insert, and how.
@@ -86,6 +86,8 @@ pub struct Settlement {
     pub worker_name: Arc<str>,
     /// When the attempt ended.
     pub at: Timestamp,
+    /// What the attempt told last, where that is not written yet: it comes with the end, so that nothing older can come behind it.
+    pub progress: Option<Progress>,
     /// What follows.
     pub next: Next,
 }

@@ -76,7 +76,9 @@ impl TaskWrites for SealedStore {
         }
         let sealed = settlements.iter().map(|settlement| {
             let next = rows::seal_next(&self.ring, settlement.id, &settlement.next)?;
-            Ok(Settlement { next, ..settlement.clone() })
+            let progress = settlement.progress.as_ref();
+            let progress = progress.map(|told| rows::seal_progress(&self.ring, settlement.id, told)).transpose()?;
+            Ok(Settlement { progress, next, ..settlement.clone() })
         });
         let sealed = sealed.collect::<StoreResult<Vec<_>>>()?;
         self.inner.settle(&sealed).await

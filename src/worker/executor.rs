@@ -177,7 +177,6 @@ impl Executor {
     }
 
     async fn settle<S: Send>(&self, task: &Begun, next: Next, slot: S) {
-        self.progress.write_last(&self.queue, task.id, task.attempt).await;
         let now = self.queue.clock().now();
         let ends = matches!(next, Next::End { .. });
         let is_failure = matches!(next, Next::Retry { .. } | Next::End { status: EndStatus::Failure, .. });
@@ -187,6 +186,7 @@ impl Executor {
             worker: self.worker,
             worker_name: self.worker_name.clone(),
             at: now,
+            progress: self.progress.take_last(task.id, task.attempt),
             next,
         };
         let answer = self.queue.settle(settlement).await;

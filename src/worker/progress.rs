@@ -14,7 +14,7 @@ use crate::tasks::ProgressSink;
 /// The least time between two writes.
 const WRITE_EVERY: Duration = Duration::from_millis(500);
 
-/// The latest progress of every attempt that has told any since the last write.
+/// The latest progress of every attempt, until it is written.
 #[derive(Default)]
 pub struct ProgressBook {
     latest: DashMap<TaskId, (Attempt, Progress)>,
@@ -33,24 +33,28 @@ impl ProgressBook {
 
     /// Writes what was told since the last write.
     pub async fn write(&self, queue: &Queue, running: &Running) {
-        let tasks: Vec<TaskId> = self.latest.iter().map(|entry| *entry.key()).collect();
-        for id in tasks {
-            let Some((_, (attempt, progress))) = self.latest.remove(&id) else { continue };
-            let Some(here) = running.get(id).filter(|here| here.attempt == attempt) else { continue };
-            match queue.progress(id, attempt, progress).await {
-                Ok(true) => {}
-                Ok(false) => here.stopper.ask(StopReason::LeaseLost),
-                Err(error) => tracing::debug!(task.id = %id, %error, "progress could not be written"),
+        let told: Vec<(TaskId, (Attempt, Progress))> =
+            self.latest.iter().map(|entry| (*entry.key(), entry.value().clone())).collect();
+        for (id, told) in told {
+            let (attempt, progress) = told.clone();
+            if let Some(here) = running.get(id).filter(|here| here.attempt == attempt) {
+                match queue.progress(id, attempt, progress).await {
+                    Ok(true) => {}
+                    Ok(false) => here.stopper.ask(StopReason::LeaseLost),
+                    Err(error) => {
+                        tracing::debug!(task.id = %id, %error, "progress could not be written yet");
+                        continue;
+                    }
+                }
             }
+            // Not before it is written: an end that overtakes the write takes it along.
+            self.latest.remove_if(&id, |_, latest| *latest == told);
         }
     }
 
-    /// Writes what an attempt told last, before its end is written: nothing of an ended attempt is.
-    pub async fn write_last(&self, queue: &Queue, id: TaskId, attempt: Attempt) {
-        let Some((_, (_, progress))) = self.latest.remove_if(&id, |_, (of, _)| *of == attempt) else { return };
-        if let Err(error) = queue.progress(id, attempt, progress).await {
-            tracing::debug!(task.id = %id, %error, "the last progress could not be written");
-        }
+    /// What an attempt told that is not written yet, to be written with its end: nothing of an ended attempt is written by itself.
+    pub fn take_last(&self, id: TaskId, attempt: Attempt) -> Option<Progress> {
+        self.latest.remove_if(&id, |_, (of, _)| *of == attempt).map(|(_, (_, progress))| progress)
     }
 
     /// Where one attempt tells its progress.

@@ -24,6 +24,8 @@ pub(super) struct EndOrder<'a> {
     pub(super) at: Timestamp,
     pub(super) status: EndStatus,
     pub(super) result: Option<&'a str>,
+    /// As JSON; `None` leaves what is written.
+    pub(super) progress: Option<String>,
     /// As JSON.
     pub(super) error: Option<String>,
     pub(super) reason: Option<EndReason>,
@@ -32,7 +34,8 @@ pub(super) struct EndOrder<'a> {
 impl EndOrder<'_> {
     /// The end of a waiting row as REVOKED.
     pub(super) const fn waiting(id: TaskId, at: Timestamp, reason: EndReason) -> Self {
-        Self { id, attempt: None, worker: None, at, status: EndStatus::Revoked, result: None, error: None, reason: Some(reason) }
+        let status = EndStatus::Revoked;
+        Self { id, attempt: None, worker: None, at, status, result: None, progress: None, error: None, reason: Some(reason) }
     }
 }
 
@@ -60,20 +63,21 @@ impl PgStore {
     }
 }
 
-/// Moves rows, and answers with the places of those it moved. Rows with a callback stay unless `$9` says that the caller sees to it.
+/// Moves rows, and answers with the places of those it moved. Rows with a callback stay unless `$10` says that the caller sees to it.
 /// The orders come sorted by id and are joined one by one (see `begin.rs` for how), so that rows are taken in id order.
 const END_TASKS: &str = "-- end_tasks
 WITH ended AS (
     DELETE FROM tasks t
-    USING UNNEST($1::uuid[], $2::int4[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::text[])
-          WITH ORDINALITY AS o (id, attempt, worker, ended_at, status, result, error, reason, place)
+    USING UNNEST($1::uuid[], $2::int4[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+          WITH ORDINALITY AS o (id, attempt, worker, ended_at, status, result, error, reason, progress, place)
     WHERE t.id = ANY (ARRAY[o.id])
-      AND (t.callback_url IS NULL OR $9)
+      AND (t.callback_url IS NULL OR $10)
       AND t.attempt = COALESCE(o.attempt, t.attempt)
       AND CASE WHEN o.worker IS NULL THEN t.status <> 'STARTED' ELSE t.status = 'STARTED' AND t.worker = o.worker END
     RETURNING o.place, t.id, t.submitted_at, t.due_at, t.expires_at, t.started_at, o.ended_at, t.revoke_requested_at,
               t.hard_limit_ms, t.soft_limit_ms, t.attempt, t.retries_used, t.max_retries, t.crashes, t.priority, t.worker,
-              t.retry_of, o.status, t.kind, t.queue, t.principal, t.worker_name, t.args, t.progress, o.result,
+              t.retry_of, o.status, t.kind, t.queue, t.principal, t.worker_name, t.args,
+              COALESCE(o.progress, t.progress) AS progress, o.result,
               CASE WHEN o.status <> 'SUCCESS' THEN COALESCE(o.error, t.error) END AS error,
               o.error AS own_error, o.reason, t.callback_url
 ), kept AS (
@@ -158,6 +162,7 @@ async fn move_rows(connection: &mut PgConnection, orders: &[EndOrder<'_>], with_
         .bind(column!(|order| order.result))
         .bind(column!(|order| order.error.as_deref()))
         .bind(column!(|order| order.reason.map(EndReason::as_str)))
+        .bind(column!(|order| order.progress.as_deref()))
         .bind(with_callbacks)
         .fetch_all(connection)
         .await?;

@@ -18,13 +18,15 @@ use crate::store::{Settled, Settlement, StoreError, StoreResult};
 /// Makes rows wait again, joined one by one (see `begin.rs` for how; `=` for the worker would open another way). Those whose revoke was requested stay, and are ended by who finds them missing in the answer.
 const WAIT_AGAIN: &str = "-- wait_again
 WITH waits AS (
-    SELECT * FROM UNNEST($1::uuid[], $2::int4[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::int4[], $8::text[])
-        WITH ORDINALITY AS w (id, attempt, worker, ended_at, due_at, outcome, crashes, error, place)
+    SELECT * FROM UNNEST($1::uuid[], $2::int4[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::int4[], $8::text[],
+                         $9::text[])
+        WITH ORDINALITY AS w (id, attempt, worker, ended_at, due_at, outcome, crashes, error, progress, place)
 ), moved AS (
     UPDATE tasks t
     SET status = CASE WHEN w.outcome IS NOT NULL OR t.retries_used > 0 THEN 'RETRY' ELSE 'PENDING' END,
         retries_used = t.retries_used + CASE WHEN w.outcome = 'retry' THEN 1 ELSE 0 END,
         crashes = COALESCE(w.crashes, t.crashes), error = COALESCE(w.error, t.error),
+        progress = COALESCE(w.progress, t.progress),
         due_at = w.due_at, ring_at = w.due_at, rung_at = NULL, worker = NULL
     FROM waits w
     WHERE t.id = ANY (ARRAY[w.id]) AND t.status = 'STARTED' AND t.attempt = w.attempt AND t.worker IS NOT DISTINCT FROM w.worker
@@ -118,6 +120,7 @@ fn end_order(settlement: &Settlement) -> Result<EndOrder<'_>, Fault> {
     let revoked = EndOrder {
         attempt: Some(settlement.attempt),
         worker: Some(settlement.worker),
+        progress: settlement.progress.as_ref().map(json).transpose()?,
         ..EndOrder::waiting(settlement.id, settlement.at, EndReason::Revoked)
     };
     Ok(match &settlement.next {
@@ -140,12 +143,14 @@ struct Wait {
     outcome: Option<&'static str>,
     crashes: Option<i32>,
     error: Option<String>,
+    progress: Option<String>,
 }
 
 impl Wait {
-    fn of(next: &Next) -> Result<Self, Fault> {
-        let waits = Self { due_at: due_at(next).map(sql_time), ..Self::default() };
-        Ok(match next {
+    fn of(settlement: &Settlement) -> Result<Self, Fault> {
+        let progress = settlement.progress.as_ref().map(json).transpose()?;
+        let waits = Self { due_at: due_at(&settlement.next).map(sql_time), progress, ..Self::default() };
+        Ok(match &settlement.next {
             Next::Retry { error, .. } => Self { outcome: Some("retry"), error: Some(json(error)?), ..waits },
             Next::Crashed { crashes, error, .. } => {
                 let crashes = Some(i32::from(*crashes));
@@ -173,7 +178,7 @@ async fn wait_again(
         return Ok(());
     }
     let rows: Vec<&Settlement> = waits.iter().map(|&at| &settlements[at]).collect();
-    let waiting = rows.iter().map(|row| Wait::of(&row.next)).collect::<Result<Vec<_>, _>>()?;
+    let waiting = rows.iter().map(|row| Wait::of(row)).collect::<Result<Vec<_>, _>>()?;
     let moved = sqlx::query(WAIT_AGAIN)
         .bind(rows.iter().map(|row| row.id.as_uuid()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.attempt.0).collect::<Vec<_>>())
@@ -183,6 +188,7 @@ async fn wait_again(
         .bind(waiting.iter().map(|wait| wait.outcome).collect::<Vec<_>>())
         .bind(waiting.iter().map(|wait| wait.crashes).collect::<Vec<_>>())
         .bind(waiting.iter().map(|wait| wait.error.as_deref()).collect::<Vec<_>>())
+        .bind(waiting.iter().map(|wait| wait.progress.as_deref()).collect::<Vec<_>>())
         .fetch_all(&mut *connection)
         .await?;
     for row in &moved {

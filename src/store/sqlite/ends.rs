@@ -10,7 +10,9 @@ use super::fault::Fault;
 use super::insert::insert_rows;
 use super::json::{self, JsonRows};
 use super::rows::{Columns, ended_columns, task_row};
-use crate::domain::{Attempt, Doorbell, EndReason, EndStatus, ErrorReport, TaskId, TaskStatus, WorkerId, callback_task};
+use crate::domain::{
+    Attempt, Doorbell, EndReason, EndStatus, ErrorReport, Progress, TaskId, TaskStatus, WorkerId, callback_task,
+};
 use crate::store::Ended;
 
 /// A task to end, and how.
@@ -24,6 +26,8 @@ pub(super) struct EndOrder<'a> {
     pub(super) at: Timestamp,
     pub(super) status: EndStatus,
     pub(super) result: Option<&'a str>,
+    /// `None` leaves what is written.
+    pub(super) progress: Option<&'a Progress>,
     pub(super) error: Option<&'a ErrorReport>,
     pub(super) reason: Option<EndReason>,
 }
@@ -32,18 +36,18 @@ impl EndOrder<'_> {
     /// The end of a waiting row as REVOKED.
     pub(super) const fn waiting(id: TaskId, at: Timestamp, reason: EndReason) -> Self {
         let status = EndStatus::Revoked;
-        Self { id, fence: None, if_revoked: false, at, status, result: None, error: None, reason: Some(reason) }
+        Self { id, fence: None, if_revoked: false, at, status, result: None, progress: None, error: None, reason: Some(reason) }
     }
 }
 
-/// An order is `[id, attempt, worker, if_revoked, ended_at, status, result, error, reason]`.
+/// An order is `[id, attempt, worker, if_revoked, ended_at, status, result, error, reason, progress]`.
 const END_TASKS: &str = "-- end_tasks
 INSERT INTO task_results (id, submitted_at, due_at, expires_at, started_at, ended_at, revoke_requested_at, hard_limit_ms,
     soft_limit_ms, attempt, retries_used, max_retries, crashes, priority, worker, retry_of, status, kind, queue, principal,
     worker_name, args, progress, result, error, reason, callback_url)
 SELECT t.id, t.submitted_at, t.due_at, t.expires_at, t.started_at, o.value ->> 4, t.revoke_requested_at, t.hard_limit_ms,
     t.soft_limit_ms, t.attempt, t.retries_used, t.max_retries, t.crashes, t.priority, t.worker, t.retry_of, o.value ->> 5, t.kind,
-    t.queue, t.principal, t.worker_name, t.args, t.progress, o.value ->> 6,
+    t.queue, t.principal, t.worker_name, t.args, coalesce(o.value ->> 9, t.progress), o.value ->> 6,
     CASE WHEN o.value ->> 5 <> 'SUCCESS' THEN coalesce(o.value ->> 7, t.error) END, o.value ->> 8, t.callback_url
 FROM jsonb_each(?1) o
 CROSS JOIN tasks t ON t.id = unhex(o.value ->> 0)
@@ -109,6 +113,7 @@ fn order_rows<'a>(orders: impl Iterator<Item = &'a EndOrder<'a>>) -> Result<Stri
     let mut rows = JsonRows::new();
     for order in orders {
         let error = order.error.map(json::json).transpose()?;
+        let progress = order.progress.map(json::json).transpose()?;
         rows.row()
             .id(Some(order.id.as_uuid()))
             .value(&order.fence.map(|(attempt, _)| attempt))
@@ -119,6 +124,7 @@ fn order_rows<'a>(orders: impl Iterator<Item = &'a EndOrder<'a>>) -> Result<Stri
             .text(order.result)
             .text(error.as_deref())
             .value(&order.reason)
+            .text(progress.as_deref())
             .end()?;
     }
     rows.text()

@@ -14,7 +14,7 @@ use super::rows::Columns;
 use crate::domain::{Attempt, EndReason, ErrorReport, Next, TaskId, TaskStatus, WorkerId};
 use crate::store::{AttemptEnd, Settled, Settlement};
 
-/// The rows whose fence holds: a row is `[id, attempt, worker, due_at, outcome, crashes, error, ended_at]`.
+/// The rows whose fence holds: a row is `[id, attempt, worker, due_at, outcome, crashes, error, ended_at, progress]`.
 const HELD: &str = "-- held
 SELECT o.key, t.retries_used > 0
 FROM jsonb_each(?1) o
@@ -32,7 +32,7 @@ const WAIT_AGAIN: &str = "-- wait_again
 UPDATE tasks
 SET status = CASE WHEN o.value ->> 4 IS NOT NULL OR retries_used > 0 THEN 'RETRY' ELSE 'PENDING' END,
     retries_used = retries_used + (o.value ->> 4 IS 'retry'), crashes = coalesce(o.value ->> 5, crashes),
-    error = coalesce(o.value ->> 6, error), due_at = o.value ->> 3, ring_at = o.value ->> 3, rung_at = NULL, worker = NULL
+    error = coalesce(o.value ->> 6, error), progress = coalesce(o.value ->> 8, progress), due_at = o.value ->> 3, ring_at = o.value ->> 3, rung_at = NULL, worker = NULL
 FROM jsonb_each(?1) o
 WHERE tasks.id = unhex(o.value ->> 0)";
 
@@ -84,6 +84,7 @@ const fn fence(settlement: &Settlement) -> (TaskId, Attempt, WorkerId) {
 fn end_order(settlement: &Settlement) -> EndOrder<'_> {
     let order = EndOrder {
         fence: Some((settlement.attempt, settlement.worker)),
+        progress: settlement.progress.as_ref(),
         ..EndOrder::waiting(settlement.id, settlement.at, EndReason::Revoked)
     };
     match &settlement.next {
@@ -119,6 +120,7 @@ fn wait_rows(waits: &[Wait<'_>]) -> Result<String, Fault> {
     let mut rows = JsonRows::new();
     for wait in waits {
         let error = wait.error.map(json::json).transpose()?;
+        let progress = wait.settlement.progress.as_ref().map(json::json).transpose()?;
         rows.row()
             .id(Some(wait.settlement.id.as_uuid()))
             .value(&wait.settlement.attempt)
@@ -128,6 +130,7 @@ fn wait_rows(waits: &[Wait<'_>]) -> Result<String, Fault> {
             .value(&wait.crashes)
             .text(error.as_deref())
             .time(Some(wait.settlement.at))
+            .text(progress.as_deref())
             .end()?;
     }
     rows.text()

@@ -117,6 +117,7 @@ conformance! {
             queues_become_known_once,
             a_queue_is_paused_limited_and_resumed,
             progress_is_written_by_the_present_attempt_only,
+            what_an_attempt_told_last_comes_with_its_end,
         }
         reads {
             an_unknown_id_is_nothing,

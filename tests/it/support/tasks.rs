@@ -129,6 +129,7 @@ pub fn settlement(n: u128, begun: &Begun, now: Timestamp, next: Next) -> Settlem
         worker: worker(n),
         worker_name: format!("worker-{n}").into(),
         at: now,
+        progress: None,
         next,
     }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork::domain::{Attempt, EndReason, EndStatus, NewTask, Next, Origin, Priority, Progress, TaskId, TaskStatus};
+use legwork::domain::{Attempt, Begun, EndReason, EndStatus, NewTask, Next, Origin, Priority, Progress, TaskId, TaskStatus};
 use legwork::store::{
-    BeginAnswer, ChangeAnswer, QueueChange, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, Store, TaskChange,
+    BeginAnswer, ChangeAnswer, QueueChange, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, Settlement, Store, TaskChange,
 };
 
 use crate::support::tasks::{
-    at, begin, begun, default_queue, end_of, ended, insert, inserted, mishap, queue, reference, row, rung, settle, started,
-    status, task, task_with_callback, unrung, worker,
+    at, begin, begun, default_queue, end_of, ended, insert, inserted, mishap, queue, reference, row, rung, settle, settle_all,
+    settlement, started, status, task, task_with_callback, unrung, worker,
 };
 
 pub async fn a_waiting_task_is_revoked_at_once(store: Arc<dyn Store>) {
@@ -221,6 +221,24 @@ pub async fn progress_is_written_by_the_present_attempt_only(store: Arc<dyn Stor
     assert!(store.write_progress(first.id, second.attempt, &more, at(5)).await.unwrap());
     end_of(settle(&store, &second, at(6), Next::success("1".into())).await);
     assert_eq!(row(&store, first.id).await.progress, Some(more));
+}
+
+pub async fn what_an_attempt_told_last_comes_with_its_end(store: Arc<dyn Store>) {
+    let told = |done| Progress { done, total: Some(9), message: Some(format!("\"{done}\"")) };
+    let first = started(&store, task(0), 1).await;
+    assert!(store.write_progress(first.id, first.attempt, &told(1), at(2)).await.unwrap());
+    let with = |progress, begun: &Begun, next| Settlement { progress, ..settlement(1, begun, at(3), next) };
+    let retry = || Next::Retry { due_at: at(3), error: mishap() };
+    settle_all(&store, &[with(Some(told(2)), &first, retry())]).await;
+    assert_eq!(row(&store, first.id).await.progress, Some(told(2)));
+    let second = begun(&store, 1, reference(first.id, 1), at(4)).await;
+    assert!(store.write_progress(first.id, second.attempt, &told(3), at(4)).await.unwrap());
+    let other = started(&store, task(0), 4).await;
+    let ends = [with(Some(told(4)), &second, Next::success("1".into())), with(None, &other, Next::failure(mishap()))];
+    settle_all(&store, &ends).await;
+    assert_eq!((row(&store, first.id).await.progress, row(&store, other.id).await.progress), (Some(told(4)), None));
+    assert!(!store.write_progress(first.id, second.attempt, &told(3), at(5)).await.unwrap(), "a write that was under way");
+    assert_eq!(row(&store, first.id).await.progress, Some(told(4)));
 }
 
 fn order(id: TaskId, terminate: bool, seconds: i64) -> RevokeOrder {

@@ -242,6 +242,7 @@ pub async fn the_rescue_settles_in_the_name_of_the_dead(store: Arc<dyn Store>) {
         worker: found.worker,
         worker_name: found.worker_name.into(),
         at: at(2),
+        progress: None,
         next: Next::Crashed { due_at: at(2), crashes: 1, error: mishap() },
     };
     assert!(matches!(settle_all(&store, &[rescue]).await[0], Settled::Waiting { .. }));

@@ -175,6 +175,7 @@ impl History {
                 worker: row.worker,
                 worker_name: row.worker_name.into(),
                 at: at(self.now),
+                progress: None,
                 next: Next::Crashed { due_at: at(self.now), crashes: row.facts.crashes + 1, error: mishap() },
             })
             .collect();
