@@ -22,21 +22,27 @@ const EXPIRING: [&str; 2] = ["exports", "reports"];
 
 impl Queue {
     /// Removes expired files; with the last of them also exports and reports that are on no list, and temporary files of this machine that
-    /// nobody needs.
+    /// nobody needs. What fails keeps none of the others; the first failure is told.
     pub async fn prune_files_once(&self) -> FileResult<PrunedFiles> {
-        let (keeper, now) = (self.file_keeper(), self.clock.now());
-        let expired = keeper.remove_expired(now, SWEEP_BATCH).await?;
-        if expired >= SWEEP_BATCH as usize {
+        let expired = self.file_keeper().remove_expired(self.clock.now(), SWEEP_BATCH).await;
+        if let Ok(expired) = expired
+            && expired >= SWEEP_BATCH as usize
+        {
             return Ok(PrunedFiles { expired, ..PrunedFiles::default() });
         }
-        let mut unlisted = 0;
-        if let Ok(before) = now.checked_sub(self.services.export_retention) {
+        let unlisted = self.prune_unlisted().await;
+        let temporary = self.prune_scratch_once().await;
+        Ok(PrunedFiles { expired: expired?, unlisted: unlisted?, temporary: temporary? })
+    }
+
+    async fn prune_unlisted(&self) -> FileResult<usize> {
+        let mut removed = 0;
+        if let Ok(before) = self.clock.now().checked_sub(self.services.export_retention) {
             for folder in EXPIRING {
-                unlisted += keeper.remove_unlisted(folder, before).await?;
+                removed += self.file_keeper().remove_unlisted(folder, before).await?;
             }
         }
-        let temporary = self.prune_scratch_once().await?;
-        Ok(PrunedFiles { expired, unlisted, temporary })
+        Ok(removed)
     }
 
     /// Removes temporary files of this machine that were not written for an hour and whose attempt does not run: how many.

@@ -49,8 +49,8 @@ pub trait FileRegistry: Send + Sync {
     /// The row of a path.
     async fn find_file(&self, path: &FilePath) -> StoreResult<Option<FileRow>>;
 
-    /// Removes the row of a path; whether there was one.
-    async fn forget_file(&self, path: &FilePath) -> StoreResult<bool>;
+    /// Removes a row as it was found: not the one of a file that was written anew in the meantime. Whether it was there.
+    async fn forget_file(&self, file: &FileRow) -> StoreResult<bool>;
 
     /// Up to `limit` paths of files that have expired by `now`, earliest expiry first.
     async fn expired_files(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<FilePath>>;

@@ -33,7 +33,7 @@ pub struct CleanupExpired {
 
 impl Kind for CleanupExpired {
     const NAME: &'static str = "content.cleanup_expired";
-    const DESCRIPTION: &'static str = "Makes contents whose time has passed expired (deletes them where the application has no such state), and deletes activity logs older than 90 days or as given.";
+    const DESCRIPTION: &'static str = "Makes contents whose time has passed expired (deletes them where the application has no such state), and deletes activity logs older than 90 days or as given. Needs the scope admin.";
     const SCOPE: Scope = Scope::Admin;
 
     fn example() -> Value {

@@ -147,6 +147,7 @@ engine! {
             what_ended_is_counted_by_kind,
             results_are_pruned_by_age,
             expired_and_forgotten_files_are_removed_and_those_of_running_tasks_stay,
+            what_cannot_be_removed_keeps_none_of_the_others,
             exports_on_no_list_go_when_they_would_have_expired,
             an_attempt_that_was_overtaken_keeps_no_file,
         }

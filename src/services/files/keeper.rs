@@ -75,10 +75,13 @@ impl FileKeeper {
         Ok(self.registry.find_file(path).await?)
     }
 
-    /// Removes a file, and then its row.
+    /// Removes a file, and then its row. An attempt may write the file anew meanwhile: then that one's row stays, without which all could read it.
     pub async fn remove(&self, path: &FilePath) -> FileResult<()> {
+        let row = self.find(path).await?;
         self.files.delete(path).await?;
-        self.registry.forget_file(path).await?;
+        if let Some(row) = row {
+            self.registry.forget_file(&row).await?;
+        }
         Ok(())
     }
 
@@ -86,7 +89,7 @@ impl FileKeeper {
     pub async fn remove_unlisted(&self, folder: &'static str, before: Timestamp) -> FileResult<usize> {
         let mut removed = 0;
         for path in self.files.old_in(folder, before).await? {
-            // The row comes before its file: what has none now has never had one.
+            // The row comes before its file, and goes after it.
             if self.registry.find_file(&path).await?.is_none() {
                 self.files.delete(&path).await?;
                 removed += 1;

@@ -26,7 +26,7 @@ const FIND_FILE: &str = "-- find_file
 SELECT path, size, content_type, sha256, principal, task, created_at, expires_at FROM files WHERE path = $1";
 
 const FORGET_FILE: &str = "-- forget_file
-DELETE FROM files WHERE path = $1";
+DELETE FROM files WHERE path = $1 AND created_at = $2 AND sha256 = $3";
 
 /// The path breaks ties by its bytes, as the other side does.
 const EXPIRED_FILES: &str = "-- expired_files
@@ -65,9 +65,9 @@ impl FileRegistry for PgStore {
         .await
     }
 
-    async fn forget_file(&self, path: &FilePath) -> StoreResult<bool> {
+    async fn forget_file(&self, file: &FileRow) -> StoreResult<bool> {
         pooled(async {
-            let forget = sqlx::query(FORGET_FILE).bind(path.as_str());
+            let forget = sqlx::query(FORGET_FILE).bind(file.path.as_str()).bind(sql_time(file.created_at)).bind(&file.sha256[..]);
             Ok(forget.execute(&self.pool).await?.rows_affected() > 0)
         })
         .await

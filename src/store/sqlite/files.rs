@@ -24,7 +24,7 @@ const FIND_FILE: &str = "-- find_file
 SELECT path, size, content_type, sha256, principal, task, created_at, expires_at FROM files WHERE path = ?1";
 
 const FORGET_FILE: &str = "-- forget_file
-DELETE FROM files WHERE path = ?1";
+DELETE FROM files WHERE path = ?1 AND created_at = ?2 AND sha256 = ?3";
 
 const EXPIRED_FILES: &str = "-- expired_files
 SELECT path FROM files WHERE expires_at IS NOT NULL AND expires_at <= ?1 ORDER BY expires_at, path LIMIT ?2";
@@ -56,9 +56,10 @@ impl FileRegistry for SqliteStore {
         Ok(row.as_ref().map(file_row).transpose()?)
     }
 
-    async fn forget_file(&self, path: &FilePath) -> StoreResult<bool> {
+    async fn forget_file(&self, file: &FileRow) -> StoreResult<bool> {
         let mut writer = self.writer().await;
-        let query = sqlx::query(FORGET_FILE).bind(path.as_str());
+        let query =
+            sqlx::query(FORGET_FILE).bind(file.path.as_str()).bind(file.created_at.as_microsecond()).bind(&file.sha256[..]);
         Ok(query.execute(writer.connection()?).await.map_err(Fault::from)?.rows_affected() > 0)
     }
 

@@ -25,8 +25,13 @@ impl FileRegistry for TransientFiles {
         Ok(self.0.lock().get(path).cloned())
     }
 
-    async fn forget_file(&self, path: &FilePath) -> StoreResult<bool> {
-        Ok(self.0.lock().remove(path).is_some())
+    async fn forget_file(&self, file: &FileRow) -> StoreResult<bool> {
+        let mut rows = self.0.lock();
+        let is_there = rows.get(&file.path) == Some(file);
+        if is_there {
+            rows.remove(&file.path);
+        }
+        Ok(is_there)
     }
 
     /// Nothing expires while a task runs.

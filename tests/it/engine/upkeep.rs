@@ -142,6 +142,22 @@ pub async fn expired_and_forgotten_files_are_removed_and_those_of_running_tasks_
     pool.end().await;
 }
 
+pub async fn what_cannot_be_removed_keeps_none_of_the_others(engine: Engine) {
+    let files = &engine.services.files;
+    let old = engine.now() - SignedDuration::from_hours(25);
+    let export = engine.config.data_dir.join("files/exports/old.csv");
+    std::fs::create_dir_all(export.parent().unwrap()).unwrap();
+    for failing in ["expired_files", "find_file"] {
+        File::create(&export).unwrap().set_modified(old.into()).unwrap();
+        let scratch = files.scratch(None).await.unwrap();
+        File::options().write(true).open(scratch.path()).unwrap().set_modified(old.into()).unwrap();
+        engine.faults.fail(failing);
+        engine.queue.prune_files_once().await.unwrap_err();
+        assert_eq!((scratch.path().exists(), export.exists()), (false, failing == "find_file"), "{failing}");
+        engine.faults.mend(failing);
+    }
+}
+
 pub async fn exports_on_no_list_go_when_they_would_have_expired(engine: Engine) {
     let pool = engine.start_pool().await;
     let root = engine.config.data_dir.join("files");

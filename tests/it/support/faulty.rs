@@ -202,7 +202,7 @@ through! {
     FileRegistry false {
         write_file(file: &FileRow, attempt: Option<Attempt>) -> bool;
         find_file(path: &FilePath) -> Option<FileRow>;
-        forget_file(path: &FilePath) -> bool;
+        forget_file(file: &FileRow) -> bool;
         expired_files(now: Timestamp, limit: u32) -> Vec<FilePath>;
         forget_expired(paths: &[FilePath], now: Timestamp) -> usize;
     }

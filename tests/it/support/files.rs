@@ -28,8 +28,13 @@ impl FileRegistry for MemoryFileList {
         Ok(self.0.lock().get(path).cloned())
     }
 
-    async fn forget_file(&self, path: &FilePath) -> StoreResult<bool> {
-        Ok(self.0.lock().remove(path).is_some())
+    async fn forget_file(&self, file: &FileRow) -> StoreResult<bool> {
+        let mut rows = self.0.lock();
+        let is_there = rows.get(&file.path) == Some(file);
+        if is_there {
+            rows.remove(&file.path);
+        }
+        Ok(is_there)
     }
 
     async fn expired_files(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<FilePath>> {

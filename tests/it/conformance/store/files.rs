@@ -47,9 +47,16 @@ pub async fn a_file_of_an_attempt_is_written_only_while_its_task_is_in_it(store:
 }
 
 pub async fn a_forgotten_file_is_gone(store: Arc<dyn Store>) {
-    assert!(store.write_file(&row("a", None), None).await.unwrap());
-    assert!(store.forget_file(&path("a")).await.unwrap());
-    assert!(!store.forget_file(&path("a")).await.unwrap());
+    let first = row("a", None);
+    assert!(store.write_file(&first, None).await.unwrap());
+    for anew in [FileRow { created_at: at(9), ..first.clone() }, FileRow { sha256: [9; 32], ..first.clone() }] {
+        assert!(store.write_file(&anew, None).await.unwrap());
+        assert!(!store.forget_file(&first).await.unwrap(), "it was written anew");
+        assert_eq!(store.find_file(&path("a")).await.unwrap(), Some(anew));
+    }
+    assert!(store.write_file(&first, None).await.unwrap());
+    assert!(store.forget_file(&first).await.unwrap());
+    assert!(!store.forget_file(&first).await.unwrap());
     assert_eq!(store.find_file(&path("a")).await.unwrap(), None);
 }
 
