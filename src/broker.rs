@@ -123,9 +123,6 @@ pub trait Broker: Send + Sync {
     /// When the oldest entry that a lane holds (also what is handed out and not acknowledged) was rung; `None` where it holds nothing.
     async fn oldest_held(&self, queue: &QueueName, band: Band) -> Result<Option<Timestamp>, BrokerError>;
 
-    /// Drops all doorbells of a queue.
-    async fn purge(&self, queue: &QueueName) -> Result<(), BrokerError>;
-
     /// Forgets a worker that has ended; what it still holds is given to others.
     async fn leave(&self, worker: WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;
 

@@ -358,11 +358,6 @@ impl Broker for MemoryBroker {
         Ok(waiting.into_iter().chain(held).min_by_key(|entry| entry.name).map(|entry| entry.rung_at))
     }
 
-    async fn purge(&self, queue: &QueueName) -> Result<(), BrokerError> {
-        self.state.lock().lanes.remove(queue);
-        Ok(())
-    }
-
     /// Who it was handed to is not kept: what a worker left behind becomes idle, and is reclaimed.
     async fn leave(&self, _worker: WorkerId, _queues: &[QueueName]) -> Result<(), BrokerError> {
         Ok(())

@@ -241,14 +241,6 @@ impl Broker for RedisBroker {
         }
     }
 
-    async fn purge(&self, queue: &QueueName) -> Result<(), BrokerError> {
-        let mut unlink = redis::cmd("UNLINK");
-        for band in Band::ALL {
-            unlink.arg(self.inner.keys.stream(queue, band));
-        }
-        self.send(Request::One(&unlink)).await
-    }
-
     async fn leave(&self, worker: WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         let streams = lanes(queues);
         if streams.is_empty() {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
@@ -101,11 +103,14 @@ pub(super) type InsertResult = Result<InsertAnswer, StoreError>;
 const MAX_KEY_CHARS: usize = 255;
 /// So many queues there may be.
 const MAX_QUEUES: usize = 1_000;
+/// Stored files that the items of a batch name and that are looked for at once.
+const LOOKS_AT_ONCE: usize = 8;
 
 impl Queue {
     /// Takes one task. Returns when it is durable.
     pub async fn submit(&self, command: SubmitTask) -> Result<Submitted, SubmitError> {
-        let task = self.prepare(command).await?;
+        let hidden = self.hidden_files(&command).await?;
+        let task = self.prepare(command, hidden)?;
         self.know_queues(std::slice::from_ref(&task.task.queue)).await?;
         let id = task.task.id;
         submitted(id, self.inserts.submit(task).await)
@@ -113,10 +118,9 @@ impl Queue {
 
     /// Takes many, each for itself; the answers are in order.
     pub async fn submit_all(&self, commands: Vec<SubmitTask>) -> Vec<Result<Submitted, SubmitError>> {
-        let mut prepared = Vec::with_capacity(commands.len());
-        for command in commands {
-            prepared.push(self.prepare(command).await);
-        }
+        let looks: Vec<_> = commands.iter().map(|command| self.hidden_files(command)).collect();
+        let hidden: Vec<_> = stream::iter(looks).buffered(LOOKS_AT_ONCE).collect().await;
+        let prepared: Vec<_> = commands.into_iter().zip(hidden).map(|(command, hidden)| self.prepare(command, hidden?)).collect();
         let queues: Vec<QueueName> = prepared.iter().flatten().map(|task| task.task.queue.clone()).collect();
         let refused = match self.know_each(&queues).await {
             Ok(refused) => refused,
@@ -171,9 +175,8 @@ impl Queue {
         Ok(refused)
     }
 
-    /// Parses, checks and resolves a submission.
-    async fn prepare(&self, command: SubmitTask) -> Result<SubmittedTask, SubmitError> {
-        let hidden = self.hidden_files(&command).await?;
+    /// Parses, checks and resolves a submission; `hidden` is what [`Self::hidden_files`] says of it.
+    fn prepare(&self, command: SubmitTask, hidden: Vec<FieldError>) -> Result<SubmittedTask, SubmitError> {
         match self.resolved(command) {
             Err(SubmitError::Invalid(mut faults)) => {
                 // The file itself may be missing too.

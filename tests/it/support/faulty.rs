@@ -372,10 +372,6 @@ impl Broker for FaultyBroker {
         self.there()?.oldest_held(queue, band).await
     }
 
-    async fn purge(&self, queue: &QueueName) -> Result<(), BrokerError> {
-        self.there()?.purge(queue).await
-    }
-
     async fn leave(&self, worker: WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
         self.there()?.leave(worker, queues).await?;
         self.left.lock().push(worker);

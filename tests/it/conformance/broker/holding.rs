@@ -17,7 +17,6 @@ super::contract!(
     what_was_never_handed_out_is_not_reclaimed,
     the_oldest_that_is_held_may_wait_or_be_handed_out,
     an_acknowledgement_may_come_twice_or_for_nothing,
-    a_purged_queue_is_empty_and_works_on,
     a_worker_that_leaves_takes_nothing_with_it,
 );
 
@@ -119,21 +118,6 @@ async fn an_acknowledgement_may_come_twice_or_for_nothing(test: TestBroker) {
     test.broker.acknowledge(&[Delivery { doorbell: ring("b", Band::High, 0), entry: String::new() }]).await.unwrap();
     test.broker.acknowledge(&[]).await.unwrap();
     test.broker.publish(&[]).await.unwrap();
-}
-
-async fn a_purged_queue_is_empty_and_works_on(test: TestBroker) {
-    for band in Band::ALL {
-        test.broker.publish(&rings("a", band, 3)).await.unwrap();
-    }
-    test.broker.publish(&rings("b", Band::Normal, 1)).await.unwrap();
-    let held = test.broker.receive(&want(&["a"], 4)).await.unwrap();
-    test.broker.purge(&queue("a")).await.unwrap();
-    assert_eq!(test.broker.receive(&want(&["a"], 9)).await.unwrap(), []);
-    assert_eq!(test.broker.reclaim(worker(), &[queue("a")], Duration::ZERO, 9).await.unwrap(), []);
-    test.broker.acknowledge(&held).await.unwrap();
-    assert_eq!(test.broker.oldest_held(&queue("a"), Band::Low).await.unwrap(), None);
-    test.broker.publish(&rings("a", Band::Normal, 2)).await.unwrap();
-    assert_eq!(test.broker.receive(&want(&["a", "b"], 9)).await.unwrap().len(), 3);
 }
 
 async fn a_worker_that_leaves_takes_nothing_with_it(test: TestBroker) {

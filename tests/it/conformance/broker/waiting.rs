@@ -17,7 +17,6 @@ super::contract!(
     each_of_two_that_wait_gets_one,
     a_waiting_receive_keeps_to_its_maximum,
     a_receive_that_is_dropped_loses_nothing,
-    a_wait_goes_on_after_a_purge,
     a_closed_broker_is_not_available,
 );
 
@@ -109,16 +108,6 @@ async fn a_receive_that_is_dropped_loses_nothing(test: TestBroker) {
         assert_eq!(bells(&got), [sent], "round {round}");
         test.broker.acknowledge(&got).await.unwrap();
     }
-}
-
-async fn a_wait_goes_on_after_a_purge(test: TestBroker) {
-    let sent = ring("a", Band::Normal, 0);
-    let wanted = waiting(&["a"], 5);
-    let (got, ()) = tokio::join!(test.broker.receive(&wanted), async {
-        test.peer.purge(&queue("a")).await.unwrap();
-        test.peer.publish(std::slice::from_ref(&sent)).await.unwrap();
-    });
-    assert_eq!(bells(&got.unwrap()), [sent]);
 }
 
 async fn a_closed_broker_is_not_available(test: TestBroker) {
