@@ -103,6 +103,7 @@ engine! {
             the_third_crash_is_a_failure,
             progress_forgives_the_crashes_before_it,
             a_task_that_has_seen_two_workers_die_runs_alone,
+            a_suspect_that_finds_no_solitude_is_put_off_and_keeps_nobody,
             tasks_that_are_to_run_alone_do_not_wait_for_each_other_for_ever,
             what_runs_is_stopped_before_the_lease_ends,
             an_attempt_that_the_store_gave_away_is_stopped,

@@ -193,6 +193,36 @@ pub async fn a_task_that_has_seen_two_workers_die_runs_alone(engine: Engine) {
     pool.end().await;
 }
 
+pub async fn a_suspect_that_finds_no_solitude_is_put_off_and_keeps_nobody(engine: Engine) {
+    let (suspect, others) = (Switch::new(), Switch::new());
+    let id = engine.submit("test.probe", suspect.args(&json!(["wait"]))).await;
+    let scheduler = engine.scheduler();
+    for _ in 0..2 {
+        crash(&engine, &scheduler, &suspect, 1).await;
+    }
+    // It waits for solitude for a quarter of a lease.
+    let mut hasty = engine.tuned(|config| config.worker.lease = Duration::from_millis(200)).start_pool().await;
+    let long = engine.submit("test.probe", others.args(&json!(["wait"]))).await;
+    hasty.alive_while(others.started()).await;
+    scheduler.relay().await.unwrap();
+    let row = hasty.alive_while(engine.row_when(id, |row| row.due_at > engine.now())).await;
+    assert_eq!((row.due_at, row.crashes, row.retries_used), (engine.now() + Duration::from_mins(1), 2, 0));
+    let neighbour = engine.submit("test.probe", others.args(&json!(["succeed"]))).await;
+    let neighbour = hasty.alive_while(engine.ended(neighbour)).await;
+    assert_eq!(neighbour.status, TaskStatus::Success, "beside the one that runs");
+    assert_eq!((engine.row(long).await.status, suspect.runs()), (TaskStatus::Started, 2));
+    others.release(1);
+    engine.ended(long).await;
+    hasty.end().await;
+    let pool = engine.start_pool().await;
+    engine.clock.advance(Duration::from_mins(1));
+    scheduler.relay().await.unwrap();
+    suspect.started().await;
+    suspect.release(1);
+    assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
+    pool.end().await;
+}
+
 pub async fn tasks_that_are_to_run_alone_do_not_wait_for_each_other_for_ever(engine: Engine) {
     let switch = Switch::new();
     let mut ids = Vec::new();
