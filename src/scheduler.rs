@@ -129,7 +129,7 @@ impl Scheduler {
         loop {
             let step = self.queue.prune_files_once().await.map_err(as_store_error)?;
             removed += step.expired + step.unlisted + step.temporary;
-            if step.expired < SWEEP_BATCH as usize {
+            if !step.has_more {
                 return Ok(removed);
             }
         }

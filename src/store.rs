@@ -194,9 +194,10 @@ pub trait Sweeps: Send + Sync {
     /// Makes partitions ahead (Postgres; nothing elsewhere).
     async fn make_partitions(&self, now: Timestamp) -> StoreResult<()>;
 
-    /// Forgets what ended before `results_before` (Postgres: whole partitions under a lock timeout; SQLite: up to `limit` rows a call),
-    /// keys from before `keys_before` (those of [`EFFECT_SCOPE`] from before [`Prune::effects_before`], and not while their task lives, its
-    /// result is kept or a retry of its chain is remembered), workers dead since before `workers_before`, and revoked tokens that have expired.
+    /// Forgets what ended before `results_before` (Postgres: whole partitions under a lock timeout; SQLite: up to `limit` rows a call) and then
+    /// what was kept beside it, keys from before `keys_before` (those of [`EFFECT_SCOPE`] from before `results_before` too, and not while their
+    /// task lives, its result is kept or a retry of its chain is remembered), workers dead since before `workers_before`, and revoked tokens
+    /// that have expired.
     /// Returns whether more is left to do.
     async fn prune(&self, prune: &Prune) -> StoreResult<bool>;
 }
@@ -214,13 +215,6 @@ pub struct Prune {
     pub now: Timestamp,
     /// At most so many rows of each where they go one by one.
     pub limit: u32,
-}
-
-impl Prune {
-    /// Keys of [`EFFECT_SCOPE`] made before this may go. Younger ones are not looked at: nearly all of their tasks have a result.
-    pub fn effects_before(&self) -> Timestamp {
-        self.results_before.min(self.keys_before)
-    }
 }
 
 /// The fleet.

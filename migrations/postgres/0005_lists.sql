@@ -1,29 +1,9 @@
 -- Which list of recipients a retry by hand goes on with: that of the last task of its chain that has one, which need not be the task that it
 -- retries (that one may never have run). The list is kept for as long as this row.
+
+-- Every begin names the table: none is to wait behind this for long.
+SET LOCAL lock_timeout = '3s';
+
 ALTER TABLE retry_origins ADD COLUMN list uuid;
 
 CREATE INDEX retry_origins_list ON retry_origins (list) WHERE list IS NOT NULL;
-
--- The retries from before there were these rows, and the lists of all.
-WITH RECURSIVE retries AS (
-    SELECT id, retry_of, submitted_at FROM tasks WHERE retry_of IS NOT NULL
-    UNION ALL
-    SELECT id, retry_of, submitted_at FROM task_results WHERE retry_of IS NOT NULL
-), chain (task, created_at, ancestor, submitted_at, beyond, depth) AS (
-    SELECT t.id, t.submitted_at, a.id, a.submitted_at, a.retry_of, 1 FROM retries t JOIN task_results a ON a.id = t.retry_of
-    UNION ALL
-    SELECT c.task, c.created_at, a.id, a.submitted_at, a.retry_of, c.depth + 1 FROM chain c JOIN task_results a ON a.id = c.beyond
-), lists AS (
-    SELECT DISTINCT ON (c.task) c.task, l.task AS list
-    FROM chain c JOIN recipient_lists l ON l.task = c.ancestor AND l.sealed ORDER BY c.task, c.depth
-), origins AS (
-    SELECT DISTINCT ON (task) task, ancestor, submitted_at, created_at FROM chain ORDER BY task, depth DESC
-)
-INSERT INTO retry_origins (task, origin, submitted_at, created_at, list)
-SELECT o.task, o.ancestor, o.submitted_at, o.created_at, l.list FROM origins o LEFT JOIN lists l ON l.task = o.task
-ON CONFLICT (task) DO UPDATE SET list = excluded.list;
-
--- Lists from before every list had its row from its first recipient on.
-INSERT INTO recipient_lists (task, created_at, sealed)
-SELECT r.task, min(r.updated_at), false FROM recipients r
-WHERE NOT EXISTS (SELECT FROM recipient_lists l WHERE l.task = r.task) GROUP BY r.task;

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::sweep::SWEEP_BATCH;
 use super::{Queue, QueueError};
 use crate::domain::TaskStatus;
-use crate::services::files::{FileError, FileResult};
+use crate::services::files::{FileError, FileResult, RemovedExpired};
 use crate::store::{EndedGroup, StoreError, StoreResult};
 use crate::tasks::upkeep::{BusyQueue, PrunedFiles, Upkeep};
 
@@ -25,31 +25,31 @@ impl Queue {
     /// nobody needs. What fails keeps none of the others; the first failure is told.
     pub async fn prune_files_once(&self) -> FileResult<PrunedFiles> {
         let expired = self.file_keeper().remove_expired(self.clock.now(), SWEEP_BATCH).await;
-        if let Ok(expired) = expired
-            && expired >= SWEEP_BATCH as usize
-        {
-            return Ok(PrunedFiles { expired, ..PrunedFiles::default() });
+        if let Ok(RemovedExpired { count: expired, has_more: true }) = expired {
+            return Ok(PrunedFiles { expired, has_more: true, ..PrunedFiles::default() });
         }
         let unlisted = self.prune_unlisted().await;
         let temporary = self.prune_scratch_once().await;
-        Ok(PrunedFiles { expired: expired?, unlisted: unlisted?, temporary: temporary? })
+        Ok(PrunedFiles { expired: expired?.count, unlisted: unlisted?, temporary: temporary?, has_more: false })
     }
 
     async fn prune_unlisted(&self) -> FileResult<usize> {
-        let mut removed = 0;
-        if let Ok(before) = self.clock.now().checked_sub(self.services.export_retention) {
-            for folder in EXPIRING {
-                removed += self.file_keeper().remove_unlisted(folder, before).await?;
+        let Ok(before) = self.clock.now().checked_sub(self.services.export_retention) else { return Ok(0) };
+        let (mut removed, mut failure) = (0, None);
+        for folder in EXPIRING {
+            match self.file_keeper().remove_unlisted(folder, before).await {
+                Ok(count) => removed += count,
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
-        Ok(removed)
+        failure.map_or(Ok(removed), Err)
     }
 
     /// Removes temporary files of this machine that were not written for an hour and whose attempt does not run: how many.
     pub async fn prune_scratch_once(&self) -> FileResult<usize> {
         let now = self.clock.now();
         let files = &self.services.files;
-        let mut removed = 0;
+        let (mut removed, mut failure) = (0, None);
         for old in files.old_scratch(now.checked_sub(SCRATCH_KEPT).unwrap_or(now)).await? {
             let row = match old.maker {
                 Some(maker) => self.store.find(maker.task).await?,
@@ -57,11 +57,13 @@ impl Queue {
             };
             let attempt = old.maker.map(|maker| maker.attempt);
             if row.is_none_or(|row| row.status != TaskStatus::Started || Some(row.attempt) != attempt) {
-                files.remove_scratch(&old).await?;
-                removed += 1;
+                match files.remove_scratch(&old).await {
+                    Ok(()) => removed += 1,
+                    Err(error) => failure = failure.or(Some(error)),
+                }
             }
         }
-        Ok(removed)
+        failure.map_or(Ok(removed), Err)
     }
 }
 

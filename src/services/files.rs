@@ -29,7 +29,7 @@ use crate::domain::{FilePath, TaskFailure};
 use crate::store::StoreError;
 
 pub use image_type::ImageType;
-pub use keeper::{FileFacts, FileKeeper, KeptWriter, TaskFiles};
+pub use keeper::{FileFacts, FileKeeper, KeptWriter, RemovedExpired, TaskFiles};
 pub use link::LinkError;
 pub use scratch::{Maker, OldScratch, ScratchFile};
 pub use upload::{Upload, UploadError};

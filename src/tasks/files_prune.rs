@@ -31,12 +31,12 @@ impl Kind for PruneFiles {
             all.expired += step.expired;
             all.unlisted += step.unlisted;
             all.temporary += step.temporary;
-            if step.expired == 0 {
+            if !step.has_more {
                 break;
             }
             cx.tell(all.expired as u64, None, None);
         }
-        let PrunedFiles { expired, unlisted, temporary } = all;
+        let PrunedFiles { expired, unlisted, temporary, .. } = all;
         let message = format!("{expired} expired, {unlisted} unlisted and {temporary} temporary files are removed");
         Ok(json!({ "success": true, "message": message, "expired": expired, "unlisted": unlisted, "temporary": temporary }))
     }

@@ -42,6 +42,8 @@ pub struct PrunedFiles {
     pub unlisted: usize,
     /// Temporary files that nobody needs any more.
     pub temporary: usize,
+    /// More have expired. Until that is over, only those are removed.
+    pub has_more: bool,
 }
 
 /// A queue with due work.

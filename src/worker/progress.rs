@@ -43,6 +43,7 @@ impl ProgressBook {
                     Ok(false) => here.stopper.ask(StopReason::LeaseLost),
                     Err(error) => {
                         tracing::debug!(task.id = %id, %error, "progress could not be written yet");
+                        self.told.notify_one();
                         continue;
                     }
                 }

@@ -87,23 +87,27 @@ impl FileKeeper {
 
     /// Removes the files in `folder`, which is one part of a path, that are on no list and were last written before `before`: how many.
     pub async fn remove_unlisted(&self, folder: &'static str, before: Timestamp) -> FileResult<usize> {
-        let mut removed = 0;
+        let (mut removed, mut failure) = (0, None);
         for path in self.files.old_in(folder, before).await? {
             // The row comes before its file, and goes after it.
             if self.registry.find_file(&path).await?.is_none() {
-                self.files.delete(&path).await?;
-                removed += 1;
+                match self.files.delete(&path).await {
+                    Ok(()) => removed += 1,
+                    Err(error) => failure = failure.or(Some(error)),
+                }
             }
         }
-        Ok(removed)
+        failure.map_or(Ok(removed), Err)
     }
 
-    /// Removes up to `limit` files that have expired by `now`, and then their rows: how many. One that cannot be removed stays on the list,
-    /// and does not keep the others.
-    pub async fn remove_expired(&self, now: Timestamp, limit: u32) -> FileResult<usize> {
+    /// Removes up to `limit` files that have expired by `now`, and then their rows. One that cannot be removed stays on the list, and does not
+    /// keep the others.
+    pub async fn remove_expired(&self, now: Timestamp, limit: u32) -> FileResult<RemovedExpired> {
         let mut removed = Vec::new();
         let mut failure = None;
-        for path in self.registry.expired_files(now, limit).await? {
+        let expired = self.registry.expired_files(now, limit).await?;
+        let is_full = expired.len() >= limit as usize;
+        for path in expired {
             match self.files.delete(&path).await {
                 Ok(()) | Err(FileError::Refused { .. }) => removed.push(path),
                 Err(error) => failure = Some(error),
@@ -112,9 +116,18 @@ impl FileKeeper {
         let count = if removed.is_empty() { 0 } else { self.registry.forget_expired(&removed, now).await? };
         match failure {
             Some(error) if count == 0 => Err(error),
-            _ => Ok(count),
+            _ => Ok(RemovedExpired { count, has_more: is_full && count > 0 }),
         }
     }
+}
+
+/// What [`FileKeeper::remove_expired`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemovedExpired {
+    /// So many files are gone.
+    pub count: usize,
+    /// There may be more that can be removed.
+    pub has_more: bool,
 }
 
 /// A file under way that will have its row.

@@ -23,12 +23,14 @@ fn migrations() -> Vec<Migration> {
     let recipients = include_str!("../../../migrations/postgres/0003_recipients.sql").into_sql_str();
     let retries = include_str!("../../../migrations/postgres/0004_retries.sql").into_sql_str();
     let lists = include_str!("../../../migrations/postgres/0005_lists.sql").into_sql_str();
+    let older_retries = include_str!("../../../migrations/postgres/0006_older_retries.sql").into_sql_str();
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine, false),
         Migration::new(2, "files".into(), MigrationType::Simple, files, false),
         Migration::new(3, "recipients".into(), MigrationType::Simple, recipients, false),
         Migration::new(4, "retries".into(), MigrationType::Simple, retries, false),
         Migration::new(5, "lists".into(), MigrationType::Simple, lists, false),
+        Migration::new(6, "older retries".into(), MigrationType::Simple, older_retries, false),
     ]
 }
 

@@ -25,6 +25,11 @@ fn day_of(at: Timestamp) -> Date {
     at.to_zoned(TimeZone::UTC).date()
 }
 
+/// The start of the first day of which [`PgStore::drop_partitions`] keeps what ended on it.
+pub(super) fn first_kept(before: Timestamp) -> Timestamp {
+    day_of(before).to_zoned(TimeZone::UTC).map_or(before, |start| start.timestamp())
+}
+
 fn name_of(table: &str, day: Date) -> String {
     format!("{table}_{}", day.strftime("%Y%m%d"))
 }

@@ -38,7 +38,7 @@ ON CONFLICT DO NOTHING";
 
 /// Also a list that never becomes whole is to be forgotten some day.
 const OPEN_LIST: &str = "-- open_list
-INSERT INTO recipient_lists (task, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+INSERT INTO recipient_lists (task, created_at) SELECT id, $2 FROM tasks WHERE id = $1 ON CONFLICT DO NOTHING";
 
 const FIND_LIST: &str = "-- find_list
 SELECT sealed FROM recipient_lists WHERE task = $1";
@@ -48,10 +48,12 @@ INSERT INTO recipients (task, part, updated_at, state, address, recipient, messa
 SELECT $1, o.part, $2, CASE WHEN o.refused IS NULL THEN 'queued' ELSE 'rejected' END, o.address, o.recipient, o.message_id, o.refused, o.context
 FROM UNNEST($3::int4[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
      AS o (part, address, recipient, message_id, context, refused)
+WHERE EXISTS (SELECT FROM tasks t WHERE t.id = $1)
 ON CONFLICT DO NOTHING";
 
 const SEAL_LIST: &str = "-- seal_list
-INSERT INTO recipient_lists (task, created_at, sealed) VALUES ($1, $2, true) ON CONFLICT (task) DO UPDATE SET sealed = true";
+INSERT INTO recipient_lists (task, created_at, sealed) SELECT id, $2, true FROM tasks WHERE id = $1
+ON CONFLICT (task) DO UPDATE SET sealed = true";
 
 const ADOPT: &str = "-- adopt
 UPDATE recipients SET state = 'unknown', updated_at = $3,
@@ -114,7 +116,7 @@ pub(super) const PRUNE_RECIPIENTS: &str = "-- prune_recipients
 DELETE FROM recipients WHERE (task, part) IN
     (SELECT r.task, r.part FROM recipient_lists l JOIN recipients r ON r.task = l.task
      WHERE l.created_at < $1 AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = l.task)
-       AND NOT EXISTS (SELECT FROM task_results t WHERE t.id = l.task)
+       AND NOT EXISTS (SELECT FROM task_results t WHERE t.id = ANY (ARRAY[l.task]))
        AND NOT EXISTS (SELECT FROM retry_origins o WHERE o.list = l.task)
      LIMIT $2)";
 
@@ -122,7 +124,7 @@ pub(super) const PRUNE_LISTS: &str = "-- prune_lists
 DELETE FROM recipient_lists WHERE task IN
     (SELECT l.task FROM recipient_lists l
      WHERE l.created_at < $1 AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = l.task)
-       AND NOT EXISTS (SELECT FROM task_results t WHERE t.id = l.task)
+       AND NOT EXISTS (SELECT FROM task_results t WHERE t.id = ANY (ARRAY[l.task]))
        AND NOT EXISTS (SELECT FROM retry_origins o WHERE o.list = l.task)
        AND NOT EXISTS (SELECT FROM recipients r WHERE r.task = l.task)
      LIMIT $2)";

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::control::waiting_orders;
 use super::fault::Fault;
+use super::partitions::first_kept;
 use super::rows::{count, doorbell, limit as limit_of, maybe_time, millis, sql_time, time};
 use super::{PgStore, pooled};
 use crate::domain::{Attempt, Band, Doorbell, EndReason, KindName, QueueName, RunFacts, TaskRef, WorkerId};
@@ -103,13 +104,14 @@ const FIND_EXPIRED: &str = "-- find_expired
 SELECT id, attempt FROM tasks WHERE expires_at <= $1 AND status <> 'STARTED' ORDER BY expires_at LIMIT $2";
 
 /// What goes row by row: keys, workers, tokens, and what was kept beside tasks that are forgotten. What a task submitted is found again by
-/// its next attempt, and by those of its retries by hand.
+/// its next attempt, and by those of its retries by hand. Results are looked up one by one (see `begin.rs` for how): there are many more of
+/// them than of what is asked for.
 const PRUNES: [&str; 8] = [
     "-- prune_origins
 DELETE FROM retry_origins WHERE task IN
     (SELECT o.task FROM retry_origins o
      WHERE o.created_at < $1 AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task)
-       AND NOT EXISTS (SELECT FROM task_results t WHERE t.id = o.task)
+       AND NOT EXISTS (SELECT FROM task_results t WHERE t.id = ANY (ARRAY[o.task]))
      ORDER BY o.created_at LIMIT $2)",
     "-- prune_keys
 DELETE FROM idempotency_keys WHERE (principal, scope, key) IN
@@ -122,7 +124,7 @@ DELETE FROM idempotency_keys WHERE (principal, scope, key) IN
      WHERE created_at < $1
        AND CASE WHEN scope = 'effect'
            THEN NOT EXISTS (SELECT FROM tasks t WHERE t.id = left(k.key, 36)::uuid)
-                AND NOT EXISTS (SELECT FROM task_results t WHERE t.id = left(k.key, 36)::uuid)
+                AND NOT EXISTS (SELECT FROM task_results t WHERE t.id = ANY (ARRAY[left(k.key, 36)::uuid]))
                 AND NOT EXISTS (SELECT FROM retry_origins o WHERE o.origin = left(k.key, 36)::uuid)
            ELSE false END
      ORDER BY created_at LIMIT $2)",
@@ -134,7 +136,7 @@ DELETE FROM revoked_tokens WHERE jti IN (SELECT jti FROM revoked_tokens WHERE ex
 DELETE FROM mail_ledger WHERE (task, part) IN
     (SELECT task, part FROM mail_ledger m
      WHERE updated_at < $1 AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = m.task)
-       AND NOT EXISTS (SELECT FROM task_results t WHERE t.id = m.task)
+       AND NOT EXISTS (SELECT FROM task_results t WHERE t.id = ANY (ARRAY[m.task]))
      ORDER BY updated_at LIMIT $2)",
     super::recipients::PRUNE_RECIPIENTS,
     super::recipients::PRUNE_LISTS,
@@ -172,14 +174,23 @@ fn started_rows(rows: &[PgRow]) -> Result<Vec<StartedRow>, Fault> {
 
 impl PgStore {
     async fn prune_rows(&self, prune: &Prune) -> Result<bool, Fault> {
-        let old = prune.results_before;
-        let befores = [old, prune.keys_before, prune.effects_before(), prune.workers_before, prune.now, old, old, old];
-        let mut has_more = false;
+        // Results go by the day: of what was beside those that are still there, nothing may go.
+        let old = first_kept(prune.results_before);
+        let effects = old.min(prune.keys_before);
+        let befores = [old, prune.keys_before, effects, prune.workers_before, prune.now, old, old, old];
+        let (mut has_more, mut failure) = (false, None);
         for (sql, before) in PRUNES.into_iter().zip(befores) {
             let delete = sqlx::query(sql).bind(sql_time(before)).bind(i64::from(prune.limit));
-            has_more |= delete.execute(&self.pool).await?.rows_affected() >= u64::from(prune.limit);
+            match delete.execute(&self.pool).await {
+                Ok(done) => has_more |= done.rows_affected() >= u64::from(prune.limit),
+                // One that takes too long keeps none of the others.
+                Err(error) => failure = failure.or(Some(error)),
+            }
         }
-        Ok(has_more)
+        match failure {
+            Some(error) => Err(error.into()),
+            None => Ok(has_more),
+        }
     }
 }
 

@@ -18,12 +18,14 @@ fn all() -> Vec<Migration> {
     let recipients = include_str!("../../../migrations/sqlite/0003_recipients.sql");
     let retries = include_str!("../../../migrations/sqlite/0004_retries.sql");
     let lists = include_str!("../../../migrations/sqlite/0005_lists.sql");
+    let older_retries = include_str!("../../../migrations/sqlite/0006_older_retries.sql");
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine.into_sql_str(), false),
         Migration::new(2, "files".into(), MigrationType::Simple, files.into_sql_str(), false),
         Migration::new(3, "recipients".into(), MigrationType::Simple, recipients.into_sql_str(), false),
         Migration::new(4, "retries".into(), MigrationType::Simple, retries.into_sql_str(), false),
         Migration::new(5, "lists".into(), MigrationType::Simple, lists.into_sql_str(), false),
+        Migration::new(6, "older retries".into(), MigrationType::Simple, older_retries.into_sql_str(), false),
     ]
 }
 

@@ -1,5 +1,7 @@
 //! Retention: a few rows a call, so that no write waits long behind it.
 
+use jiff::Timestamp;
+
 use super::SqliteStore;
 use super::fault::Fault;
 use crate::store::Prune;
@@ -51,24 +53,35 @@ DELETE FROM revoked_tokens WHERE jti IN (SELECT jti FROM revoked_tokens WHERE ex
 impl SqliteStore {
     /// One transaction a table, so that others write in between. Whether any came to its limit, so that more may be left.
     pub(super) async fn prune_rows(&self, prune: &Prune) -> Result<bool, Fault> {
-        let steps = [
-            (PRUNE_RESULTS, prune.results_before),
-            (PRUNE_ATTEMPTS, prune.results_before),
-            (PRUNE_LEDGER, prune.results_before),
-            (super::recipients::PRUNE_RECIPIENTS, prune.results_before),
-            (super::recipients::PRUNE_LISTS, prune.results_before),
-            (PRUNE_ORIGINS, prune.results_before),
+        let old = prune.results_before;
+        let has_more_results = self.prune_by(PRUNE_RESULTS, old, prune.limit).await?;
+        let mut has_more = has_more_results;
+        for (statement, before) in [
+            (PRUNE_ATTEMPTS, old),
             (PRUNE_KEYS, prune.keys_before),
-            (PRUNE_EFFECTS, prune.effects_before()),
             (PRUNE_WORKERS, prune.workers_before),
             (PRUNE_TOKENS, prune.now),
-        ];
-        let mut more = false;
-        for (statement, before) in steps {
-            let mut writer = self.writer().await;
-            let query = sqlx::query(statement).bind(before.as_microsecond()).bind(prune.limit);
-            more |= query.execute(writer.connection()?).await?.rows_affected() >= u64::from(prune.limit);
+        ] {
+            has_more |= self.prune_by(statement, before, prune.limit).await?;
         }
-        Ok(more)
+        // What was kept beside results goes behind them: before, each look would pass by all that is still to stay.
+        if !has_more_results {
+            for (statement, before) in [
+                (PRUNE_ORIGINS, old),
+                (PRUNE_LEDGER, old),
+                (super::recipients::PRUNE_RECIPIENTS, old),
+                (super::recipients::PRUNE_LISTS, old),
+                (PRUNE_EFFECTS, old.min(prune.keys_before)),
+            ] {
+                has_more |= self.prune_by(statement, before, prune.limit).await?;
+            }
+        }
+        Ok(has_more)
+    }
+
+    async fn prune_by(&self, statement: &'static str, before: Timestamp, limit: u32) -> Result<bool, Fault> {
+        let mut writer = self.writer().await;
+        let query = sqlx::query(statement).bind(before.as_microsecond()).bind(limit);
+        Ok(query.execute(writer.connection()?).await?.rows_affected() >= u64::from(limit))
     }
 }

@@ -38,7 +38,7 @@ ON CONFLICT DO NOTHING";
 
 /// Also a list that never becomes whole is to be forgotten some day.
 const OPEN_LIST: &str = "-- open_list
-INSERT INTO recipient_lists (task, created_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+INSERT INTO recipient_lists (task, created_at) SELECT id, ?2 FROM tasks WHERE id = ?1 ON CONFLICT DO NOTHING";
 
 const FIND_LIST: &str = "-- find_list
 SELECT sealed FROM recipient_lists WHERE task = ?1";
@@ -47,11 +47,12 @@ const ENROL: &str = "-- enrol
 INSERT INTO recipients (task, part, updated_at, state, address, recipient, message_id, response, context)
 SELECT ?1, value ->> 0, ?2, CASE WHEN value ->> 5 IS NULL THEN 'queued' ELSE 'rejected' END,
        value ->> 1, value ->> 2, value ->> 3, value ->> 5, value ->> 4
-FROM jsonb_each(?3) WHERE true
+FROM jsonb_each(?3) WHERE EXISTS (SELECT 1 FROM tasks WHERE id = ?1)
 ON CONFLICT DO NOTHING";
 
 const SEAL_LIST: &str = "-- seal_list
-INSERT INTO recipient_lists (task, created_at, sealed) VALUES (?1, ?2, 1) ON CONFLICT (task) DO UPDATE SET sealed = 1";
+INSERT INTO recipient_lists (task, created_at, sealed) SELECT id, ?2, 1 FROM tasks WHERE id = ?1
+ON CONFLICT (task) DO UPDATE SET sealed = 1";
 
 const ADOPT: &str = "-- adopt
 UPDATE recipients SET state = 'unknown', updated_at = ?3,

@@ -198,6 +198,7 @@ conformance! {
             a_suppressed_address_is_never_claimed,
             a_retry_by_hand_takes_the_list_over,
             a_retry_by_hand_goes_on_with_the_last_list_of_its_chain,
+            an_attempt_that_was_overtaken_makes_no_list,
             a_list_is_kept_for_the_retry_that_goes_on_with_it,
             recipients_come_in_pages_and_by_state,
             an_attempt_is_told_whether_it_may_go_on,

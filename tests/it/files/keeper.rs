@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use legwork::app::place_picture;
 use legwork::clock::{Clock as _, ManualClock};
 use legwork::domain::{Principal, TaskId};
-use legwork::services::files::{FileError, FileFacts, FileKeeper, LinkError, TaskFiles};
+use legwork::services::files::{FileError, FileFacts, FileKeeper, LinkError, RemovedExpired, TaskFiles};
 use legwork::store::{FileRegistry as _, FileRow};
 
 use super::{ABC, all_files};
@@ -71,9 +71,10 @@ async fn what_has_expired_goes_with_its_row_and_the_rest_stays() {
         let row = FileRow { path: path(name), ..keeper.find(&path("a")).await.unwrap().unwrap() };
         list.write_file(&row, None).await.unwrap();
     }
-    assert_eq!(keeper.remove_expired(clock.now(), 100).await.unwrap(), 0);
-    assert_eq!(keeper.remove_expired(at(10), 1).await.unwrap(), 1);
-    assert_eq!(keeper.remove_expired(at(10), 100).await.unwrap(), 3);
+    assert_eq!(keeper.remove_expired(clock.now(), 100).await.unwrap().count, 0);
+    let step = |count, has_more| RemovedExpired { count, has_more };
+    assert_eq!(keeper.remove_expired(at(10), 1).await.unwrap(), step(1, true));
+    assert_eq!(keeper.remove_expired(at(10), 100).await.unwrap(), step(3, false));
     assert_eq!(all_files(folder.path()), ["kept", "later"]);
     assert_eq!(list.0.lock().keys().cloned().collect::<Vec<_>>(), ["kept", "later"].map(path));
     keeper.remove(&path("kept")).await.unwrap();

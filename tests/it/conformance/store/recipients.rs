@@ -253,6 +253,23 @@ pub async fn a_retry_by_hand_goes_on_with_the_last_list_of_its_chain(store: Arc<
     assert_eq!(states(&store, third.id).await, [Accepted, Accepted, Queued], "of the last one, not of the first");
 }
 
+pub async fn an_attempt_that_was_overtaken_makes_no_list(store: Arc<dyn Store>) {
+    let first = running(&store, 2).await;
+    reached(&store, &first, 0).await;
+    settle(&store, &first, at(4), Next::failure(mishap())).await;
+    let frozen = begun(&store, 1, reference(retry_of(&store, first.id, 5).await, 0), at(6)).await;
+    settle(&store, &frozen, at(7), Next::failure(mishap())).await;
+    // It thaws, and finds neither its task nor the list that it was to go on with.
+    assert!(!store.open_list(frozen.id, at(8)).await.unwrap());
+    store.enrol(frozen.id, &[new(0), new(1)], at(8)).await.unwrap();
+    store.seal_list(frozen.id, at(8)).await.unwrap();
+    assert_eq!(store.adopt(frozen.id, frozen.attempt, None, at(8)).await.unwrap(), None);
+    assert_eq!(states(&store, frozen.id).await, []);
+    let next = begun(&store, 1, reference(retry_of(&store, frozen.id, 9).await, 0), at(10)).await;
+    assert!(store.open_list(next.id, at(10)).await.unwrap());
+    assert_eq!(states(&store, next.id).await, [Accepted, Queued]);
+}
+
 pub async fn a_list_is_kept_for_the_retry_that_goes_on_with_it(store: Arc<dyn Store>) {
     let first = running(&store, 2).await;
     reached(&store, &first, 0).await;
