@@ -200,7 +200,7 @@ pub(super) async fn deliver<C: Channel>(
     let resend = Resend { at: cx.clock.now(), most_attempts: MOST_ATTEMPTS };
     let resend = (resends || is_repeatable).then_some(resend);
     let mut counts = adopted(cx, resend).await?;
-    let delivery = Delivery::new(cx, channel, counts, resends);
+    let delivery = Delivery::new(cx, channel, counts, resends, resend.is_some());
     loop {
         let now = cx.clock.now();
         if counts.queued == 0 && counts.next_at.is_none_or(|at| at > now) {
@@ -254,8 +254,11 @@ pub(super) struct Delivery<C> {
 }
 
 impl<C: Channel> Delivery<C> {
-    fn new(cx: &TaskContext, channel: C, counts: RecipientCounts, resends: bool) -> Arc<Self> {
-        let done = counts.accepted + counts.rejected + counts.suppressed;
+    fn new(cx: &TaskContext, channel: C, counts: RecipientCounts, resends: bool, waits_for_unknown: bool) -> Arc<Self> {
+        let unknown = if waits_for_unknown { 0 } else { counts.unknown };
+        let done = counts.accepted + counts.rejected + counts.suppressed + unknown;
+        // An attempt's row begins without progress, and this one may end before it reaches anybody.
+        cx.tell(done, Some(counts.total), None);
         Arc::new(Self {
             cx: cx.clone(),
             channel,

@@ -37,7 +37,8 @@ fn no_migration_is_ever_changed() {
             let entry = entry.unwrap();
             let hash = digest(&SHA256, &std::fs::read(entry.path()).unwrap());
             let name = format!("{dialect}/{}", entry.file_name().into_string().unwrap());
-            found.push((name, hash.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect::<String>()));
+            let first: [u8; 4] = hash.as_ref()[..4].try_into().unwrap();
+            found.push((name, format!("{:08x}", u32::from_be_bytes(first))));
         }
     }
     found.sort();

@@ -286,7 +286,8 @@ impl Courier {
         }
         let recipient = self.answer("RCPT TO").await?;
         if recipient.code == CLOSING {
-            return Err(recipient.text);
+            // Nothing comes behind it.
+            return self.judge(&sender, &recipient, &recipient);
         }
         let data = self.answer("DATA").await?;
         if data.code == GO_AHEAD && !(sender.is_good() && recipient.is_good()) {
@@ -318,7 +319,8 @@ impl Courier {
         self.judge(&sender, &recipient, &data)
     }
 
-    /// What three answers mean. A refusal of the sender is none of the mail: it is the server that will not work with us.
+    /// What three answers mean. A refusal of the sender is none of the mail: it is the server that will not work with us. One that ends the
+    /// connection at the recipient or later is one of the mail; the courier carries nothing more.
     fn judge(&mut self, sender: &Reply, recipient: &Reply, data: &Reply) -> Result<Staging, String> {
         if !sender.is_good() {
             return Err(format!("the sender was refused: {}", sender.text));
@@ -326,7 +328,8 @@ impl Courier {
         self.needs_reset = true;
         let (refusing, at_recipient) = if recipient.is_good() { (data, false) } else { (recipient, true) };
         if refusing.code == CLOSING {
-            return Err(refusing.text.clone());
+            // It may be this mail that the server cannot bear: another one is to be next.
+            self.left = 0;
         }
         if refusing.code == GO_AHEAD && !at_recipient {
             return Ok(Staging::Ready);

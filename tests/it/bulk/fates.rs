@@ -95,6 +95,60 @@ pub async fn a_server_without_pipelining_is_served_step_by_step(engine: Engine) 
     assert!(server.copies().values().all(|&copies| copies == 1));
 }
 
+pub async fn an_address_at_which_the_server_hangs_up_holds_nobody_up(engine: Engine) {
+    for pipelining in [true, false] {
+        for at in ["RCPT", "DATA"] {
+            let tries = AtomicUsize::new(0);
+            let mut setup = Setup::new();
+            if pipelining {
+                setup = setup.pipelining();
+            }
+            let server = setup.script(move |step| {
+                let is_it = match step.moment {
+                    Moment::RcptTo(to) => at == "RCPT" && to == "r3@example.net",
+                    Moment::Data => at == "DATA" && step.messages == 3 && step.connection == 1,
+                    _ => false,
+                };
+                if is_it && tries.fetch_add(1, Ordering::SeqCst) < 1 { Act::Say("421 4.7.0 go away".into()) } else { Act::Go }
+            });
+            let server = server.start().await;
+            let engine = mailing(&engine, &server).tuned(|config| config.bulk.connections = 1);
+            let (pool, scheduler) = (engine.start_pool().await, engine.scheduler());
+            let id = engine.submit("email.bulk", body(&addresses(10))).await;
+            let row = engine.row_when(id, |row| row.status == TaskStatus::Pending && row.attempt.0 == 1).await;
+            assert_eq!(tally(&engine, id).await, BTreeMap::from([("accepted", 9), ("deferred", 1)]), "{at} {pipelining}");
+            assert_eq!(row.progress.map(|progress| (progress.done, progress.total)), Some((9, Some(10))));
+            engine.pass_delay(&scheduler, id).await;
+            assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
+            assert_eq!(tally(&engine, id).await, BTreeMap::from([("accepted", 10)]));
+            assert!(server.copies().values().all(|&copies| copies == 1));
+            pool.end().await;
+        }
+    }
+}
+
+pub async fn an_attempt_that_reaches_nobody_tells_how_far_the_others_came(engine: Engine) {
+    let server = Setup::new()
+        .pipelining()
+        .script(|step| match step.moment {
+            Moment::RcptTo("r3@example.net") => Act::Say("450 4.2.1 greylisted".into()),
+            _ => Act::Go,
+        })
+        .start()
+        .await;
+    let engine = mailing(&engine, &server);
+    let pool = engine.start_pool().await;
+    let id = engine.submit("email.bulk", body(&addresses(5))).await;
+    engine.row_when(id, |row| row.status == TaskStatus::Pending && row.attempt.0 == 1).await;
+    pool.end().await;
+    let away = engine.tuned(|config| config.mail.smtp.iter_mut().for_each(|smtp| smtp.port = 1));
+    let pool = away.start_pool().await;
+    away.pass_delay(&away.scheduler(), id).await;
+    let row = away.row_when(id, |row| row.status == TaskStatus::Retry).await;
+    assert_eq!(row.progress.map(|progress| (progress.done, progress.total)), Some((4, Some(5))));
+    pool.end().await;
+}
+
 pub async fn a_recipient_refused_for_now_is_tried_again_later(engine: Engine) {
     let tries = AtomicUsize::new(0);
     let server = Setup::new()
