@@ -34,7 +34,7 @@ use clap::{Parser, Subcommand};
 
 use crate::app::AppError;
 use crate::auth::{IssueError, KeyError, PasswordError};
-use crate::config::{self, Config, Mistakes};
+use crate::config::{self, Config, Mistakes, Purpose};
 use crate::domain::FieldError;
 use crate::store::StoreError;
 use crate::telemetry::{self, LogOutput};
@@ -183,28 +183,28 @@ fn dispatch(command: Command, vars: Vars) -> Result<(), CliError> {
     match command {
         Command::Serve(args) => in_runtime(serve::serve(args, vars)),
         Command::Worker(args) => in_runtime(serve::worker(args, vars)),
-        Command::Migrate(args) => in_runtime(migrate::run(args, configured(vars)?)),
-        Command::Run(args) => in_runtime(run::run(args, configured(vars)?)),
-        Command::Submit(args) => in_runtime(submit::run(args, configured(vars)?)),
-        Command::Status(args) => in_runtime(status::run(args, configured(vars)?)),
-        Command::Revoke(args) => in_runtime(revoke::run(args, configured(vars)?)),
-        Command::Retry(args) => in_runtime(retry::run(args, configured(vars)?)),
-        Command::Queues(args) => in_runtime(queues::run(args, configured(vars)?)),
-        Command::Suppressions(args) => in_runtime(suppressions::run(args, configured(vars)?)),
-        Command::Files(args) => in_runtime(files::run(args, configured(vars)?)),
-        Command::Workers(args) => in_runtime(workers::run(args, configured(vars)?)),
-        Command::Token(args) => in_runtime(token::run(args, configured(vars)?)),
-        Command::User(args) => in_runtime(user::run(args, configured(vars)?)),
+        Command::Migrate(args) => in_runtime(migrate::run(args, configured(Purpose::Command, vars)?)),
+        Command::Run(args) => in_runtime(run::run(args, configured(Purpose::Work, vars)?)),
+        Command::Submit(args) => in_runtime(submit::run(args, configured(Purpose::Command, vars)?)),
+        Command::Status(args) => in_runtime(status::run(args, configured(Purpose::Command, vars)?)),
+        Command::Revoke(args) => in_runtime(revoke::run(args, configured(Purpose::Command, vars)?)),
+        Command::Retry(args) => in_runtime(retry::run(args, configured(Purpose::Command, vars)?)),
+        Command::Queues(args) => in_runtime(queues::run(args, configured(Purpose::Command, vars)?)),
+        Command::Suppressions(args) => in_runtime(suppressions::run(args, configured(Purpose::Command, vars)?)),
+        Command::Files(args) => in_runtime(files::run(args, configured(Purpose::Command, vars)?)),
+        Command::Workers(args) => in_runtime(workers::run(args, configured(Purpose::Command, vars)?)),
+        Command::Token(args) => in_runtime(token::run(args, configured(Purpose::Command, vars)?)),
+        Command::User(args) => in_runtime(user::run(args, configured(Purpose::Command, vars)?)),
         Command::EncryptionKey(args) => encryption_key::run(args),
         Command::Openapi(args) => openapi::run(args),
         Command::CheckConfig(args) => check_config::run(&args, &vars),
-        Command::Healthcheck(args) => in_runtime(healthcheck::run(args, configured(vars)?)),
+        Command::Healthcheck(args) => in_runtime(healthcheck::run(args, configured(Purpose::Command, vars)?)),
     }
 }
 
 /// The configuration of a one-shot command, which logs to standard error.
-fn configured(vars: Vars) -> Result<Config, CliError> {
-    let config = Config::read(vars)?;
+fn configured(purpose: Purpose, vars: Vars) -> Result<Config, CliError> {
+    let config = Config::read_for(purpose, vars)?;
     telemetry::start(&config.log, LogOutput::Stderr);
     Ok(config)
 }

@@ -12,7 +12,6 @@ mod sms;
 mod sources;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -306,6 +305,15 @@ impl std::fmt::Display for Mistakes {
     }
 }
 
+/// What a configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve, or to run tasks.
+    Work,
+    /// A command that asks a server or the database, and ends.
+    Command,
+}
+
 /// The process's environment, for [`Config::read`]. What is not Unicode is passed over: no setting is.
 pub fn environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
@@ -314,9 +322,14 @@ pub fn environment() -> BTreeMap<String, String> {
 impl Config {
     /// Reads settings from `vars`; an empty value is as good as none.
     pub fn read(vars: BTreeMap<String, String>) -> Result<Self, Mistakes> {
+        Self::read_for(Purpose::Work, vars)
+    }
+
+    /// The same for a purpose, which says what is required.
+    pub fn read_for(purpose: Purpose, vars: BTreeMap<String, String>) -> Result<Self, Mistakes> {
         let mut reader = Reader::new(vars);
         let data_dir: PathBuf = reader.text("DATA_DIR").into();
-        let listen: SocketAddr = reader.parsed("LISTEN");
+        let listen = reader.address("LISTEN");
         let database = reader.database(&data_dir);
         let redis = reader.redis(&["REDIS_URL", "REDISCLOUD_URL", "CELERY_BROKER_URL"]);
         let public_url = match reader.optional("PUBLIC_URL") {
@@ -324,7 +337,8 @@ impl Config {
             None => format!("http://{listen}"),
         };
         let public_url_is_set = reader.is_set("PUBLIC_URL");
-        let key_retention = reader.duration("IDEMPOTENCY_RETENTION");
+        let key_retention = reader.at_least_a_second("IDEMPOTENCY_RETENTION");
+        let result_retention = reader.at_least_a_second("RESULT_RETENTION");
         let lease = reader.duration("LEASE");
         let config = Self {
             roles: reader.roles("ROLES"),
@@ -346,11 +360,11 @@ impl Config {
                 args_limit: reader.bytes("ARGS_LIMIT"),
                 routing: reader.parsed("ROUTES"),
                 key_retention,
-                result_retention: reader.duration("RESULT_RETENTION"),
+                result_retention,
             },
             bulk: bulk_config(&mut reader, public_url.clone(), public_url_is_set),
             worker: worker_config(&mut reader, lease),
-            scheduler: SchedulerConfig { lease, result_retention: reader.duration("RESULT_RETENTION"), key_retention },
+            scheduler: SchedulerConfig { lease, result_retention, key_retention },
             mail: MailConfig { smtp: reader.smtp(), outbox: data_dir.join("outbox"), from: reader.mailbox("MAIL_FROM") },
             sms: reader.sms(&data_dir),
             render: RenderConfig {
@@ -381,7 +395,7 @@ impl Config {
             },
             data_dir,
         };
-        reader.finish(config.with_file_secrets())
+        reader.finish(config.with_file_secrets(), purpose)
     }
 
     /// Links are signed by the secrets of the tokens where they have none of their own, so that all processes agree.

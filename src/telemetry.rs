@@ -44,15 +44,19 @@ pub fn start(config: &LogConfig, output: LogOutput) {
     }
 }
 
-/// The filter that `level` asks for: `info` where it names modules alone; and nothing of sqlx below a warning (it tells of every "IF NOT
-/// EXISTS" that did), unless sqlx is named.
+/// Libraries that tell too much: sqlx of every "IF NOT EXISTS" that did, the others of every step in every mail that is made.
+const TALKERS: [&str; 3] = ["sqlx", "selectors", "html5ever"];
+
+/// The filter that `level` asks for: `info` where it names modules alone; and nothing of [`TALKERS`] below a warning, unless they are named.
 fn directives(level: &str) -> String {
     let parts: Vec<&str> = level.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     let global = parts.iter().rev().find(|part| !part.contains('='));
     let is_quiet = global.is_some_and(|level| ["off", "error"].iter().any(|quiet| quiet.eq_ignore_ascii_case(level)));
-    let names_sqlx = parts.iter().any(|part| part.starts_with("sqlx"));
-    let before = global.is_none().then_some("info").into_iter().chain((!is_quiet && !names_sqlx).then_some("sqlx=warn"));
-    before.chain(parts.iter().copied()).collect::<Vec<_>>().join(",")
+    let hushed = TALKERS.iter().filter(|talker| !is_quiet && !parts.iter().any(|part| part.starts_with(**talker)));
+    let mut filter: Vec<String> = global.is_none().then(|| "info".to_owned()).into_iter().collect();
+    filter.extend(hushed.map(|talker| format!("{talker}=warn")));
+    filter.extend(parts.iter().map(|part| (*part).to_owned()));
+    filter.join(",")
 }
 
 #[cfg(test)]
@@ -62,11 +66,11 @@ mod tests {
     #[test]
     fn modules_alone_leave_the_rest_at_info_and_sqlx_speaks_where_it_is_named() {
         for (level, filter) in [
-            ("info", "sqlx=warn,info"),
-            ("debug, legwork::http=trace", "sqlx=warn,debug,legwork::http=trace"),
-            ("legwork::queue=debug", "info,sqlx=warn,legwork::queue=debug"),
-            ("sqlx=debug", "info,sqlx=debug"),
-            ("warn,sqlx::query=info", "warn,sqlx::query=info"),
+            ("info", "sqlx=warn,selectors=warn,html5ever=warn,info"),
+            ("debug, legwork::http=trace", "sqlx=warn,selectors=warn,html5ever=warn,debug,legwork::http=trace"),
+            ("legwork::queue=debug", "info,sqlx=warn,selectors=warn,html5ever=warn,legwork::queue=debug"),
+            ("sqlx=debug", "info,selectors=warn,html5ever=warn,sqlx=debug"),
+            ("warn,sqlx::query=info", "selectors=warn,html5ever=warn,warn,sqlx::query=info"),
             ("off", "off"),
             ("ERROR", "ERROR"),
         ] {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::CliError;
 use super::client::{Ask, Client};
@@ -11,12 +11,13 @@ use crate::config::Config;
 
 const COLUMNS: [&str; 8] = ["name", "depth", "scheduled", "running", "oldest_seconds", "rate", "workers", "paused"];
 
-/// List, pause, resume and purge queues
+/// List, pause, resume, limit and purge queues
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   legwork queues
   legwork queues pause mail
+  legwork queues limit mail 5
   legwork queues purge mail --format json")]
 pub(super) struct QueuesArgs {
     #[command(subcommand)]
@@ -33,6 +34,8 @@ enum QueuesCommand {
     Pause(QueueArgs),
     /// Go on with a paused queue
     Resume(QueueArgs),
+    /// Run so many tasks of a queue at once in each process, or as many as there are slots (off)
+    Limit(LimitArgs),
     /// End every waiting task of a queue as REVOKED
     Purge(QueueArgs),
 }
@@ -45,11 +48,37 @@ struct QueueArgs {
     output: OutputArgs,
 }
 
+#[derive(Debug, Args)]
+struct LimitArgs {
+    #[command(flatten)]
+    queue: QueueArgs,
+    /// The number, or off
+    #[arg(value_parser = parse_limit)]
+    limit: Limit,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limit(Option<u32>);
+
+fn parse_limit(text: &str) -> Result<Limit, String> {
+    match text {
+        "off" => Ok(Limit(None)),
+        number => {
+            number.parse().map(|number| Limit(Some(number))).map_err(|_| "give a whole number of at least 1, or off".into())
+        }
+    }
+}
+
 pub(super) async fn run(args: QueuesArgs, config: Config) -> Result<(), CliError> {
     let client = Client::new(&config)?;
     let (method, args, word) = match args.command {
         None => return list(&client, args.output).await,
         Some(QueuesCommand::List(output)) => return list(&client, output).await,
+        Some(QueuesCommand::Limit(LimitArgs { queue: args, limit: Limit(limit) })) => {
+            let path = ["queues", args.queue.as_str()];
+            let answer = client.send(Ask::new(Method::PATCH, &path).body(json!({ "concurrency": limit }))).await?;
+            return args.output.print(&answer, |queue| output::fields(queue, &["name", "concurrency"]));
+        }
         Some(QueuesCommand::Pause(args)) => (Method::POST, args, "pause"),
         Some(QueuesCommand::Resume(args)) => (Method::POST, args, "resume"),
         Some(QueuesCommand::Purge(args)) => (Method::DELETE, args, "tasks"),

@@ -40,7 +40,7 @@ pub(super) struct ServeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  DATABASE_URL=postgres://… REDIS_URL=redis://… legwork worker
+  DATABASE_URL=postgres://… REDIS_URL=redis://… FILES_SECRET=… legwork worker
   legwork worker --queues mail,default --concurrency 20 --name mail-%h")]
 pub(super) struct WorkerArgs {
     #[command(flatten)]

@@ -103,7 +103,7 @@ async fn revoke(token: &str, config: &Config) -> Result<(), CliError> {
         Err(CliError::Unreachable { .. }) if !config.client.url_is_set => into_store(config, &id, expires_at).await?,
         answer => drop(answer?),
     }
-    output::say("The token is revoked.");
+    output::say(&format!("The token with the id {id} is revoked."));
     Ok(())
 }
 
@@ -122,12 +122,14 @@ async fn into_store(config: &Config, id: &str, expires_at: Option<Timestamp>) ->
 /// A token's id and end, or the id that was given as such. The token need not be valid: the server only learns its id.
 fn id_of(token: &str) -> Result<(String, Option<Timestamp>), CliError> {
     let mut parts = token.split('.');
+    let unreadable = || CliError::Usage("the token cannot be read: it is neither a whole JWT nor the id of one".into());
     let (Some(_), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-        return Ok((token.to_owned(), None));
+        // A piece of a token begins as all of them do.
+        let is_id = !token.is_empty() && !token.contains('.') && !token.starts_with("eyJ");
+        return if is_id { Ok((token.to_owned(), None)) } else { Err(unreadable()) };
     };
     let claims = URL_SAFE_NO_PAD.decode(claims).ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok());
-    let claims =
-        claims.ok_or_else(|| CliError::Usage("the token cannot be read: it is neither a JWT nor the id of one".into()))?;
+    let claims = claims.ok_or_else(unreadable)?;
     let id = claims["jti"]
         .as_str()
         .ok_or_else(|| CliError::Usage("the token has no jti, so it cannot be revoked by its id".into()))?;
@@ -155,7 +157,9 @@ mod tests {
         let claims = URL_SAFE_NO_PAD.encode(r#"{"jti": "x1", "exp": 60}"#);
         let (id, at) = id_of(&format!("e30.{claims}.sig")).unwrap();
         assert_eq!((id.as_str(), at.unwrap().as_second()), ("x1", 60));
-        assert!(id_of("a.b.c").is_err());
+        for piece in ["a.b.c", "a.b", "eyJhbGciOiJIUzI1NiJ9", ""] {
+            assert!(id_of(piece).unwrap_err().to_string().contains("cannot be read"), "{piece}");
+        }
         assert!(id_of("e30.e30.c").unwrap_err().to_string().contains("jti"));
     }
 }

@@ -82,9 +82,9 @@ pub(super) fn http_config(reader: &mut Reader, listen: SocketAddr, public_url: S
         body_limit: reader.bytes("BODY_LIMIT"),
         upload_limit: reader.bytes("UPLOAD_LIMIT"),
         upload_retention: reader.duration_or_off("UPLOAD_RETENTION"),
-        request_timeout: reader.duration("REQUEST_TIMEOUT"),
+        request_timeout: reader.at_least_a_second("REQUEST_TIMEOUT"),
         batch_limit: reader.at_least("BATCH_LIMIT", 1),
-        cors_origins: reader.list("CORS_ORIGINS"),
+        cors_origins: reader.origins("CORS_ORIGINS"),
         metrics: reader.switch("METRICS"),
         trusted_proxies: reader.ranges("TRUSTED_PROXIES"),
     }

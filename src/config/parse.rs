@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::str::FromStr;
@@ -14,8 +15,8 @@ use url::Url;
 
 use super::settings::SETTINGS;
 use super::{
-    BucketConfig, Config, Database, EncryptionKey, IpRange, Mistake, Mistakes, Roles, SmtpConfig, SmtpSecurity, SourcesConfig,
-    Storage,
+    BucketConfig, Config, Database, EncryptionKey, IpRange, Mistake, Mistakes, Purpose, Roles, SmtpConfig, SmtpSecurity,
+    SourcesConfig, Storage,
 };
 use crate::domain::QueueName;
 
@@ -69,6 +70,12 @@ impl Reader {
         self.with(name, |text| text.parse().map_err(|error: T::Err| format!("{text:?}: {error}")))
     }
 
+    pub(super) fn address(&mut self, name: &'static str) -> SocketAddr {
+        self.with(name, |text| {
+            text.parse().map_err(|_| format!("{text:?} is not an IP address with a port, as in 127.0.0.1:8000 or [::]:8000"))
+        })
+    }
+
     pub(super) fn at_least<T: FromStr + PartialOrd + Display + Copy>(&mut self, name: &'static str, least: T) -> T {
         self.with(name, |text| match text.parse::<T>() {
             Ok(number) if number >= least => Ok(number),
@@ -90,12 +97,32 @@ impl Reader {
         items(&self.text(name)).map(str::to_owned).collect()
     }
 
+    /// Origins as browsers send them (RFC 6454), or `*` alone for any.
+    pub(super) fn origins(&mut self, name: &'static str) -> Vec<String> {
+        self.with(name, |text| {
+            let origins: Vec<String> = items(text).map(str::to_owned).collect();
+            match origins.iter().find(|origin| !is_origin(origin) && (*origin != "*" || origins.len() > 1)) {
+                Some(wrong) => {
+                    Err(format!("{wrong:?} is no origin like https://app.example.org (nor is * alone given, for any)"))
+                }
+                None => Ok(origins),
+            }
+        })
+    }
+
     pub(super) fn parsed_list<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Vec<T> {
         self.with(name, |text| items(text).map(|item| item.parse().map_err(|error: T::Err| error.to_string())).collect())
     }
 
     pub(super) fn duration(&mut self, name: &'static str) -> Duration {
         self.with(name, parse_duration)
+    }
+
+    pub(super) fn at_least_a_second(&mut self, name: &'static str) -> Duration {
+        self.with(name, |text| {
+            let duration = parse_duration(text)?;
+            if duration < Duration::from_secs(1) { Err(format!("{text:?} is shorter than a second")) } else { Ok(duration) }
+        })
     }
 
     pub(super) fn duration_or_off(&mut self, name: &'static str) -> Option<Duration> {
@@ -344,7 +371,7 @@ impl Reader {
     }
 
     /// The configuration, or every mistake, those that only show when settings meet included.
-    pub(super) fn finish(mut self, config: Config) -> Result<Config, Mistakes> {
+    pub(super) fn finish(mut self, config: Config, purpose: Purpose) -> Result<Config, Mistakes> {
         let on_postgres = !config.is_embedded();
         let has_all_roles = config.roles.api && config.roles.worker && config.roles.scheduler;
         if on_postgres && config.broker.redis.is_none() && !has_all_roles {
@@ -356,10 +383,12 @@ impl Reader {
                 "the embedded database serves one process with all roles; set DATABASE_URL and REDIS_URL to spread them",
             );
         }
-        if on_postgres && config.roles.api && config.auth.secrets.is_empty() && config.auth.public_key.is_none() {
+        // A command signs no links; where it needs a token of its own, it asks for the secret itself.
+        let needs_secrets = on_postgres && purpose == Purpose::Work;
+        if needs_secrets && config.roles.api && config.auth.secrets.is_empty() && config.auth.public_key.is_none() {
             self.wrong("JWT_SECRET", "is required with Postgres (or JWT_PUBLIC_KEY); try: openssl rand -hex 32");
         }
-        if on_postgres && config.files.secrets.is_empty() {
+        if needs_secrets && config.files.secrets.is_empty() {
             self.wrong("FILES_SECRET", "is required with Postgres where JWT_SECRET is not set; try: openssl rand -hex 32");
         }
         if config.isolate.max_memory < LEAST_CHILD_MEMORY {
@@ -425,6 +454,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())
+}
+
+/// Whether it is scheme, host and perhaps a port, and nothing else.
+fn is_origin(text: &str) -> bool {
+    let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text;
+    Url::parse(text).is_ok_and(|url| is_web(&url))
 }
 
 /// Parses the id of an encryption key.

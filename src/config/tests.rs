@@ -35,6 +35,37 @@ fn postgres_without_a_key_for_tokens_is_refused() {
 }
 
 #[test]
+fn a_command_needs_no_secrets() {
+    let vars = |database: &str| [("DATABASE_URL".to_owned(), database.to_owned())].into();
+    Config::read_for(Purpose::Command, vars("postgres://h/db")).unwrap();
+    Config::read_for(Purpose::Work, vars("postgres://h/db")).unwrap_err();
+    let mistakes = Config::read_for(Purpose::Command, vars("mysql://h/db")).unwrap_err();
+    assert_eq!(mistakes.0[0].setting, "DATABASE_URL");
+}
+
+#[test]
+fn origins_are_what_browsers_send_or_all() {
+    for good in ["*", "https://app.example.org", "http://localhost:3000, https://a.example"] {
+        assert!(!read(&[("CORS_ORIGINS", good)]).unwrap().http.cors_origins.is_empty(), "{good}");
+    }
+    for bad in
+        ["foo bar", "https://a.example/", "http://a.example/path", "ftp://a.example", "*,https://a.example", "https://A.example"]
+    {
+        assert_eq!(read(&[("CORS_ORIGINS", bad)]).unwrap_err().0[0].setting, "CORS_ORIGINS", "{bad}");
+    }
+}
+
+#[test]
+fn what_would_stop_everything_is_refused() {
+    for (setting, value) in
+        [("REQUEST_TIMEOUT", "0s"), ("RESULT_RETENTION", "0s"), ("IDEMPOTENCY_RETENTION", "0"), ("LISTEN", "localhost:8000")]
+    {
+        let mistakes = read(&[(setting, value)]).unwrap_err();
+        assert_eq!((mistakes.0.len(), mistakes.0[0].setting), (1, setting));
+    }
+}
+
+#[test]
 fn a_log_level_with_a_typing_error_is_refused_with_what_is_allowed() {
     for level in ["inof", "info,legwork::queue=debgu", "legwork", "=debug", "info,sqlx"] {
         let told = read(&[("LOG_LEVEL", level)]).unwrap_err().to_string();

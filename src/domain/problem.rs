@@ -37,7 +37,7 @@ impl FieldError {
             let at = pointer_to("", &name);
             return Self::unknown(pointer.strip_suffix(&at).unwrap_or(&pointer), &name, &allowed);
         }
-        Self { pointer, detail: words }
+        Self::new(pointer, words)
     }
 
     /// A field of the object at `parent` that is not there.
@@ -59,8 +59,23 @@ impl FieldError {
 
     /// An error at `pointer` (as in `/recipient_email`).
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
+        Self { pointer: shortened(pointer.into(), MOST_POINTER_CHARS), detail: shortened(detail.into(), MOST_DETAIL_CHARS) }
     }
+}
+
+/// What came may be megabytes: an answer shows its beginning and its end.
+const MOST_DETAIL_CHARS: usize = 1_000;
+const MOST_POINTER_CHARS: usize = 300;
+
+fn shortened(text: String, most: usize) -> String {
+    // A character has a byte at least.
+    if text.len() <= most || text.chars().count() <= most {
+        return text;
+    }
+    let (first, last) = (most * 3 / 4, most / 4);
+    let end = text.char_indices().rev().nth(last.saturating_sub(1)).map_or(0, |(at, _)| at);
+    let beginning: String = text.chars().take(first).collect();
+    format!("{beginning} … {}", &text[end..])
 }
 
 /// The pointer to the field `name` of the object at `parent`.
@@ -77,6 +92,9 @@ pub fn parser_words(error: &serde_json::Error) -> String {
 
 /// Without the names of Rust's types.
 fn in_plain_words(text: &str) -> String {
+    if text.starts_with("data did not match any variant of untagged enum") {
+        return "is none of the forms that are allowed here".to_owned();
+    }
     let Some((found, wanted)) = text.rsplit_once("expected ") else { return text.to_owned() };
     let whole = |from: String, to: String| format!("expected a whole number from {from} to {to}");
     let wanted = match wanted {
@@ -87,6 +105,7 @@ fn in_plain_words(text: &str) -> String {
         "u64" | "usize" => "expected a whole number of at least 0".to_owned(),
         "i64" => "expected a whole number".to_owned(),
         "f64" => "expected a number".to_owned(),
+        other if other.starts_with("struct ") => "expected an object".to_owned(),
         other => format!("expected {other}"),
     };
     format!("{found}{wanted}")
@@ -110,6 +129,24 @@ mod tests {
         let error = serde_path_to_error::deserialize::<_, Letter>(&mut input).unwrap_err();
         let fault = FieldError::of_parser(&error);
         (fault.pointer, fault.detail)
+    }
+
+    #[test]
+    fn what_came_is_shown_in_short() {
+        let long = format!("\"{}ö\" is too long", "ä".repeat(5_000));
+        let shown = FieldError::new(format!("/{}", "x".repeat(500)), long);
+        assert!(shown.detail.starts_with("\"ää") && shown.detail.ends_with("äö\" is too long"), "{}", shown.detail);
+        assert_eq!((shown.detail.chars().count(), shown.pointer.chars().count()), (1_003, 303));
+        assert_eq!(FieldError::new("/x", "ä".repeat(1_000)).detail.chars().count(), 1_000);
+    }
+
+    #[test]
+    fn no_type_of_ours_is_named() {
+        assert_eq!(fault("5"), (String::new(), "invalid type: integer `5`, expected an object".into()));
+        assert_eq!(
+            in_plain_words("data did not match any variant of untagged enum RowKey"),
+            "is none of the forms that are allowed here"
+        );
     }
 
     #[test]

@@ -197,7 +197,8 @@ impl ApiError {
             Self::BodyTimeout => "the whole body must arrive in time".into(),
             Self::Timeout => "whether it was done is not known; with an Idempotency-Key it is safe to send it again".into(),
             Self::Unavailable(_) => {
-                "the database is not available at the moment; with an Idempotency-Key it is safe to send it again".into()
+                "the database is not available at the moment; a submission with an Idempotency-Key is safe to be sent again"
+                    .into()
             }
             Self::NoStorage(_) => "the storage of files is not available at the moment".into(),
             Self::Internal(_) => "the log has the cause, under the x-request-id of this answer".into(),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -20,6 +20,10 @@ use crate::domain::{FieldError, FilePath, Principal, QueueName, Scope, TaskId};
 
 /// A body that has not come after this is not waited for.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+/// So much of a body that is too large is read and thrown away,
+const MOST_DISCARDED: usize = 64 << 20;
+/// and for so long.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The token of a request, if it carries one.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -186,8 +190,12 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for JsonOf<T> {
     }
 }
 
-/// Parses JSON of a type: what is no JSON is malformed, what is other JSON is invalid.
+/// Parses a JSON object of a type: what is no JSON is malformed, what is other JSON is invalid.
 pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // The parser would take an array for the fields in their order.
+    if body.trim_ascii_start().starts_with(b"[") && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() {
+        return Err(ApiError::field("", "is an array; an object is wanted"));
+    }
     let mut input = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut input).map_err(|error| {
         if error.inner().is_data() {
@@ -221,15 +229,32 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Reads a body of at most `limit` bytes. A body in one piece is not copied.
 pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    if body.size_hint().lower() > limit as u64 {
-        return Err(ApiError::BodyTooLarge(limit));
+    let is_told = body.size_hint().lower() > limit as u64;
+    let mut pieces = body.into_data_stream();
+    let read = async { if is_told { Err(ApiError::BodyTooLarge(limit)) } else { collect(&mut pieces, limit).await } };
+    let read = tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(ApiError::BodyTimeout));
+    if matches!(read, Err(ApiError::BodyTooLarge(_))) {
+        discard(pieces).await;
     }
-    tokio::time::timeout(BODY_TIMEOUT, collect(body, limit)).await.unwrap_or(Err(ApiError::BodyTimeout))
+    read
 }
 
-async fn collect(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+/// Reads on for a while. A connection that is closed on what was not read is reset, and many clients never see the answer then.
+async fn discard(mut pieces: BodyDataStream) {
+    let reading = async {
+        let mut left = MOST_DISCARDED;
+        while let Some(Ok(piece)) = pieces.next().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    drop(tokio::time::timeout(DISCARD_TIMEOUT, reading).await);
+}
+
+async fn collect(pieces: &mut BodyDataStream, limit: usize) -> Result<Bytes, ApiError> {
     let broken = |_| ApiError::Malformed("the body did not arrive whole".into());
-    let mut pieces = body.into_data_stream();
     let Some(first) = pieces.next().await else { return Ok(Bytes::new()) };
     let first = first.map_err(broken)?;
     let mut whole: Option<Vec<u8>> = None;

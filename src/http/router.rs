@@ -95,11 +95,15 @@ async fn no_route(uri: Uri) -> ApiError {
 }
 
 fn cors(origins: &[String]) -> CorsLayer {
-    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    let allowed = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse::<HeaderValue>().ok()))
+    };
     let sent = ["authorization", "content-type", "idempotency-key", "range", "x-request-id"];
     let shown = ["location", "retry-after", "idempotency-replayed", "x-request-id", "www-authenticate"];
     CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
+        .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers(sent.map(HeaderName::from_static))
         .expose_headers(shown.map(HeaderName::from_static))

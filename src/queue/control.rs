@@ -147,7 +147,13 @@ impl Queue {
 
     /// Changes time, queue or priority of a waiting task.
     pub async fn change(&self, id: TaskId, change: &TaskChange, principal: &Principal) -> Result<TaskRow, ControlError> {
-        self.visible(id, principal).await?;
+        let row = self.visible(id, principal).await?;
+        if let (Some(due_at), Some(expires_at)) = (change.due_at, row.expires_at)
+            && due_at >= expires_at
+        {
+            let detail = format!("{due_at} is not before the task expires, {expires_at}: it would never run");
+            return Err(ControlError::Invalid(vec![FieldError::new("/eta", detail)]));
+        }
         if let Some(queue) = &change.queue {
             self.know_queues(std::slice::from_ref(queue)).await.map_err(|error| match error {
                 SubmitError::Invalid(faults) => ControlError::Invalid(faults),

@@ -163,6 +163,8 @@ impl Queue {
         let filter = TaskFilter { statuses, principal: principal.sees_only(), ..TaskFilter::default() };
         let page = PageRequest { after: None, limit: RUNNING_SHOWN };
         let (rows, started) = tokio::try_join!(self.store.workers(), self.store.list(&filter, &page))?;
+        // Where all of them are on the page, they are counted; what a heartbeat tells is seconds old.
+        let sees_all = filter.principal.is_none() && started.next.is_none();
         let mut running: BTreeMap<_, Vec<RunningView>> = BTreeMap::new();
         for task in started.items {
             if let Some(worker) = task.worker {
@@ -175,11 +177,15 @@ impl Queue {
         for row in rows.into_iter().filter(|row| !row.dead) {
             let health = health_of(&row, now);
             let id = row.info.id;
-            total_active_tasks += u64::from(row.info.running);
             let name =
                 if workers.contains_key(&row.info.name) { format!("{}@{id}", row.info.name) } else { row.info.name.clone() };
             let tasks = running.remove(&id).unwrap_or_default();
-            workers.insert(name, WorkerView::new(row.info, row.beat_at, health, tasks));
+            let mut info = row.info;
+            if sees_all {
+                info.running = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+            }
+            total_active_tasks += u64::from(info.running);
+            workers.insert(name, WorkerView::new(info, row.beat_at, health, tasks));
         }
         Ok(WorkersView { timestamp: now, total_workers: workers.len(), total_active_tasks, workers })
     }

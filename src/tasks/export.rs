@@ -41,7 +41,7 @@ pub struct ExportData {
     /// `{"age": {"gte": 18, "lt": 65}}`. All of them hold. Without any, every row.
     #[serde(default)]
     #[schema(value_type = Option<Object>, example = json!({ "status": 1 }))]
-    pub filters: Map<String, Value>,
+    pub filters: Option<Map<String, Value>>,
     /// Which fields, in this order; all that are declared for export by default.
     #[serde(default)]
     #[schema(example = json!(["id", "email", "first_name"]))]
@@ -151,7 +151,7 @@ impl ExportData {
         let one = |pointer: &str, detail: String| vec![FieldError::new(pointer, detail)];
         let source = services.sources.get(self.source.as_deref()).map_err(|detail| one("/source", detail))?;
         let model = source.model(&self.model_name).map_err(|detail| one("/model_name", detail))?;
-        Ok((source.clone(), Query::parse(model, &self.fields, &self.filters)?))
+        Ok((source.clone(), Query::parse(model, &self.fields, self.filters.as_ref().unwrap_or(&Map::new()))?))
     }
 
     /// The task's own, so that each attempt takes the place of the one before.
@@ -213,9 +213,10 @@ async fn write(
         let (back, bytes) = worked.await.map_err(|error| TaskFailure::fail("Panic", error))?;
         encoder = back;
         writer.write(&bytes?).await.map_err(FileError::failure)?;
+        // The total was an estimate.
+        cx.tell(rows, Some(if is_last { rows } else { total.load(Relaxed).max(rows) }), None);
         if is_last {
             return Ok(());
         }
-        cx.tell(rows, Some(total.load(Relaxed).max(rows)), None);
     }
 }

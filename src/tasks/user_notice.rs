@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use url::Url;
 use utoipa::ToSchema;
 
 use super::email::{OnUnknown, SendEmail};
@@ -63,6 +64,15 @@ impl Kind for NotifyUser {
         if self.message.trim().is_empty() {
             faults.push(FieldError::new("/message", "is blank"));
         }
+        match (&self.action_url, &self.action_label) {
+            (Some(url), _) if !is_link(url) => {
+                faults.push(FieldError::new("/action_url", format!("{url:?} is no link with http, https, mailto or tel")));
+            }
+            (None, Some(_)) => {
+                faults.push(FieldError::new("/action_label", "stands beside action_url only: it is what the button says"))
+            }
+            _ => {}
+        }
         if let Err(error) = services.renderer.check_name(self.template()) {
             faults.push(FieldError::new("/template_name", error.to_string()));
         }
@@ -89,6 +99,11 @@ impl Kind for NotifyUser {
         result["user_id"] = person.key;
         Ok(result)
     }
+}
+
+/// Whether a button in a mail may lead there.
+fn is_link(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https" | "mailto" | "tel"))
 }
 
 impl NotifyUser {

@@ -55,6 +55,7 @@ api! {
             an_unknown_kind_is_422,
             every_bad_field_is_pointed_at,
             a_queue_too_many_is_refused_alone,
+            an_array_is_no_object,
             a_body_or_args_too_large_are_413,
             a_body_that_is_not_json_is_415,
             a_bad_id_is_422_and_an_unknown_one_404,

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::process::{Process, ended, output_of};
 use crate::support::redis_server::free_port;
@@ -67,6 +69,25 @@ async fn a_task_is_submitted_watched_revoked_and_retried() {
 }
 
 #[tokio::test]
+async fn who_sends_all_of_too_large_a_body_before_reading_gets_the_answer() {
+    let served = Served::start().await;
+    let address = &served.vars.iter().find(|(name, _)| *name == "LISTEN").unwrap().1;
+    let token = served.says(&["token", "create", "--subject", "ann", "--scope", "tasks:submit"]).await;
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let body = vec![b' '; 16 << 20];
+    let head = format!(
+        "POST /api/v1/tasks HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        token.trim(),
+        body.len()
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection.write_all(&body).await.unwrap();
+    let mut start = [0; 12];
+    connection.read_exact(&mut start).await.unwrap();
+    assert_eq!(std::str::from_utf8(&start).unwrap(), "HTTP/1.1 413");
+}
+
+#[tokio::test]
 async fn queues_and_workers_are_steered() {
     let served = Served::start().await;
     assert_eq!(served.json(&["queues", "pause", "default"]).await["paused"], true);
@@ -75,6 +96,8 @@ async fn queues_and_workers_are_steered() {
     assert_eq!(served.json(&["status", id]).await["status"], "PENDING");
     assert!(served.says(&["queues"]).await.contains("default"));
     assert_eq!(served.json(&["queues", "resume", "default"]).await["paused"], false);
+    assert_eq!(served.json(&["queues", "limit", "default", "5"]).await["concurrency"], 5);
+    assert_eq!(served.json(&["queues", "limit", "default", "off"]).await["concurrency"], Value::Null);
     assert_eq!(served.json(&["status", id, "--wait", "30"]).await["status"], "SUCCESS");
 
     assert!(served.says(&["workers"]).await.contains("here"));

@@ -48,6 +48,8 @@ pub(super) async fn write(cx: &TaskContext, source: &Source, query: &Query, scra
             }
             cx.tell(rows, Some(total.load(Relaxed).max(rows)), None);
         }
+        // The total was an estimate.
+        cx.tell(rows, Some(rows), None);
         Ok::<_, TaskFailure>(rows)
     };
     let read = async { tokio::try_join!(read, passed) };
@@ -73,7 +75,9 @@ fn work(fields: &[ModelField], path: &Path, mut todo: mpsc::Receiver<Step>) -> R
     }
     let sheet = workbook.add_worksheet_with_constant_memory().map_err(|error| TaskFailure::retry("StorageUnavailable", error))?;
     let bold = Format::new().set_bold();
+    sheet.set_freeze_panes(1, 0).map_err(failed)?;
     for (column, field) in (0_u16..).zip(fields) {
+        sheet.set_column_width(column, width_of(field)).map_err(failed)?;
         sheet.write_string_with_format(0, column, field.name.as_str(), &bold).map_err(failed)?;
     }
     let mut rows = Rows {
@@ -93,6 +97,18 @@ fn work(fields: &[ModelField], path: &Path, mut todo: mpsc::Receiver<Step>) -> R
         File::options().write(true).truncate(true).open(path).map_err(|error| TaskFailure::retry("StorageUnavailable", error))?;
     workbook.save_to_writer(file).map_err(|error| TaskFailure::retry("StorageUnavailable", error))?;
     Ok(u64::from(rows.row - 1))
+}
+
+/// In characters. A time that does not fit is shown as `####`.
+fn width_of(field: &ModelField) -> f64 {
+    let of_values = match field.kind {
+        FieldType::Timestamp => 19,
+        FieldType::Text => 24,
+        _ => 12,
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a number below 61")]
+    let width = field.name.chars().count().clamp(of_values, 60) as f64;
+    width + 1.0
 }
 
 struct Rows<'a> {

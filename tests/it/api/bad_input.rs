@@ -170,6 +170,20 @@ pub async fn a_queue_too_many_is_refused_alone(engine: Engine) {
     assert_eq!((moved.status, moved.text_at("/errors/0/pointer").as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "/queue"));
 }
 
+pub async fn an_array_is_no_object(engine: Engine) {
+    let service = TestService::over(engine);
+    for (method, path, body) in [
+        (Method::POST, "/api/v1/suppressions", json!([["a@example.org"], null, null])),
+        (Method::PATCH, "/api/v1/queues/default", json!([5])),
+        (Method::POST, "/api/v1/auth/token", json!(["ann", "a long password"])),
+    ] {
+        let call = service.request(method, path).header("content-type", "application/json");
+        let answer = call.body(format!(" {body}")).send().await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}: {answer}");
+        assert_eq!(answer.text_at("/errors/0/detail"), "is an array; an object is wanted", "{path}");
+    }
+}
+
 pub async fn a_body_or_args_too_large_are_413(engine: Engine) {
     let service = TestService::over(engine);
     let text = "x".repeat(300 * 1024);
@@ -348,7 +362,7 @@ pub async fn a_store_that_is_away_is_503_and_a_broker_that_is_away_goes_unnotice
 
     {
       "code": "unavailable",
-      "detail": "the database is not available at the moment; with an Idempotency-Key it is safe to send it again",
+      "detail": "the database is not available at the moment; a submission with an Idempotency-Key is safe to be sent again",
       "errors": [],
       "status": 503,
       "title": "It cannot be done now",

@@ -108,4 +108,11 @@ async fn browsers_of_listed_origins_may_call_and_others_not() {
         assert_eq!(ask("https://evil.example.org").await.header("access-control-allow-origin"), "");
     })
     .await;
+    embedded(async |engine: Engine| {
+        let service = TestService::with(engine, &[("CORS_ORIGINS", "*")], Readiness::new());
+        let call = service.anonymous(Method::OPTIONS, "/api/v1/tasks").header("origin", "https://any.example.org");
+        let answer = call.header("access-control-request-method", "POST").send().await;
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+    })
+    .await;
 }

@@ -80,6 +80,9 @@ pub async fn a_waiting_task_can_be_changed_and_revoked(engine: Engine) {
     assert_eq!((&changed["queue"], &changed["priority"]), (&json!("later"), &json!(9)));
     assert_eq!(changed["due_at"], "2026-11-21T08:01:00Z");
     assert_eq!(changed["attempts"], 0, "a change is no attempt");
+    let short = service.submitted(&json!({ "kind": "system.echo", "countdown": 60, "expires": "2026-11-21T09:00:00Z" })).await;
+    let late = service.patch(&format!("/api/v1/tasks/{short}"), &json!({ "eta": "2026-11-21T09:00:00Z" })).await;
+    assert_eq!((late.status, late.text_at("/errors/0/pointer")), (StatusCode::UNPROCESSABLE_ENTITY, "/eta".into()), "{late}");
     assert_snapshot!(service.patch(&path, &json!({})).await.text_at("/detail"), @"changes nothing; give at least one of eta, countdown, queue, priority");
     assert_snapshot!(service.patch(&path, &json!({ "eta": "soon", "priority": 10 })).await.text_at("/detail"), @r#"/priority: priority 10 is not in 0 to 9; /eta: "soon" is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset)"#);
     assert_snapshot!(service.delete(&format!("/api/v1/tasks/revoke/{id}/")).await, @r#"

@@ -84,6 +84,11 @@ async fn a_user_is_told_by_key() {
                 "/template_name there is no template",
             ),
             (json!({ "user_id": 3, "subject": " ", "message": "M" }), "/subject"),
+            (
+                json!({ "user_id": 3, "subject": "S", "message": "M", "action_url": "javascript:alert(1)" }),
+                "/action_url \"javascript:alert(1)\" is no link with http",
+            ),
+            (json!({ "user_id": 3, "subject": "S", "message": "M", "action_label": "Open" }), "/action_label stands beside"),
         ] {
             let faults = place.faults("email.notify_user", &args);
             assert!(faults.len() == 1 && faults[0].starts_with(fault), "{faults:?}");

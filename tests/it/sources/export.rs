@@ -150,6 +150,7 @@ async fn the_other_formats_hold_the_same_rows() {
                 sheet.contains("<v>-2.5</v>") && sheet.contains("t=\"b\"><v>1</v>") && sheet.contains("<v>46053.5</v>"),
                 "{sheet}"
             );
+            assert!(sheet.contains("<cols>") && sheet.contains("state=\"frozen\""), "{sheet}");
             let left: Vec<_> = std::fs::read_dir(engine.config.data_dir.join("files/.tmp")).unwrap().collect();
             assert!(left.is_empty(), "{left:?}");
             pool.end().await;
