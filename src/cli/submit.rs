@@ -33,11 +33,11 @@ pub(super) struct SubmitArgs {
     /// The queue; by default that of the kind
     #[arg(long)]
     queue: Option<String>,
-    /// 0 to 9, 9 the most urgent; 5 by default
+    /// 0 to 9 in three bands: 7 to 9 come before 4 to 6, and these before 0 to 3; 5 by default
     #[arg(long, value_name = "0-9")]
     priority: Option<u8>,
     /// Begin after so many seconds
-    #[arg(long, value_name = "SECONDS", conflicts_with = "eta")]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "eta", allow_negative_numbers = true)]
     countdown: Option<f64>,
     /// Begin at this time, as in 2030-01-01T09:00:00Z
     #[arg(long, value_name = "TIME")]

@@ -190,7 +190,7 @@ pub fn after(outcome: Outcome, facts: RunFacts, policy: &RetryPolicy, now: Times
 /// So many dead workers make a task a poison pill.
 const MAX_CRASHES: u16 = 3;
 
-/// What follows the death of the worker that ran it. `progressed` says whether the lost attempt had made progress, which forgives
+/// What follows the death of the worker that ran it. `progressed` says whether the lost attempt had come further than any before it, which forgives
 /// the crashes before it: a long bulk mail outlives many kills.
 pub fn after_crash(facts: RunFacts, progressed: bool, worker: &str, now: Timestamp) -> Next {
     let crashes = if progressed { 1 } else { facts.crashes + 1 };

@@ -300,7 +300,7 @@ impl From<UploadError> for ApiError {
     fn from(error: UploadError) -> Self {
         match error {
             UploadError::Empty => Self::field("/file", error.to_string()),
-            UploadError::NotAPicture => Self::FileType(error.to_string()),
+            UploadError::NotAPicture | UploadError::NotAlone(_) => Self::FileType(error.to_string()),
             UploadError::TooLarge(limit) => Self::UploadTooLarge(limit),
             UploadError::Storage(error) => error.into(),
         }

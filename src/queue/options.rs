@@ -34,7 +34,7 @@ pub struct TaskOptions {
     #[schema(example = "default", pattern = "^[a-z0-9][a-z0-9_.-]{0,99}$")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
-    /// 9 is the most urgent. Default: 5.
+    /// 7 to 9 come before 4 to 6, and these before 0 to 3. Default: 5.
     #[schema(minimum = 0, maximum = 9, example = 5)]
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "whole_number")]
     pub priority: Option<u8>,

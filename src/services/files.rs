@@ -11,6 +11,7 @@ mod image_type;
 mod keeper;
 mod link;
 mod scratch;
+mod stowaway;
 mod upload;
 
 use std::io;
@@ -32,6 +33,7 @@ pub use image_type::ImageType;
 pub use keeper::{FileFacts, FileKeeper, KeptWriter, RemovedExpired, TaskFiles};
 pub use link::LinkError;
 pub use scratch::{Maker, OldScratch, ScratchFile};
+pub use stowaway::{PictureWalk, Stowaway};
 pub use upload::{Upload, UploadError};
 
 use folder::Folder;

@@ -239,7 +239,7 @@ pub struct StartedRow {
     pub started_at: Timestamp,
     /// What its outcome is judged by.
     pub facts: RunFacts,
-    /// Whether this attempt has told progress.
+    /// Whether this attempt has told more progress than any before it whose worker died.
     pub progressed: bool,
     /// Its hard limit.
     pub hard_limit: Duration,

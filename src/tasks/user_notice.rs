@@ -69,7 +69,7 @@ impl Kind for NotifyUser {
                 faults.push(FieldError::new("/action_url", format!("{url:?} is no link with http, https, mailto or tel")));
             }
             (None, Some(_)) => {
-                faults.push(FieldError::new("/action_label", "stands beside action_url only: it is what the button says"))
+                faults.push(FieldError::new("/action_label", "stands beside action_url only: it is what the button says"));
             }
             _ => {}
         }

@@ -72,6 +72,7 @@ api! {
             a_picture_is_stored_by_its_content_under_a_name_of_our_own,
             every_sort_of_picture_is_told_by_its_first_bytes,
             what_is_no_picture_is_refused_whatever_it_is_called,
+            a_picture_that_is_something_else_too_is_refused_and_leaves_nothing,
             a_file_too_large_is_413_and_leaves_nothing,
             a_form_that_is_broken_or_holds_something_else_is_refused_and_leaves_nothing,
             an_upload_takes_a_token_that_may_submit,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{FileError, FileFacts, FileKeeper, ImageType, KeptWriter};
+use super::{FileError, FileFacts, FileKeeper, ImageType, KeptWriter, PictureWalk, Stowaway};
 use crate::domain::FilePath;
 use crate::store::FileRow;
 
@@ -18,6 +18,9 @@ pub enum UploadError {
     /// Its content is not a picture that is taken.
     #[error("the file is none of JPEG, PNG, WebP and GIF: its content says what it is, not its name")]
     NotAPicture,
+    /// It is a picture and something else at once.
+    #[error("the file is not a picture alone: {0}")]
+    NotAlone(#[from] Stowaway),
     /// It has more bytes than allowed.
     #[error("the file has more than the {0} bytes that are allowed (UPLOAD_LIMIT)")]
     TooLarge(usize),
@@ -40,7 +43,20 @@ pub struct Upload {
 enum State {
     /// Too little has come to tell.
     Head(Vec<u8>),
-    Body(Box<KeptWriter>),
+    Body(Box<Body>),
+}
+
+/// A file under way, and the walk along it.
+struct Body {
+    writer: KeptWriter,
+    walk: PictureWalk,
+}
+
+impl Body {
+    async fn take(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
+        self.walk.take(bytes)?;
+        Ok(self.writer.write(bytes).await?)
+    }
 }
 
 impl Upload {
@@ -57,7 +73,7 @@ impl Upload {
             return Err(UploadError::TooLarge(self.limit));
         }
         match &mut self.state {
-            State::Body(writer) => writer.write(bytes).await?,
+            State::Body(body) => body.take(bytes).await?,
             State::Head(head) => {
                 head.extend_from_slice(bytes);
                 if head.len() >= ImageType::HEAD_BYTES {
@@ -75,7 +91,10 @@ impl Upload {
         }
         self.begin().await?;
         match self.state {
-            State::Body(writer) => Ok(writer.finish().await?),
+            State::Body(body) => {
+                body.walk.finish()?;
+                Ok(body.writer.finish().await?)
+            }
             State::Head(_) => Err(UploadError::Empty),
         }
     }
@@ -92,9 +111,9 @@ impl Upload {
             created_at: self.now,
             expires_at: self.expires_at,
         };
-        let mut writer = self.keeper.create(facts).await?;
-        writer.write(head).await?;
-        self.state = State::Body(Box::new(writer));
+        let mut body = Box::new(Body { writer: self.keeper.create(facts).await?, walk: PictureWalk::new(sort) });
+        body.take(head).await?;
+        self.state = State::Body(body);
         Ok(())
     }
 }

@@ -24,6 +24,7 @@ fn migrations() -> Vec<Migration> {
     let retries = include_str!("../../../migrations/postgres/0004_retries.sql").into_sql_str();
     let lists = include_str!("../../../migrations/postgres/0005_lists.sql").into_sql_str();
     let older_retries = include_str!("../../../migrations/postgres/0006_older_retries.sql").into_sql_str();
+    let progress_peak = include_str!("../../../migrations/postgres/0007_progress_peak.sql").into_sql_str();
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine, false),
         Migration::new(2, "files".into(), MigrationType::Simple, files, false),
@@ -31,6 +32,7 @@ fn migrations() -> Vec<Migration> {
         Migration::new(4, "retries".into(), MigrationType::Simple, retries, false),
         Migration::new(5, "lists".into(), MigrationType::Simple, lists, false),
         Migration::new(6, "older retries".into(), MigrationType::Simple, older_retries, false),
+        Migration::new(7, "progress peak".into(), MigrationType::Simple, progress_peak, false),
     ]
 }
 

@@ -13,6 +13,19 @@ use super::fault::Fault;
 use crate::domain::{Attempt, Band, Doorbell, EndReason, KindName, Priority, QueueName, TaskId, TaskRef, TaskRow, TaskStatus};
 use crate::store::StoreError;
 
+/// What a progress says is done. By its beginning: a parser of JSON would stumble over a NUL in its message.
+macro_rules! done_of {
+    ($progress:literal) => {
+        concat!(
+            "CASE WHEN ",
+            $progress,
+            " IS NOT NULL THEN LEAST(substring(",
+            $progress,
+            " FROM '^.\"done\":([0-9]+)')::numeric, 9223372036854775807)::bigint END"
+        )
+    };
+}
+
 /// The columns of a live task, in the names of [`task_row`]; a list puts something small in the place of the args.
 macro_rules! live_columns {
     () => {
@@ -46,7 +59,7 @@ macro_rules! ended_columns {
         )
     };
 }
-pub(super) use {ended_columns, live_columns};
+pub(super) use {done_of, ended_columns, live_columns};
 
 /// So far may the clock that made an id have been ahead of the one that ended its task.
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(1);

@@ -10,13 +10,14 @@ use super::PgStore;
 use super::ends::{EndOrder, end_tasks, place};
 use super::fault::{Fault, Tries, within};
 use super::lane::HOT_LIMIT;
-use super::rows::{earliest_end, json, sql_time, word};
+use super::rows::{done_of, earliest_end, json, sql_time, word};
 use crate::domain::{Attempt, EndReason, Next, TaskId, TaskStatus, WorkerId};
 use crate::store::parts::Parts;
 use crate::store::{Settled, Settlement, StoreError, StoreResult};
 
 /// Makes rows wait again, joined one by one (see `begin.rs` for how; `=` for the worker would open another way). Those whose revoke was requested stay, and are ended by who finds them missing in the answer.
-const WAIT_AGAIN: &str = "-- wait_again
+const WAIT_AGAIN: &str = concat!(
+    "-- wait_again
 WITH waits AS (
     SELECT * FROM UNNEST($1::uuid[], $2::int4[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::int4[], $8::text[],
                          $9::text[])
@@ -27,6 +28,9 @@ WITH waits AS (
         retries_used = t.retries_used + CASE WHEN w.outcome = 'retry' THEN 1 ELSE 0 END,
         crashes = COALESCE(w.crashes, t.crashes), error = COALESCE(w.error, t.error),
         progress = COALESCE(w.progress, t.progress),
+        progress_peak = CASE WHEN w.outcome = 'crashed' THEN GREATEST(t.progress_peak, ",
+    done_of!("COALESCE(w.progress, t.progress)"),
+    ") ELSE t.progress_peak END,
         due_at = w.due_at, ring_at = w.due_at, rung_at = NULL, worker = NULL
     FROM waits w
     WHERE t.id = ANY (ARRAY[w.id]) AND t.status = 'STARTED' AND t.attempt = w.attempt AND t.worker IS NOT DISTINCT FROM w.worker
@@ -36,7 +40,8 @@ WITH waits AS (
     INSERT INTO attempts (task, attempt, worker_name, started_at, ended_at, outcome, error)
     SELECT id, attempt, worker_name, started_at, ended_at, outcome, error FROM moved WHERE outcome IS NOT NULL
 )
-SELECT place, status FROM moved";
+SELECT place, status FROM moved"
+);
 
 const FIND_OWN_RESULTS: &str = "-- find_own_results
 SELECT id, attempt, worker FROM task_results WHERE id = ANY($1) AND ended_at >= $2";

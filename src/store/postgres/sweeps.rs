@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::control::waiting_orders;
 use super::fault::Fault;
 use super::partitions::first_kept;
-use super::rows::{count, doorbell, limit as limit_of, maybe_time, millis, sql_time, time};
+use super::rows::{count, done_of, doorbell, limit as limit_of, maybe_time, millis, sql_time, time};
 use super::{PgStore, pooled};
 use crate::domain::{Attempt, Band, Doorbell, EndReason, KindName, QueueName, RunFacts, TaskRef, WorkerId};
 use crate::store::{Ended, Prune, StartedRow, StoreResult, Sweeps};
@@ -77,8 +77,12 @@ SELECT id, attempt, queue, priority FROM found ORDER BY priority DESC, due_at, i
 
 macro_rules! started_columns {
     () => {
-        "SELECT t.id, t.attempt, t.kind, t.worker, t.worker_name, t.started_at, t.retries_used, t.max_retries, t.crashes, \
-         t.progress IS NOT NULL AS progressed, t.hard_limit_ms, t.terminate, t.revoke_requested_at FROM tasks t "
+        concat!(
+            "SELECT t.id, t.attempt, t.kind, t.worker, t.worker_name, t.started_at, t.retries_used, t.max_retries, t.crashes, \
+             COALESCE((",
+            done_of!("t.progress"),
+            ") > COALESCE(t.progress_peak, -1), false) AS progressed, t.hard_limit_ms, t.terminate, t.revoke_requested_at FROM tasks t "
+        )
     };
 }
 

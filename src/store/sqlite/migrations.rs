@@ -19,6 +19,7 @@ fn all() -> Vec<Migration> {
     let retries = include_str!("../../../migrations/sqlite/0004_retries.sql");
     let lists = include_str!("../../../migrations/sqlite/0005_lists.sql");
     let older_retries = include_str!("../../../migrations/sqlite/0006_older_retries.sql");
+    let progress_peak = include_str!("../../../migrations/sqlite/0007_progress_peak.sql");
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine.into_sql_str(), false),
         Migration::new(2, "files".into(), MigrationType::Simple, files.into_sql_str(), false),
@@ -26,6 +27,7 @@ fn all() -> Vec<Migration> {
         Migration::new(4, "retries".into(), MigrationType::Simple, retries.into_sql_str(), false),
         Migration::new(5, "lists".into(), MigrationType::Simple, lists.into_sql_str(), false),
         Migration::new(6, "older retries".into(), MigrationType::Simple, older_retries.into_sql_str(), false),
+        Migration::new(7, "progress peak".into(), MigrationType::Simple, progress_peak.into_sql_str(), false),
     ]
 }
 

@@ -32,7 +32,11 @@ const WAIT_AGAIN: &str = "-- wait_again
 UPDATE tasks
 SET status = CASE WHEN o.value ->> 4 IS NOT NULL OR retries_used > 0 THEN 'RETRY' ELSE 'PENDING' END,
     retries_used = retries_used + (o.value ->> 4 IS 'retry'), crashes = coalesce(o.value ->> 5, crashes),
-    error = coalesce(o.value ->> 6, error), progress = coalesce(o.value ->> 8, progress), due_at = o.value ->> 3, ring_at = o.value ->> 3, rung_at = NULL, worker = NULL
+    error = coalesce(o.value ->> 6, error), progress = coalesce(o.value ->> 8, progress),
+    progress_peak = CASE WHEN o.value ->> 4 IS 'crashed'
+        THEN max(coalesce(progress_peak, 0), coalesce(min(coalesce(o.value ->> 8, progress) ->> '$.done', 9223372036854775807), 0))
+        ELSE progress_peak END,
+    due_at = o.value ->> 3, ring_at = o.value ->> 3, rung_at = NULL, worker = NULL
 FROM jsonb_each(?1) o
 WHERE tasks.id = unhex(o.value ->> 0)";
 

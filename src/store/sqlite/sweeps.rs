@@ -54,7 +54,7 @@ const POLL: &str = concat!(
 macro_rules! started_columns {
     () => {
         "id, attempt, kind, worker, worker_name, started_at, retries_used, max_retries, crashes, revoke_requested_at, \
-         progress IS NOT NULL, hard_limit_ms, terminate"
+         coalesce(min(progress ->> '$.done', 9223372036854775807) > coalesce(progress_peak, -1), 0), hard_limit_ms, terminate"
     };
 }
 

@@ -17,8 +17,9 @@ use crate::support::service::{Answer, Call, TestService};
 use crate::support::tasks::at;
 
 const UPLOAD: &str = "/api/v1/files";
-const PNG: &[u8] =
-    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89 and so on, for more than the first bytes";
+/// Longer than the bytes that tell what it is.
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\
+    \0\0\0\x1etEXtComment\0for more than its head\0\0\0\0\0\0\0\0IEND\xaeB`\x82";
 
 /// A picture that no kind reads.
 const AVIF: &[u8] = b"\0\0\0\x1cftypavif\0\0\0\0mif1miaf";
@@ -110,7 +111,7 @@ pub async fn every_sort_of_picture_is_told_by_its_first_bytes(engine: Engine) {
     let service = TestService::over(engine);
     for (content, expected) in [
         (b"\xff\xd8\xff\xe0".as_slice(), "image/jpeg"),
-        (b"GIF89a<script>alert(1)</script>", "image/gif"),
+        (b"GIF89a\x01\0\x01\0\0\0\0", "image/gif"),
         (b"RIFF\x10\0\0\0WEBPVP8 ", "image/webp"),
     ] {
         let answer = uploaded(&service, "page.html", content).await;
@@ -142,6 +143,24 @@ pub async fn what_is_no_picture_is_refused_whatever_it_is_called(engine: Engine)
         (empty.status, empty.text_at("/errors/0/detail").as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, "the file is empty")
     );
+    assert_eq!(stored(&engine), [] as [&str; 0]);
+}
+
+pub async fn a_picture_that_is_something_else_too_is_refused_and_leaves_nothing(engine: Engine) {
+    let service = TestService::over(engine.clone());
+    let archive = [b"PK\x05\x06".as_slice(), &[0; 18]].concat();
+    for (content, reason) in [
+        ([PNG, &archive].concat(), "it is an archive (ZIP) too"),
+        ([PNG, b"<html>"].concat(), "6 bytes of something else follows the picture's end"),
+        (b"GIF89a/*\0\0\0\0*/=1;alert(1);//".to_vec(), "its blocks are broken at byte"),
+        (b"\xff\xd8\xff\xfe\0\x10<?php exec(1);".to_vec(), "it holds a script (<?php) outside its pixels"),
+        (b"\xff\xd8\xff\xfe\0\x10%PDF-1.7 and so".to_vec(), "it is a PDF too"),
+    ] {
+        let answer = uploaded(&service, "picture.jpg", &content).await;
+        assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{reason}: {answer}");
+        let told = format!("the file is not a picture alone: {reason}");
+        assert!(answer.text_at("/detail").starts_with(&told), "{answer}");
+    }
     assert_eq!(stored(&engine), [] as [&str; 0]);
 }
 

@@ -117,6 +117,7 @@ conformance! {
             queues_become_known_once,
             a_queue_is_paused_limited_and_resumed,
             progress_is_written_by_the_present_attempt_only,
+            what_another_attempt_had_done_before_is_no_progress,
             what_an_attempt_told_last_comes_with_its_end,
         }
         reads {

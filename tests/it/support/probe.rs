@@ -209,7 +209,7 @@ impl Kind for Probe {
                 return Ok(told.collect());
             }
             Step::Progress => {
-                cx.tell(1, Some(2), Some("half way".into()));
+                cx.tell(u64::from(cx.attempt.0.unsigned_abs()), Some(9), Some("half way".into()));
                 cx.or_stop(switch.released.acquire()).await?.unwrap().forget();
             }
         }

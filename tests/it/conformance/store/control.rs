@@ -223,6 +223,24 @@ pub async fn progress_is_written_by_the_present_attempt_only(store: Arc<dyn Stor
     assert_eq!(row(&store, first.id).await.progress, Some(more));
 }
 
+pub async fn what_another_attempt_had_done_before_is_no_progress(store: Arc<dyn Store>) {
+    let told = |done| Progress { done, total: Some(u64::MAX), message: Some("a\0b".into()) };
+    let first = started(&store, task(0), 1).await;
+    let crash = |crashes| Next::Crashed { due_at: at(2), crashes, error: mishap() };
+    let progressed = async || store.started_by(worker(1)).await.unwrap()[0].progressed;
+    assert!(!progressed().await);
+    let mut begun = first;
+    for (attempt, (done, is_progress)) in [(5, true), (3, false), (5, false), (6, true), (u64::MAX, true)].into_iter().enumerate()
+    {
+        assert!(store.write_progress(begun.id, begun.attempt, &told(done), at(2)).await.unwrap());
+        assert_eq!(progressed().await, is_progress, "{done}");
+        settle(&store, &begun, at(2), crash(1)).await;
+        let attempt = i32::try_from(attempt).unwrap() + 1;
+        begun = crate::support::tasks::begun(&store, 1, reference(begun.id, attempt), at(3)).await;
+        assert!(!progressed().await, "it has told nothing yet");
+    }
+}
+
 pub async fn what_an_attempt_told_last_comes_with_its_end(store: Arc<dyn Store>) {
     let told = |done| Progress { done, total: Some(9), message: Some(format!("\"{done}\"")) };
     let first = started(&store, task(0), 1).await;
