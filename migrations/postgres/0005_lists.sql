@@ -2,7 +2,7 @@
 -- retries (that one may never have run). The list is kept for as long as this row.
 
 -- Every begin names the table: none is to wait behind this for long.
-SET LOCAL lock_timeout = '3s';
+SET LOCAL lock_timeout = '300ms';
 
 ALTER TABLE retry_origins ADD COLUMN list uuid;
 

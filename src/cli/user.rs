@@ -100,15 +100,12 @@ async fn through_server(
     scopes: Option<&[Scope]>,
     password: &SecretString,
 ) -> Result<bool, CliError> {
-    // Where the account is missing, an order to replace its password makes it; it must not become an admin by the way.
-    let given = scopes.unwrap_or(&[Scope::Read]);
-    let body = json!({ "name": name, "password": password.expose_secret(), "scopes": given, "replace": scopes.is_none() });
-    let answer = Client::new(config)?.send(Ask::new(Method::POST, &["auth", "users"]).body(body)).await?;
-    let created = answer["created"] != Value::Bool(false);
-    if created && scopes.is_none() {
-        output::say(&format!("There was no account {name:?}; it was made, with tasks:read only."));
+    let mut body = json!({ "name": name, "password": password.expose_secret(), "replace": scopes.is_none() });
+    if let Some(scopes) = scopes {
+        body["scopes"] = json!(scopes);
     }
-    Ok(created)
+    let answer = Client::new(config)?.send(Ask::new(Method::POST, &["auth", "users"]).body(body)).await?;
+    Ok(answer["created"] != Value::Bool(false))
 }
 
 /// Returns whether the account was made.

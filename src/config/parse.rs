@@ -456,10 +456,13 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())
 }
 
-/// Whether it is scheme, host and perhaps a port, and nothing else.
+/// Whether it is scheme, host and perhaps a port, and nothing else, as browsers send it. Programs around web pages have schemes of their own.
 fn is_origin(text: &str) -> bool {
-    let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text;
-    Url::parse(text).is_ok_and(|url| is_web(&url))
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let of = |text: &str, more: &[u8]| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || more.contains(&byte))
+    };
+    of(scheme, b"+-.") && of(host, b"-._:[]") && Url::parse(text).is_ok()
 }
 
 /// Parses the id of an encryption key.

@@ -61,7 +61,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("RESULT_LIMIT", "256KiB", "The largest result of one task."),
     setting("BATCH_LIMIT", "1000", "The most tasks in one POST /tasks/batch."),
     setting("REQUEST_TIMEOUT", "30s", "The longest time for a request; long polls and event streams have their own."),
-    setting("CORS_ORIGINS", "", "Origins that browsers may call from, with commas; none by default."),
+    setting("CORS_ORIGINS", "", "Origins that browsers may call from, with commas, or * for any; none by default."),
     setting("TRUSTED_PROXIES", "", "Addresses or ranges of reverse proxies whose X-Forwarded-For is believed, with commas."),
     setting("METRICS", "on", "Whether /metrics is served: on or off."),
     setting("WORKER_NAME", "", "This worker's name: %h is the host, %p the process id. Unique by default."),

@@ -40,14 +40,19 @@ macro_rules! uuid_newtype {
         }
 
         impl FromStr for $name {
-            type Err = uuid::Error;
+            type Err = NotAnId;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Uuid::parse_str(text).map(Self)
+                Uuid::parse_str(text).map(Self).map_err(|_| NotAnId)
             }
         }
     };
 }
+
+/// A text is no id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not a UUID like 0198c5a4-7d1e-7c3a-9f00-2b8d1c6e4a57")]
+pub struct NotAnId;
 
 uuid_newtype! {
     /// A task's id: a `UUIDv7`, so it tells when the task was submitted.

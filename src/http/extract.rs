@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
@@ -175,7 +175,8 @@ pub(super) async fn json_within(request: Request, limit: usize) -> Result<Bytes,
     if !is_json(request.headers()) {
         return Err(ApiError::MediaType("application/json"));
     }
-    read_body(request.into_body(), limit).await
+    let is_sent = !request.headers().contains_key(EXPECT);
+    read_body(request.into_body(), limit, is_sent).await
 }
 
 /// A JSON body of a type; faults are named by pointer.
@@ -227,13 +228,15 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|media| media == "application/json" || (media.starts_with("application/") && media.ends_with("+json")))
 }
 
-/// Reads a body of at most `limit` bytes. A body in one piece is not copied.
-pub(super) async fn read_body(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    let is_told = body.size_hint().lower() > limit as u64;
+/// Reads a body of at most `limit` bytes. A body in one piece is not copied. `is_sent` says that it comes without being asked for
+/// (`Expect: 100-continue`).
+pub(super) async fn read_body(body: Body, limit: usize, is_sent: bool) -> Result<Bytes, ApiError> {
+    let told = body.size_hint().lower();
+    let is_told = told > limit as u64;
     let mut pieces = body.into_data_stream();
     let read = async { if is_told { Err(ApiError::BodyTooLarge(limit)) } else { collect(&mut pieces, limit).await } };
     let read = tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(ApiError::BodyTimeout));
-    if matches!(read, Err(ApiError::BodyTooLarge(_))) {
+    if matches!(read, Err(ApiError::BodyTooLarge(_))) && is_sent && told <= MOST_DISCARDED as u64 {
         discard(pieces).await;
     }
     read

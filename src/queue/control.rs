@@ -150,6 +150,7 @@ impl Queue {
         let row = self.visible(id, principal).await?;
         if let (Some(due_at), Some(expires_at)) = (change.due_at, row.expires_at)
             && due_at >= expires_at
+            && row.status.is_waiting()
         {
             let detail = format!("{due_at} is not before the task expires, {expires_at}: it would never run");
             return Err(ControlError::Invalid(vec![FieldError::new("/eta", detail)]));

@@ -83,8 +83,9 @@ pub struct SetupError(String);
 pub enum Redirects {
     /// All. A POST stays a POST, but for 303. Only `authorization` and `cookie` stay behind where another origin is next.
     Any,
-    /// All of a GET or HEAD; 307 and 308 of the other methods, with their body. To another origin go the headers that describe the body and
-    /// what is accepted, and nothing else: neither signature nor key. A redirect that is not followed is the answer.
+    /// All of a GET or HEAD; 307 and 308 of the other methods, with their body, which goes to no other origin: that is refused. To another
+    /// origin go the headers that say what is accepted, and nothing else: neither signature nor key. A redirect that is not followed is the
+    /// answer.
     Careful,
     /// None: a redirect is the answer.
     Never,
@@ -211,11 +212,17 @@ impl Fetcher {
                 body = Vec::new();
             }
             if next.origin() != url.origin() {
+                if redirects == Redirects::Careful && !body.is_empty() {
+                    let reason = "the answer is a redirect to another origin, which is not to get the body";
+                    return Err(FetchError::refused(reason));
+                }
                 redirects.leave_behind(&mut headers);
             }
             url = next;
         }
-        Err(FetchError::failed(format!("more than {MAX_REDIRECTS} redirects")))
+        let reason = format!("more than {MAX_REDIRECTS} redirects");
+        // Who asked for all of them waits for the receiver to come to its senses.
+        Err(if redirects == Redirects::Any { FetchError::failed(reason) } else { FetchError::refused(reason) })
     }
 
     /// Where a redirect sends us; `None` where it does not say.

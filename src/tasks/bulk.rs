@@ -200,7 +200,7 @@ pub(super) async fn deliver<C: Channel>(
     let resend = Resend { at: cx.clock.now(), most_attempts: MOST_ATTEMPTS };
     let resend = (resends || is_repeatable).then_some(resend);
     let mut counts = adopted(cx, resend).await?;
-    let delivery = Delivery::new(cx, channel, counts, resends, resend.is_some());
+    let delivery = Delivery::new(cx, channel, counts, resends);
     loop {
         let now = cx.clock.now();
         if counts.queued == 0 && counts.next_at.is_none_or(|at| at > now) {
@@ -211,10 +211,11 @@ pub(super) async fn deliver<C: Channel>(
                 let what = format!("what became of a {} could not be written down", C::THING);
                 return Err(TaskFailure::retry("Unrecorded", what));
             }
-            return match counts.next_at {
-                Some(at) => Err(TaskFailure::Later { after: wait_until(at.duration_since(now)) }),
-                None => Ok(counts),
-            };
+            if let Some(at) = counts.next_at {
+                return Err(TaskFailure::Later { after: wait_until(at.duration_since(now)) });
+            }
+            cx.tell(counts.total, Some(counts.total), None);
+            return Ok(counts);
         }
         match delivery.pass(counts.total - counts.accepted, rates).await? {
             PassEnd::Done => {}
@@ -254,9 +255,9 @@ pub(super) struct Delivery<C> {
 }
 
 impl<C: Channel> Delivery<C> {
-    fn new(cx: &TaskContext, channel: C, counts: RecipientCounts, resends: bool, waits_for_unknown: bool) -> Arc<Self> {
-        let unknown = if waits_for_unknown { 0 } else { counts.unknown };
-        let done = counts.accepted + counts.rejected + counts.suppressed + unknown;
+    fn new(cx: &TaskContext, channel: C, counts: RecipientCounts, resends: bool) -> Arc<Self> {
+        // Not those of unknown fate: whoever dies at every hand-over has made no progress.
+        let done = counts.accepted + counts.rejected + counts.suppressed;
         // An attempt's row begins without progress, and this one may end before it reaches anybody.
         cx.tell(done, Some(counts.total), None);
         Arc::new(Self {

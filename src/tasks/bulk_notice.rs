@@ -187,7 +187,7 @@ impl Done {
         unknown.truncate(IDS_SHOWN);
         json!({
             "success": true,
-            "message": format!("{notified} users were notified"),
+            "message": format!("{notified} {} notified", if notified == 1 { "user was" } else { "users were" }),
             "notified": notified,
             "inserted": inserted,
             "mails": mails,

@@ -39,6 +39,7 @@ mod pairs {
             each_recipient_is_mailed_once_and_its_answer_is_kept,
             a_server_without_pipelining_is_served_step_by_step,
             an_address_at_which_the_server_hangs_up_holds_nobody_up,
+            a_server_that_hangs_up_at_everybody_is_left_alone,
             an_attempt_that_reaches_nobody_tells_how_far_the_others_came,
             a_recipient_refused_for_now_is_tried_again_later,
             who_is_refused_for_now_for_ever_is_deferred_in_the_end,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{FromRequest as _, RawQuery, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::EXPECT;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -96,7 +97,8 @@ async fn read_login(request: Request, state: &ApiState) -> Result<Login, ApiErro
         })?;
         return Ok(login);
     }
-    let body = read_body(request.into_body(), state.config.body_limit).await?;
+    let is_sent = !request.headers().contains_key(EXPECT);
+    let body = read_body(request.into_body(), state.config.body_limit, is_sent).await?;
     // A form is an object of strings; what is wrong with it is told in the same words.
     let mut fields = serde_json::Map::new();
     for (name, value) in url::form_urlencoded::parse(&body) {
@@ -152,7 +154,7 @@ pub(in crate::http) struct NewUser {
     #[serde(default = "admin_only")]
     #[schema(value_type = Vec<Scope>, required = false, min_items = 1, example = json!(["admin"]))]
     scopes: Vec<Scope>,
-    /// Where the account exists: set its password (its scopes stay) instead of answering 409.
+    /// Set the password of an account that exists; its scopes stay. Makes none.
     #[serde(default)]
     #[schema(default = false)]
     replace: bool,
@@ -180,6 +182,7 @@ pub(in crate::http) struct UserView {
     responses(
         (status = 200, description = "The account existed, and its password was set.", body = UserView),
         (status = 201, description = "The account was made.", body = UserView),
+        (status = 404, response = openapi::NotFound),
         (status = 409, response = openapi::Conflict),
     ))]
 pub(in crate::http) async fn create_user(
@@ -201,11 +204,15 @@ pub(in crate::http) async fn create_user(
     let principal = Principal { subject: name.as_str().into(), scopes: scopes.into_iter().collect() };
     let account = NewAccount { name: name.clone(), password_hash, principal, created_at: state.now() };
     let store = state.queue.store();
+    if replace {
+        return if store.set_password(&name, &account.password_hash).await? {
+            Ok((StatusCode::OK, Json(UserView { name, created: false })))
+        } else {
+            Err(ApiError::NotFound(format!("there is no account {name:?}")))
+        };
+    }
     if store.create_account(&account).await? {
         return Ok((StatusCode::CREATED, Json(UserView { name, created: true })));
-    }
-    if replace && store.set_password(&name, &account.password_hash).await? {
-        return Ok((StatusCode::OK, Json(UserView { name, created: false })));
     }
     let detail = format!("the account {name:?} exists; \"replace\": true sets its password");
     Err(ApiError::Conflict { code: "account_exists", detail })

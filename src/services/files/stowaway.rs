@@ -25,8 +25,11 @@ const MAX_ARCHIVE_ENDS: usize = 16;
 /// What begins a script, wherever it stands in a file that is taken for a page.
 const SCRIPTS: [&str; 2] = [PHP, "<script"];
 const PHP: &str = "<?php";
+/// An archive's last record in what is not compressed: of a single file, whose numbers of disks are 0. Lenient readers look for it far from the
+/// end.
+const ARCHIVE_IN_TEXT: &[u8] = b"PK\x05\x06\0\0\0\0";
 /// The longest of them.
-const SCRIPT_BYTES: usize = 7;
+const SCRIPT_BYTES: usize = 8;
 /// The shortest `ftyp` box: head, brand, version. A shorter size means "to the end" or a long size, which hide anything.
 const MIN_FTYP_BYTES: u64 = 16;
 /// So many bytes of a tail tell whether a film begins there: a box's size and type.
@@ -447,13 +450,16 @@ impl Tail {
     }
 }
 
-/// Looks for scripts in bytes that follow each other.
+/// Looks for scripts and archives in bytes that follow each other.
 #[derive(Debug)]
 struct Scripts(Seam);
 
 impl Scripts {
     fn take(&mut self, bytes: &[u8]) -> Result<(), Stowaway> {
         self.0.take(bytes, |_, piece| {
+            if memmem::find(piece, ARCHIVE_IN_TEXT).is_some() {
+                return Err(Stowaway::Archive);
+            }
             for rest in memchr_iter(b'<', piece).filter_map(|index| piece.get(index..)) {
                 // PHP wants a space behind it; so random bytes are hardly ever taken for it.
                 let is_apart = rest.get(PHP.len()).is_some_and(u8::is_ascii_whitespace);

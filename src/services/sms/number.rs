@@ -22,7 +22,7 @@ impl PhoneNumber {
         match (digits.len(), digits.starts_with('0')) {
             (7..=15, false) => Ok(Self(text.to_owned())),
             (7..=15, true) => wrong("has a 0 where the country's code begins"),
-            (count, _) => wrong(&format!("has {count} digits")),
+            (count, _) => wrong(&format!("has {count} {}", if count == 1 { "digit" } else { "digits" })),
         }
     }
 

@@ -19,7 +19,7 @@ macro_rules! done_of {
         concat!(
             "CASE WHEN ",
             $progress,
-            " IS NOT NULL THEN LEAST(substring(",
+            " ~ '^.\"done\":[0-9]' THEN LEAST(substring(",
             $progress,
             " FROM '^.\"done\":([0-9]+)')::numeric, 9223372036854775807)::bigint END"
         )

@@ -177,6 +177,9 @@ pub async fn an_account_is_made_once_and_its_password_set_on_request(engine: Eng
     "#);
     let login = json!({ "name": "anna", "password": "another long password" });
     assert_eq!(service.anonymous(Method::POST, "/api/v1/auth/token").json(&login).send().await.status, StatusCode::OK);
+    let nobody = json!({ "name": "nobody", "password": "another long password", "replace": true });
+    let answer = service.post("/api/v1/auth/users", &nobody).await;
+    assert_eq!((answer.status, answer.text_at("/detail").as_str()), (StatusCode::NOT_FOUND, "there is no account \"nobody\""));
     let short = json!({ "name": "a b", "password": "short" });
     assert_snapshot!(service.post("/api/v1/auth/users", &short).await.text_at("/detail"), @"/name: is not 1 to 100 characters of A-Z, a-z, 0-9, '_', '.', '@' and '-'");
 }

@@ -127,6 +127,21 @@ pub async fn an_address_at_which_the_server_hangs_up_holds_nobody_up(engine: Eng
     }
 }
 
+pub async fn a_server_that_hangs_up_at_everybody_is_left_alone(engine: Engine) {
+    let server = Setup::new().pipelining().script(|step| match step.moment {
+        Moment::RcptTo(_) => Act::Say("421 4.7.0 come back later".into()),
+        _ => Act::Go,
+    });
+    let server = server.start().await;
+    let engine = mailing(&engine, &server).tuned(|config| config.bulk.connections = 1);
+    let pool = engine.start_pool().await;
+    let id = engine.submit("email.bulk", body(&addresses(20))).await;
+    let status = engine.settled(id).await;
+    assert_eq!((status.status, status.error.unwrap().kind.as_str()), (TaskStatus::Retry, "SmtpError"));
+    assert_eq!(tally(&engine, id).await, BTreeMap::from([("deferred", 3), ("queued", 17)]));
+    pool.end().await;
+}
+
 pub async fn an_attempt_that_reaches_nobody_tells_how_far_the_others_came(engine: Engine) {
     let server = Setup::new()
         .pipelining()

@@ -16,6 +16,9 @@ const TROUBLE_PAUSE: Duration = Duration::from_millis(500);
 /// A server that waited longer for the content than this may have gone: the mail is staged anew, so that its fate is not in doubt for that.
 const LONGEST_CLAIM: Duration = Duration::from_secs(10);
 
+/// "The service closes the connection" (RFC 5321, 3.8).
+const CLOSING: u16 = 421;
+
 /// An answer that takes longer is not waited for before the one before it is recorded.
 const PROMPT: Duration = Duration::from_millis(5);
 
@@ -78,15 +81,23 @@ impl Round<'_> {
                     }
                     Leg::Full(courier) => {
                         courier.quit().await;
-                        continue;
+                        if self.troubles == 0 {
+                            continue;
+                        }
+                        "421 to mail after mail: it hangs up".to_owned()
                     }
                     Leg::Dropped => continue,
-                    Leg::Lost(reason) => reason,
+                    Leg::Lost(reason) => {
+                        self.troubles += 1;
+                        reason
+                    }
                 },
-                Err(CourierLost(reason)) => reason,
+                Err(CourierLost(reason)) => {
+                    self.troubles += 1;
+                    reason
+                }
             };
             self.flush().await?;
-            self.troubles += 1;
             if self.troubles >= MOST_TROUBLES {
                 return Err(lost);
             }
@@ -228,7 +239,13 @@ impl Round<'_> {
                 if at_recipient {
                     self.delivery.bounced(&item.row, &fate).await;
                 }
-                self.answered(&item, fate);
+                if matches!(fate, MailFate::Deferred { code: CLOSING, .. }) {
+                    // It is this one that waits; but a server that hangs up at all of them is in trouble.
+                    self.troubles += 1;
+                    self.steps.push(self.delivery.record(item.row.part, item.row.attempts + 1, fate));
+                } else {
+                    self.answered(&item, fate);
+                }
                 None
             }
         }
