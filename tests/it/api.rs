@@ -89,6 +89,7 @@ api! {
         queues {
             a_queue_is_paused_limited_resumed_and_looked_at,
             a_purge_ends_what_waits_and_takes_an_admin,
+            what_a_worker_runs_is_counted_as_it_is_listed,
             workers_are_listed_and_told_to_drain,
         }
         submit {

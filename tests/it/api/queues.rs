@@ -5,6 +5,7 @@ use legwork::domain::Scope;
 use serde_json::json;
 
 use crate::support::engine::Engine;
+use crate::support::probe::Switch;
 use crate::support::service::TestService;
 
 pub async fn a_queue_is_paused_limited_resumed_and_looked_at(engine: Engine) {
@@ -87,6 +88,22 @@ pub async fn a_purge_ends_what_waits_and_takes_an_admin(engine: Engine) {
     "#);
     let status = service.get(&format!("/api/v1/tasks/status/{id}")).await.json();
     assert_eq!((&status["status"], &status["reason"]), (&json!("REVOKED"), &json!("purged")));
+}
+
+pub async fn what_a_worker_runs_is_counted_as_it_is_listed(engine: Engine) {
+    let service = TestService::over(engine);
+    let pool = service.engine.start_pool().await;
+    let switch = Switch::new();
+    // The heartbeat was before it.
+    let id = service.engine.submit("test.probe", switch.args(&json!(["wait"]))).await;
+    switch.started().await;
+    let workers = service.get("/api/v1/tasks/workers").await.json();
+    let worker = &workers["workers"][format!("worker-{}", pool.worker)];
+    assert_eq!(worker["running"][0]["task_id"], json!(id), "{workers}");
+    assert_eq!((&workers["total_active_tasks"], &worker["active"]), (&json!(1), &json!(1)), "{workers}");
+    switch.release(1);
+    service.engine.ended(id).await;
+    pool.end().await;
 }
 
 pub async fn workers_are_listed_and_told_to_drain(engine: Engine) {
