@@ -5,9 +5,10 @@ use std::hint::black_box;
 use std::io::{self, Write as _};
 use std::time::Instant;
 
-use legwork::config::{MailConfig, RenderConfig};
-use legwork::services::mail::{Letter, Mailer, Recipient};
+use legwork::config::RenderConfig;
 use legwork::services::render::{Context, Renderer, Scope};
+use legwork_mail::MailConfig;
+use legwork_mail::{Letter, Mailer, Recipient};
 use serde_json::json;
 
 #[global_allocator]

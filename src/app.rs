@@ -11,20 +11,21 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Tokens;
-use crate::broker::{BrokerError, SharedBroker, Signal};
-use crate::clock::{Clock, SyncedClock};
 use crate::config::Config;
-use crate::domain::{QueueName, WorkerId};
+use crate::files::{FileKeeper, FileUpkeep};
 use crate::http::{ApiParts, Readiness};
-use crate::metrics::Metrics;
-use crate::queue::{Queue, QueueParts};
-use crate::scheduler::{Scheduler, follow_store_time, prune_scratch};
+use crate::kinds::{KindRunner, KindSet};
 use crate::services::Services;
-use crate::shutdown::Shutdown;
-use crate::store::{SharedStore, StoreError};
-use crate::tasks::KindSet;
-use crate::worker::heartbeat::host_name;
-use crate::worker::pool::{Pool, PoolParts};
+use legwork_engine::broker::{BrokerError, SharedBroker, Signal};
+use legwork_engine::clock::{Clock, SyncedClock};
+use legwork_engine::domain::{QueueName, WorkerId};
+use legwork_engine::metrics::Metrics;
+use legwork_engine::queue::{Queue, QueueParts};
+use legwork_engine::scheduler::{Scheduler, follow_store_time};
+use legwork_engine::shutdown::Shutdown;
+use legwork_engine::store::{SharedStore, StoreError};
+use legwork_engine::worker::heartbeat::host_name;
+use legwork_engine::worker::pool::{Pool, PoolParts};
 
 pub use demonstration::place_picture;
 pub use parts::{build_broker, build_services, build_store, with_secrets};
@@ -89,7 +90,10 @@ pub struct App {
     clock: Arc<dyn Clock>,
     tokens: Arc<Tokens>,
     queue: Arc<Queue>,
+    kinds: KindSet,
     services: Arc<Services>,
+    files: FileKeeper,
+    upkeep: FileUpkeep,
     shutdown: Shutdown,
 }
 
@@ -170,23 +174,31 @@ impl App {
         let services = Arc::new(build_services(&config, &clock)?);
         let tokens =
             Tokens::new(&config.auth).map_err(|error| AppError::Service { what: "tokens", reason: error.to_string() })?;
+        let files = FileKeeper::new(services.files.clone(), store.clone());
+        let upkeep = FileUpkeep::new(files.clone(), store.clone(), clock.clone(), services.export_retention);
+        let runner =
+            KindRunner { kinds: kinds.clone(), services: services.clone(), files: files.clone(), upkeep: upkeep.clone() };
         let parts = QueueParts {
             store: store.clone(),
             broker: broker.clone(),
             clock: clock.clone(),
-            kinds,
-            services: services.clone(),
+            runner: Arc::new(runner),
             config: config.submit.clone(),
             metrics: Arc::new(Metrics::new()),
             lease: config.worker.lease,
         };
         let queue = Queue::start(parts, &shutdown);
-        Ok(Self { config, store, broker, clock, tokens: Arc::new(tokens), queue, services, shutdown })
+        Ok(Self { config, store, broker, clock, tokens: Arc::new(tokens), queue, kinds, services, files, upkeep, shutdown })
     }
 
     /// The engine.
     pub fn queue(&self) -> &Arc<Queue> {
         &self.queue
+    }
+
+    /// The stored files.
+    pub fn files(&self) -> &FileKeeper {
+        &self.files
     }
 
     /// The tokens.
@@ -200,7 +212,7 @@ impl App {
         self.clock.follow(self.store.ping().await?);
         self.make_queues_known().await;
         if self.config.is_embedded()
-            && let Err(error) = place_picture(&self.queue.file_keeper(), self.clock.now()).await
+            && let Err(error) = place_picture(&self.files, self.clock.now()).await
         {
             tracing::warn!(%error, "the picture for the examples could not be stored");
         }
@@ -219,8 +231,8 @@ impl App {
             scheduler.start(&self.shutdown);
         } else {
             self.shutdown.spawn(follow_store_time(self.queue.clone(), self.shutdown.clone()));
-            self.shutdown.spawn(prune_scratch(self.queue.clone(), self.shutdown.clone()));
         }
+        self.upkeep.clone().start(self.config.roles.scheduler, &self.shutdown);
         let pool = self.config.roles.worker.then(|| self.pool());
         let heart_stop = CancellationToken::new();
         let worker_name = pool.as_ref().map(|(_, _, name)| name.to_string());
@@ -262,19 +274,14 @@ impl App {
     fn pool(&self) -> (Arc<Pool>, WorkerId, Arc<str>) {
         let id = WorkerId::made(self.clock.now());
         let name: Arc<str> = worker_name(self.config.worker.name.as_deref(), id).into();
-        let parts = PoolParts {
-            queue: self.queue.clone(),
-            services: self.services.clone(),
-            config: self.config.worker.clone(),
-            worker: id,
-            worker_name: name.clone(),
-        };
+        let parts =
+            PoolParts { queue: self.queue.clone(), config: self.config.worker.clone(), worker: id, worker_name: name.clone() };
         (Pool::new(parts), id, name)
     }
 
     /// Queues that settings or kinds name exist from the start, so that they can be looked at and paused before their first task.
     async fn make_queues_known(&self) {
-        let mut queues: Vec<QueueName> = self.queue.kinds().iter().map(|kind| kind.queue.clone()).collect();
+        let mut queues: Vec<QueueName> = self.kinds.iter().map(|kind| kind.policy.queue.clone()).collect();
         queues.extend(self.config.worker.queues.iter().cloned());
         queues.extend(self.config.worker.queue_concurrency.keys().cloned());
         queues.extend(self.config.submit.routing.queues().cloned());
@@ -292,6 +299,9 @@ impl App {
         }
         let parts = ApiParts {
             queue: self.queue.clone(),
+            kinds: self.kinds.clone(),
+            services: self.services.clone(),
+            files: self.files.clone(),
             tokens: self.tokens.clone(),
             config: self.config.http.clone(),
             readiness: self.readiness(pool),

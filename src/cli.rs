@@ -35,9 +35,9 @@ use clap::{Parser, Subcommand};
 use crate::app::AppError;
 use crate::auth::{IssueError, KeyError, PasswordError};
 use crate::config::{self, Config, Mistakes, Purpose};
-use crate::domain::FieldError;
-use crate::store::StoreError;
 use crate::telemetry::{self, LogOutput};
+use legwork_engine::domain::FieldError;
+use legwork_engine::store::StoreError;
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -9,25 +9,29 @@ mod parse;
 mod settings;
 mod shown;
 mod sms;
-mod sources;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use legwork_engine::queue::SubmitConfig;
+use legwork_engine::scheduler::SchedulerConfig;
+use legwork_engine::store::EncryptionKey;
+use legwork_engine::worker::WorkerConfig;
+use legwork_isolate::IsolateConfig;
+use legwork_mail::{MailConfig, SmtpConfig, SmtpSecurity};
+use legwork_outbound::{IpRange, OutboundConfig};
+use legwork_source::SourcesConfig;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::domain::{QueueName, Routing};
-
 pub use files::{BucketConfig, FilesConfig, Storage};
-pub use http::{ClientConfig, HttpConfig, IpRange, reachable};
-pub use isolate::{ImageConfig, IsolateConfig};
+pub use http::{ClientConfig, HttpConfig, reachable};
+pub use isolate::ImageConfig;
 pub use parse::{parse_duration, parse_key_id};
 pub use settings::{SETTINGS, Setting, env_example};
 pub use shown::{ShownSetting, shown};
 pub use sms::{SmsConfig, SmsHttpConfig, SmsProvider};
-pub use sources::{DEFAULT_SOURCE, SourceConfig, SourcePlace, SourcesConfig};
 
 use files::files_config;
 use http::{client_config, http_config};
@@ -74,15 +78,6 @@ pub struct StoreConfig {
     pub encryption: Vec<EncryptionKey>,
 }
 
-/// A key of the store.
-#[derive(Clone, Debug)]
-pub struct EncryptionKey {
-    /// What stands in front of each text that it sealed.
-    pub id: String,
-    /// The base64 of its 32 bytes.
-    pub secret: SecretString,
-}
-
 /// The broker's settings.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
@@ -105,19 +100,6 @@ pub struct AuthConfig {
     pub audience: String,
 }
 
-/// What a submission may be.
-#[derive(Clone, Debug)]
-pub struct SubmitConfig {
-    /// The largest args, in bytes of JSON.
-    pub args_limit: usize,
-    /// Which queue a kind goes to.
-    pub routing: Routing,
-    /// How long a key is kept.
-    pub key_retention: Duration,
-    /// How long results are kept.
-    pub result_retention: Duration,
-}
-
 /// The settings of what goes to many at once.
 #[derive(Clone, Debug)]
 pub struct BulkConfig {
@@ -133,77 +115,6 @@ pub struct BulkConfig {
     pub is_public: bool,
 }
 
-/// The worker pool's settings.
-#[derive(Clone, Debug)]
-pub struct WorkerConfig {
-    /// Its name; `%h` is the host, `%p` the process id.
-    pub name: Option<String>,
-    /// Tasks at once.
-    pub concurrency: usize,
-    /// Its queues; empty means all.
-    pub queues: Vec<QueueName>,
-    /// Tasks of a queue at once, in this process.
-    pub queue_concurrency: BTreeMap<QueueName, usize>,
-    /// How long running tasks may finish after SIGTERM.
-    pub grace: Duration,
-    /// How long a worker lives without a heartbeat.
-    pub lease: Duration,
-    /// The largest result, in bytes of JSON.
-    pub result_limit: usize,
-}
-
-/// The sweeps' settings.
-#[derive(Clone, Debug)]
-pub struct SchedulerConfig {
-    /// How long a worker lives without a heartbeat.
-    pub lease: Duration,
-    /// How long results are kept.
-    pub result_retention: Duration,
-    /// How long a key is kept.
-    pub key_retention: Duration,
-}
-
-/// Where mail goes.
-#[derive(Clone, Debug)]
-pub struct MailConfig {
-    /// The relay; `None` is the outbox.
-    pub smtp: Option<SmtpConfig>,
-    /// Where the outbox is.
-    pub outbox: PathBuf,
-    /// The sender, as in `Legwork <legwork@example.org>`.
-    pub from: String,
-}
-
-/// An SMTP relay.
-#[derive(Clone, Debug)]
-pub struct SmtpConfig {
-    /// Its host.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// How the connection is protected.
-    pub security: SmtpSecurity,
-    /// Name and password.
-    pub login: Option<(String, SecretString)>,
-    /// Connections at most.
-    pub connections: usize,
-    /// Messages over one connection at most.
-    pub messages_per_connection: u32,
-    /// How long one command may take.
-    pub timeout: Duration,
-}
-
-/// How an SMTP connection is protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmtpSecurity {
-    /// `smtp://`: plain, for a relay on the same host or network.
-    Plain,
-    /// `smtp+starttls://`: plain at first, then TLS, or nothing.
-    StartTls,
-    /// `smtps://`: TLS from the start.
-    Tls,
-}
-
 /// What templates and pages say of the site.
 #[derive(Clone, Debug)]
 pub struct RenderConfig {
@@ -213,15 +124,6 @@ pub struct RenderConfig {
     pub site_name: String,
     /// `frontend_url` in templates.
     pub frontend_url: String,
-}
-
-/// How we call others.
-#[derive(Clone, Debug)]
-pub struct OutboundConfig {
-    /// Private ranges that may be called all the same.
-    pub allow: Vec<IpRange>,
-    /// What signs callbacks (Standard Webhooks, `whsec_…`).
-    pub webhook_secret: Option<SecretString>,
 }
 
 /// How we log.

@@ -5,21 +5,13 @@ use std::time::Duration;
 
 pub mod bulk;
 pub mod chart;
-pub mod fetch;
-pub mod files;
-pub mod image;
-pub mod isolate;
-pub mod mail;
-pub mod outbox;
 pub mod render;
 pub mod sms;
-pub mod source;
-pub mod webhook;
 
 /// What kinds may use. One a process.
 pub struct Services {
     /// Sends mail.
-    pub mailer: mail::Mailer,
+    pub mailer: legwork_mail::Mailer,
     /// Sends text messages.
     pub sms: sms::Sms,
     /// Renders templates.
@@ -27,19 +19,19 @@ pub struct Services {
     /// What mail to many at once may do.
     pub bulk: bulk::Bulk,
     /// Calls others, with limits on where, how long and how much.
-    pub fetcher: fetch::Fetcher,
+    pub fetcher: legwork_outbound::Fetcher,
     /// The application's databases.
-    pub sources: source::Sources,
+    pub sources: legwork_source::Sources,
     /// Signs what we send to others; `None` where no secret is set.
-    pub webhook_signer: Option<webhook::Signer>,
+    pub webhook_signer: Option<legwork_outbound::webhook::Signer>,
     /// How long an exported file can be fetched.
     pub export_retention: Duration,
     /// How long pictures are kept that were made; `None` for good.
     pub image_retention: Option<Duration>,
     /// Keeps files. What an attempt makes goes through its context, which writes the list too.
-    pub files: Arc<files::Files>,
+    pub files: Arc<crate::files::Files>,
     /// Runs CPU-bound work in child processes.
-    pub isolate: isolate::Isolate,
+    pub isolate: legwork_isolate::Isolate,
     /// What a picture may cost.
-    pub image_limits: image::ImageLimits,
+    pub image_limits: legwork_image::ImageLimits,
 }

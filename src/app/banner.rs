@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::auth::Tokens;
 use crate::config::Config;
-use crate::domain::{Principal, Scope, ScopeSet};
+use legwork_engine::domain::{Principal, Scope, ScopeSet};
 
 /// How long the printed token lasts.
 const TOKEN_TTL: Duration = Duration::from_hours(12);

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::domain::{FilePath, Principal};
-use crate::services::files::{FileError, FileFacts, FileKeeper};
+use crate::files::{FileError, FileFacts, FileKeeper};
+use legwork_engine::domain::{FilePath, Principal};
 
 /// 1600 × 1067, drawn by `scripts/lib/demonstration_picture.py`.
 const PICTURE: &[u8] = include_bytes!("../../assets/image.jpg");

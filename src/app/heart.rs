@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::{App, AppError, build_store};
-use crate::domain::WorkerId;
-use crate::store::SharedStore;
-use crate::worker::heartbeat::Heart;
-use crate::worker::pool::Pool;
+use legwork_engine::domain::WorkerId;
+use legwork_engine::store::SharedStore;
+use legwork_engine::worker::heartbeat::Heart;
+use legwork_engine::worker::pool::Pool;
 
 /// A heart that beats.
 pub(super) struct BeatingHeart {

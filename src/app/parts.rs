@@ -6,26 +6,26 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::AppError;
 use crate::auth::secrets::{ensure_secret, new_jwt_secret, new_webhook_secret};
-use crate::broker::memory::MemoryBroker;
-use crate::broker::redis::RedisBroker;
-use crate::broker::{BrokerError, SharedBroker};
-use crate::clock::Clock;
 use crate::config::{BrokerConfig, Config, Database, StoreConfig};
+use crate::files::Files;
 use crate::services::Services;
 use crate::services::bulk::Bulk;
-use crate::services::fetch::Fetcher;
-use crate::services::files::Files;
-use crate::services::image::ImageLimits;
-use crate::services::isolate::Isolate;
-use crate::services::mail::Mailer;
 use crate::services::render::Renderer;
 use crate::services::sms::Sms;
-use crate::services::source::Sources;
-use crate::services::webhook::Signer;
-use crate::store::postgres::PgStore;
-use crate::store::sealed::{KeyRing, SealedStore};
-use crate::store::sqlite::SqliteStore;
-use crate::store::{SharedStore, StoreError};
+use legwork_engine::broker::memory::MemoryBroker;
+use legwork_engine::broker::redis::RedisBroker;
+use legwork_engine::broker::{BrokerError, SharedBroker};
+use legwork_engine::clock::Clock;
+use legwork_engine::store::postgres::PgStore;
+use legwork_engine::store::sealed::{KeyRing, SealedStore};
+use legwork_engine::store::sqlite::SqliteStore;
+use legwork_engine::store::{SharedStore, StoreError};
+use legwork_image::ImageLimits;
+use legwork_isolate::Isolate;
+use legwork_mail::Mailer;
+use legwork_outbound::Fetcher;
+use legwork_outbound::webhook::Signer;
+use legwork_source::Sources;
 
 /// Where everything lives in Postgres.
 const SCHEMA: &str = "legwork";
@@ -74,12 +74,14 @@ pub fn build_broker(config: &BrokerConfig, clock: Arc<dyn Clock>) -> Result<Shar
 /// Sets up mail, templates, outbound calls and sources.
 pub fn build_services(config: &Config, clock: &Arc<dyn Clock>) -> Result<Services, AppError> {
     let failed = |what: &'static str, reason: String| AppError::Service { what, reason };
+    let clock = clock.clone();
+    let now: legwork_source::Now = Arc::new(move || clock.now());
     let signer = config.outbound.webhook_secret.as_ref().map(Signer::new).transpose();
     let fetcher = Fetcher::new(&config.outbound).map_err(|error| failed("outbound calls", error.to_string()))?;
     Ok(Services {
         export_retention: config.export_retention,
         image_retention: config.image.retention,
-        sources: Sources::new(&config.sources, clock).map_err(|error| failed("SOURCES", error.to_string()))?,
+        sources: Sources::new(&config.sources, &now).map_err(|error| failed("SOURCES", error.to_string()))?,
         mailer: Mailer::new(&config.mail).map_err(|error| failed("mail", error.to_string()))?,
         renderer: Renderer::new(&config.render).map_err(|error| failed("the templates", error.to_string()))?,
         bulk: Bulk::new(&config.bulk, &config.auth.secrets),

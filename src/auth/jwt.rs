@@ -23,7 +23,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::config::AuthConfig;
-use crate::domain::{Principal, Scope};
+use legwork_engine::domain::{Principal, Scope};
 
 use cache::TokenCache;
 

@@ -1,14 +1,13 @@
-//! `legwork child`: what [`crate::services::isolate`] starts. Not a command for people, and so not in the help; it comes before everything
+//! `legwork child`: what [`legwork_isolate`] starts. Not a command for people, and so not in the help; it comes before everything
 //! else, because a child is to be small.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::services::image;
-use crate::services::isolate::child::{Handler, serve};
+use legwork_isolate::child::{Handler, serve};
 
 /// The work that children do.
-const WORK: &[(&str, Handler)] = &[(image::WORK, image::handle)];
+const WORK: &[(&str, Handler)] = &[(legwork_image::WORK, legwork_image::handle)];
 
 /// Serves, where the command line is that of a child.
 pub(super) fn run(mut args: impl Iterator<Item = OsString>) -> Option<ExitCode> {

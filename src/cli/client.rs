@@ -13,10 +13,10 @@ use super::CliError;
 use crate::app;
 use crate::auth::Tokens;
 use crate::auth::secrets::JWT_SECRET_FILE;
-use crate::clock::{Clock as _, SyncedClock};
 use crate::config::Config;
-use crate::domain::{FieldError, Principal, Scope, ScopeSet};
-use crate::services::fetch::{USER_AGENT, compiled_in_roots};
+use legwork_engine::clock::{Clock as _, SyncedClock};
+use legwork_engine::domain::{FieldError, Principal, Scope, ScopeSet};
+use legwork_outbound::{USER_AGENT, compiled_in_roots};
 
 /// Whom the server sees where no token is given.
 const SUBJECT: &str = "legwork-cli";

@@ -10,8 +10,8 @@ use secrecy::ExposeSecret as _;
 
 use super::{CliError, output};
 use crate::auth::secrets::new_encryption_key;
-use crate::clock::{Clock as _, SyncedClock};
 use crate::config::parse_key_id;
+use legwork_engine::clock::{Clock as _, SyncedClock};
 
 /// Make a key for ENCRYPTION_KEYS, and print it
 ///

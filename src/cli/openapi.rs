@@ -10,7 +10,7 @@ use clap::Args;
 use super::CliError;
 use super::output::print;
 use crate::http::openapi;
-use crate::tasks::KindSet;
+use crate::kinds::KindSet;
 
 /// Print the OpenAPI document of the API
 ///

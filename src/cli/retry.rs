@@ -7,7 +7,7 @@ use super::CliError;
 use super::client::{Ask, Client};
 use super::output::{self, OutputArgs};
 use crate::config::Config;
-use crate::domain::TaskId;
+use legwork_engine::domain::TaskId;
 
 /// Run a failed or revoked task again, as a new task
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use super::CliError;
 use super::client::{Ask, Client};
 use super::output::{self, OutputArgs};
 use crate::config::Config;
-use crate::domain::TaskId;
+use legwork_engine::domain::TaskId;
 
 /// Revoke a task
 ///

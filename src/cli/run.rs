@@ -14,14 +14,14 @@ use super::CliError;
 use super::kind_args::{ARG_HELP, KindArgs};
 use super::output::{self, OutputArgs};
 use crate::app;
-use crate::clock::{Clock, SyncedClock};
 use crate::config::{Config, parse_duration};
-use crate::domain::{Attempt, ErrorReport, KindName, Principal, Progress, TaskFailure, TaskId};
+use crate::files::{FileKeeper, TaskFiles};
+use crate::kinds::upkeep::NoEngine;
+use crate::kinds::{Child, Children, KindSet, NoChildren, ProgressSink, TaskContext, TaskKind};
 use crate::services::Services;
-use crate::services::files::{FileKeeper, TaskFiles};
-use crate::store::transient::{TransientFiles, TransientLedger};
-use crate::tasks::upkeep::NoEngine;
-use crate::tasks::{Child, Children, KindSet, NoChildren, ProgressSink, TaskContext, TaskKind};
+use legwork_engine::clock::{Clock, SyncedClock};
+use legwork_engine::domain::{Attempt, ErrorReport, KindName, Principal, Progress, TaskFailure, TaskId};
+use legwork_engine::store::transient::{TransientFiles, TransientLedger};
 
 /// Run a task here and now, without a server
 ///
@@ -55,7 +55,7 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<(), CliError> {
     let kinds = KindSet::compiled();
     let kind = find(&kinds, &args.kind)?.clone();
     if kind.needs_engine {
-        let name = &kind.name;
+        let name = &kind.policy.name;
         return Err(CliError::Usage(format!("{name} asks the running server: submit it instead, with legwork submit {name}")));
     }
     let object = Value::Object(args.args.object()?).to_string();
@@ -63,8 +63,8 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<(), CliError> {
     let clock: Arc<dyn Clock> = Arc::new(SyncedClock::start());
     let services = Arc::new(app::build_services(&config, &clock)?);
     kind.check(&object, &services)
-        .map_err(|errors| CliError::BadArgs { detail: format!("the args do not fit {}", kind.name), errors })?;
-    let limit = args.time_limit.unwrap_or(kind.hard_limit);
+        .map_err(|errors| CliError::BadArgs { detail: format!("the args do not fit {}", kind.policy.name), errors })?;
+    let limit = args.time_limit.unwrap_or(kind.policy.hard_limit);
     let foreground = Foreground::new(kinds, kind, object, services.clone(), limit);
     let ended = foreground.to_the_end(args.max_retries).await;
     services.sources.close().await;
@@ -74,9 +74,9 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<(), CliError> {
 }
 
 fn find<'a>(kinds: &'a KindSet, name: &str) -> Result<&'a Arc<TaskKind>, CliError> {
-    let known = KindName::parse(name).ok().and_then(|name| kinds.get(&name)).filter(|kind| kind.is_public);
+    let known = KindName::parse(name).ok().and_then(|name| kinds.get(&name)).filter(|kind| kind.policy.is_public);
     known.ok_or_else(|| {
-        let names: Vec<&str> = kinds.public().map(|kind| kind.name.as_str()).collect();
+        let names: Vec<&str> = kinds.public().map(|kind| kind.policy.name.as_str()).collect();
         CliError::Usage(format!("the kind {name:?} is unknown; there are {}", names.join(", ")))
     })
 }
@@ -105,7 +105,7 @@ impl Foreground {
         let alone = TaskContext {
             task,
             attempt: Attempt(1),
-            kind: kind.name.clone(),
+            kind: kind.policy.name.clone(),
             submitted_at: clock.now(),
             retry_origin: None,
             services,
@@ -140,7 +140,7 @@ impl Foreground {
                 Err(TaskFailure::Retry { error, .. } | TaskFailure::Fail(error)) => return Err(failed(&error)),
                 Err(TaskFailure::Stopped) => return Err(CliError::Failed("stopped".into())),
             };
-            let delay = self.kind.retry.delay(retries, self.clock.chance(), after);
+            let delay = self.kind.policy.retry.delay(retries, self.clock.chance(), after);
             output::say(&format!("{}: {}; retry {} in {} s", error.kind, error.message, retries + 1, delay.as_secs()));
             pause(delay).await?;
             retries += 1;
@@ -201,7 +201,7 @@ fn failed(error: &ErrorReport) -> CliError {
 struct Teller;
 
 impl ProgressSink for Teller {
-    fn tell(&self, Progress { done, total, message }: Progress) {
+    fn report(&self, Progress { done, total, message }: Progress) {
         let of = total.map(|total| format!("/{total}")).unwrap_or_default();
         let message = message.map(|text| format!(" {text}")).unwrap_or_default();
         output::say(&format!("progress {done}{of}{message}"));
@@ -247,10 +247,16 @@ impl AtOnce {
         let now = self.cx.clock.now();
         let id = TaskId::made(now);
         let files = TaskFiles { task: id, attempt: Attempt(1), ..self.cx.files.clone() };
-        let cx =
-            TaskContext { task: id, attempt: Attempt(1), kind: kind.name.clone(), submitted_at: now, files, ..self.cx.clone() };
+        let cx = TaskContext {
+            task: id,
+            attempt: Attempt(1),
+            kind: kind.policy.name.clone(),
+            submitted_at: now,
+            files,
+            ..self.cx.clone()
+        };
         let result = kind.run(&args, cx)?.await?;
-        output::say(&format!("{} {}: {}", kind.name, child.part, result["message"].as_str().unwrap_or("done")));
+        output::say(&format!("{} {}: {}", kind.policy.name, child.part, result["message"].as_str().unwrap_or("done")));
         Ok(id)
     }
 }

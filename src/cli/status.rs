@@ -9,7 +9,7 @@ use super::CliError;
 use super::client::Client;
 use super::output::{self, OutputArgs};
 use crate::config::{Config, parse_duration};
-use crate::domain::TaskId;
+use legwork_engine::domain::TaskId;
 
 /// What a person looks for first.
 const FIRST: [&str; 12] = [

@@ -19,9 +19,9 @@ use super::client::{Ask, Client};
 use super::output::{self, OutputArgs};
 use crate::app;
 use crate::auth::{IssueError, KeyError, MAX_SUBJECT_CHARS, Tokens};
-use crate::clock::{Clock as _, SyncedClock};
 use crate::config::{Config, parse_duration};
-use crate::domain::{Principal, Scope};
+use legwork_engine::clock::{Clock as _, SyncedClock};
+use legwork_engine::domain::{Principal, Scope};
 
 /// Until when a revoked id is kept whose token's end is not known: as the server keeps it.
 const NEVER: i64 = 253_370_764_800;

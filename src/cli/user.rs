@@ -15,10 +15,10 @@ use crate::app;
 use crate::auth::Passwords;
 use crate::auth::password::check_length;
 use crate::auth::secrets::new_password;
-use crate::clock::{Clock as _, SyncedClock};
 use crate::config::Config;
-use crate::domain::{Principal, Scope};
-use crate::store::{NewAccount, SharedStore};
+use legwork_engine::clock::{Clock as _, SyncedClock};
+use legwork_engine::domain::{Principal, Scope};
+use legwork_engine::store::{NewAccount, SharedStore};
 
 /// Make accounts for people, and set their passwords
 #[derive(Debug, Args)]

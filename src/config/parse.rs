@@ -18,7 +18,7 @@ use super::{
     BucketConfig, Config, Database, EncryptionKey, IpRange, Mistake, Mistakes, Purpose, Roles, SmtpConfig, SmtpSecurity,
     SourcesConfig, Storage,
 };
-use crate::domain::QueueName;
+use legwork_engine::domain::QueueName;
 
 /// With less a child could not even start.
 const LEAST_CHILD_MEMORY: u64 = 32 << 20;

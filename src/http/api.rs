@@ -3,6 +3,7 @@
 pub(super) mod auth;
 pub(super) mod events;
 pub(super) mod files;
+pub(super) mod kinds;
 pub(super) mod queues;
 pub(super) mod recipients;
 pub(super) mod submit;

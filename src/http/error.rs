@@ -9,13 +9,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::{PasswordError, TokenError};
-use crate::domain::{FieldError, FilePath, Scope};
-use crate::queue::QueueError;
-use crate::queue::body::BodyError;
-use crate::queue::control::ControlError;
-use crate::queue::submit::SubmitError;
-use crate::services::files::{FileError, LinkError, UploadError};
-use crate::store::StoreError;
+use crate::files::{FileError, LinkError, UploadError};
+use legwork_engine::domain::{FieldError, FilePath, Scope};
+use legwork_engine::queue::QueueError;
+use legwork_engine::queue::body::BodyError;
+use legwork_engine::queue::control::ControlError;
+use legwork_engine::queue::submit::SubmitError;
+use legwork_engine::store::StoreError;
 
 /// What a caller whose request could not be served now is told to wait, in seconds: a group commit or a reconnect is over by then.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(2);

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::error::ApiError;
 use super::params::shown;
 use super::state::ApiState;
-use crate::domain::{FieldError, FilePath, Principal, QueueName, Scope, TaskId};
+use legwork_engine::domain::{FieldError, FilePath, Principal, QueueName, Scope, TaskId};
 
 /// A body that has not come after this is not waited for.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);

@@ -9,7 +9,7 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::error::ApiError;
-use crate::domain::FieldError;
+use legwork_engine::domain::FieldError;
 
 /// After so many admissions, principals that have been quiet are forgotten.
 const FORGET_EVERY: usize = 65_536;

@@ -15,7 +15,7 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Server};
 
 use super::router::routes;
-use crate::tasks::KindSet;
+use crate::kinds::KindSet;
 
 pub(super) use parts::{
     Accepted, AddressParam, BatchKeyParam, Conflict, FileParam, JtiParam, KeyParam, KeyReused, LinkExpired, LinkForged,

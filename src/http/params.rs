@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::error::ApiError;
-use crate::domain::FieldError;
+use legwork_engine::domain::FieldError;
 
 /// The longest value that is echoed in an error.
 const SHOWN_CHARS: usize = 100;

@@ -13,7 +13,7 @@ use super::error::ApiError;
 use super::middleware::around;
 use super::state::ApiState;
 use super::{docs, health, openapi};
-use crate::tasks::KindSet;
+use crate::kinds::KindSet;
 
 /// The whole API as a service: paths answer with and without a slash at the end.
 pub type Service = NormalizePath<Router>;
@@ -77,7 +77,7 @@ pub(super) fn routes(kinds: &KindSet) -> OpenApiRouter<ApiState> {
 /// The API in front of `state`.
 pub fn router(state: ApiState) -> Service {
     let routes = if state.serves_tasks {
-        let (api, _) = routes(state.queue.kinds()).split_for_parts();
+        let (api, _) = routes(&state.kinds).split_for_parts();
         api.merge(docs::routes())
     } else {
         let only = probes().into_iter().fold(OpenApiRouter::default(), OpenApiRouter::routes);

@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 
 use super::router::router;
 use super::state::{ApiParts, ApiState};
-use crate::shutdown::Shutdown;
+use legwork_engine::shutdown::Shutdown;
 
 /// So long after the end was asked for, connections that are still open are cut: a client that reads an event stream slowly, or never.
 const DRAIN: Duration = Duration::from_secs(5);

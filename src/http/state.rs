@@ -16,9 +16,12 @@ use super::limit::SubmitLimit;
 use super::openapi;
 use crate::auth::{LoginThrottle, Passwords, Tokens};
 use crate::config::HttpConfig;
-use crate::domain::Principal;
-use crate::queue::Queue;
-use crate::shutdown::Shutdown;
+use crate::files::FileKeeper;
+use crate::kinds::KindSet;
+use crate::services::Services;
+use legwork_engine::domain::Principal;
+use legwork_engine::queue::Queue;
+use legwork_engine::shutdown::Shutdown;
 
 /// Passwords that are hashed at once: each takes 19 MiB and a core.
 const PASSWORDS_AT_ONCE: usize = 2;
@@ -27,6 +30,12 @@ const PASSWORDS_AT_ONCE: usize = 2;
 pub struct ApiParts {
     /// The engine.
     pub queue: Arc<Queue>,
+    /// The kinds.
+    pub kinds: KindSet,
+    /// What kinds may use.
+    pub services: Arc<Services>,
+    /// The stored files.
+    pub files: FileKeeper,
     /// Who verifies tokens. The app keeps its set of revoked ids current.
     pub tokens: Arc<Tokens>,
     /// The server's settings.
@@ -42,6 +51,9 @@ pub struct ApiParts {
 /// Behind the handle.
 pub struct Shared {
     pub(super) queue: Arc<Queue>,
+    pub(super) kinds: KindSet,
+    pub(super) services: Arc<Services>,
+    pub(super) files: FileKeeper,
     pub(super) tokens: Arc<Tokens>,
     pub(super) config: HttpConfig,
     pub(super) readiness: Readiness,
@@ -64,11 +76,14 @@ pub struct ApiState(Arc<Shared>);
 impl ApiState {
     /// Puts the API together.
     pub fn new(parts: ApiParts) -> Self {
-        let ApiParts { queue, tokens, config, readiness, shutdown, serves_tasks } = parts;
-        let openapi = if serves_tasks { openapi::json(queue.kinds()).into() } else { Bytes::new() };
+        let ApiParts { queue, kinds, services, files, tokens, config, readiness, shutdown, serves_tasks } = parts;
+        let openapi = if serves_tasks { openapi::json(&kinds).into() } else { Bytes::new() };
         Self(Arc::new(Shared {
             submit_limit: config.rate_limit.map(SubmitLimit::new),
             queue,
+            kinds,
+            services,
+            files,
             tokens,
             config,
             readiness,

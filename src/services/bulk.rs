@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::config::BulkConfig;
-use crate::domain::TaskId;
+use legwork_engine::domain::TaskId;
 
 const PURPOSE: &[u8] = b"legwork unsubscribe v1";
 const TASK_BYTES: usize = 16;

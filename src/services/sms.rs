@@ -17,9 +17,9 @@ use reqwest::StatusCode;
 use serde_json::json;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::fetch::{Answer, Call, FetchError, Fetcher};
-use super::outbox::Outbox;
 use crate::config::{SmsConfig, SmsProvider};
+use legwork_mail::outbox::Outbox;
+use legwork_outbound::{Answer, Call, FetchError, Fetcher};
 
 pub use number::{PhoneNumber, check_sender};
 pub use segments::{SmsEncoding, SmsLength};

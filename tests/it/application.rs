@@ -9,10 +9,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork::config::SourcesConfig;
-use legwork::domain::{Attempt, Begun, KindName, PageRequest, QueueName, TaskFailure, TaskFilter, TaskId};
-use legwork::services::source::{Filter, Query, Row, Source};
-use legwork::tasks::TaskContext;
+use legwork::kinds::TaskContext;
+use legwork_engine::domain::{Attempt, Begun, KindName, PageRequest, QueueName, TaskFailure, TaskFilter, TaskId};
+use legwork_source::SourcesConfig;
+use legwork_source::{Filter, Query, Row, Source};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
@@ -162,7 +162,7 @@ impl Place {
     /// One attempt of a task, after the check of its args.
     async fn attempt(&self, kind: &str, task: TaskId, attempt: i32, args: Value) -> Result<Value, TaskFailure> {
         assert_eq!(self.faults(kind, &args), Vec::<String>::new(), "{args}");
-        let found = self.engine.queue.kinds().get(&KindName::from_store(kind)).unwrap().clone();
+        let found = self.engine.kinds.get(&KindName::from_store(kind)).unwrap().clone();
         let result = found.run(&args.to_string(), self.context(kind, task, attempt))?.await?;
         assert!(result["success"] == true && result["message"].is_string(), "{result}");
         Ok(result)
@@ -219,7 +219,7 @@ impl Place {
 
     /// What is wrong with args, with pointers.
     fn faults(&self, kind: &str, args: &Value) -> Vec<String> {
-        let kind = self.engine.queue.kinds().get(&KindName::from_store(kind)).unwrap();
+        let kind = self.engine.kinds.get(&KindName::from_store(kind)).unwrap();
         let faults = kind.check(&args.to_string(), &self.engine.services).err().unwrap_or_default();
         faults.into_iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect()
     }
@@ -264,7 +264,7 @@ async fn every_example_works_on_the_demonstration() {
                 "content.cleanup_expired",
                 "notifications.cleanup",
             ] {
-                let example = place.engine.queue.kinds().get(&KindName::from_store(kind)).unwrap().example.clone();
+                let example = place.engine.kinds.get(&KindName::from_store(kind)).unwrap().example.clone();
                 place.run(kind, example).await.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
             }
             for kind in ["content.publish_scheduled", "content.cleanup_expired", "notifications.cleanup"] {

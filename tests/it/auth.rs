@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use legwork::auth::{IssueError, KeyError, TokenError, Tokens};
 use legwork::config::AuthConfig;
-use legwork::domain::{Principal, Scope, ScopeSet};
+use legwork_engine::domain::{Principal, Scope, ScopeSet};
 
 const SECRET: &str = "a-secret-of-forty-characters-for-testing";
 const OLD_SECRET: &str = "another-secret-that-was-in-use-before-it";

@@ -7,9 +7,9 @@ mod people;
 
 use std::collections::BTreeMap;
 
-use legwork::config::{SmtpConfig, SmtpSecurity};
-use legwork::domain::{TaskId, TaskStatus};
-use legwork::store::{RecipientFilter, RecipientRow};
+use legwork_engine::domain::{TaskId, TaskStatus};
+use legwork_engine::store::{RecipientFilter, RecipientRow};
+use legwork_mail::{SmtpConfig, SmtpSecurity};
 use serde_json::{Value, json};
 
 use crate::support::engine::{Engine, RunningPool};

@@ -6,12 +6,12 @@ mod http_call;
 use std::sync::Arc;
 
 use legwork::app::build_services;
-use legwork::clock::{Clock, ManualClock};
 use legwork::config::Config;
-use legwork::domain::{FieldError, KindName, TaskFailure};
+use legwork::kinds::{KindSet, TaskContext, TaskKind};
 use legwork::services::Services;
-use legwork::services::fetch::Fetcher;
-use legwork::tasks::{KindSet, TaskContext, TaskKind};
+use legwork_engine::clock::{Clock, ManualClock};
+use legwork_engine::domain::{FieldError, KindName, TaskFailure};
+use legwork_outbound::Fetcher;
 use serde_json::Value;
 
 use crate::support::context::context;
@@ -47,7 +47,7 @@ impl Bench {
         let mut services = build_services(&Config::read(vars.collect()).unwrap(), &clock).unwrap();
         change(&mut services);
         let kind = KindSet::compiled().get(&KindName::parse(kind).unwrap()).unwrap().clone();
-        let cx = context(&kind.name, services, clock);
+        let cx = context(&kind.policy.name, services, clock);
         Self { kind, cx, _folder: folder }
     }
 

@@ -224,9 +224,9 @@ fn a_token_is_printed_alone_and_says_what_was_asked_for() {
 
 #[test]
 fn a_token_is_valid_for_a_server_with_the_same_secret() {
-    use legwork::clock::{Clock as _, SyncedClock};
     use legwork::config::Config;
-    use legwork::domain::Scope;
+    use legwork_engine::clock::{Clock as _, SyncedClock};
+    use legwork_engine::domain::Scope;
 
     let secret = "a-secret-of-more-than-32-characters";
     let ended = Place::new().with("JWT_SECRET", secret).legwork(&["token", "create", "--subject", "me", "--scope", "admin"]);

@@ -9,8 +9,8 @@ use std::fs;
 use std::path::Path;
 
 use futures_util::TryStreamExt as _;
-use legwork::domain::FilePath;
-use legwork::services::files::{FileReader, Files};
+use legwork::files::{FileReader, Files};
+use legwork_engine::domain::FilePath;
 
 /// SHA-256 of `abc`, the example of FIPS 180-2.
 const ABC: [u8; 32] = [

@@ -10,9 +10,9 @@ mod tasks;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use legwork::config::IsolateConfig;
-use legwork::services::image::{self, Animated, Fit, ImageLimits, Picture, Recipe, ThumbnailRecipe, Wanted};
-use legwork::services::isolate::{Isolate, IsolateError};
+use legwork_image::{Animated, Fit, ImageLimits, Picture, Recipe, ThumbnailRecipe, Wanted};
+use legwork_isolate::IsolateConfig;
+use legwork_isolate::{Isolate, IsolateError};
 
 /// This program, as the tests start its children.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_legwork");
@@ -59,7 +59,7 @@ impl Studio {
     }
 
     async fn run(&self, recipe: &Recipe) -> Result<Picture, IsolateError> {
-        self.isolate.call(image::WORK, recipe).await
+        self.isolate.call(legwork_image::WORK, recipe).await
     }
 
     async fn made(&self, recipe: &Recipe) -> (Picture, Vec<u8>) {

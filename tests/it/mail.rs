@@ -9,10 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork::config::{BulkConfig, MailConfig, RenderConfig, SmtpConfig, SmtpSecurity};
+use legwork::config::{BulkConfig, RenderConfig};
 use legwork::services::bulk::Bulk;
-use legwork::services::mail::{Letter, MailFate, Mailer, Message, Recipient};
 use legwork::services::render::Renderer;
+use legwork_mail::{Letter, MailFate, Mailer, Message, Recipient};
+use legwork_mail::{MailConfig, SmtpConfig, SmtpSecurity};
 
 use crate::support::smtp::SmtpServer;
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use legwork::domain::{Begun, NewTask, Next, TaskId};
-use legwork::store::sqlite::SqliteStore;
-use legwork::store::{NewRecipient, RecipientFilter, RecipientState, RecipientStep, RetryAnswer, RevokeOrder, Store};
+use legwork_engine::domain::{Begun, NewTask, Next, TaskId};
+use legwork_engine::store::sqlite::SqliteStore;
+use legwork_engine::store::{NewRecipient, RecipientFilter, RecipientState, RecipientStep, RetryAnswer, RevokeOrder, Store};
 use ring::digest::{SHA256, digest};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -113,8 +113,13 @@ async fn goes_on(store: &Arc<dyn Store>, chain: &Chain) {
     let rows = store.recipients(chain.waiting, &RecipientFilter::default(), 9).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.state).collect::<Vec<_>>(), [RecipientState::Accepted]);
     let before = at(5 * 86_400);
-    let prune =
-        legwork::store::Prune { results_before: before, keys_before: before, workers_before: at(0), now: before, limit: 10 };
+    let prune = legwork_engine::store::Prune {
+        results_before: before,
+        keys_before: before,
+        workers_before: at(0),
+        now: before,
+        limit: 10,
+    };
     for _ in 0..3 {
         store.prune(&prune).await.unwrap();
     }

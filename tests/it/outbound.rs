@@ -15,12 +15,12 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use reqwest::Method;
 
-use legwork::config::{IpRange, OutboundConfig};
-use legwork::domain::{Attempt, KindName, Priority, QueueName, TaskFailure, TaskRow, TaskStatus, callback_task};
-use legwork::services::fetch::{Call, FetchError, Fetcher, Lookup, Redirects};
-use legwork::services::webhook::Signer;
-use legwork::tasks::KindSet;
-use legwork::tasks::callback::Callback;
+use legwork::kinds::KindSet;
+use legwork::kinds::callback::Callback;
+use legwork_engine::domain::{Attempt, KindName, Priority, QueueName, TaskFailure, TaskRow, TaskStatus, callback_task};
+use legwork_outbound::webhook::Signer;
+use legwork_outbound::{Call, FetchError, Fetcher, Lookup, Redirects};
+use legwork_outbound::{IpRange, OutboundConfig};
 
 use receiver::{Receiver, answer};
 
@@ -64,14 +64,14 @@ fn post(url: &str) -> Call {
     }
 }
 
-fn refusal(answer: Result<legwork::services::fetch::Answer, FetchError>) -> String {
+fn refusal(answer: Result<legwork_outbound::Answer, FetchError>) -> String {
     match answer {
         Err(FetchError::Refused { reason }) => reason,
         other => panic!("{other:?} is not a refusal"),
     }
 }
 
-fn failure(answer: Result<legwork::services::fetch::Answer, FetchError>) -> String {
+fn failure(answer: Result<legwork_outbound::Answer, FetchError>) -> String {
     match answer {
         Err(FetchError::Unreachable { reason } | FetchError::Failed { reason }) => reason,
         other => panic!("{other:?} is not a failure"),
@@ -306,7 +306,10 @@ async fn what_the_engine_makes_of_an_ended_task_is_what_the_kind_delivers() {
     let task = callback_task(&ended(receiver.url("/hook")), now()).unwrap();
     let kinds = KindSet::compiled();
     let kind = kinds.get(&task.kind).unwrap();
-    assert_eq!((&task.queue, task.max_retries, task.hard_limit), (&kind.queue, kind.retry.max_retries, kind.hard_limit));
+    assert_eq!(
+        (&task.queue, task.max_retries, task.hard_limit),
+        (&kind.policy.queue, kind.policy.retry.max_retries, kind.policy.hard_limit)
+    );
     let callback: Callback = serde_json::from_str(&task.args).unwrap();
     callback.deliver(&local_fetcher(), Some(&Signer::new(&SECRET.into()).unwrap()), now()).await.unwrap();
     let request = receiver.requests().await.remove(0);
@@ -320,6 +323,6 @@ async fn what_the_engine_makes_of_an_ended_task_is_what_the_kind_delivers() {
 fn users_may_not_submit_callbacks() {
     let kinds = KindSet::compiled();
     let kind = kinds.get(&KindName::from_store("system.callback")).unwrap();
-    assert!(!kind.is_public);
-    assert_eq!(kind.queue.to_string(), "callbacks");
+    assert!(!kind.policy.is_public);
+    assert_eq!(kind.policy.queue.to_string(), "callbacks");
 }

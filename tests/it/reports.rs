@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use legwork::app::build_services;
-use legwork::clock::{Clock, ManualClock};
-use legwork::config::{Config, SourcesConfig};
-use legwork::domain::{Attempt, FieldError, FilePath, KindName, TaskFailure, TaskId};
-use legwork::services::source::Sources;
-use legwork::tasks::{Child, Children, KindSet, TaskContext, TaskKind};
+use legwork::config::Config;
+use legwork::kinds::{Child, Children, KindSet, TaskContext, TaskKind};
+use legwork_engine::clock::{Clock, ManualClock};
+use legwork_engine::domain::{Attempt, FieldError, FilePath, KindName, TaskFailure, TaskId};
+use legwork_source::Sources;
+use legwork_source::SourcesConfig;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
@@ -107,7 +108,7 @@ impl Bench {
         }
         let kind = KindSet::compiled().get(&KindName::parse("report.admin").unwrap()).unwrap().clone();
         let post = Arc::new(Post::default());
-        let cx = TaskContext { children: post.clone(), ..context(&kind.name, services, clock()) };
+        let cx = TaskContext { children: post.clone(), ..context(&kind.policy.name, services, clock()) };
         Self { kind, cx, post, _folder: folder }
     }
 
@@ -136,7 +137,9 @@ fn clock() -> Arc<dyn Clock> {
 
 fn sources(url: &str, models: &str) -> Sources {
     let text = format!("[sources.app]\nurl = \"{url}\"\n{models}");
-    Sources::new(&SourcesConfig::parse(&text, &BTreeMap::new()).unwrap(), &clock()).unwrap()
+    let clock = clock();
+    let now: legwork_source::Now = Arc::new(move || clock.now());
+    Sources::new(&SourcesConfig::parse(&text, &BTreeMap::new()).unwrap(), &now).unwrap()
 }
 
 /// A report on January 2024.

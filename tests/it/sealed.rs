@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use legwork::broker::SharedBroker;
-use legwork::broker::memory::MemoryBroker;
-use legwork::clock::ManualClock;
-use legwork::domain::{Next, PageRequest, Progress, TaskFilter, TaskStatus};
-use legwork::queue::control::ControlError;
-use legwork::store::sealed::{KeyRing, SealedStore, sealed_with};
-use legwork::store::sqlite::SqliteStore;
-use legwork::store::{BeginAnswer, BeginBatch, LedgerEntry, LedgerState, Store};
+use legwork_engine::broker::SharedBroker;
+use legwork_engine::broker::memory::MemoryBroker;
+use legwork_engine::clock::ManualClock;
+use legwork_engine::domain::{Next, PageRequest, Progress, TaskFilter, TaskStatus};
+use legwork_engine::queue::control::ControlError;
+use legwork_engine::store::sealed::{KeyRing, SealedStore, sealed_with};
+use legwork_engine::store::sqlite::SqliteStore;
+use legwork_engine::store::{BeginAnswer, BeginBatch, LedgerEntry, LedgerState, Store};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row as _};
 
@@ -67,8 +67,8 @@ async fn leave_secrets(store: &Arc<dyn Store>) {
     insert(store, &[rung(waits)]).await;
 }
 
-fn error() -> legwork::domain::ErrorReport {
-    legwork::domain::ErrorReport { message: SECRET.into(), ..mishap() }
+fn error() -> legwork_engine::domain::ErrorReport {
+    legwork_engine::domain::ErrorReport { message: SECRET.into(), ..mishap() }
 }
 
 #[tokio::test]

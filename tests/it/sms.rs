@@ -8,10 +8,10 @@ mod send;
 use std::sync::Arc;
 
 use legwork::app::build_services;
-use legwork::clock::{Clock, ManualClock};
 use legwork::config::Config;
-use legwork::domain::{Attempt, FieldError, KindName, TaskFailure};
-use legwork::tasks::{KindSet, TaskContext, TaskKind};
+use legwork::kinds::{KindSet, TaskContext, TaskKind};
+use legwork_engine::clock::{Clock, ManualClock};
+use legwork_engine::domain::{Attempt, FieldError, KindName, TaskFailure};
 use serde_json::{Value, json};
 
 use crate::support::context::context;
@@ -39,7 +39,7 @@ impl Bench {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap()));
         let services = build_services(&Config::read(vars.collect()).unwrap(), &clock).unwrap();
         let kind = KindSet::compiled().get(&KindName::parse(kind).unwrap()).unwrap().clone();
-        let cx = context(&kind.name, services, clock);
+        let cx = context(&kind.policy.name, services, clock);
         Self { kind, cx, folder }
     }
 

@@ -10,10 +10,9 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
-use legwork::clock::{Clock, ManualClock};
-use legwork::config::SourcesConfig;
-use legwork::domain::Model;
-use legwork::services::source::{Filter, Query, Row, Source, Sources};
+use legwork_source::SourcesConfig;
+use legwork_source::model::Model;
+use legwork_source::{Filter, Query, Row, Source, Sources};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
 
@@ -78,7 +77,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     both_declared(|config| {
-        let sources = Sources::new(&config, &clock()).unwrap();
+        let sources = Sources::new(&config, &now()).unwrap();
         let running = Box::pin(case(sources.get(None).unwrap().clone()));
         async move {
             running.await;
@@ -131,16 +130,16 @@ pub fn declared(url: &str, schema: &str) -> SourcesConfig {
 
 /// The same, set up.
 pub fn sources(url: &str, schema: &str) -> Sources {
-    Sources::new(&declared(url, schema), &clock()).unwrap()
+    Sources::new(&declared(url, schema), &now()).unwrap()
 }
 
 /// The demonstration in a folder.
 pub fn demo(folder: &Path) -> Sources {
-    Sources::new(&SourcesConfig::demo(folder), &clock()).unwrap()
+    Sources::new(&SourcesConfig::demo(folder), &now()).unwrap()
 }
 
-fn clock() -> Arc<dyn Clock> {
-    Arc::new(ManualClock::at(tasks::start()))
+fn now() -> legwork_source::Now {
+    Arc::new(tasks::start)
 }
 
 pub fn model(source: &Source, name: &str) -> Arc<Model> {

@@ -3,9 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
-use legwork::domain::{NewTask, TaskStatus};
-use legwork::store::sqlite::SqliteStore;
-use legwork::store::{InsertAnswer, Store, StoreError};
+use legwork_engine::domain::{NewTask, TaskStatus};
+use legwork_engine::store::sqlite::SqliteStore;
+use legwork_engine::store::{InsertAnswer, Store, StoreError};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use legwork::domain::{NewTask, Next, TaskStatus};
-use legwork::store::postgres::PgStore;
-use legwork::store::{BeginAnswer, InsertAnswer, Prune, Settled, Settlement, Store, StoreError};
+use legwork_engine::domain::{NewTask, Next, TaskStatus};
+use legwork_engine::store::postgres::PgStore;
+use legwork_engine::store::{BeginAnswer, InsertAnswer, Prune, Settled, Settlement, Store, StoreError};
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -155,7 +155,7 @@ async fn a_killed_connection_heals() {
             assert_eq!(row(&store, id).await.submitted_at, at(3));
             // A begin is not repeated by itself: whether it was written is not known.
             let refs = [reference(id, 0)];
-            let batch = legwork::store::BeginBatch {
+            let batch = legwork_engine::store::BeginBatch {
                 worker: crate::support::tasks::worker(1),
                 worker_name: "w",
                 now: at(4),

@@ -36,7 +36,7 @@ impl TokenCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Principal;
+    use legwork_engine::domain::Principal;
 
     #[test]
     fn a_full_cache_makes_room_and_keeps_what_was_put_last() {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{LEEWAY, TokenError};
-use crate::domain::{Principal, Scope, ScopeSet};
+use legwork_engine::domain::{Principal, Scope, ScopeSet};
 
 /// The longest subject, in characters: it goes into every row of its tasks.
 pub const MAX_SUBJECT_CHARS: usize = 255;

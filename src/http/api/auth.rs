@@ -20,8 +20,8 @@ use super::super::openapi;
 use super::super::params::Params;
 use super::super::state::ApiState;
 use crate::auth::IssueError;
-use crate::domain::{Principal, Scope};
-use crate::store::NewAccount;
+use legwork_engine::domain::{Principal, Scope};
+use legwork_engine::store::NewAccount;
 
 /// How long a token of the login lives: a working day.
 const LOGIN_TTL: Duration = Duration::from_hours(8);

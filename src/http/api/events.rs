@@ -13,9 +13,9 @@ use super::super::error::ApiError;
 use super::super::extract::{Reader, TaskPath};
 use super::super::openapi;
 use super::super::state::ApiState;
-use crate::domain::{Principal, Progress, TaskId};
-use crate::queue::view::StatusView;
-use crate::queue::watch::{News, Watch};
+use legwork_engine::domain::{Principal, Progress, TaskId};
+use legwork_engine::queue::view::StatusView;
+use legwork_engine::queue::watch::{News, Watch};
 
 /// A comment goes out after so long a silence, so that proxies keep the connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -59,8 +59,8 @@ pub(in crate::http) async fn events(
 /// What a listener has been told, to tell it changes only.
 #[derive(PartialEq)]
 struct Told {
-    status: crate::domain::TaskStatus,
-    queue: crate::domain::QueueName,
+    status: legwork_engine::domain::TaskStatus,
+    queue: legwork_engine::domain::QueueName,
     priority: u8,
     attempts: i32,
     due_at: jiff::Timestamp,

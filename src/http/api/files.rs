@@ -20,9 +20,9 @@ use super::super::openapi;
 use super::super::params::Params;
 use super::super::range::{self, Wanted};
 use super::super::state::ApiState;
-use crate::domain::{FilePath, Principal, Scope};
-use crate::services::files::{FileReader, LinkError, Upload};
-use crate::store::FileRow;
+use crate::files::{FileReader, LinkError, Upload};
+use legwork_engine::domain::{FilePath, Principal, Scope};
+use legwork_engine::store::FileRow;
 
 /// The field with the file.
 const FIELD: &str = "file";
@@ -87,7 +87,7 @@ pub(in crate::http) async fn upload(
             return Err(ApiError::field("/file", "is given more than once; one file is taken at a time"));
         }
         let upload =
-            Upload::new(state.queue.file_keeper(), principal.subject.clone(), state.now(), limit, state.config.upload_retention);
+            Upload::new(state.files.clone(), principal.subject.clone(), state.now(), limit, state.config.upload_retention);
         stored = Some(take(field, upload, limit).await?);
     }
     let upload = stored.ok_or_else(|| ApiError::field("/file", "is missing"))?;
@@ -162,7 +162,7 @@ pub(in crate::http) async fn fetch(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let reader = asker(&state, &path, query.as_deref(), &headers)?;
-    let keeper = state.queue.file_keeper();
+    let keeper = state.files.clone();
     let row = keeper.find(&path).await?;
     if reader.is_some_and(|reader| !is_of(row.as_ref(), &reader)) {
         return Err(ApiError::no_file(&path));
@@ -196,7 +196,7 @@ pub(in crate::http) async fn remove(
     State(state): State<ApiState>,
     FileOf(path): FileOf,
 ) -> Result<StatusCode, ApiError> {
-    let keeper = state.queue.file_keeper();
+    let keeper = state.files.clone();
     let row = keeper.find(&path).await?;
     let is_there = row.is_some() || keeper.storage().exists(&path).await?;
     if !is_there || !is_of(row.as_ref(), &principal) {
@@ -225,7 +225,7 @@ fn check_link(state: &ApiState, path: &FilePath, query: Option<&str>) -> Result<
     let signature = params.text("signature", 200);
     params.finish()?;
     let (Some(expires), Some(signature)) = (expires, signature) else { return Err(ApiError::Link(LinkError::Forged)) };
-    state.queue.file_keeper().storage().check_link(path, expires, &signature, state.now()).map_err(ApiError::Link)
+    state.files.clone().storage().check_link(path, expires, &signature, state.now()).map_err(ApiError::Link)
 }
 
 /// The headers that say what the file is.

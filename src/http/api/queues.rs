@@ -13,10 +13,10 @@ use super::super::error::ApiError;
 use super::super::extract::{Admin, Controller, JsonOf, QueuePath, Reader};
 use super::super::openapi;
 use super::super::state::ApiState;
-use crate::domain::QueueName;
-use crate::queue::options::whole_number;
-use crate::queue::view::QueueView;
-use crate::store::{QueueChange, QueueRow};
+use legwork_engine::domain::QueueName;
+use legwork_engine::queue::options::whole_number;
+use legwork_engine::queue::view::QueueView;
+use legwork_engine::store::{QueueChange, QueueRow};
 
 /// All queues.
 #[derive(Debug, Serialize, ToSchema)]

@@ -17,10 +17,10 @@ use super::super::extract::{Reader, TaskPath};
 use super::super::openapi;
 use super::super::params::{Params, shown};
 use super::super::state::ApiState;
-use crate::domain::{Principal, TaskId};
-use crate::queue::QueueError;
-use crate::queue::recipients::RecipientView;
-use crate::store::{RecipientCounts, RecipientFilter, RecipientState};
+use legwork_engine::domain::{Principal, TaskId};
+use legwork_engine::queue::QueueError;
+use legwork_engine::queue::recipients::RecipientView;
+use legwork_engine::store::{RecipientCounts, RecipientFilter, RecipientState};
 
 /// Rows of a CSV file that are read at once.
 const CSV_PAGE: u32 = 1_000;

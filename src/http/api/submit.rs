@@ -16,10 +16,10 @@ use super::super::error::{ApiError, Problem};
 use super::super::extract::{JsonBytes, KeyHeader, Submitter, json_within};
 use super::super::openapi;
 use super::super::state::ApiState;
-use crate::domain::{FieldError, KindName, Principal, TaskId, TaskStatus};
-use crate::queue::body::{BodyError, TaskBody};
-use crate::queue::submit::{SubmitError, SubmitKey, SubmitTask, Submitted, canonical_hash};
-use crate::tasks::TaskKind;
+use crate::kinds::TaskKind;
+use legwork_engine::domain::{FieldError, KindName, Principal, TaskId, TaskStatus};
+use legwork_engine::queue::body::{BodyError, TaskBody};
+use legwork_engine::queue::submit::{SubmitError, SubmitKey, SubmitTask, Submitted, canonical_hash};
 
 const NAMED_PATH: &str = "/api/v1/tasks";
 const BATCH_PATH: &str = "/api/v1/tasks/batch";
@@ -118,7 +118,7 @@ pub(in crate::http) async fn submit_task(
     request: Request,
 ) -> Result<Response, ApiError> {
     // What a kind's own route takes is taken here as well.
-    let largest = state.queue.kinds().public().map(|kind| kind.args_limit).max().unwrap_or_default();
+    let largest = state.kinds.public().map(|kind| kind.policy.args_limit).max().unwrap_or_default();
     let body = json_within(request, state.config.body_limit.max(largest)).await?;
     state.admit(&principal, 1)?;
     let key = key_for(NAMED_PATH, key, &body);
@@ -130,7 +130,7 @@ pub(in crate::http) async fn submit_task(
 fn command(state: &ApiState, body: TaskBody, principal: Principal, key: Option<SubmitKey>) -> Result<SubmitTask, ApiError> {
     // What is not known is refused further on.
     let kind = body.kind.as_deref().and_then(|name| KindName::parse(name).ok());
-    if let Some(kind) = kind.and_then(|name| state.queue.kinds().get(&name))
+    if let Some(kind) = kind.and_then(|name| state.kinds.get(&name))
         && !principal.may(kind.scope)
     {
         return Err(ApiError::MissingScope(kind.scope));
@@ -155,10 +155,10 @@ pub(in crate::http) fn typed_route(kind: &Arc<TaskKind>, path: &str) -> MethodRo
                     KeyHeader(key): KeyHeader,
                     request: Request|
                     -> Result<Response, ApiError> {
-            let body = json_within(request, state.config.body_limit.max(kind.args_limit)).await?;
+            let body = json_within(request, state.config.body_limit.max(kind.policy.args_limit)).await?;
             state.admit(&principal, 1)?;
             let key = key_for(&path, key, &body);
-            let parsed = TaskBody { kind: Some(kind.name.to_string()), ..TaskBody::of_typed(&body)? };
+            let parsed = TaskBody { kind: Some(kind.policy.name.to_string()), ..TaskBody::of_typed(&body)? };
             let command = SubmitTask { args_pointer: "", ..command(&state, parsed, principal, key)? };
             Ok(accepted(state.queue.submit(command).await?))
         },

@@ -20,9 +20,11 @@ use super::super::extract::{Controller, JsonOf, NamePath};
 use super::super::openapi;
 use super::super::params::{Params, shown};
 use super::super::state::ApiState;
-use crate::queue::recipients::SuppressionView;
-use crate::services::files::LinkError;
-use crate::store::{SuppressionFilter, SuppressionReason};
+use crate::files::LinkError;
+use legwork_engine::domain::FieldError;
+use legwork_engine::queue::recipients::SuppressionView;
+use legwork_engine::store::{Suppression, SuppressionFilter, SuppressionReason};
+use legwork_mail::Recipient;
 
 /// Addresses in one request at most.
 const MOST_ADDRESSES: usize = 1_000;
@@ -134,9 +136,24 @@ pub(in crate::http) async fn add(
     if new.detail.as_ref().is_some_and(|text| text.chars().count() > LONGEST_DETAIL || text.contains('\0')) {
         return Err(ApiError::field("/detail", format!("is not a text of at most {LONGEST_DETAIL} characters, without NUL")));
     }
-    let reason = new.reason.unwrap_or(SuppressionReason::Manual);
-    let added = state.queue.suppress(&new.addresses, reason, new.detail.as_deref(), &principal).await?;
-    Ok(Json(Suppressed { added: added.map_err(ApiError::Invalid)? }))
+    let (mut rows, mut errors) = (Vec::with_capacity(new.addresses.len()), Vec::new());
+    for (index, address) in new.addresses.iter().enumerate() {
+        match address_of(address) {
+            Ok(address) => rows.push(Suppression {
+                address,
+                reason: new.reason.unwrap_or(SuppressionReason::Manual),
+                detail: new.detail.clone(),
+                principal: Some(principal.subject.to_string()),
+                task: None,
+                created_at: state.now(),
+            }),
+            Err(wrong) => errors.push(FieldError::new(format!("/addresses/{index}"), wrong)),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(ApiError::Invalid(errors));
+    }
+    Ok(Json(Suppressed { added: state.queue.suppress(&rows).await? }))
 }
 
 /// Lift a suppression
@@ -150,6 +167,7 @@ pub(in crate::http) async fn remove(
     State(state): State<ApiState>,
     NamePath(address): NamePath<LONGEST_ADDRESS>,
 ) -> Result<StatusCode, ApiError> {
+    let address = address_of(&address).unwrap_or_else(|_| address.to_lowercase());
     if state.queue.unsuppress(&address).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
@@ -167,7 +185,7 @@ pub(in crate::http) async fn ask(
     State(state): State<ApiState>,
     NamePath(token): NamePath<LONGEST_TOKEN>,
 ) -> Result<Response, ApiError> {
-    let address = state.queue.unsubscription(&token).ok_or_else(forged)?;
+    let address = state.services.bulk.unsubscription(&token).ok_or_else(forged)?.address;
     let text = format!(
         "<p>No more bulk mail to <strong>{}</strong>?</p>\n<form method=\"post\"><button type=\"submit\">Unsubscribe</button></form>",
         escaped(&address)
@@ -186,11 +204,27 @@ pub(in crate::http) async fn unsubscribe(
     State(state): State<ApiState>,
     NamePath(token): NamePath<LONGEST_TOKEN>,
 ) -> Result<Response, ApiError> {
-    if state.queue.unsubscribe(&token).await? {
-        Ok(page("Unsubscribed", "<p>You get no more bulk mail.</p>"))
-    } else {
-        Err(forged())
+    let link = state.services.bulk.unsubscription(&token).ok_or_else(forged)?;
+    let suppression = Suppression {
+        address: link.address,
+        reason: SuppressionReason::Unsubscribed,
+        detail: None,
+        principal: None,
+        task: Some(link.task),
+        created_at: state.now(),
+    };
+    state.queue.suppress(&[suppression]).await?;
+    Ok(page("Unsubscribed", "<p>You get no more bulk mail.</p>"))
+}
+
+/// An address as the list keeps it: that of a mail, or a telephone number in E.164 form.
+fn address_of(text: &str) -> Result<String, String> {
+    let number = text.trim();
+    let digits = number.strip_prefix('+').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    if digits.is_some_and(|digits| (7..=15).contains(&digits.len())) {
+        return Ok(number.to_owned());
     }
+    Recipient::parse(text).map(|recipient| recipient.address().to_lowercase())
 }
 
 fn forged() -> ApiError {

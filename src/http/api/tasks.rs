@@ -19,12 +19,13 @@ use super::super::openapi;
 use super::super::params::{Params, shown};
 use super::super::state::ApiState;
 use super::LONGEST_WAIT;
+use super::kinds::KindView;
 use super::submit::status_url;
-use crate::domain::{Cursor, KindName, PageRequest, Principal, QueueName, TaskFilter, TaskId, TaskStatus};
-use crate::queue::control::Revoked;
-use crate::queue::options::{TaskOptions, whole_number};
-use crate::queue::view::{KindView, StatusView, TaskView};
-use crate::store::TaskChange;
+use legwork_engine::domain::{Cursor, KindName, PageRequest, Principal, QueueName, TaskFilter, TaskId, TaskStatus};
+use legwork_engine::queue::control::Revoked;
+use legwork_engine::queue::options::{TaskOptions, whole_number};
+use legwork_engine::queue::view::{StatusView, TaskView};
+use legwork_engine::store::TaskChange;
 
 /// How a task stands
 ///
@@ -328,5 +329,6 @@ pub(in crate::http) struct KindList {
 #[utoipa::path(get, path = "/api/v1/tasks/kinds", tag = "tasks", operation_id = "listKinds",
     security(("bearer" = ["tasks:read"])), responses((status = 200, description = "The kinds.", body = KindList)))]
 pub(in crate::http) async fn kinds(_principal: Reader, State(state): State<ApiState>) -> Json<KindList> {
-    Json(KindList { kinds: state.queue.kind_views() })
+    let kinds = state.kinds.public().map(|kind| KindView::new(kind, state.queue.queue_of(&kind.policy))).collect();
+    Json(KindList { kinds })
 }

@@ -10,8 +10,8 @@ use super::super::error::ApiError;
 use super::super::extract::{Controller, NamePath, Reader};
 use super::super::openapi;
 use super::super::state::ApiState;
-use crate::queue::view::WorkersView;
-use crate::store::WorkerCommand;
+use legwork_engine::queue::view::WorkersView;
+use legwork_engine::store::WorkerCommand;
 
 /// The live workers
 ///

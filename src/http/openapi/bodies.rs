@@ -12,8 +12,8 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required};
 use utoipa::{IntoParams as _, PartialSchema as _, ToResponse as _};
 
 use super::parts::{Accepted, KeyParam, KeyReused, RateLimited};
-use crate::queue::options::TaskOptions;
-use crate::tasks::{KindSet, TaskKind};
+use crate::kinds::{KindSet, TaskKind};
+use legwork_engine::queue::options::TaskOptions;
 
 /// Describes everything that submits.
 pub(super) fn describe(document: &mut OpenApi, kinds: &KindSet) {
@@ -30,10 +30,11 @@ pub(super) fn describe(document: &mut OpenApi, kinds: &KindSet) {
     components.schemas.insert("BatchItem".into(), batch_item(named.clone()).into());
     components.schemas.insert("TaskSubmission".into(), named.into());
     components.schemas.insert("BatchSubmission".into(), batch().into());
-    let examples =
-        kinds.public().map(|kind| (kind.name.to_string(), kind.description, json!({ "kind": kind.name, "args": kind.example })));
+    let examples = kinds
+        .public()
+        .map(|kind| (kind.policy.name.to_string(), kind.description, json!({ "kind": kind.policy.name, "args": kind.example })));
     set_body(document, "/api/v1/tasks", body("TaskSubmission", "Kind, args and options.", examples.collect()));
-    let all: Vec<Value> = kinds.public().map(|kind| json!({ "kind": kind.name, "args": kind.example })).collect();
+    let all: Vec<Value> = kinds.public().map(|kind| json!({ "kind": kind.policy.name, "args": kind.example })).collect();
     let example = vec![("batch".to_owned(), "One task of each kind.", json!({ "tasks": all }))];
     let text = "The tasks, at most `BATCH_LIMIT` (1,000 by default) of them.";
     set_body(document, "/api/v1/tasks/batch", body("BatchSubmission", text, example));
@@ -101,7 +102,7 @@ fn typed_body(kind: &TaskKind) -> Object {
 }
 
 fn named_body(kinds: &KindSet) -> Object {
-    let names = kinds.public().map(|kind| kind.name.to_string());
+    let names = kinds.public().map(|kind| kind.policy.name.to_string());
     let kind =
         ObjectBuilder::new().schema_type(Type::String).description(Some("What sort of work.")).enum_values(Some(names)).build();
     let args = ObjectBuilder::new()
@@ -144,10 +145,10 @@ fn batch() -> Object {
 }
 
 fn typed_operation(kind: &TaskKind) -> utoipa::openapi::path::Operation {
-    let example = vec![(kind.name.to_string(), kind.description, kind.example.clone())];
+    let example = vec![(kind.policy.name.to_string(), kind.description, kind.example.clone())];
     let text = "The args, and beside them the options of every submission.";
     let response = |name: &str| RefOr::<utoipa::openapi::Response>::Ref(Ref::from_response_name(name));
-    let operation_id = kind.name.as_str().split(['.', '_', '-']).fold(String::from("submit"), |mut id, word| {
+    let operation_id = kind.policy.name.as_str().split(['.', '_', '-']).fold(String::from("submit"), |mut id, word| {
         let mut letters = word.chars();
         id.extend(letters.next().map(|first| first.to_ascii_uppercase()));
         id.push_str(letters.as_str());
@@ -156,7 +157,7 @@ fn typed_operation(kind: &TaskKind) -> utoipa::openapi::path::Operation {
     let mut operation = OperationBuilder::new()
         .tag("submit")
         .operation_id(Some(operation_id))
-        .summary(Some(format!("Submit a task of the kind {}", kind.name)))
+        .summary(Some(format!("Submit a task of the kind {}", kind.policy.name)))
         .description(Some(kind.description))
         .request_body(Some(body(&typed_name(kind), text, example)))
         .security(SecurityRequirement::new("bearer", ["tasks:submit"]))

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::tasks::{KindSet, TaskKind};
+use crate::kinds::{KindSet, TaskKind};
 
 /// The document in the order in which people read it.
 #[derive(Serialize)]
@@ -64,5 +64,5 @@ fn args_of(kind: &TaskKind) -> Value {
         required.push("args");
     }
     let args = json!({ "$ref": format!("#/components/schemas/{}", kind.schema_name) });
-    json!({ "title": kind.name, "properties": { "kind": { "const": kind.name }, "args": args }, "required": required })
+    json!({ "title": kind.policy.name, "properties": { "kind": { "const": kind.policy.name }, "args": args }, "required": required })
 }

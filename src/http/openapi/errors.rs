@@ -6,7 +6,7 @@ use utoipa::openapi::{OpenApi, Ref, RefOr};
 
 use super::super::error::Problem;
 use super::parts::all_responses;
-use crate::domain::FieldError;
+use legwork_engine::domain::FieldError;
 
 /// Adds to every operation what it can answer beside what its handler names.
 pub(super) fn describe(document: &mut OpenApi) {

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
 use super::{SmsFate, SmsMessage, accepted, refusal};
-use crate::services::fetch::{Answer, Call, Redirects};
+use legwork_outbound::{Answer, Call, Redirects};
 
 /// Longer ids are cut: it is a stranger's text.
 const LONGEST_ID: usize = 200;

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{SmsFate, SmsMessage, SmsSetupError, accepted, refusal};
 use crate::config::SmsHttpConfig;
-use crate::services::fetch::{Answer, Call, Redirects};
+use legwork_outbound::{Answer, Call, Redirects};
 
 const URL: &str = "SMS_HTTP_URL";
 const HEADERS: &str = "SMS_HTTP_HEADERS";

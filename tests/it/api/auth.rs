@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use legwork::domain::{Principal, Scope};
+use legwork_engine::domain::{Principal, Scope};
 use serde_json::json;
 
 use crate::support::engine::Engine;

@@ -1,7 +1,7 @@
 //! The document of the API.
 
 use legwork::http::openapi;
-use legwork::tasks::KindSet;
+use legwork::kinds::KindSet;
 use serde_json::Value;
 
 fn document() -> Value {

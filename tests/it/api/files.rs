@@ -6,9 +6,9 @@ use axum::body::{Body, Bytes};
 use axum::http::{Method, StatusCode};
 use futures_util::stream;
 use legwork::app::place_picture;
-use legwork::domain::{FilePath, Scope};
+use legwork::files::FileFacts;
 use legwork::http::Readiness;
-use legwork::services::files::FileFacts;
+use legwork_engine::domain::{FilePath, Scope};
 use serde_json::json;
 
 use crate::support::engine::Engine;
@@ -74,7 +74,7 @@ async fn keep(engine: &Engine, name: &str, content_type: &str, bytes: &[u8]) -> 
         created_at: at(0),
         expires_at: Some(at(30)),
     };
-    let mut writer = engine.queue.file_keeper().create(facts).await.unwrap();
+    let mut writer = engine.files.clone().create(facts).await.unwrap();
     writer.write(bytes).await.unwrap();
     writer.finish().await.unwrap();
     path(name)
@@ -354,7 +354,7 @@ pub async fn a_file_that_is_gone_or_has_expired_is_404(engine: Engine) {
       "type": "urn:legwork:problem:not_found"
     }
     "#);
-    assert_eq!(engine.scheduler().prune_files().await.unwrap(), 1);
+    assert_eq!(engine.upkeep.prune().await.unwrap(), 1);
     assert_eq!(get(link(&engine, &report)).await.status, StatusCode::NOT_FOUND);
     assert_eq!(stored(&engine), [] as [&str; 0]);
 }
@@ -388,7 +388,7 @@ pub async fn a_picture_of_another_is_as_good_as_missing(engine: Engine) {
     let service = TestService::over(engine.clone());
     let uploads = uploaded(&service, "a.png", PNG).await.text_at("/file_path");
     let made = keep(&engine, "images/made.png", "image/png", PNG).await.to_string();
-    place_picture(&engine.queue.file_keeper(), at(0)).await.unwrap();
+    place_picture(&engine.files.clone(), at(0)).await.unwrap();
     let process = async |who: &str, scopes: &[Scope], name: &str| {
         let call = service.anonymous(Method::POST, "/api/v1/tasks/image/process").bearer(&service.token(who, scopes));
         call.json(&json!({ "file_path": name })).send().await
@@ -474,8 +474,8 @@ pub async fn an_upload_is_kept_as_long_as_the_setting_says(engine: Engine) {
     let for_good = TestService::over(engine.clone());
     let kept = uploaded(&for_good, "b.png", PNG).await.text_at("/file_path");
     engine.clock.advance(std::time::Duration::from_mins(59));
-    assert_eq!(engine.scheduler().prune_files().await.unwrap(), 0);
+    assert_eq!(engine.upkeep.prune().await.unwrap(), 0);
     engine.clock.advance(std::time::Duration::from_mins(1));
-    assert_eq!(engine.scheduler().prune_files().await.unwrap(), 1);
+    assert_eq!(engine.upkeep.prune().await.unwrap(), 1);
     assert_eq!(stored(&engine), [root(&engine).join(kept).display().to_string()]);
 }

@@ -1,7 +1,7 @@
 //! Queues and workers.
 
 use axum::http::{Method, StatusCode};
-use legwork::domain::Scope;
+use legwork_engine::domain::Scope;
 use serde_json::json;
 
 use crate::support::engine::Engine;

@@ -127,7 +127,7 @@ async fn every_active_admin_gets_one_mail_however_often_it_is_tried() {
         assert_eq!(first, again);
         let (submitted, without) = if place.is_demo() { (5, 0) } else { (2, 1) };
         assert_eq!((&first["submitted"], &first["without_address"]), (&json!(submitted), &json!(without)));
-        let ids: Vec<legwork::domain::TaskId> = serde_json::from_value(first["task_ids"].clone()).unwrap();
+        let ids: Vec<legwork_engine::domain::TaskId> = serde_json::from_value(first["task_ids"].clone()).unwrap();
         for id in &ids {
             assert!(place.engine.ended(*id).await.successful == Some(true));
         }

@@ -1,6 +1,6 @@
 //! `notifications.bulk`: rows in the application's table, once, and mails where asked.
 
-use legwork::services::source::{Filter, Operator};
+use legwork_source::{Filter, Operator};
 use serde_json::{Value, json};
 
 use super::{Place, everywhere};
@@ -84,8 +84,9 @@ async fn filters_choose_the_users_and_each_gets_a_mail_where_asked() {
         assert_eq!((&first["notified"], &first["mails"], &first["without_address"]), (&json!(8), &json!(mails), &json!(without)));
         let again = place.attempt("notifications.bulk", task, 2, args).await.unwrap();
         assert_eq!((&again["inserted"], &again["mails"]), (&json!(0), &json!(mails)));
-        let page = legwork::domain::PageRequest { after: None, limit: 100 };
-        let children = place.engine.ground().store.list(&legwork::domain::TaskFilter::default(), &page).await.unwrap().items;
+        let page = legwork_engine::domain::PageRequest { after: None, limit: 100 };
+        let children =
+            place.engine.ground().store.list(&legwork_engine::domain::TaskFilter::default(), &page).await.unwrap().items;
         assert_eq!(children.len(), mails);
         for child in &children {
             place.engine.ended(child.id).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use legwork::domain::TaskStatus;
+use legwork_engine::domain::TaskStatus;
 use serde_json::json;
 
 use super::{addresses, body, mailing, outcomes, rows, run, tally};

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use legwork::domain::{TaskId, TaskStatus};
-use legwork::queue::control::Revoked;
-use legwork::store::QueueChange;
+use legwork_engine::domain::{TaskId, TaskStatus};
+use legwork_engine::queue::control::Revoked;
+use legwork_engine::store::QueueChange;
 
 use super::{addresses, body, mailing, outcomes, rows, succeeded_by, tally};
 use crate::support::engine::{Engine, PATIENCE, ann};

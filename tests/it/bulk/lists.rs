@@ -1,7 +1,7 @@
 //! The recipients of a task, over the API.
 
 use axum::http::{Method, StatusCode};
-use legwork::domain::{Scope, TaskStatus};
+use legwork_engine::domain::{Scope, TaskStatus};
 use serde_json::{Value, json};
 
 use super::{addresses, body, run};

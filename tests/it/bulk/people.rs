@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::{Method, StatusCode};
-use legwork::domain::Scope;
+use legwork_engine::domain::Scope;
 use serde_json::json;
 
 use super::{addresses, body, mailing, outcomes, run, tally};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use legwork::domain::TaskFailure;
+use legwork_engine::domain::TaskFailure;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;

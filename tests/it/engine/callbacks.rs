@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use legwork::domain::{PageRequest, TaskFilter, TaskId, TaskStatus};
-use legwork::scheduler::Scheduler;
+use legwork_engine::domain::{PageRequest, TaskFilter, TaskId, TaskStatus};
+use legwork_engine::scheduler::Scheduler;
 use serde_json::{Value, json};
 
 use crate::outbound::receiver::{Receiver, Request, answer};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork::domain::{TaskId, TaskRow, TaskStatus};
-use legwork::scheduler::Scheduler;
+use legwork_engine::domain::{TaskId, TaskRow, TaskStatus};
+use legwork_engine::scheduler::Scheduler;
 use serde_json::json;
 
 use crate::support::engine::{Engine, PATIENCE, RunningPool, ann};

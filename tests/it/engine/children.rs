@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use legwork::domain::{TaskId, TaskStatus};
-use legwork::store::{LedgerEntry, LedgerState, Prune};
+use legwork_engine::domain::{TaskId, TaskStatus};
+use legwork_engine::store::{LedgerEntry, LedgerState, Prune};
 use serde_json::{Value, json};
 
 use crate::outbound::receiver::{Receiver, answer};

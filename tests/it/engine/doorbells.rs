@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use legwork::broker::{Lane, Want};
-use legwork::domain::{Attempt, Band, Doorbell, QueueName, TaskId, TaskRef, TaskStatus, WorkerId};
-use legwork::store::SubmittedTask;
+use legwork_engine::broker::{Lane, Want};
+use legwork_engine::domain::{Attempt, Band, Doorbell, QueueName, TaskId, TaskRef, TaskStatus, WorkerId};
+use legwork_engine::store::SubmittedTask;
 use serde_json::json;
 
 use crate::support::engine::{Engine, RunningPool};

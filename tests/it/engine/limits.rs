@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use legwork::domain::TaskStatus;
+use legwork_engine::domain::TaskStatus;
 use serde_json::json;
 
 use super::PATIENCE;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use legwork::domain::{QueueName, TaskId, TaskStatus, WaitingReason};
-use legwork::queue::watch::News;
-use legwork::store::QueueChange;
+use legwork_engine::domain::{QueueName, TaskId, TaskStatus, WaitingReason};
+use legwork_engine::queue::watch::News;
+use legwork_engine::store::QueueChange;
 use serde_json::json;
 
 use crate::support::engine::{Engine, PATIENCE, ann};

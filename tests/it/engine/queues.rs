@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use legwork::domain::{QueueName, TaskId, TaskStatus, WaitingReason};
-use legwork::queue::submit::SubmitError;
-use legwork::store::{QueueChange, WorkerCommand};
+use legwork_engine::domain::{QueueName, TaskId, TaskStatus, WaitingReason};
+use legwork_engine::queue::submit::SubmitError;
+use legwork_engine::store::{QueueChange, WorkerCommand};
 use serde_json::json;
 
 use crate::support::engine::Engine;

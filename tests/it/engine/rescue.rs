@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use legwork::domain::{TaskId, TaskStatus};
-use legwork::scheduler::Scheduler;
-use legwork::store::BeginBatch;
+use legwork_engine::domain::{TaskId, TaskStatus};
+use legwork_engine::scheduler::Scheduler;
+use legwork_engine::store::BeginBatch;
 use serde_json::{Value, json};
 
 use crate::support::engine::{Engine, PATIENCE};
@@ -325,8 +325,8 @@ pub async fn what_the_store_says_we_run_and_we_do_not_is_handed_back(engine: Eng
     pool.end().await;
 }
 
-async fn begin_by_hand(engine: &Engine, worker_name: &str, worker: legwork::domain::WorkerId, id: TaskId) {
-    let refs = [legwork::domain::TaskRef { id, attempt: engine.row(id).await.attempt }];
+async fn begin_by_hand(engine: &Engine, worker_name: &str, worker: legwork_engine::domain::WorkerId, id: TaskId) {
+    let refs = [legwork_engine::domain::TaskRef { id, attempt: engine.row(id).await.attempt }];
     let batch = BeginBatch { worker, worker_name, now: engine.now(), alone: false, refs: &refs };
     engine.ground().store.begin(&batch).await.unwrap();
 }

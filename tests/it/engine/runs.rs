@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use legwork::domain::{KindName, TaskStatus, WaitingReason};
-use legwork::queue::options::TaskOptions;
-use legwork::queue::submit::{SubmitError, SubmitKey, SubmitTask, canonical_hash};
-use legwork::store::SubmittedTask;
+use legwork_engine::domain::{KindName, TaskStatus, WaitingReason};
+use legwork_engine::queue::options::TaskOptions;
+use legwork_engine::queue::submit::{SubmitError, SubmitKey, SubmitTask, canonical_hash};
+use legwork_engine::store::SubmittedTask;
 use serde_json::json;
 
 use crate::support::engine::Engine;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use legwork::domain::TaskStatus;
+use legwork_engine::domain::TaskStatus;
 use serde_json::json;
 
 use crate::support::engine::{Engine, RunningPool, ann};
 use crate::support::probe::Switch;
 
 /// Runs what was handed back on another pool.
-async fn goes_on(engine: &Engine, id: legwork::domain::TaskId) {
+async fn goes_on(engine: &Engine, id: legwork_engine::domain::TaskId) {
     let row = engine.row(id).await;
     assert_eq!((row.status, row.attempt.0, row.retries_used, row.crashes), (TaskStatus::Pending, 1, 0, 0));
     assert_eq!(engine.attempts(id).await, [], "an attempt that was handed back leaves no trace but its number");

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use legwork::domain::{QueueName, TaskId, TaskStatus};
-use legwork::queue::control::{ControlError, Revoked};
-use legwork::store::TaskChange;
+use legwork_engine::domain::{QueueName, TaskId, TaskStatus};
+use legwork_engine::queue::control::{ControlError, Revoked};
+use legwork_engine::store::TaskChange;
 use serde_json::{Value, json};
 
 use crate::support::engine::{Engine, ann};

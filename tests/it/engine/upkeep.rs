@@ -4,9 +4,9 @@ use std::fs::File;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use legwork::domain::{Attempt, QueueName, TaskId, TaskStatus};
-use legwork::queue::view::StatusView;
-use legwork::services::files::{FileError, FileFacts, Maker};
+use legwork::files::{FileError, FileFacts, Maker};
+use legwork_engine::domain::{Attempt, QueueName, TaskId, TaskStatus};
+use legwork_engine::queue::view::StatusView;
 use serde_json::{Value, json};
 
 use crate::support::engine::Engine;
@@ -129,7 +129,7 @@ pub async fn expired_and_forgotten_files_are_removed_and_those_of_running_tasks_
         created_at: engine.now(),
         expires_at: Some(engine.now()),
     };
-    engine.queue.file_keeper().create(facts).await.unwrap().finish().await.unwrap();
+    engine.files.clone().create(facts).await.unwrap().finish().await.unwrap();
     let told = result_of(&engine, "files.prune", json!({})).await;
     assert_eq!((&told["expired"], &told["temporary"]), (&json!(1), &json!(3)), "{told}");
     assert!(!files.exists(&path("exports/x.csv")).await.unwrap());
@@ -137,7 +137,7 @@ pub async fn expired_and_forgotten_files_are_removed_and_those_of_running_tasks_
     assert_eq!(there, [true, false, false, true, false]);
     switch.release(1);
     engine.ended(running).await;
-    assert_eq!(engine.scheduler().prune_files().await.unwrap(), 1);
+    assert_eq!(engine.upkeep.prune().await.unwrap(), 1);
     assert!(!kept[0].0.exists());
     pool.end().await;
 }
@@ -152,7 +152,7 @@ pub async fn what_cannot_be_removed_keeps_none_of_the_others(engine: Engine) {
         let scratch = files.scratch(None).await.unwrap();
         File::options().write(true).open(scratch.path()).unwrap().set_modified(old.into()).unwrap();
         engine.faults.fail(failing);
-        engine.queue.prune_files_once().await.unwrap_err();
+        engine.upkeep.prune_once().await.unwrap_err();
         assert_eq!((scratch.path().exists(), export.exists()), (false, failing == "find_file"), "{failing}");
         engine.faults.mend(failing);
     }
@@ -185,7 +185,7 @@ pub async fn an_attempt_that_was_overtaken_keeps_no_file(engine: Engine) {
     let task = engine.submit("test.probe", switch.args(&json!(["wait"]))).await;
     switch.started().await;
     let mut files = task_files(engine.services.files.clone(), task, engine.clock.clone());
-    files.keeper = engine.queue.file_keeper();
+    files.keeper = engine.files.clone();
     let export = path("exports/x.csv");
     let begun = async |bytes: &[u8]| {
         let mut writer = files.create(export.clone(), "text/csv", None).await.unwrap();

@@ -4,9 +4,9 @@ use std::fs;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use legwork::domain::TaskFailure;
-use legwork::services::files::{FileError, FileKeeper, Files};
-use legwork::store::{FileRegistry as _, FileRow};
+use legwork::files::{FileError, FileKeeper, Files};
+use legwork_engine::domain::TaskFailure;
+use legwork_engine::store::{FileRegistry as _, FileRow};
 
 use super::{ABC, all_files, bytes_of, put};
 use crate::support::bucket::BucketServer;

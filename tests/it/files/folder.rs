@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use jiff::{SignedDuration, Timestamp};
-use legwork::domain::{Attempt, TaskId};
-use legwork::services::files::{FileError, Maker};
+use legwork::files::{FileError, Maker};
+use legwork_engine::domain::{Attempt, TaskId};
 
 use super::{ABC, all_files, bytes_of, put};
 use crate::support::files::{path, storage};
@@ -196,5 +196,5 @@ async fn a_storage_that_cannot_be_written_says_so_and_another_attempt_may_help()
     let files = storage(&folder.path().join("file"));
     let error = files.create(&path("x"), None).await.err().unwrap();
     assert!(matches!(error, FileError::Unavailable(_)), "{error:?}");
-    assert!(matches!(error.failure(), legwork::domain::TaskFailure::Retry { .. }));
+    assert!(matches!(error.failure(), legwork_engine::domain::TaskFailure::Retry { .. }));
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use legwork::app::place_picture;
-use legwork::clock::{Clock as _, ManualClock};
-use legwork::domain::{Principal, TaskId};
-use legwork::services::files::{FileError, FileFacts, FileKeeper, LinkError, RemovedExpired, TaskFiles};
-use legwork::store::{FileRegistry as _, FileRow};
+use legwork::files::{FileError, FileFacts, FileKeeper, LinkError, RemovedExpired, TaskFiles};
+use legwork_engine::clock::{Clock as _, ManualClock};
+use legwork_engine::domain::{Principal, TaskId};
+use legwork_engine::store::{FileRegistry as _, FileRow};
 
 use super::{ABC, all_files};
 use crate::support::files::{MemoryFileList, path, storage, task_files};

@@ -1,7 +1,7 @@
 //! Bad pictures: each gets a clear final failure, or the right picture; none brings anything down.
 
-use legwork::services::image::{Animated, Picture, Wanted};
-use legwork::services::isolate::IsolateError;
+use legwork_image::{Animated, Picture, Wanted};
+use legwork_isolate::IsolateError;
 use png::{BitDepth, ColorType};
 
 use super::Studio;

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use legwork::domain::TaskFailure;
-use legwork::services::image::{self, Animated, Picture};
-use legwork::services::isolate::{Isolate, IsolateError};
+use legwork::kinds::child_failure;
+use legwork_engine::domain::TaskFailure;
+use legwork_image::{Animated, Picture};
+use legwork_isolate::{Isolate, IsolateError};
 use serde_json::{Value, json};
 
 use super::{PROGRAM, Studio, config, make};
@@ -82,7 +83,7 @@ async fn there_are_never_more_children_than_are_allowed() {
         recipe.output = studio.path(&format!("output-{index}"));
         let isolate = studio.isolate.clone();
         tokio::spawn(async move {
-            let made: Picture = isolate.call(image::WORK, &recipe).await.unwrap();
+            let made: Picture = isolate.call(legwork_image::WORK, &recipe).await.unwrap();
             (made.size.width, isolate.children().borrow().len())
         })
     });
@@ -125,7 +126,7 @@ async fn memory_beyond_the_limit_ends_the_work_and_names_the_setting() {
     (recipe.max_width, recipe.max_height) = (4_000, 4_000);
     let error = studio.run(&recipe).await.unwrap_err();
     assert_eq!(error, IsolateError::OutOfMemory { limit_mib: 40 });
-    let told = error.failure("uploads/x.png", "ImageTooHeavy");
+    let told = child_failure(error, "uploads/x.png", "ImageTooHeavy");
     let TaskFailure::Fail(told) = told else { panic!("{told:?}") };
     assert_eq!(told.kind, "ImageTooHeavy");
     assert_eq!(told.message, "uploads/x.png: it takes more memory than the 40 MiB that CHILD_MAX_MEMORY allows");
@@ -144,7 +145,7 @@ async fn a_child_that_never_answers_is_ended_at_the_limit() {
     let isolate = Isolate::new(settings);
     let error = asked(&isolate).await.unwrap_err();
     assert_eq!(error, IsolateError::TimeLimit { limit: Duration::from_millis(50) });
-    assert!(matches!(error.failure("x", "ImageTooHeavy"), TaskFailure::Fail(told) if told.kind == "ImageTooHeavy"));
+    assert!(matches!(child_failure(error, "x", "ImageTooHeavy"), TaskFailure::Fail(told) if told.kind == "ImageTooHeavy"));
     until(&isolate, 0).await;
 }
 
@@ -181,7 +182,7 @@ async fn each_way_to_die_has_its_meaning() {
     ] {
         let isolate = script(folder.path(), text);
         let error = asked(&isolate).await.unwrap_err();
-        let told = match error.clone().failure("uploads/x.jpg", "Heavy") {
+        let told = match child_failure(error.clone(), "uploads/x.jpg", "Heavy") {
             TaskFailure::Fail(told) => (told.kind, true, told.message),
             TaskFailure::Retry { error: told, .. } => (told.kind, false, told.message),
             other => panic!("{other:?} is no failure"),
@@ -205,7 +206,7 @@ async fn a_program_that_is_not_there_is_tried_again_later() {
     let isolate = Isolate::new(config("/nonexistent/legwork"));
     let error = asked(&isolate).await.unwrap_err();
     assert!(matches!(&error, IsolateError::Unavailable { reason } if reason.contains("/nonexistent/legwork")), "{error:?}");
-    assert!(matches!(error.failure("x", "Heavy"), TaskFailure::Retry { .. }));
+    assert!(matches!(child_failure(error, "x", "Heavy"), TaskFailure::Retry { .. }));
 }
 
 #[tokio::test]
@@ -217,7 +218,7 @@ async fn work_that_a_child_does_not_know_is_refused_and_the_child_lives() {
         is_final: true,
     };
     assert_eq!(asked(&isolate).await.unwrap_err(), refused);
-    let bad: Result<Value, _> = isolate.call(image::WORK, &json!({ "source": 5 })).await;
+    let bad: Result<Value, _> = isolate.call(legwork_image::WORK, &json!({ "source": 5 })).await;
     assert!(matches!(bad, Err(IsolateError::Refused { word, is_final: true, .. }) if word == "BadRequest"));
     assert_eq!(isolate.children().borrow().len(), 1);
 }
@@ -229,7 +230,7 @@ fn a_child_ends_with_its_parent_even_in_the_middle_of_work() {
     std::fs::write(&source, make::slow_gif(90)).unwrap();
     let mut recipe = super::recipe(&source, &folder.path().join("output"));
     (recipe.animated, recipe.max_width, recipe.max_height) = (Animated::Keep, 500, 500);
-    let request = serde_json::to_vec(&json!({ "work": image::WORK, "cpu_seconds": 600, "args": recipe })).unwrap();
+    let request = serde_json::to_vec(&json!({ "work": legwork_image::WORK, "cpu_seconds": 600, "args": recipe })).unwrap();
     let mut child = Command::new(PROGRAM)
         .args(["child", "600000000"])
         .env_clear()

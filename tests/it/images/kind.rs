@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use legwork::app::build_services;
-use legwork::clock::{Clock, ManualClock};
 use legwork::config::Config;
-use legwork::domain::{Attempt, KindName, Progress, TaskFailure, TaskId};
-use legwork::store::transient::TransientLedger;
-use legwork::tasks::upkeep::NoEngine;
-use legwork::tasks::{KindSet, NoChildren, ProgressSink, TaskContext};
+use legwork::kinds::upkeep::NoEngine;
+use legwork::kinds::{KindSet, NoChildren, ProgressSink, TaskContext};
+use legwork_engine::clock::{Clock, ManualClock};
+use legwork_engine::domain::{Attempt, KindName, Progress, TaskFailure, TaskId};
+use legwork_engine::store::transient::TransientLedger;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,7 @@ use crate::support::ledger::MemoryLedger;
 struct NoProgress;
 
 impl ProgressSink for NoProgress {
-    fn tell(&self, _progress: Progress) {}
+    fn report(&self, _progress: Progress) {}
 }
 
 struct Bench {

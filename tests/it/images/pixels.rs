@@ -1,6 +1,6 @@
 //! What comes of good pictures, looked at pixel by pixel.
 
-use legwork::services::image::{Animated, Fit, Format, Wanted};
+use legwork_image::{Animated, Fit, Format, Wanted};
 use moxcms::ColorProfile;
 use mozjpeg::ColorSpace;
 use png::{BitDepth, ColorType};

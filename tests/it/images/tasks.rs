@@ -1,7 +1,7 @@
 //! Pictures as tasks, through the engine: limits that truly end, and children that are killed.
 
-use legwork::domain::TaskStatus;
-use legwork::services::files::FileFacts;
+use legwork::files::FileFacts;
+use legwork_engine::domain::TaskStatus;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -89,7 +89,7 @@ async fn a_picture_that_turns_out_to_be_anothers_is_not_read(engine: Engine) {
         created_at: engine.now(),
         expires_at: None,
     };
-    let mut writer = engine.queue.file_keeper().create(facts).await.unwrap();
+    let mut writer = engine.files.clone().create(facts).await.unwrap();
     writer.write(&make::jpeg(64, 48)).await.unwrap();
     writer.finish().await.unwrap();
     let pool = engine.start_pool().await;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use legwork::config::SmtpSecurity;
-use legwork::services::mail::{MailFate, Mailer};
+use legwork_mail::SmtpSecurity;
+use legwork_mail::{MailFate, Mailer};
 use secrecy::SecretString;
 
 use super::{letter, mailer, send, send_one, smtp, to_relay};

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use legwork::services::mail::{Letter, MailFate, Recipient};
+use legwork_mail::{Letter, MailFate, Recipient};
 
 use super::{letter, mailer, send, send_one, to_outbox};
 use crate::support::mime::Mime;
@@ -49,7 +49,7 @@ async fn both_parts_arrive_as_they_were_given() {
 async fn the_outbox_holds_the_same_message_under_a_name_that_sorts_by_time() {
     let folder = tempfile::tempdir().unwrap();
     let server = SmtpServer::start().await;
-    let outbox = legwork::services::mail::Mailer::new(&to_outbox(folder.path())).unwrap();
+    let outbox = legwork_mail::Mailer::new(&to_outbox(folder.path())).unwrap();
     let fate = send_one(&outbox).await;
     assert_eq!(fate, MailFate::Accepted { response: "20261121T080000.000000Z-key-1.0.eml".into() });
     send_one(&mailer(&server, |_| ())).await;
@@ -62,7 +62,7 @@ async fn the_outbox_holds_the_same_message_under_a_name_that_sorts_by_time() {
 #[tokio::test]
 async fn a_mail_that_goes_into_the_outbox_twice_is_there_once() {
     let folder = tempfile::tempdir().unwrap();
-    let outbox = legwork::services::mail::Mailer::new(&to_outbox(folder.path())).unwrap();
+    let outbox = legwork_mail::Mailer::new(&to_outbox(folder.path())).unwrap();
     send_one(&outbox).await;
     send_one(&outbox).await;
     send(&outbox, &letter(&outbox, "key-2.0", "bob@example.net")).await;
@@ -76,7 +76,7 @@ async fn a_mail_that_goes_into_the_outbox_twice_is_there_once() {
 async fn an_outbox_that_cannot_be_written_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("outbox"), "a file").unwrap();
-    let outbox = legwork::services::mail::Mailer::new(&to_outbox(folder.path())).unwrap();
+    let outbox = legwork_mail::Mailer::new(&to_outbox(folder.path())).unwrap();
     let MailFate::NotSent { reason } = send_one(&outbox).await else { panic!("not sent") };
     assert!(reason.contains("outbox"), "{reason}");
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork::config::SmtpSecurity;
-use legwork::services::mail::{MailFate, Mailer};
+use legwork_mail::SmtpSecurity;
+use legwork_mail::{MailFate, Mailer};
 
 use super::{letter, mailer, send, send_many, send_one, smtp, to_relay};
 use crate::support::smtp::{Act, Moment, Setup, SmtpServer};

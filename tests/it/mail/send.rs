@@ -5,20 +5,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork::clock::{Clock, ManualClock};
-use legwork::config::{MailConfig, OutboundConfig, SmsConfig, SmsProvider, SourcesConfig};
-use legwork::domain::{Attempt, KindName, Next, Progress, TaskFailure, TaskId};
+use legwork::config::{SmsConfig, SmsProvider};
+use legwork::kinds::upkeep::NoEngine;
+use legwork::kinds::{KindSet, NoChildren, ProgressSink, TaskContext};
 use legwork::services::Services;
-use legwork::services::fetch::Fetcher;
-use legwork::services::isolate::Isolate;
-use legwork::services::mail::Mailer;
 use legwork::services::sms::Sms;
-use legwork::services::source::Sources;
-use legwork::store::sqlite::SqliteStore;
-use legwork::store::transient::TransientLedger;
-use legwork::store::{LedgerEntry, LedgerState, MailLedger as _, Store};
-use legwork::tasks::upkeep::NoEngine;
-use legwork::tasks::{KindSet, NoChildren, ProgressSink, TaskContext};
+use legwork_engine::clock::{Clock, ManualClock};
+use legwork_engine::domain::{Attempt, KindName, Next, Progress, TaskFailure, TaskId};
+use legwork_engine::store::sqlite::SqliteStore;
+use legwork_engine::store::transient::TransientLedger;
+use legwork_engine::store::{LedgerEntry, LedgerState, MailLedger as _, Store};
+use legwork_isolate::Isolate;
+use legwork_mail::MailConfig;
+use legwork_mail::Mailer;
+use legwork_outbound::Fetcher;
+use legwork_outbound::OutboundConfig;
+use legwork_source::Sources;
+use legwork_source::SourcesConfig;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -33,8 +36,8 @@ use crate::support::tasks::{at, begun, mishap, reference, settle, started, task}
 
 /// A mail reads no source.
 fn no_sources() -> Sources {
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(at(0)));
-    Sources::new(&SourcesConfig { sources: BTreeMap::new() }, &clock).unwrap()
+    let now: legwork_source::Now = Arc::new(|| at(0));
+    Sources::new(&SourcesConfig { sources: BTreeMap::new() }, &now).unwrap()
 }
 
 /// A mail is no text message.
@@ -53,7 +56,7 @@ fn no_sms(fetcher: &Fetcher) -> Sms {
 struct NoProgress;
 
 impl ProgressSink for NoProgress {
-    fn tell(&self, _progress: Progress) {}
+    fn report(&self, _progress: Progress) {}
 }
 
 #[derive(Clone)]

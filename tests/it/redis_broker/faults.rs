@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork::broker::{BrokerError, SharedBroker, Signal};
-use legwork::domain::Band;
+use legwork_engine::broker::{BrokerError, SharedBroker, Signal};
+use legwork_engine::domain::Band;
 use redis::aio::MultiplexedConnection;
 use tokio::time::timeout;
 

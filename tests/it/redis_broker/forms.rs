@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use legwork::broker::redis::RedisBroker;
-use legwork::broker::{BrokerError, SharedBroker};
-use legwork::domain::Band;
+use legwork_engine::broker::redis::RedisBroker;
+use legwork_engine::broker::{BrokerError, SharedBroker};
+use legwork_engine::domain::Band;
 
 use crate::support::brokers::{bells, connect, rings, waiting, want};
 use crate::support::redis_server::RedisServer;

@@ -1,6 +1,6 @@
 //! What is refused, and what fails.
 
-use legwork::domain::TaskFailure;
+use legwork_engine::domain::TaskFailure;
 use serde_json::{Value, json};
 
 use super::{Bench, MODELS, january, sources};

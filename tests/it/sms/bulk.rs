@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use legwork::config::SmsProvider;
-use legwork::domain::{TaskId, TaskStatus};
-use legwork::store::{RecipientFilter, RecipientRow};
+use legwork_engine::domain::{TaskId, TaskStatus};
+use legwork_engine::store::{RecipientFilter, RecipientRow};
 use serde_json::{Value, json};
 
 use super::gateway::{Act, Gateway};
@@ -227,8 +227,8 @@ mod cases {
 
     pub async fn what_is_wrong_with_a_list_is_named(engine: Engine) {
         let engine = engine.tuned(|config| config.bulk.recipient_limit = 3);
-        let kind = legwork::tasks::KindSet::compiled();
-        let kind = kind.get(&legwork::domain::KindName::parse("sms.bulk").unwrap()).unwrap().clone();
+        let kind = legwork::kinds::KindSet::compiled();
+        let kind = kind.get(&legwork_engine::domain::KindName::parse("sms.bulk").unwrap()).unwrap().clone();
         let faults = |args: Value| format!("{:?}", kind.check(&args.to_string(), &engine.services).unwrap_err());
         let one = json!([{ "phone_number": "+233201234567", "context": { "name": "Ama" } }]);
         for (args, words) in [

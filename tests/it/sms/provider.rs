@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use legwork::app::build_services;
-use legwork::clock::{Clock, ManualClock};
 use legwork::config::Config;
+use legwork_engine::clock::{Clock, ManualClock};
 use serde_json::{Value, json};
 
 use super::{Bench, SECRET, body, failed};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use legwork::domain::TaskFailure;
-use legwork::store::LedgerState;
+use legwork_engine::domain::TaskFailure;
+use legwork_engine::store::LedgerState;
 use serde_json::{Value, json};
 
 use super::gateway::{Act, Gateway};
@@ -200,6 +200,6 @@ async fn what_is_wrong_with_args_is_named_field_by_field() {
         assert!(faults.iter().any(|fault| fault.pointer == pointer) && said.contains(word), "{args}: {said}");
     }
     assert_eq!(bench.faults(&with("message", "a".repeat(306).into())), []);
-    let shown = bench.kind.shown_args(body().to_string());
+    let shown = bench.kind.policy.mask_args(body().to_string());
     assert!(!shown.contains("123456\"") && shown.contains("[sensitive]"), "{shown}");
 }

@@ -1,8 +1,8 @@
 //! The demonstration shows something real to every kind.
 
 use jiff::SignedDuration;
-use legwork::domain::{FieldRole, ModelRole};
-use legwork::services::source::{Filter, Operator, Query};
+use legwork_source::model::{FieldRole, ModelRole};
+use legwork_source::{Filter, Operator, Query};
 use serde_json::{Value, json};
 
 use super::demo;

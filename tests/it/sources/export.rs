@@ -2,9 +2,9 @@
 
 use std::io::Read as _;
 
-use legwork::config::SourcesConfig;
-use legwork::domain::{FilePath, TaskStatus};
-use legwork::tasks::KindSet;
+use legwork::kinds::KindSet;
+use legwork_engine::domain::{FilePath, TaskStatus};
+use legwork_source::SourcesConfig;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
@@ -183,7 +183,7 @@ fn entry_of_zip(zip: &[u8], wanted: &str) -> String {
 async fn every_bad_arg_is_pointed_at_when_it_is_submitted() {
     engine::embedded(|engine| async move {
         let kinds = KindSet::compiled();
-        let kind = kinds.iter().find(|kind| kind.name.as_str() == "data.export").unwrap();
+        let kind = kinds.iter().find(|kind| kind.policy.name.as_str() == "data.export").unwrap();
         for (args, pointer, word) in [
             (json!({ "model_name": "users" }), "/model_name", "there are activity, admin, content, notification, user"),
             (json!({ "model_name": "user\"; DROP TABLE users; --" }), "/model_name", "there is no model"),

@@ -1,7 +1,7 @@
 //! What is read is the same from both databases.
 
-use legwork::domain::TaskFailure;
-use legwork::services::source::{Chunk, Filter, Group, Measure, Operator, Order, Query, SourceError, Tally, rows_of};
+use legwork_engine::domain::TaskFailure;
+use legwork_source::{Chunk, Filter, Group, Measure, Operator, Order, Query, SourceError, Tally, rows_of};
 use serde_json::{Map, json};
 use tokio::sync::mpsc;
 
@@ -70,7 +70,7 @@ async fn every_operator_finds_the_same_rows_on_both_databases() {
     .await;
 }
 
-pub async fn copied(source: &legwork::services::source::Source, query: &Query) -> (Vec<Chunk>, u64) {
+pub async fn copied(source: &legwork_source::Source, query: &Query) -> (Vec<Chunk>, u64) {
     let (sender, mut receiver) = mpsc::channel(4);
     let mut total = 0;
     let (sent, chunks) = tokio::join!(source.copy(query, |rows| total = rows, sender), async {
@@ -169,7 +169,9 @@ async fn a_missing_table_or_column_is_a_failure_that_says_so() {
             assert!(error.to_string().contains("is not as declared"), "{error}");
             let (sender, _receiver) = mpsc::channel(1);
             assert!(matches!(source.copy(&query, drop, sender).await.unwrap_err(), SourceError::Mismatch { .. }));
-            assert!(matches!(TaskFailure::from(error), TaskFailure::Fail(report) if report.kind == "SourceMismatch"));
+            assert!(
+                matches!(legwork::kinds::source_failure(error), TaskFailure::Fail(report) if report.kind == "SourceMismatch")
+            );
         }
     })
     .await;
@@ -186,7 +188,7 @@ async fn a_source_that_is_away_is_tried_again() {
         let (sender, _receiver) = mpsc::channel(1);
         let error = source.copy(&query, drop, sender).await.unwrap_err();
         assert!(
-            matches!(TaskFailure::from(error), TaskFailure::Retry { error, .. } if error.kind == "SourceUnavailable"),
+            matches!(legwork::kinds::source_failure(error), TaskFailure::Retry { error, .. } if error.kind == "SourceUnavailable"),
             "{url}"
         );
     }

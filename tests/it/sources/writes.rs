@@ -1,6 +1,6 @@
 //! What kinds may change in the application's tables.
 
-use legwork::services::source::{Batch, Filter, Operator, Row, SourceError};
+use legwork_source::{Batch, Filter, Operator, Row, SourceError};
 use serde_json::{Value, json};
 
 use super::{both, found, ids, model};

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use legwork::broker::memory::MemoryBroker;
-use legwork::broker::redis::RedisBroker;
-use legwork::broker::{Delivery, Lane, SharedBroker, Want};
-use legwork::clock::ManualClock;
-use legwork::domain::{Attempt, Band, Doorbell, QueueName, TaskId, TaskRef, WorkerId};
+use legwork_engine::broker::memory::MemoryBroker;
+use legwork_engine::broker::redis::RedisBroker;
+use legwork_engine::broker::{Delivery, Lane, SharedBroker, Want};
+use legwork_engine::clock::ManualClock;
+use legwork_engine::domain::{Attempt, Band, Doorbell, QueueName, TaskId, TaskRef, WorkerId};
 
 /// 2025-11-21T08:00:00Z
 pub const START: Timestamp = Timestamp::constant(1_763_712_000, 0);

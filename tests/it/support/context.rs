@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use legwork::clock::Clock;
-use legwork::domain::{Attempt, KindName, Principal, Progress, TaskId};
+use legwork::files::{FileKeeper, TaskFiles};
+use legwork::kinds::upkeep::NoEngine;
+use legwork::kinds::{NoChildren, ProgressSink, TaskContext};
 use legwork::services::Services;
-use legwork::services::files::{FileKeeper, TaskFiles};
-use legwork::store::transient::{TransientFiles, TransientLedger};
-use legwork::tasks::upkeep::NoEngine;
-use legwork::tasks::{NoChildren, ProgressSink, TaskContext};
+use legwork_engine::clock::Clock;
+use legwork_engine::domain::{Attempt, KindName, Principal, Progress, TaskId};
+use legwork_engine::store::transient::{TransientFiles, TransientLedger};
 use tokio_util::sync::CancellationToken;
 
 struct NoProgress;
 
 impl ProgressSink for NoProgress {
-    fn tell(&self, _progress: Progress) {}
+    fn report(&self, _progress: Progress) {}
 }
 
 /// The first attempt of a task of `kind` over `services`, with ledgers of its own.

@@ -7,22 +7,23 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use legwork::app::build_services;
-use legwork::broker::SharedBroker;
-use legwork::clock::{Clock, ManualClock};
 use legwork::config::Config;
-use legwork::domain::{PageRequest, Principal, QueueName, TaskFilter, TaskId, TaskRow, TaskStatus, WorkerId};
-use legwork::metrics::Metrics;
-use legwork::queue::options::TaskOptions;
-use legwork::queue::submit::{SubmitError, SubmitTask, Submitted};
-use legwork::queue::view::{StatusView, TaskView};
-use legwork::queue::{Queue, QueueParts};
-use legwork::scheduler::Scheduler;
+use legwork::files::{FileKeeper, FileUpkeep};
+use legwork::kinds::{KindRunner, KindSet, TaskKind};
 use legwork::services::Services;
-use legwork::shutdown::Shutdown;
-use legwork::store::{SharedStore, Store};
-use legwork::tasks::{KindSet, TaskKind};
-use legwork::worker::heartbeat::Heart;
-use legwork::worker::pool::{Pool, PoolParts};
+use legwork_engine::broker::SharedBroker;
+use legwork_engine::clock::{Clock, ManualClock};
+use legwork_engine::domain::{PageRequest, Principal, QueueName, TaskFilter, TaskId, TaskRow, TaskStatus, WorkerId};
+use legwork_engine::metrics::Metrics;
+use legwork_engine::queue::options::TaskOptions;
+use legwork_engine::queue::submit::{SubmitError, SubmitTask, Submitted};
+use legwork_engine::queue::view::{StatusView, TaskView};
+use legwork_engine::queue::{Queue, QueueParts};
+use legwork_engine::scheduler::Scheduler;
+use legwork_engine::shutdown::Shutdown;
+use legwork_engine::store::{SharedStore, Store};
+use legwork_engine::worker::heartbeat::Heart;
+use legwork_engine::worker::pool::{Pool, PoolParts};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -50,7 +51,10 @@ pub struct Engine {
     pub faults: Arc<FaultyStore>,
     pub broker: Arc<FaultyBroker>,
     pub clock: Arc<ManualClock>,
+    pub kinds: KindSet,
     pub services: Arc<Services>,
+    pub files: FileKeeper,
+    pub upkeep: FileUpkeep,
     pub config: Config,
     pub shutdown: Shutdown,
     ground: Arc<Ground>,
@@ -72,7 +76,7 @@ where
 {
     stores::sqlite(|store| async move {
         let clock = Arc::new(ManualClock::at(tasks::start()));
-        let broker: SharedBroker = Arc::new(legwork::broker::memory::MemoryBroker::new(clock.clone()));
+        let broker: SharedBroker = Arc::new(legwork_engine::broker::memory::MemoryBroker::new(clock.clone()));
         run(case, Engine::over(store, broker, clock)).await;
     })
     .await;
@@ -129,17 +133,33 @@ impl Engine {
         let faults = FaultyStore::over(ground.store.clone(), ground.written.clone());
         let store: SharedStore = faults.clone();
         let broker = FaultyBroker::over(ground.broker.clone());
+        let files = FileKeeper::new(services.files.clone(), store.clone());
+        let upkeep = FileUpkeep::new(files.clone(), store.clone(), clock.clone(), services.export_retention);
+        let runner =
+            KindRunner { kinds: kinds.clone(), services: services.clone(), files: files.clone(), upkeep: upkeep.clone() };
         let parts = QueueParts {
             store: store.clone(),
             broker: broker.clone(),
             clock: clock.clone(),
-            kinds,
-            services: services.clone(),
+            runner: Arc::new(runner),
             config: config.submit.clone(),
             metrics: Arc::new(Metrics::new()),
             lease: config.worker.lease,
         };
-        Self { queue: Queue::start(parts, &shutdown), store, faults, broker, clock, services, config, shutdown, ground }
+        Self {
+            queue: Queue::start(parts, &shutdown),
+            store,
+            faults,
+            broker,
+            clock,
+            kinds,
+            services,
+            files,
+            upkeep,
+            config,
+            shutdown,
+            ground,
+        }
     }
 
     /// Another process on the same store and broker, with faults of its own.
@@ -165,13 +185,8 @@ impl Engine {
         self.ground.store.ensure_queues(&queues, self.now()).await.unwrap();
         let worker = WorkerId::made(self.clock.now());
         let name: Arc<str> = format!("worker-{worker}").into();
-        let parts = PoolParts {
-            queue: self.queue.clone(),
-            services: self.services.clone(),
-            config: self.config.worker.clone(),
-            worker,
-            worker_name: name.clone(),
-        };
+        let parts =
+            PoolParts { queue: self.queue.clone(), config: self.config.worker.clone(), worker, worker_name: name.clone() };
         let pool = Pool::new(parts);
         let shutdown = Shutdown::new();
         let heart = Heart::new(pool.clone(), self.queue.clone(), self.config.worker.clone(), worker, &name, shutdown.clone());
@@ -381,7 +396,7 @@ impl RunningPool {
         self.cut_off();
         self.run.abort();
         for (_, attempt) in self.pool.running().all() {
-            attempt.stopper.force(legwork::worker::running::StopReason::LeaseLost);
+            attempt.stopper.force(legwork_engine::worker::running::StopReason::LeaseLost);
         }
     }
 

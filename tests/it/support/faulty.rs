@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use legwork::broker::{Broker, BrokerError, Delivery, SharedBroker, Signal, Want};
-use legwork::domain::{
+use legwork_engine::broker::{Broker, BrokerError, Delivery, SharedBroker, Signal, Want};
+use legwork_engine::domain::{
     Attempt, Band, Doorbell, FilePath, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId,
     WorkerInfo, WorkerRow,
 };
-use legwork::store::{
+use legwork_engine::store::{
     AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, EndedGroup, Figures,
     FileRegistry, FileRow, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts,
     QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use legwork::clock::Clock;
 use legwork::config::{FilesConfig, Storage};
-use legwork::domain::{Attempt, FilePath, TaskId};
-use legwork::services::files::{FileKeeper, Files, TaskFiles};
-use legwork::store::{FileRegistry, FileRow, StoreResult};
+use legwork::files::{FileKeeper, Files, TaskFiles};
+use legwork_engine::clock::Clock;
+use legwork_engine::domain::{Attempt, FilePath, TaskId};
+use legwork_engine::store::{FileRegistry, FileRow, StoreResult};
 use parking_lot::Mutex;
 
 /// A list of files.

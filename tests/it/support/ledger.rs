@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use legwork::domain::{Attempt, TaskId};
-use legwork::store::{LedgerEntry, LedgerState, MailLedger, StoreError, StoreResult};
+use legwork_engine::domain::{Attempt, TaskId};
+use legwork_engine::store::{LedgerEntry, LedgerState, MailLedger, StoreError, StoreResult};
 
 /// The ledger. Cannot be written to once it was told to be away.
 #[derive(Default)]

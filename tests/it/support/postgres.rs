@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use legwork::store::Store;
-use legwork::store::postgres::PgStore;
+use legwork_engine::store::Store;
+use legwork_engine::store::postgres::PgStore;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::stores::run;

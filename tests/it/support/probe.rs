@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use legwork::domain::{TaskFailure, TaskId};
-use legwork::tasks::{Child, Kind, TaskContext};
+use legwork::kinds::{Child, Kind, TaskContext};
+use legwork_engine::domain::{TaskFailure, TaskId};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use futures_util::StreamExt as _;
 use legwork::auth::Tokens;
 use legwork::config::Config;
-use legwork::domain::{Principal, Scope};
 use legwork::http::{ApiParts, ApiState, Readiness, router};
+use legwork_engine::domain::{Principal, Scope};
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -39,6 +39,9 @@ impl TestService {
         let tokens = Arc::new(Tokens::new(&config.auth).unwrap());
         let parts = ApiParts {
             queue: engine.queue.clone(),
+            kinds: engine.kinds.clone(),
+            services: engine.services.clone(),
+            files: engine.files.clone(),
             tokens: tokens.clone(),
             config: config.http,
             readiness,

@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use legwork::config::EncryptionKey;
-use legwork::store::Store;
-use legwork::store::sealed::{KeyRing, SealedStore};
-use legwork::store::sqlite::SqliteStore;
+use legwork_engine::store::EncryptionKey;
+use legwork_engine::store::Store;
+use legwork_engine::store::sealed::{KeyRing, SealedStore};
+use legwork_engine::store::sqlite::SqliteStore;
 
 pub use super::postgres::postgres;
 use super::tasks;

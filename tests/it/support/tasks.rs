@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use legwork::domain::{
+use legwork_engine::domain::{
     Attempt, Begun, ErrorReport, KindName, NewTask, Next, Priority, QueueName, TaskId, TaskRef, TaskRow, TaskStatus, WorkerId,
 };
-use legwork::store::{BeginAnswer, BeginBatch, Ended, IdempotencyKey, InsertAnswer, Settled, Settlement, Store, SubmittedTask};
+use legwork_engine::store::{
+    BeginAnswer, BeginBatch, Ended, IdempotencyKey, InsertAnswer, Settled, Settlement, Store, SubmittedTask,
+};
 use uuid::Uuid;
 
 /// When every test begins: 2026-11-21T08:00:00Z.

@@ -1,7 +1,7 @@
 //! Who gets what, in which order.
 
-use legwork::broker::{Lane, Want};
-use legwork::domain::Band;
+use legwork_engine::broker::{Lane, Want};
+use legwork_engine::domain::Band;
 
 use crate::support::brokers::{TestBroker, bells, queue, ring, rings, want};
 

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use legwork::broker::Delivery;
-use legwork::domain::{Attempt, Band, Doorbell, TaskRef};
+use legwork_engine::broker::Delivery;
+use legwork_engine::domain::{Attempt, Band, Doorbell, TaskRef};
 
 use crate::support::brokers::{START, TestBroker, bells, queue, ring, rings, want, worker};
 
@@ -38,7 +38,7 @@ async fn a_reference_arrives_as_it_was_rung(test: TestBroker) {
 async fn a_reference_is_handed_to_one_worker_only(test: TestBroker) {
     let sent = rings("a", Band::Normal, 300);
     test.broker.publish(&sent).await.unwrap();
-    let drain = async |broker: &legwork::broker::SharedBroker| {
+    let drain = async |broker: &legwork_engine::broker::SharedBroker| {
         let (want, mut all) = (want(&["a"], 7), Vec::new());
         loop {
             let got = broker.receive(&want).await.unwrap();

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use legwork::broker::Signal;
-use legwork::domain::{Progress, TaskId, TaskStatus};
+use legwork_engine::broker::Signal;
+use legwork_engine::domain::{Progress, TaskId, TaskStatus};
 
 use crate::support::brokers::{START, TestBroker};
 

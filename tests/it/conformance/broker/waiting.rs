@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork::broker::{BrokerError, Lane, Want};
-use legwork::domain::Band;
+use legwork_engine::broker::{BrokerError, Lane, Want};
+use legwork_engine::domain::Band;
 
 use crate::support::brokers::{TestBroker, bells, queue, ring, rings, waiting, want};
 

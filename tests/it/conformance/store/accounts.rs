@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use legwork::domain::{Principal, Scope, ScopeSet};
-use legwork::store::{AccountRow, NewAccount, Store};
+use legwork_engine::domain::{Principal, Scope, ScopeSet};
+use legwork_engine::store::{AccountRow, NewAccount, Store};
 
 use crate::support::tasks::at;
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use legwork::domain::{Attempt, Begun, EndReason, EndStatus, NewTask, Next, TaskId, TaskStatus};
-use legwork::store::{BeginAnswer, BeginBatch, QueueChange, Store, TaskChange};
+use legwork_engine::domain::{Attempt, Begun, EndReason, EndStatus, NewTask, Next, TaskId, TaskStatus};
+use legwork_engine::store::{BeginAnswer, BeginBatch, QueueChange, Store, TaskChange};
 
 use crate::support::tasks::{
     at, begin, begun, default_queue, insert, inserted, mishap, reference, row, rung, settle, started, task, task_with_callback,

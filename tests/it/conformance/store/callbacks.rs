@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use legwork::domain::{CALLBACK_KIND, CALLBACK_QUEUE, Doorbell, EndReason, NewTask, Next};
-use legwork::store::{RevokeAnswer, RevokeOrder, Store};
+use legwork_engine::domain::{CALLBACK_KIND, CALLBACK_QUEUE, Doorbell, EndReason, NewTask, Next};
+use legwork_engine::store::{RevokeAnswer, RevokeOrder, Store};
 use serde_json::{Value, json};
 
 use crate::support::tasks::{at, begun, default_queue, end_of, inserted, mishap, row, settle, started, task, task_with_callback};

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork::domain::{Attempt, Begun, EndReason, EndStatus, NewTask, Next, Origin, Priority, Progress, TaskId, TaskStatus};
-use legwork::store::{
+use legwork_engine::domain::{
+    Attempt, Begun, EndReason, EndStatus, NewTask, Next, Origin, Priority, Progress, TaskId, TaskStatus,
+};
+use legwork_engine::store::{
     BeginAnswer, ChangeAnswer, QueueChange, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, Settlement, Store, TaskChange,
 };
 

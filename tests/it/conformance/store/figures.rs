@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use legwork::domain::{EndReason, KindName, NewTask, Next, TaskStatus};
-use legwork::store::{EndedGroup, RevokeAnswer, RevokeOrder, Store};
+use legwork_engine::domain::{EndReason, KindName, NewTask, Next, TaskStatus};
+use legwork_engine::store::{EndedGroup, RevokeAnswer, RevokeOrder, Store};
 
 use crate::support::tasks::{at, inserted, mishap, settle, started, task};
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use legwork::domain::{Attempt, FilePath, Next, TaskId};
-use legwork::store::{FileRow, Store};
+use legwork_engine::domain::{Attempt, FilePath, Next, TaskId};
+use legwork_engine::store::{FileRow, Store};
 
 use crate::support::files::path;
 use crate::support::tasks::{at, begun, ended, inserted, mishap, reference, settle, started, task};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use legwork::domain::{Attempt, NewTask, Priority, TaskId, TaskRow, TaskStatus};
-use legwork::store::{InsertAnswer, Store, StoreError};
+use legwork_engine::domain::{Attempt, NewTask, Priority, TaskId, TaskRow, TaskStatus};
+use legwork_engine::store::{InsertAnswer, Store, StoreError};
 use std::time::Duration;
 
 use crate::support::tasks::{at, insert, inserted, queue, row, rung, task, unrung};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use legwork::domain::{NewTask, Next, TaskId};
-use legwork::store::{
+use legwork_engine::domain::{NewTask, Next, TaskId};
+use legwork_engine::store::{
     EFFECT_SCOPE, InsertAnswer, LedgerEntry, LedgerState, Prune, RetryAnswer, RevokeOrder, Store, SubmittedTask,
 };
 

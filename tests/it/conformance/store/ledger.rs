@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use legwork::domain::{Attempt, Next, TaskId};
-use legwork::store::{LedgerEntry, LedgerState, Store};
+use legwork_engine::domain::{Attempt, Next, TaskId};
+use legwork_engine::store::{LedgerEntry, LedgerState, Store};
 
 use crate::support::tasks::{at, begun, ended, inserted, mishap, reference, settle, started, task};
 

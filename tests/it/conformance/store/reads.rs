@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use legwork::domain::{ErrorReport, KindName, NewTask, Next, PageRequest, TaskFilter, TaskId, TaskStatus};
-use legwork::store::{QueueCounts, Store};
+use legwork_engine::domain::{ErrorReport, KindName, NewTask, Next, PageRequest, TaskFilter, TaskId, TaskStatus};
+use legwork_engine::store::{QueueCounts, Store};
 
 use crate::support::tasks::{
     at, begun, default_queue, ended, insert, inserted, mishap, queue, reference, rung, settle, settlement, started, task, unrung,

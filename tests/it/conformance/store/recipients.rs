@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use legwork::domain::{Attempt, Begun, NewTask, Next, TaskId};
-use legwork::store::{
+use legwork_engine::domain::{Attempt, Begun, NewTask, Next, TaskId};
+use legwork_engine::store::{
     NewRecipient, Prune, QueueChange, RecipientCounts, RecipientFilter, RecipientRow, RecipientState, RecipientStep, Resend,
     RetryAnswer, RevokeOrder, Standing, Store, Suppression, SuppressionReason,
 };
@@ -351,7 +351,7 @@ fn suppression(address: &str) -> Suppression {
 }
 
 pub async fn a_suppression_is_kept_once_listed_and_lifted(store: Arc<dyn Store>) {
-    use legwork::store::SuppressionFilter as Filter;
+    use legwork_engine::store::SuppressionFilter as Filter;
     let manual = Suppression { reason: SuppressionReason::Manual, principal: Some("ann".into()), ..suppression("b@example.org") };
     let ours = Suppression { task: Some(TaskId::made(at(0))), ..suppression("a_1@example.org") };
     assert_eq!(store.suppress(&[manual.clone(), ours.clone(), suppression("c@example.net")]).await.unwrap(), 3);

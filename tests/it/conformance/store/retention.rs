@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use legwork::domain::{NewTask, Next, TaskId};
-use legwork::store::{Prune, Store};
+use legwork_engine::domain::{NewTask, Next, TaskId};
+use legwork_engine::store::{Prune, Store};
 
 use super::workers::info;
 use crate::support::tasks::{at, ended, inserted, mishap, start, started, task};

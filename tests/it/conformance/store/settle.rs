@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use legwork::domain::{Attempt, EndReason, EndStatus, ErrorReport, Next, TaskStatus, WorkerId};
-use legwork::store::{AttemptEnd, AttemptRow, RevokeOrder, Settled, Store, StoreError};
+use legwork_engine::domain::{Attempt, EndReason, EndStatus, ErrorReport, Next, TaskStatus, WorkerId};
+use legwork_engine::store::{AttemptEnd, AttemptRow, RevokeOrder, Settled, Store, StoreError};
 
 use crate::support::tasks::{
     at, begun, end_of, inserted, mishap, reference, row, rung, settle, settle_all, settlement, started, task, task_with_callback,
@@ -83,8 +83,8 @@ pub async fn a_settlement_whose_answer_was_lost_is_known_again(store: Arc<dyn St
     let success = settlement(1, &begun, at(2), Next::success("1".into()));
     end_of(settle_all(&store, std::slice::from_ref(&success)).await.remove(0));
     assert_eq!(settle_all(&store, std::slice::from_ref(&success)).await, [Settled::Already]);
-    let by_another = legwork::store::Settlement { worker: worker(2), ..success.clone() };
-    let of_another = legwork::store::Settlement { attempt: Attempt(2), ..success };
+    let by_another = legwork_engine::store::Settlement { worker: worker(2), ..success.clone() };
+    let of_another = legwork_engine::store::Settlement { attempt: Attempt(2), ..success };
     assert_eq!(settle_all(&store, &[by_another, of_another]).await, [Settled::Superseded, Settled::Superseded]);
 }
 
@@ -119,7 +119,7 @@ pub async fn a_settlement_given_twice_applies_once(store: Arc<dyn Store>) {
 
 pub async fn a_task_that_does_not_exist_is_superseded(store: Arc<dyn Store>) {
     let mut begun = started(&store, task(0), 1).await;
-    begun.id = legwork::domain::TaskId::made(at(0));
+    begun.id = legwork_engine::domain::TaskId::made(at(0));
     assert_eq!(settle(&store, &begun, at(2), Next::success("1".into())).await, Settled::Superseded);
 }
 
@@ -233,10 +233,10 @@ pub async fn the_rescue_settles_in_the_name_of_the_dead(store: Arc<dyn Store>) {
     store.insert(&[rung(new.clone())]).await.unwrap();
     let dead = WorkerId::made(at(0));
     let refs = [reference(new.id, 0)];
-    let batch = legwork::store::BeginBatch { worker: dead, worker_name: "dead", now: at(1), alone: false, refs: &refs };
+    let batch = legwork_engine::store::BeginBatch { worker: dead, worker_name: "dead", now: at(1), alone: false, refs: &refs };
     store.begin(&batch).await.unwrap();
     let found = store.started_by_the_dead(at(0), at(2), 10).await.unwrap().remove(0);
-    let rescue = legwork::store::Settlement {
+    let rescue = legwork_engine::store::Settlement {
         id: found.id,
         attempt: found.attempt,
         worker: found.worker,

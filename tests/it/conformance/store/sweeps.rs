@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork::domain::{Band, EndReason, NewTask, Next, Priority, TaskId, TaskStatus};
-use legwork::store::{QueueChange, Store};
+use legwork_engine::domain::{Band, EndReason, NewTask, Next, Priority, TaskId, TaskStatus};
+use legwork_engine::store::{QueueChange, Store};
 
 use crate::support::tasks::{
     at, begun, default_queue, insert, inserted, mishap, queue, reference, row, settle, started, status, task, unrung,
@@ -181,6 +181,6 @@ async fn take_lost(store: &Arc<dyn Store>, rung_before: i64, now: i64, limit: u3
     bells.into_iter().map(|bell| bell.task.id).collect()
 }
 
-async fn polled(store: &Arc<dyn Store>, queues: &[legwork::domain::QueueName], limit: u32) -> Vec<TaskId> {
+async fn polled(store: &Arc<dyn Store>, queues: &[legwork_engine::domain::QueueName], limit: u32) -> Vec<TaskId> {
     store.poll(queues, at(10), limit).await.unwrap().into_iter().map(|bell| bell.task.id).collect()
 }

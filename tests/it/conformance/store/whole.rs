@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork::domain::{Begun, NewTask, Next, PageRequest, TaskFilter, TaskId, TaskRow};
-use legwork::store::{
+use legwork_engine::domain::{Begun, NewTask, Next, PageRequest, TaskFilter, TaskId, TaskRow};
+use legwork_engine::store::{
     BeginAnswer, BeginBatch, Ended, RevokeAnswer, RevokeOrder, Settled, StartedRow, Store, StoreError, TaskChange,
 };
 
@@ -121,7 +121,7 @@ impl History {
         self.settle_these(&settlements).await;
     }
 
-    async fn settle_these(&mut self, settlements: &[legwork::store::Settlement]) {
+    async fn settle_these(&mut self, settlements: &[legwork_engine::store::Settlement]) {
         for settled in settle_all(&self.store, settlements).await {
             if let Settled::Ended(ended) = settled {
                 self.note(&ended);
@@ -169,7 +169,7 @@ impl History {
         let lost: Vec<StartedRow> = self.store.overrun(Duration::ZERO, at(self.now + 1_000), 3).await.unwrap();
         let settlements: Vec<_> = lost
             .into_iter()
-            .map(|row| legwork::store::Settlement {
+            .map(|row| legwork_engine::store::Settlement {
                 id: row.id,
                 attempt: row.attempt,
                 worker: row.worker,
@@ -198,7 +198,7 @@ impl History {
             if let Some(before) = self.ended.get(&row.id) {
                 assert_eq!(&row, before);
             } else if row.status.is_ended() {
-                assert_eq!(row.reason.is_some(), row.status == legwork::domain::TaskStatus::Revoked, "{row:?}");
+                assert_eq!(row.reason.is_some(), row.status == legwork_engine::domain::TaskStatus::Revoked, "{row:?}");
                 self.ended.insert(row.id, row);
             }
         }

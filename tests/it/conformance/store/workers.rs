@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use legwork::domain::{NewTask, RunFacts, TaskId, WorkerInfo, WorkerRow};
-use legwork::store::{StartedRow, Store, WorkerCommand};
+use legwork_engine::domain::{NewTask, RunFacts, TaskId, WorkerInfo, WorkerRow};
+use legwork_engine::store::{StartedRow, Store, WorkerCommand};
 
 use crate::support::tasks::{at, begun, inserted, queue, reference, started, task, worker};
 

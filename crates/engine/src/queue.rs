@@ -1,0 +1,242 @@
+//! The engine: submit, receive, begin, settle, control, inspect. The only place that joins store and broker.
+//!
+//! One request's way: [`submit`] writes the row (group commit) and rings the doorbell; [`receive`] hands deliveries to the pool and begins
+//! their attempts; [`settle`] writes what follows (group commit) and tells who waits. [`control`] and [`inspect`] serve the API and the CLI.
+//! [`sweep`] is what the scheduler steps: relay, rescue, lost doorbells, expiry.
+
+pub mod batch;
+pub mod body;
+pub mod children;
+pub mod control;
+pub mod inspect;
+mod ledger;
+pub mod options;
+pub mod receive;
+pub mod recipients;
+pub mod ring;
+pub mod settle;
+pub mod submit;
+pub mod sweep;
+pub mod upkeep;
+pub mod view;
+pub mod watch;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+use crate::broker::{BrokerError, SharedBroker, Signal};
+use crate::clock::Clock;
+use crate::domain::{Doorbell, QueueName, Routing, TaskRow};
+use crate::metrics::Metrics;
+use crate::runner::{KindPolicy, TaskRunner};
+use crate::shutdown::Shutdown;
+use crate::store::{Ended, MailLedger, RecipientLedger, Settlement, SharedStore, StoreError, SubmittedTask, Suppressions};
+
+use batch::{BatchLimits, Batcher};
+use inspect::Fleet;
+use ledger::Ledgers;
+use ring::Ringer;
+use settle::{SettleAnswer, SettleFlush};
+use submit::{InsertResult, SubmitFlush};
+use watch::Watchers;
+
+/// What a submission may be.
+#[derive(Clone, Debug)]
+pub struct SubmitConfig {
+    /// The largest args, in bytes of JSON.
+    pub args_limit: usize,
+    /// Which queue a kind goes to.
+    pub routing: Routing,
+    /// How long a key is kept.
+    pub key_retention: Duration,
+    /// How long results are kept.
+    pub result_retention: Duration,
+}
+
+/// What the engine is made of.
+pub struct QueueParts {
+    /// The rows.
+    pub store: SharedStore,
+    /// The doorbell.
+    pub broker: SharedBroker,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The code that runs tasks.
+    pub runner: Arc<dyn TaskRunner>,
+    /// What a submission may be.
+    pub config: SubmitConfig,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// A worker's lease: how long a settlement is tried.
+    pub lease: Duration,
+}
+
+/// The engine. One a process, shared by HTTP, the pool, the scheduler and the CLI.
+pub struct Queue {
+    store: SharedStore,
+    broker: SharedBroker,
+    clock: Arc<dyn Clock>,
+    runner: Arc<dyn TaskRunner>,
+    config: SubmitConfig,
+    metrics: Arc<Metrics>,
+    inserts: Batcher<SubmittedTask, InsertResult>,
+    settlements: Batcher<Settlement, SettleAnswer>,
+    ledgers: Ledgers,
+    ringer: Arc<Ringer>,
+    watchers: Arc<Watchers>,
+    known_queues: RwLock<HashSet<QueueName>>,
+    fleet: Fleet,
+    shutdown: Shutdown,
+}
+
+/// Why the engine could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The store could not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The broker could not, and nothing else can.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+/// One group commit of submissions: enough for the multi-row rate, few enough for a short lock.
+const INSERT_BATCH: usize = 500;
+/// Submissions that wait for a commit at most.
+const INSERTS_WAITING: usize = 10_000;
+/// How long a submitter waits for its commit.
+const INSERT_DEADLINE: Duration = Duration::from_secs(10);
+/// One group commit of settlements.
+const SETTLE_BATCH: usize = 500;
+/// Settlements that wait at most; then slots stay taken.
+const SETTLEMENTS_WAITING: usize = 2_000;
+
+impl Queue {
+    /// Puts the engine together and starts its batchers.
+    pub fn start(parts: QueueParts, shutdown: &Shutdown) -> Arc<Self> {
+        let QueueParts { store, broker, clock, runner, config, metrics, lease } = parts;
+        let ringer = Arc::new(Ringer::new(store.clone(), broker.clone(), clock.clone(), metrics.clone()));
+        let watchers = Watchers::start(broker.as_ref(), shutdown);
+        let insert_limits = BatchLimits {
+            flushers: store.concurrent_writes(),
+            batch: INSERT_BATCH,
+            waiting: INSERTS_WAITING,
+            deadline: INSERT_DEADLINE,
+        };
+        let insert_flush = SubmitFlush { store: store.clone(), ringer: ringer.clone(), metrics: metrics.clone() };
+        let settle_limits = BatchLimits {
+            flushers: store.concurrent_writes(),
+            batch: SETTLE_BATCH,
+            waiting: SETTLEMENTS_WAITING,
+            deadline: lease,
+        };
+        let settle_flush = SettleFlush {
+            store: store.clone(),
+            broker: broker.clone(),
+            ringer: ringer.clone(),
+            watchers: watchers.clone(),
+            metrics: metrics.clone(),
+            lease,
+        };
+        Arc::new(Self {
+            inserts: Batcher::start(insert_limits, Arc::new(insert_flush)),
+            settlements: Batcher::start(settle_limits, Arc::new(settle_flush)),
+            ledgers: Ledgers::start(store.clone()),
+            store,
+            broker,
+            clock,
+            runner,
+            config,
+            metrics,
+            ringer,
+            watchers,
+            known_queues: RwLock::default(),
+            fleet: Fleet::default(),
+            shutdown: shutdown.clone(),
+        })
+    }
+
+    /// The code that runs tasks.
+    pub fn runner(&self) -> &Arc<dyn TaskRunner> {
+        &self.runner
+    }
+
+    /// The queue to which tasks of a kind go that name none.
+    pub fn queue_of(&self, kind: &KindPolicy) -> QueueName {
+        self.config.routing.queue_for(&kind.name, &kind.queue)
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The rows, for those that keep their own (heartbeat, accounts, ledger).
+    pub fn store(&self) -> &SharedStore {
+        &self.store
+    }
+
+    /// What became of mails, for the kinds that send them.
+    pub fn mail_ledger(&self) -> Arc<dyn MailLedger> {
+        Arc::new(self.ledgers.clone())
+    }
+
+    /// What became of recipients, for the kinds that reach many.
+    pub fn recipient_ledger(&self) -> Arc<dyn RecipientLedger> {
+        Arc::new(self.ledgers.clone())
+    }
+
+    /// The addresses that get nothing in bulk.
+    pub fn suppressions(&self) -> Arc<dyn Suppressions> {
+        Arc::new(self.ledgers.clone())
+    }
+
+    /// Rings doorbells of rows that are due; what cannot be rung is handed to the relay.
+    pub async fn ring(&self, doorbells: Vec<Doorbell>) {
+        self.ringer.ring(doorbells).await;
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// What goes between processes.
+    pub fn signals(&self) -> tokio::sync::broadcast::Receiver<Arc<Signal>> {
+        self.broker.signals()
+    }
+
+    /// Whether the store answers, and whether the broker does.
+    pub async fn ping(&self) -> (Result<jiff::Timestamp, StoreError>, Result<(), BrokerError>) {
+        tokio::join!(self.store.ping(), self.broker.ping())
+    }
+
+    /// Tells this process at once, and all others as soon as the broker can. A signal that is lost costs time only.
+    async fn tell(&self, signal: Signal) {
+        self.watchers.notice(&signal);
+        if let Err(error) = self.broker.signal(&signal).await {
+            tracing::debug!(%error, "a signal could not be sent; others will find out by looking");
+        }
+    }
+
+    /// Tells of tasks that ended outside a settlement, and rings their callbacks.
+    async fn tell_ended(&self, ended: Vec<Ended>) {
+        if ended.is_empty() {
+            return;
+        }
+        let tasks = ended.iter().map(|end| (end.id, end.status.into())).collect();
+        for end in &ended {
+            self.metrics.task_ended(end.status);
+        }
+        self.ringer.ring_promptly(ended.into_iter().filter_map(|end| end.callback).collect()).await;
+        self.tell(Signal::Changed { tasks }).await;
+    }
+
+    /// Whether a principal sees a task; `None` sees all.
+    fn is_visible(row: &TaskRow, only_of: Option<&str>) -> bool {
+        only_of.is_none_or(|subject| subject == &*row.principal)
+    }
+}

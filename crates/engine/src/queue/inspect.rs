@@ -1,0 +1,300 @@
+//! What users see: status, detail, lists, queues, workers, kinds; and waiting for news.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use serde_json::value::RawValue;
+
+use super::view::{AttemptView, QueueView, RunningView, StatusView, TaskView, WorkerView, WorkersView};
+use super::watch::Watch;
+use super::{Queue, QueueError};
+use crate::domain::{
+    Page, PageRequest, Principal, QueueName, TaskFilter, TaskId, TaskRow, TaskStatus, WaitingFor, WaitingReason, WorkerHealth,
+    WorkerRow,
+};
+use crate::store::QueueRow;
+use crate::store::sealed::{sealed_with, unreadable};
+
+/// How old the picture of queues and workers may be that says what a task waits for.
+const FLEET_AGE: Duration = Duration::from_secs(1);
+/// How often a long poll looks at the row although no news came: signals may be lost.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Running tasks that the list of workers names at most.
+const RUNNING_SHOWN: u16 = 500;
+/// A worker whose heart has not beaten for so long is shown as dead before it is declared so.
+const SILENT_AFTER: Duration = Duration::from_secs(15);
+
+struct Picture {
+    taken_at: Timestamp,
+    queues: Vec<QueueRow>,
+    workers: Vec<WorkerRow>,
+}
+
+/// The latest picture of queues and workers.
+#[derive(Default)]
+pub(super) struct Fleet {
+    picture: Mutex<Option<Arc<Picture>>>,
+}
+
+impl Fleet {
+    pub(super) fn forget(&self) {
+        *self.picture.lock() = None;
+    }
+}
+
+impl Queue {
+    /// How a task stands; `None` where there is none that the principal sees.
+    pub async fn status(&self, id: TaskId, principal: &Principal) -> Result<Option<StatusView>, QueueError> {
+        let Some(row) = self.visible_row(id, principal).await? else { return Ok(None) };
+        Ok(Some(self.status_of(row).await?))
+    }
+
+    /// How a task stands as soon as it has ended, or after `wait`, whichever comes first.
+    pub async fn wait(&self, id: TaskId, wait: Duration, principal: &Principal) -> Result<Option<StatusView>, QueueError> {
+        let deadline = tokio::time::Instant::now() + wait;
+        let mut watch = self.watchers.watch(id);
+        loop {
+            let Some(row) = self.visible_row(id, principal).await? else { return Ok(None) };
+            if row.status.is_ended() || tokio::time::Instant::now() >= deadline || self.shutdown.is_begun() {
+                return Ok(Some(self.status_of(row).await?));
+            }
+            let look_at = deadline.min(tokio::time::Instant::now() + LOOK_EVERY);
+            self.ended_or(look_at, &mut watch).await;
+        }
+    }
+
+    /// Waits for news of an end, for missed news, or for `until`.
+    async fn ended_or(&self, until: tokio::time::Instant, watch: &mut Watch) {
+        let ended = async {
+            while let Some(news) = watch.next().await {
+                if matches!(news, super::watch::News::Changed(status) if status.is_ended()) {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = self.shutdown.begun() => {}
+            () = tokio::time::sleep_until(until) => {}
+        }
+    }
+
+    /// Listens for news of a task. Listen first, then read its status: so nothing is missed.
+    pub fn watch(&self, id: TaskId) -> Watch {
+        self.watchers.watch(id)
+    }
+
+    /// A task in full; `None` where there is none that the principal sees.
+    pub async fn detail(&self, id: TaskId, principal: &Principal) -> Result<Option<TaskView>, QueueError> {
+        let Some(row) = self.visible_row(id, principal).await? else { return Ok(None) };
+        let mut attempt_log: Vec<AttemptView> = self.store.attempts(id).await?.into_iter().map(AttemptView::from).collect();
+        attempt_log.extend(present_attempt(&row, &attempt_log));
+        let args = self.shown_args(&row).and_then(|args| RawValue::from_string(args).ok());
+        let principal = row.principal.to_string();
+        let (time_limit, soft_time_limit) = (row.hard_limit.as_secs_f64(), row.soft_limit.map(|limit| limit.as_secs_f64()));
+        let callback_url = row.callback_url.clone();
+        Ok(Some(TaskView {
+            status: self.status_of(row).await?,
+            args,
+            principal,
+            time_limit,
+            soft_time_limit,
+            callback_url,
+            attempt_log,
+        }))
+    }
+
+    /// A page of tasks, newest first; only the principal's own unless it is an admin.
+    pub async fn list(
+        &self,
+        mut filter: TaskFilter,
+        page: &PageRequest,
+        principal: &Principal,
+    ) -> Result<Page<StatusView>, QueueError> {
+        if let Some(own) = principal.sees_only() {
+            filter.principal = Some(own);
+        }
+        let rows = self.store.list(&filter, page).await?;
+        let picture = self.picture().await?;
+        let now = self.clock.now();
+        let items = rows.items.into_iter().map(|row| {
+            let waiting_for = waiting_for(&row, &picture, now);
+            StatusView::new(row, waiting_for)
+        });
+        Ok(Page { items: items.collect(), next: rows.next })
+    }
+
+    /// All queues with what is in them.
+    pub async fn queues(&self) -> Result<Vec<QueueView>, QueueError> {
+        let now = self.clock.now();
+        let (rows, counts, workers) = tokio::try_join!(self.store.queues(), self.store.queue_counts(now), self.store.workers())?;
+        let mut by_name: BTreeMap<_, _> = counts.into_iter().map(|counts| (counts.name.clone(), counts)).collect();
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                let counts = by_name.remove(&row.name);
+                let of = |take: fn(&crate::store::QueueCounts) -> u64| counts.as_ref().map_or(0, take);
+                QueueView {
+                    paused: row.paused_at.is_some(),
+                    paused_at: row.paused_at,
+                    concurrency: row.concurrency,
+                    depth: of(|counts| counts.waiting),
+                    scheduled: of(|counts| counts.scheduled),
+                    running: of(|counts| counts.running),
+                    oldest_seconds: counts
+                        .as_ref()
+                        .and_then(|counts| counts.oldest_due_at)
+                        .map(|due| now.duration_since(due).as_secs_f64().max(0.0)),
+                    rate: per_second(of(|counts| counts.ended_last_minute)),
+                    workers: workers.iter().filter(|worker| serves(worker, &row.name, now)).count(),
+                    name: row.name,
+                }
+            })
+            .collect())
+    }
+
+    /// The live workers with what they run, as far as the principal sees it.
+    pub async fn workers(&self, principal: &Principal) -> Result<WorkersView, QueueError> {
+        let now = self.clock.now();
+        let statuses = vec![TaskStatus::Started];
+        let filter = TaskFilter { statuses, principal: principal.sees_only(), ..TaskFilter::default() };
+        let page = PageRequest { after: None, limit: RUNNING_SHOWN };
+        let (rows, started) = tokio::try_join!(self.store.workers(), self.store.list(&filter, &page))?;
+        // Where all of them are on the page, they are counted; what a heartbeat tells is seconds old.
+        let sees_all = filter.principal.is_none() && started.next.is_none();
+        let mut running: BTreeMap<_, Vec<RunningView>> = BTreeMap::new();
+        for task in started.items {
+            if let Some(worker) = task.worker {
+                let view = RunningView { task_id: task.id, kind: task.kind, started_at: task.started_at };
+                running.entry(worker).or_default().push(view);
+            }
+        }
+        let mut workers = BTreeMap::new();
+        let mut total_active_tasks = 0;
+        for row in rows.into_iter().filter(|row| !row.dead) {
+            let health = health_of(&row, now);
+            let id = row.info.id;
+            let name =
+                if workers.contains_key(&row.info.name) { format!("{}@{id}", row.info.name) } else { row.info.name.clone() };
+            let tasks = running.remove(&id).unwrap_or_default();
+            let mut info = row.info;
+            if sees_all {
+                info.running = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+            }
+            total_active_tasks += u64::from(info.running);
+            workers.insert(name, WorkerView::new(info, row.beat_at, health, tasks));
+        }
+        Ok(WorkersView { timestamp: now, total_workers: workers.len(), total_active_tasks, workers })
+    }
+
+    /// Whether a principal sees such a task.
+    pub(super) async fn sees(&self, id: TaskId, principal: &Principal) -> Result<bool, QueueError> {
+        Ok(self.visible_row(id, principal).await?.is_some())
+    }
+
+    /// A row's args as they may be shown, as JSON.
+    fn shown_args(&self, row: &TaskRow) -> Option<String> {
+        if let Some(key) = sealed_with(&row.args) {
+            return serde_json::to_string(&format!("[{}]", unreadable("args", key))).ok();
+        }
+        // An unknown kind may have secrets where nobody knows.
+        self.runner.kind(&row.kind).map(|kind| kind.mask_args(row.args.clone()))
+    }
+
+    async fn visible_row(&self, id: TaskId, principal: &Principal) -> Result<Option<TaskRow>, QueueError> {
+        let row = self.store.find(id).await?;
+        Ok(row.filter(|row| Self::is_visible(row, principal.sees_only().as_deref())))
+    }
+
+    /// A row as it is shown.
+    pub async fn status_of(&self, row: TaskRow) -> Result<StatusView, QueueError> {
+        let waiting_for = if row.status.is_waiting() {
+            let picture = self.picture().await?;
+            waiting_for(&row, &picture, self.clock.now())
+        } else {
+            None
+        };
+        Ok(StatusView::new(row, waiting_for))
+    }
+
+    async fn picture(&self) -> Result<Arc<Picture>, QueueError> {
+        let now = self.clock.now();
+        if let Some(picture) = self.fleet.picture.lock().clone()
+            && now.duration_since(picture.taken_at).unsigned_abs() < FLEET_AGE
+        {
+            return Ok(picture);
+        }
+        let (queues, workers) = tokio::try_join!(self.store.queues(), self.store.workers())?;
+        let picture = Arc::new(Picture { taken_at: now, queues, workers });
+        *self.fleet.picture.lock() = Some(picture.clone());
+        Ok(picture)
+    }
+}
+
+/// The rate that a count of a minute comes to.
+fn per_second(in_a_minute: u64) -> f64 {
+    f64::from(u32::try_from(in_a_minute).unwrap_or(u32::MAX)) / 60.0
+}
+
+/// The attempt that has no row of its own: the one that runs, or a success at the first try.
+fn present_attempt(row: &TaskRow, written: &[AttemptView]) -> Option<AttemptView> {
+    let is_written = written.iter().any(|attempt| attempt.attempt == row.attempt.0);
+    if is_written || row.attempt.0 == 0 || !matches!(row.status, TaskStatus::Started | TaskStatus::Success) {
+        return None;
+    }
+    Some(AttemptView {
+        attempt: row.attempt.0,
+        worker: row.worker_name.clone().unwrap_or_default(),
+        started_at: row.started_at?,
+        ended_at: row.ended_at,
+        outcome: if row.status == TaskStatus::Success { "success" } else { "running" },
+        error: None,
+    })
+}
+
+fn is_silent(worker: &WorkerRow, now: Timestamp) -> bool {
+    now.duration_since(worker.beat_at) > jiff::SignedDuration::try_from(SILENT_AFTER).unwrap_or_default()
+}
+
+fn serves(worker: &WorkerRow, queue: &QueueName, now: Timestamp) -> bool {
+    let listed = worker.info.queues.is_empty() || worker.info.queues.contains(queue);
+    listed && !worker.dead && !worker.info.draining && !is_silent(worker, now)
+}
+
+fn health_of(worker: &WorkerRow, now: Timestamp) -> WorkerHealth {
+    if worker.dead || is_silent(worker, now) {
+        WorkerHealth::Dead
+    } else if worker.info.draining {
+        WorkerHealth::Draining
+    } else if worker.info.stalled {
+        WorkerHealth::Stalled
+    } else {
+        WorkerHealth::Healthy
+    }
+}
+
+/// What a waiting task waits for; the first reason that holds.
+fn waiting_for(row: &TaskRow, picture: &Picture, now: Timestamp) -> Option<WaitingFor> {
+    if !row.status.is_waiting() {
+        return None;
+    }
+    let because = |reason| Some(WaitingFor { reason, until: None });
+    if row.due_at > now {
+        let reason = if row.status == TaskStatus::Retry { WaitingReason::Retry } else { WaitingReason::Time };
+        return Some(WaitingFor { reason, until: Some(row.due_at) });
+    }
+    let queue = picture.queues.iter().find(|queue| queue.name == row.queue);
+    if queue.is_some_and(|queue| queue.paused_at.is_some()) {
+        return because(WaitingReason::Paused);
+    }
+    if !picture.workers.iter().any(|worker| serves(worker, &row.queue, now)) {
+        return because(WaitingReason::NoWorker);
+    }
+    if queue.is_some_and(|queue| queue.concurrency.is_some()) {
+        return because(WaitingReason::Concurrency);
+    }
+    because(WaitingReason::Turn)
+}

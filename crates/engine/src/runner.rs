@@ -1,0 +1,126 @@
+//! The port to the code that runs tasks. The engine knows kinds by their policy only; what they do is behind [`TaskRunner`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::children::Children;
+use crate::clock::Clock;
+use crate::domain::{Attempt, FieldError, KindName, Origin, Progress, QueueName, RetryPolicy, TaskFailure, TaskId};
+use crate::queue::Queue;
+
+/// What the engine has to know about a kind: where its tasks go, and how their attempts are limited and retried.
+#[derive(Clone, Debug)]
+pub struct KindPolicy {
+    /// The name of the kind, as in `email.send`.
+    pub name: KindName,
+    /// The queue of its tasks where neither the submission nor the routing names one.
+    pub queue: QueueName,
+    /// How failed attempts are retried.
+    pub retry: RetryPolicy,
+    /// An attempt that runs longer is ended.
+    pub hard_limit: Duration,
+    /// An attempt that runs longer is asked to stop; `None` never asks.
+    pub soft_limit: Option<Duration>,
+    /// The size of args, in bytes of JSON, that is allowed even where the general limit is smaller.
+    pub args_limit: usize,
+    /// Whether users may submit it. The others are submitted by the program itself.
+    pub is_public: bool,
+    /// JSON Pointers to args that may be secret, as in `/headers`: they are shown as [`SENSITIVE_TEXT`], and never reach a log or an error.
+    pub sensitive: Vec<String>,
+}
+
+/// What replaces an arg that may be secret.
+pub const SENSITIVE_TEXT: &str = "[sensitive]";
+
+impl KindPolicy {
+    /// The args with [`SENSITIVE_TEXT`] in place of what may be secret.
+    pub fn mask_args(&self, args: String) -> String {
+        if self.sensitive.is_empty() {
+            return args;
+        }
+        let Ok(mut value) = serde_json::from_str::<Value>(&args) else { return args };
+        for pointer in &self.sensitive {
+            if let Some(secret) = value.pointer_mut(pointer).filter(|secret| !secret.is_null()) {
+                *secret = SENSITIVE_TEXT.into();
+            }
+        }
+        value.to_string()
+    }
+
+    /// Whether a JSON Pointer leads to an arg that may be secret, or into one.
+    pub fn is_sensitive(&self, pointer: &str) -> bool {
+        self.sensitive.iter().any(|secret| pointer.starts_with(secret))
+    }
+}
+
+/// Runs tasks. The program that embeds the engine implements it.
+#[async_trait]
+pub trait TaskRunner: Send + Sync + 'static {
+    /// The policy of a kind; `None` where this process does not know the kind.
+    fn kind(&self, name: &KindName) -> Option<Arc<KindPolicy>>;
+
+    /// The policies of all kinds, by name.
+    fn kinds(&self) -> Vec<Arc<KindPolicy>>;
+
+    /// Checks the args of a submission. On failure every wrong field is named, with a pointer into the args.
+    fn check(&self, kind: &KindName, args: &str) -> Result<(), Vec<FieldError>>;
+
+    /// Names the args that refer to something which `principal` may not read. Called before [`TaskRunner::check`], and may do I/O.
+    /// The error text says why that could not be found out now.
+    async fn check_access(&self, kind: &KindName, args: &str, principal: &str) -> Result<Vec<FieldError>, String> {
+        let _ = (kind, args, principal);
+        Ok(Vec::new())
+    }
+
+    /// Checks the URL of a callback; the error says what is wrong with it. Runners that send no callbacks refuse all.
+    fn check_callback(&self, url: &str) -> Result<(), String> {
+        let _ = url;
+        Err("cannot be used: this program sends no callbacks".into())
+    }
+
+    /// Starts the work of an attempt. Args that do not parse (a newer version wrote them) are a failure here.
+    fn start(&self, attempt: AttemptContext, args: &str) -> Result<RunFuture, TaskFailure>;
+}
+
+/// What an attempt knows, and what it may ask of the engine.
+#[derive(Clone)]
+pub struct AttemptContext {
+    /// The task of the attempt.
+    pub task: TaskId,
+    /// The number of the attempt.
+    pub attempt: Attempt,
+    /// The kind of the task.
+    pub kind: KindName,
+    /// Who submitted the task.
+    pub principal: Arc<str>,
+    /// When the task was submitted.
+    pub submitted_at: Timestamp,
+    /// The task at which the chain of retries by hand began; `None` where the task is no retry by hand.
+    pub retry_origin: Option<Origin>,
+    /// The present time.
+    pub clock: Arc<dyn Clock>,
+    /// Cancelled when the attempt is asked to stop.
+    pub stop: CancellationToken,
+    /// Takes the progress of the attempt.
+    pub progress: Arc<dyn ProgressSink>,
+    /// Submits other tasks in the name of this one.
+    pub children: Arc<dyn Children>,
+    /// The engine, for kinds that look after it.
+    pub engine: Arc<Queue>,
+}
+
+/// Takes the progress of an attempt.
+pub trait ProgressSink: Send + Sync {
+    /// Takes the latest progress; it replaces what was reported before and not written yet.
+    fn report(&self, progress: Progress);
+}
+
+/// The running work of an attempt.
+pub type RunFuture = Pin<Box<dyn Future<Output = Result<Value, TaskFailure>> + Send>>;

@@ -1,0 +1,193 @@
+//! All that happens because time passed: relay, rescue, expiry, lost doorbells, prune. No leader: each step is safe to take by many at once.
+//!
+//! A duty is a step that does a bounded piece and says how much it did; its loop is a thin shell around it, so that tests take steps.
+
+mod judge;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::domain::WorkerId;
+use crate::queue::Queue;
+use crate::queue::sweep::SWEEP_BATCH;
+use crate::queue::upkeep::DEAD_WORKERS_KEPT;
+use crate::shutdown::Shutdown;
+use crate::store::StoreResult;
+
+pub use judge::Judge;
+
+/// The sweeps' settings.
+#[derive(Clone, Debug)]
+pub struct SchedulerConfig {
+    /// How long a worker lives without a heartbeat.
+    pub lease: Duration,
+    /// How long results are kept.
+    pub result_retention: Duration,
+    /// How long a key is kept.
+    pub key_retention: Duration,
+}
+
+/// How often the relay looks; also the most that an `eta` is late by.
+const RELAY_EVERY: Duration = Duration::from_millis(200);
+/// How often dead workers are looked for; more often where the lease is short, because the judge takes a long rest for blindness.
+const RESCUE_EVERY: Duration = Duration::from_secs(1);
+/// How often expired tasks are ended that no worker has come across.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+/// How often lost doorbells are looked for.
+const DOORBELLS_EVERY: Duration = Duration::from_secs(5);
+/// A doorbell younger than this is not yet lost.
+const DOORBELL_GRACE: Duration = Duration::from_secs(10);
+/// So many batches of lost doorbells are rung at once.
+const DOORBELL_BATCHES: usize = 20;
+/// How long past its hard limit an attempt is left to its worker.
+const OVERRUN_GRACE: Duration = Duration::from_secs(30);
+/// How often old rows are looked for.
+const PRUNE_EVERY: Duration = Duration::from_mins(1);
+/// How often the store's time is taken over where no heartbeat does it.
+const CLOCK_EVERY: Duration = Duration::from_secs(5);
+
+/// The sweeps of one process.
+pub struct Scheduler {
+    queue: Arc<Queue>,
+    config: SchedulerConfig,
+    judge: parking_lot::Mutex<Judge>,
+    /// The dead workers that are off the broker.
+    dismissed: tokio::sync::Mutex<HashSet<WorkerId>>,
+}
+
+impl Scheduler {
+    /// Sweeps that have not begun.
+    pub fn new(queue: Arc<Queue>, config: SchedulerConfig) -> Arc<Self> {
+        let judge = parking_lot::Mutex::new(Judge::new(config.lease));
+        Arc::new(Self { queue, config, judge, dismissed: tokio::sync::Mutex::default() })
+    }
+
+    /// Rings what is due until nothing more is: how many.
+    pub async fn relay(&self) -> StoreResult<usize> {
+        let mut rung = 0;
+        loop {
+            let step = self.queue.relay_once().await?;
+            rung += step;
+            if step < SWEEP_BATCH as usize {
+                return Ok(rung);
+            }
+        }
+    }
+
+    /// Rescues from dead workers, if we can see well enough to call anybody dead: how many.
+    pub async fn rescue(&self) -> StoreResult<usize> {
+        let store_now = self.queue.store().ping().await?;
+        let clock = self.queue.clock();
+        clock.follow(store_now);
+        let now = clock.now();
+        let may_judge = self.judge.lock().saw_the_store(now);
+        let mut rescued = 0;
+        if may_judge {
+            let lease = jiff::SignedDuration::try_from(self.config.lease).unwrap_or_default();
+            rescued += self.queue.rescue_once(now.checked_sub(lease).unwrap_or(now)).await?;
+            self.queue.dismiss_the_dead(&mut *self.dismissed.lock().await).await?;
+        }
+        Ok(rescued + self.queue.overrun_once(OVERRUN_GRACE).await?)
+    }
+
+    /// At the start of a process that has the store to itself: whoever is listed as running something is dead.
+    pub async fn rescue_all(&self) -> StoreResult<usize> {
+        self.queue.rescue_once(jiff::Timestamp::MAX).await
+    }
+
+    /// At the start of a process whose broker died with the one before: every doorbell that was rung is lost. Rings a batch of each lane;
+    /// the sweep does the rest: how many.
+    pub async fn ring_after_restart(&self) -> StoreResult<usize> {
+        self.queue.lost_doorbells_once(Duration::ZERO).await
+    }
+
+    /// Ends waiting tasks that have expired: how many.
+    pub async fn expire(&self) -> StoreResult<usize> {
+        self.queue.expire_once().await
+    }
+
+    /// Rings again what the broker has lost, until nothing more is found or enough was done for now: how many.
+    pub async fn ring_lost(&self) -> StoreResult<usize> {
+        let mut rung = 0;
+        for _ in 0..DOORBELL_BATCHES {
+            let step = self.queue.lost_doorbells_once(DOORBELL_GRACE).await?;
+            rung += step;
+            if step < SWEEP_BATCH as usize {
+                break;
+            }
+        }
+        Ok(rung)
+    }
+
+    /// Makes partitions ahead and forgets what is old enough.
+    pub async fn prune(&self) -> StoreResult<usize> {
+        self.queue.make_partitions().await?;
+        let mut steps = 0;
+        while self.queue.prune_once(self.config.result_retention, self.config.key_retention, DEAD_WORKERS_KEPT).await? {
+            steps += 1;
+        }
+        Ok(steps)
+    }
+
+    /// Runs every duty until `shutdown`.
+    pub fn start(self: &Arc<Self>, shutdown: &Shutdown) {
+        macro_rules! duty {
+            ($name:literal, $every:expr, $step:ident) => {{
+                let (this, until) = (self.clone(), shutdown.clone());
+                shutdown.spawn(async move {
+                    run_duty($name, $every, until, this.queue.clock().clone(), || this.$step()).await;
+                });
+            }};
+        }
+        let rescue_every = RESCUE_EVERY.min(self.config.lease / 8);
+        duty!("relay", RELAY_EVERY, relay);
+        duty!("rescue", rescue_every, rescue);
+        duty!("expire", EXPIRE_EVERY, expire);
+        duty!("ring_lost", DOORBELLS_EVERY, ring_lost);
+        duty!("prune", PRUNE_EVERY, prune);
+    }
+}
+
+/// Keeps the clock with the store's where no sweep does it.
+pub async fn follow_store_time(queue: Arc<Queue>, shutdown: Shutdown) {
+    let clock = queue.clock().clone();
+    let step = || async {
+        clock.follow(queue.store().ping().await?);
+        Ok(0)
+    };
+    run_duty("clock", CLOCK_EVERY, shutdown.clone(), clock.clone(), step).await;
+}
+
+/// Takes a step, rests, and again. Rests vary by a tenth, so that processes that started together do not step together; a store that is away
+/// is told of once.
+pub async fn run_duty<F, S>(name: &'static str, every: Duration, shutdown: Shutdown, clock: Arc<dyn Clock>, step: F)
+where
+    F: Fn() -> S,
+    S: Future<Output = StoreResult<usize>>,
+{
+    let mut is_failing = false;
+    loop {
+        match step().await {
+            Ok(count) => {
+                if std::mem::take(&mut is_failing) {
+                    tracing::info!(duty = name, "works again");
+                }
+                if count > 0 {
+                    tracing::debug!(duty = name, count, "done");
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::warn!(duty = name, %error, "failed; it is tried again until it works");
+                }
+            }
+        }
+        let rest = every.mul_f64(0.9 + 0.2 * clock.chance());
+        tokio::select! {
+            () = shutdown.begun() => return,
+            () = tokio::time::sleep(rest) => {}
+        }
+    }
+}

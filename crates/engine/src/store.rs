@@ -1,0 +1,307 @@
+//! The store: rows are the truth. This is the port; `store/postgres` and `store/sqlite` are its sides, and
+//! `tests/it/conformance/store` is its contract, which both run.
+//!
+//! Live tasks (waiting or running) are in `tasks`, ended ones in `task_results`; an end moves the row in one statement. So every sweep
+//! and count looks at live rows only, and retention drops old results without touching the hot path.
+//!
+//! Two times steer the doorbell of a waiting row. `ring_at`: when the relay is to ring it next; null once it is rung.
+//! `rung_at`: when it was last rung; null if never. A submission that is due now is inserted as rung, because its submitter rings
+//! right after the commit. Everything else (eta, retry, hand-back, change) is inserted or updated with `ring_at` set and `rung_at` null.
+//!
+//! Time is a parameter everywhere (`now`); nothing here reads a clock but [`Workers::beat`], whose answer carries the store's time.
+//! Multi-row writes take rows in id order. A batch that fails for the sake of one bad row is split until that row stands alone.
+
+mod answers;
+mod figures;
+mod file;
+mod parts;
+pub mod postgres;
+pub mod recipients;
+pub mod sealed;
+pub mod sqlite;
+pub mod transient;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::domain::{
+    Attempt, Band, Doorbell, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo,
+    WorkerRow,
+};
+
+pub use answers::{
+    AccountRow, AttemptEnd, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, IdempotencyKey, InsertAnswer,
+    LedgerEntry, LedgerState, NewAccount, QueueChange, QueueCounts, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, Settled,
+    Settlement, StartedRow, SubmittedTask, TaskChange, WorkerCommand,
+};
+
+pub use figures::{EndedGroup, Figures};
+pub use file::{FileRegistry, FileRow};
+pub use recipients::{
+    NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
+    Standing, Suppression, SuppressionFilter, SuppressionReason, Suppressions,
+};
+pub use sealed::EncryptionKey;
+
+/// The scope of idempotency keys by which a task finds again what it submitted. Such a key begins with the id of the task's origin
+/// ([`crate::domain::Origin`]), and is kept for as long as that task lives or it or a retry of its chain may be retried by hand.
+pub const EFFECT_SCOPE: &str = "effect";
+
+/// Why the store could not do it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, is shutting down, or did not answer in time. Nothing is known of the write.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// One row was refused by the database (a bad value). The others of its batch were written.
+    #[error("the database refused the row: {0}")]
+    Refused(String),
+    /// A row could not be read back: it was written by something else, or by a newer version.
+    #[error("a row of {table} cannot be read: {reason}")]
+    Corrupt {
+        /// Which table.
+        table: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Anything else: a bug, or a database that is not as migrated.
+    #[error("the database answered with an error: {0}")]
+    Database(String),
+}
+
+/// The result of a store operation.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// The hot path: three batched writes.
+#[async_trait]
+pub trait TaskWrites: Send + Sync {
+    /// Inserts tasks in one transaction; the answers are in the order of the tasks.
+    ///
+    /// Rows with `rung` are stored as rung at `submitted_at`, the others with `ring_at = due_at`.
+    /// A task with a key is inserted only if its key is new: `(principal, scope, key)` is unique for as long as it is kept; the same key
+    /// with the same hash answers [`InsertAnswer::Replayed`], with another hash [`InsertAnswer::KeyReused`]. Equal keys in one batch are
+    /// folded first, so that the later ones are replays of the first.
+    async fn insert(&self, tasks: &[SubmittedTask]) -> StoreResult<Vec<Result<InsertAnswer, StoreError>>>;
+
+    /// Begins attempts: one compare-and-set for the whole batch, the answers in the order of `batch.refs`.
+    ///
+    /// A row begins if it is PENDING or RETRY, its attempt number is the reference's, it is due (or was rung when it was), not expired, its queue is not paused, and
+    /// it has fewer than two crashes or the batch is `alone`. It becomes STARTED, its number rises by one, and worker and time are set.
+    /// An expired row is ended as REVOKED. A row of a paused queue, or not yet due, stays, with `ring_at` set (a second from now, or its
+    /// time). Rows locked by others are [`BeginAnswer::Gone`].
+    async fn begin(&self, batch: &BeginBatch<'_>) -> StoreResult<Vec<BeginAnswer>>;
+
+    /// Ends attempts: one fenced write, the answers in the order of the settlements.
+    ///
+    /// A settlement applies if the row is STARTED with this attempt number and worker. A [`Next::Retry`], [`Next::Crashed`] or
+    /// [`Next::HandBack`] of a row whose revoke was requested ends it as REVOKED. An end of a task with a `callback_url`, here
+    /// and in every other operation that ends tasks, inserts its callback task ([`crate::domain::callback_task`]) in the same transaction, as rung; whoever asked rings it ([`Ended::callback`]). A retry and a crash add a row to `attempts`; so does
+    /// an end that is not a first-attempt success. A hand-back restores PENDING, or RETRY where a retry was used before.
+    /// A settlement that finds its own write is [`Settled::Already`], else [`Settled::Superseded`]. Its own are a result of the same id,
+    /// attempt and worker, and a waiting row of the same id and attempt that is due when the settlement would have it.
+    async fn settle(&self, settlements: &[Settlement]) -> StoreResult<Vec<Result<Settled, StoreError>>>;
+}
+
+/// What users do to tasks and queues.
+#[async_trait]
+pub trait TaskControl: Send + Sync {
+    /// Revokes a task: a waiting one is REVOKED at once, a running one gets the request written down (the first request's time and the
+    /// strongest `terminate` stay).
+    async fn revoke(&self, order: &RevokeOrder) -> StoreResult<RevokeAnswer>;
+
+    /// Inserts `task` as the retry by hand of the ended task `task.retry_of`, and writes `retried_as` there, in one transaction. The
+    /// begins of the new task tell where the chain of retries began ([`crate::domain::Begun::retry_origin`]), also once that is forgotten.
+    async fn insert_retry(&self, task: &SubmittedTask) -> StoreResult<RetryAnswer>;
+
+    /// Changes a waiting task: its attempt number rises (so that rung references are stale) and `ring_at` is its due time.
+    async fn change(&self, id: TaskId, change: &TaskChange, now: Timestamp) -> StoreResult<ChangeAnswer>;
+
+    /// Ends up to `limit` waiting tasks of a queue as REVOKED, purged; oldest first.
+    async fn purge(&self, queue: &QueueName, now: Timestamp, limit: u32) -> StoreResult<Vec<Ended>>;
+
+    /// Makes the queues known that are not yet. Returns whether any was new.
+    async fn ensure_queues(&self, queues: &[QueueName], now: Timestamp) -> StoreResult<bool>;
+
+    /// Pauses, resumes or limits a queue (made known if need be).
+    async fn change_queue(&self, queue: &QueueName, change: &QueueChange, now: Timestamp) -> StoreResult<QueueRow>;
+
+    /// Writes the progress of a running attempt, if it still is the present one. Returns whether it was.
+    async fn write_progress(&self, id: TaskId, attempt: Attempt, progress: &Progress, now: Timestamp) -> StoreResult<bool>;
+}
+
+/// What is read for answers.
+#[async_trait]
+pub trait TaskReads: Send + Sync {
+    /// A task by id: looks in `tasks`, then in `task_results` (in this order, so that a task that ends between the two is found).
+    async fn find(&self, id: TaskId) -> StoreResult<Option<TaskRow>>;
+
+    /// The ended attempts of a task that were written down, oldest first.
+    async fn attempts(&self, id: TaskId) -> StoreResult<Vec<AttemptRow>>;
+
+    /// A page of tasks, newest (highest id) first, live and ended merged.
+    /// Args and result of the rows are left empty.
+    async fn list(&self, filter: &TaskFilter, page: &PageRequest) -> StoreResult<Page<TaskRow>>;
+
+    /// All queues, by name.
+    async fn queues(&self) -> StoreResult<Vec<QueueRow>>;
+
+    /// Counts of one or all queues: waiting and due, scheduled for later, running, the oldest due row's due time.
+    async fn queue_counts(&self, now: Timestamp) -> StoreResult<Vec<QueueCounts>>;
+}
+
+/// What the sweeps ask.
+#[async_trait]
+pub trait Sweeps: Send + Sync {
+    /// Takes up to `limit` waiting rows whose `ring_at` has come: sets `rung_at = now` and `ring_at` null, and returns what to ring.
+    /// Rows locked by others are skipped. By `ring_at`.
+    async fn take_due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<Doorbell>>;
+
+    /// When the earliest `ring_at` comes, if there is one.
+    async fn next_ring(&self) -> StoreResult<Option<Timestamp>>;
+
+    /// Takes up to `limit` waiting, due rows of a lane that were rung before `rung_before` (their doorbell is lost), sets `rung_at = now`,
+    /// and returns what to ring again, oldest ring first.
+    async fn take_lost(
+        &self,
+        queue: &QueueName,
+        band: Band,
+        rung_before: Timestamp,
+        now: Timestamp,
+        limit: u32,
+    ) -> StoreResult<Vec<Doorbell>>;
+
+    /// Hands rows whose ring failed to the relay: sets `ring_at = now` where the reference still is the row's.
+    async fn hand_to_relay(&self, refs: &[TaskRef], now: Timestamp) -> StoreResult<()>;
+
+    /// References of due, waiting rows of these queues (none of them paused), most urgent first, for a worker whose broker is away.
+    async fn poll(&self, queues: &[QueueName], now: Timestamp, limit: u32) -> StoreResult<Vec<Doorbell>>;
+
+    /// The STARTED rows of one worker.
+    async fn started_by(&self, worker: WorkerId) -> StoreResult<Vec<StartedRow>>;
+
+    /// Declares workers dead whose last beat is before `beat_before` and returns up to `limit` STARTED rows of dead workers, also of such that
+    /// have no row in `workers` at all.
+    async fn started_by_the_dead(&self, beat_before: Timestamp, now: Timestamp, limit: u32) -> StoreResult<Vec<StartedRow>>;
+
+    /// STARTED rows that began more than their hard limit and `grace` ago.
+    async fn overrun(&self, grace: Duration, now: Timestamp, limit: u32) -> StoreResult<Vec<StartedRow>>;
+
+    /// Ends up to `limit` waiting rows that have expired as REVOKED, expired.
+    async fn expire(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<Ended>>;
+
+    /// Makes partitions ahead (Postgres; nothing elsewhere).
+    async fn make_partitions(&self, now: Timestamp) -> StoreResult<()>;
+
+    /// Forgets what ended before `results_before` (Postgres: whole partitions under a lock timeout; SQLite: up to `limit` rows a call) and then
+    /// what was kept beside it, keys from before `keys_before` (those of [`EFFECT_SCOPE`] from before `results_before` too, and not while their
+    /// task lives, its result is kept or a retry of its chain is remembered), workers dead since before `workers_before`, and revoked tokens
+    /// that have expired.
+    /// Returns whether more is left to do.
+    async fn prune(&self, prune: &Prune) -> StoreResult<bool>;
+}
+
+/// What [`Sweeps::prune`] forgets.
+#[derive(Clone, Copy, Debug)]
+pub struct Prune {
+    /// Results and attempts that ended before this.
+    pub results_before: Timestamp,
+    /// Idempotency keys made before this.
+    pub keys_before: Timestamp,
+    /// Dead workers whose last beat was before this.
+    pub workers_before: Timestamp,
+    /// The present.
+    pub now: Timestamp,
+    /// At most so many rows of each where they go one by one.
+    pub limit: u32,
+}
+
+/// The fleet.
+#[async_trait]
+pub trait Workers: Send + Sync {
+    /// Writes a heartbeat (inserts the worker if need be, and makes a dead one live again) and answers with the store's own time and what
+    /// the worker is told to do.
+    async fn beat(&self, info: &WorkerInfo, now: Timestamp) -> StoreResult<BeatAnswer>;
+
+    /// Removes a worker that has ended in good order.
+    async fn leave(&self, worker: WorkerId) -> StoreResult<()>;
+
+    /// Every worker, dead ones included, by name.
+    async fn workers(&self) -> StoreResult<Vec<WorkerRow>>;
+
+    /// Tells a live worker of this name to do something. Returns whether there was one.
+    async fn command(&self, name: &str, command: WorkerCommand) -> StoreResult<bool>;
+}
+
+/// Accounts and tokens.
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// Makes an account; `false` where the name is taken.
+    async fn create_account(&self, account: &NewAccount) -> StoreResult<bool>;
+
+    /// Replaces the password hash of an account; `false` where there is none of this name.
+    async fn set_password(&self, name: &str, password_hash: &str) -> StoreResult<bool>;
+
+    /// An account by name.
+    async fn find_account(&self, name: &str) -> StoreResult<Option<AccountRow>>;
+
+    /// Revokes a token by its `jti` until it would have expired anyway.
+    async fn revoke_token(&self, jti: &str, expires_at: Timestamp) -> StoreResult<()>;
+
+    /// All revoked tokens that have not expired.
+    async fn revoked_tokens(&self, now: Timestamp) -> StoreResult<Vec<String>>;
+}
+
+/// What became of each mail of a task: the memory that keeps a second attempt from sending twice.
+#[async_trait]
+pub trait MailLedger: Send + Sync {
+    /// Writes entries (insert, or update by `(task, part)`), in order.
+    async fn write_ledger(&self, entries: &[LedgerEntry]) -> StoreResult<()>;
+
+    /// Claims one mail right before its hand-over: writes `entry` if `attempt` is the present one of its task (STARTED with this number)
+    /// and the mail is still to be sent, in one statement. It is to be sent where there is no entry yet, or a `deferred` one; with
+    /// `resend` also where it is `sending` or `unknown`. Returns whether it was written: only then may the mail be handed over.
+    async fn claim_mail(&self, entry: &LedgerEntry, attempt: Attempt, resend: bool) -> StoreResult<bool>;
+
+    /// The entries of a task, by part.
+    async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>>;
+}
+
+/// The whole store.
+#[async_trait]
+pub trait Store:
+    TaskWrites
+    + TaskControl
+    + TaskReads
+    + Sweeps
+    + Workers
+    + Accounts
+    + MailLedger
+    + RecipientLedger
+    + Suppressions
+    + FileRegistry
+    + Figures
+{
+    /// Brings the schema up to date, under a lock; waits for another process that does it.
+    async fn migrate(&self) -> StoreResult<()>;
+
+    /// Whether the schema is up to date.
+    async fn is_migrated(&self) -> StoreResult<bool>;
+
+    /// The store's own time, if it answers.
+    async fn ping(&self) -> StoreResult<Timestamp>;
+
+    /// Closes all connections.
+    async fn close(&self);
+
+    /// The least number of writes of one sort that are worth having under way at once (1 for a store with one writer).
+    fn concurrent_writes(&self) -> usize;
+
+    /// Whether no other process can be using this store, so that every STARTED row found at start belongs to a dead worker.
+    fn is_exclusive(&self) -> bool;
+}
+
+/// A store behind a handle.
+pub type SharedStore = Arc<dyn Store>;

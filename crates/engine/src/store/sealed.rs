@@ -1,0 +1,326 @@
+//! Encryption at rest, around any store: what a task was given, what it returned and what it said of itself are sealed before they reach the
+//! database and opened when they come back. Nothing above knows, and nothing below.
+//!
+//! Sealed are args, results, the messages of errors and of progress, and recipients, contexts and responses in the ledgers. In clear stay what
+//! the engine works with: kinds, queues, states, times, the words of errors, callback URLs, bare addresses. A callback task is made in the transaction of an
+//! end, below this, out of what is sealed there; so its args hold sealed parts of the ended task, which are opened when it begins.
+//!
+//! What was written before there were keys is read as it is. What cannot be opened (its key is gone, or it is not what was written) harms its
+//! own row only: its args stay sealed, which [`sealed_with`] tells, and its other texts say in brackets why they are not there.
+
+mod ring;
+mod rows;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+pub use ring::{EncryptionKey, KeyError, KeyRing, sealed_with, unreadable};
+
+use super::{
+    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, EndedGroup, Figures,
+    FileRegistry, FileRow, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts,
+    QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
+    RetryAnswer, RevokeAnswer, RevokeOrder, Settled, Settlement, SharedStore, Standing, StartedRow, Store, StoreError,
+    StoreResult, SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl, TaskReads,
+    TaskWrites, WorkerCommand, Workers,
+};
+use crate::domain::{
+    Attempt, Band, Doorbell, FilePath, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId,
+    WorkerInfo, WorkerRow,
+};
+
+/// A store that keeps its texts sealed. Without keys it writes in clear, and still says what it cannot open.
+pub struct SealedStore {
+    inner: SharedStore,
+    ring: KeyRing,
+}
+
+impl SealedStore {
+    /// Puts the ring around a store.
+    pub fn over(inner: SharedStore, ring: KeyRing) -> Self {
+        Self { inner, ring }
+    }
+
+    fn sealed_task(&self, task: &SubmittedTask) -> StoreResult<SubmittedTask> {
+        let mut task = task.clone();
+        task.task.args = rows::seal_args(&self.ring, task.task.id, &task.task.args)?;
+        Ok(task)
+    }
+}
+
+#[async_trait]
+impl TaskWrites for SealedStore {
+    async fn insert(&self, tasks: &[SubmittedTask]) -> StoreResult<Vec<Result<InsertAnswer, StoreError>>> {
+        if !self.ring.seals() {
+            return self.inner.insert(tasks).await;
+        }
+        let tasks = tasks.iter().map(|task| self.sealed_task(task)).collect::<StoreResult<Vec<_>>>()?;
+        self.inner.insert(&tasks).await
+    }
+
+    async fn begin(&self, batch: &BeginBatch<'_>) -> StoreResult<Vec<BeginAnswer>> {
+        let mut answers = self.inner.begin(batch).await?;
+        for answer in &mut answers {
+            if let BeginAnswer::Begun(task) = answer {
+                rows::open_begun(&self.ring, task);
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn settle(&self, settlements: &[Settlement]) -> StoreResult<Vec<Result<Settled, StoreError>>> {
+        if !self.ring.seals() {
+            return self.inner.settle(settlements).await;
+        }
+        let sealed = settlements.iter().map(|settlement| {
+            let next = rows::seal_next(&self.ring, settlement.id, &settlement.next)?;
+            let progress = settlement.progress.as_ref();
+            let progress = progress.map(|told| rows::seal_progress(&self.ring, settlement.id, told)).transpose()?;
+            Ok(Settlement { progress, next, ..settlement.clone() })
+        });
+        let sealed = sealed.collect::<StoreResult<Vec<_>>>()?;
+        self.inner.settle(&sealed).await
+    }
+}
+
+#[async_trait]
+impl TaskControl for SealedStore {
+    async fn revoke(&self, order: &RevokeOrder) -> StoreResult<RevokeAnswer> {
+        self.inner.revoke(order).await
+    }
+
+    async fn insert_retry(&self, task: &SubmittedTask) -> StoreResult<RetryAnswer> {
+        // Sealed args belong to the row that they came from.
+        if let Some(key) = sealed_with(&task.task.args) {
+            return Err(StoreError::Refused(unreadable("args", key)));
+        }
+        self.inner.insert_retry(&self.sealed_task(task)?).await
+    }
+
+    async fn change(&self, id: TaskId, change: &TaskChange, now: Timestamp) -> StoreResult<ChangeAnswer> {
+        let mut answer = self.inner.change(id, change, now).await?;
+        if let ChangeAnswer::Changed(row) = &mut answer {
+            rows::open_row(&self.ring, row);
+        }
+        Ok(answer)
+    }
+
+    async fn purge(&self, queue: &QueueName, now: Timestamp, limit: u32) -> StoreResult<Vec<Ended>> {
+        self.inner.purge(queue, now, limit).await
+    }
+
+    async fn ensure_queues(&self, queues: &[QueueName], now: Timestamp) -> StoreResult<bool> {
+        self.inner.ensure_queues(queues, now).await
+    }
+
+    async fn change_queue(&self, queue: &QueueName, change: &QueueChange, now: Timestamp) -> StoreResult<QueueRow> {
+        self.inner.change_queue(queue, change, now).await
+    }
+
+    async fn write_progress(&self, id: TaskId, attempt: Attempt, progress: &Progress, now: Timestamp) -> StoreResult<bool> {
+        let progress = rows::seal_progress(&self.ring, id, progress)?;
+        self.inner.write_progress(id, attempt, &progress, now).await
+    }
+}
+
+#[async_trait]
+impl TaskReads for SealedStore {
+    async fn find(&self, id: TaskId) -> StoreResult<Option<TaskRow>> {
+        let mut found = self.inner.find(id).await?;
+        if let Some(row) = &mut found {
+            rows::open_row(&self.ring, row);
+        }
+        Ok(found)
+    }
+
+    async fn attempts(&self, id: TaskId) -> StoreResult<Vec<AttemptRow>> {
+        let mut attempts = self.inner.attempts(id).await?;
+        for attempt in &mut attempts {
+            rows::open_error(&self.ring, id, attempt.error.as_mut());
+        }
+        Ok(attempts)
+    }
+
+    async fn list(&self, filter: &TaskFilter, page: &PageRequest) -> StoreResult<Page<TaskRow>> {
+        let mut found = self.inner.list(filter, page).await?;
+        for row in &mut found.items {
+            rows::open_row(&self.ring, row);
+        }
+        Ok(found)
+    }
+
+    async fn queues(&self) -> StoreResult<Vec<QueueRow>> {
+        self.inner.queues().await
+    }
+
+    async fn queue_counts(&self, now: Timestamp) -> StoreResult<Vec<QueueCounts>> {
+        self.inner.queue_counts(now).await
+    }
+}
+
+#[async_trait]
+impl MailLedger for SealedStore {
+    async fn write_ledger(&self, entries: &[LedgerEntry]) -> StoreResult<()> {
+        let sealed = entries.iter().map(|entry| rows::seal_entry(&self.ring, entry)).collect::<StoreResult<Vec<_>>>()?;
+        self.inner.write_ledger(&sealed).await
+    }
+
+    async fn claim_mail(&self, entry: &LedgerEntry, attempt: Attempt, resend: bool) -> StoreResult<bool> {
+        self.inner.claim_mail(&rows::seal_entry(&self.ring, entry)?, attempt, resend).await
+    }
+
+    async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
+        let mut entries = self.inner.read_ledger(task).await?;
+        for entry in &mut entries {
+            rows::open_entry(&self.ring, entry);
+        }
+        Ok(entries)
+    }
+}
+
+#[async_trait]
+impl RecipientLedger for SealedStore {
+    async fn open_list(&self, task: TaskId, now: Timestamp) -> StoreResult<bool> {
+        self.inner.open_list(task, now).await
+    }
+
+    async fn enrol(&self, task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> StoreResult<()> {
+        if !self.ring.seals() {
+            return self.inner.enrol(task, recipients, now).await;
+        }
+        let sealed = recipients.iter().map(|recipient| rows::seal_recipient(&self.ring, recipient));
+        self.inner.enrol(task, &sealed.collect::<StoreResult<Vec<_>>>()?, now).await
+    }
+
+    async fn seal_list(&self, task: TaskId, now: Timestamp) -> StoreResult<()> {
+        self.inner.seal_list(task, now).await
+    }
+
+    async fn adopt(
+        &self,
+        task: TaskId,
+        attempt: Attempt,
+        resend: Option<Resend>,
+        now: Timestamp,
+    ) -> StoreResult<Option<RecipientCounts>> {
+        self.inner.adopt(task, attempt, resend, now).await
+    }
+
+    async fn to_send(&self, task: TaskId, after: Option<i32>, now: Timestamp, limit: u32) -> StoreResult<Vec<RecipientRow>> {
+        let mut found = self.inner.to_send(task, after, now, limit).await?;
+        for row in &mut found {
+            rows::open_recipient(&self.ring, row);
+        }
+        Ok(found)
+    }
+
+    async fn write_recipients(&self, steps: &[RecipientStep]) -> StoreResult<Vec<Option<RecipientState>>> {
+        if !self.ring.seals() {
+            return self.inner.write_recipients(steps).await;
+        }
+        let sealed = steps.iter().map(|step| rows::seal_step(&self.ring, step)).collect::<StoreResult<Vec<_>>>()?;
+        self.inner.write_recipients(&sealed).await
+    }
+
+    async fn standing(&self, task: TaskId, attempt: Attempt) -> StoreResult<Standing> {
+        self.inner.standing(task, attempt).await
+    }
+
+    async fn recipients(&self, task: TaskId, filter: &RecipientFilter, limit: u32) -> StoreResult<Vec<RecipientRow>> {
+        let mut found = self.inner.recipients(task, filter, limit).await?;
+        for row in &mut found {
+            rows::open_recipient(&self.ring, row);
+        }
+        Ok(found)
+    }
+
+    async fn count_recipients(&self, task: TaskId) -> StoreResult<RecipientCounts> {
+        self.inner.count_recipients(task).await
+    }
+}
+
+/// What holds nothing to seal.
+macro_rules! as_it_is {
+    ($($trait:ident { $($name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)+ })+) => {
+        $(#[async_trait]
+        impl $trait for SealedStore {
+            $(async fn $name(&self, $($arg: $type),*) -> StoreResult<$answer> {
+                self.inner.$name($($arg),*).await
+            })+
+        })+
+    };
+}
+
+as_it_is! {
+    Sweeps {
+        take_due(now: Timestamp, limit: u32) -> Vec<Doorbell>;
+        next_ring() -> Option<Timestamp>;
+        take_lost(queue: &QueueName, band: Band, rung_before: Timestamp, now: Timestamp, limit: u32) -> Vec<Doorbell>;
+        hand_to_relay(refs: &[TaskRef], now: Timestamp) -> ();
+        poll(queues: &[QueueName], now: Timestamp, limit: u32) -> Vec<Doorbell>;
+        started_by(worker: WorkerId) -> Vec<StartedRow>;
+        started_by_the_dead(beat_before: Timestamp, now: Timestamp, limit: u32) -> Vec<StartedRow>;
+        overrun(grace: Duration, now: Timestamp, limit: u32) -> Vec<StartedRow>;
+        expire(now: Timestamp, limit: u32) -> Vec<Ended>;
+        make_partitions(now: Timestamp) -> ();
+        prune(prune: &Prune) -> bool;
+    }
+    Workers {
+        beat(info: &WorkerInfo, now: Timestamp) -> BeatAnswer;
+        leave(worker: WorkerId) -> ();
+        workers() -> Vec<WorkerRow>;
+        command(name: &str, command: WorkerCommand) -> bool;
+    }
+    Accounts {
+        create_account(account: &NewAccount) -> bool;
+        set_password(name: &str, password_hash: &str) -> bool;
+        find_account(name: &str) -> Option<AccountRow>;
+        revoke_token(jti: &str, expires_at: Timestamp) -> ();
+        revoked_tokens(now: Timestamp) -> Vec<String>;
+    }
+    FileRegistry {
+        write_file(file: &FileRow, attempt: Option<Attempt>) -> bool;
+        find_file(path: &FilePath) -> Option<FileRow>;
+        forget_file(file: &FileRow) -> bool;
+        expired_files(now: Timestamp, limit: u32) -> Vec<FilePath>;
+        forget_expired(paths: &[FilePath], now: Timestamp) -> usize;
+    }
+    Figures {
+        ended_groups(from: Timestamp, to: Timestamp) -> Vec<EndedGroup>;
+    }
+    Suppressions {
+        suppress(suppressions: &[Suppression]) -> u64;
+        unsuppress(address: &str) -> bool;
+        suppressions(filter: &SuppressionFilter, limit: u32) -> Vec<Suppression>;
+        suppressed_among(addresses: &[String]) -> Vec<String>;
+    }
+}
+
+#[async_trait]
+impl Store for SealedStore {
+    async fn migrate(&self) -> StoreResult<()> {
+        self.inner.migrate().await
+    }
+
+    async fn is_migrated(&self) -> StoreResult<bool> {
+        self.inner.is_migrated().await
+    }
+
+    async fn ping(&self) -> StoreResult<Timestamp> {
+        self.inner.ping().await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+
+    fn concurrent_writes(&self) -> usize {
+        self.inner.concurrent_writes()
+    }
+
+    fn is_exclusive(&self) -> bool {
+        self.inner.is_exclusive()
+    }
+}

@@ -1,0 +1,50 @@
+//! The schema.
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{SqlSafeStr as _, SqliteConnection};
+
+use super::fault::Fault;
+use crate::store::StoreError;
+
+const APPLIED: &str = "-- applied_migrations
+SELECT version FROM _sqlx_migrations WHERE success";
+
+const HAS_TABLE: &str = "-- has_migrations
+SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'";
+
+fn all() -> Vec<Migration> {
+    let engine = include_str!("../../../../../migrations/sqlite/0001_engine.sql");
+    let files = include_str!("../../../../../migrations/sqlite/0002_files.sql");
+    let recipients = include_str!("../../../../../migrations/sqlite/0003_recipients.sql");
+    let retries = include_str!("../../../../../migrations/sqlite/0004_retries.sql");
+    let lists = include_str!("../../../../../migrations/sqlite/0005_lists.sql");
+    let older_retries = include_str!("../../../../../migrations/sqlite/0006_older_retries.sql");
+    let progress_peak = include_str!("../../../../../migrations/sqlite/0007_progress_peak.sql");
+    vec![
+        Migration::new(1, "engine".into(), MigrationType::Simple, engine.into_sql_str(), false),
+        Migration::new(2, "files".into(), MigrationType::Simple, files.into_sql_str(), false),
+        Migration::new(3, "recipients".into(), MigrationType::Simple, recipients.into_sql_str(), false),
+        Migration::new(4, "retries".into(), MigrationType::Simple, retries.into_sql_str(), false),
+        Migration::new(5, "lists".into(), MigrationType::Simple, lists.into_sql_str(), false),
+        Migration::new(6, "older retries".into(), MigrationType::Simple, older_retries.into_sql_str(), false),
+        Migration::new(7, "progress peak".into(), MigrationType::Simple, progress_peak.into_sql_str(), false),
+    ]
+}
+
+/// Applies what is missing. No other process can be at it: the file is ours.
+pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    let mut migrator = Migrator::with_migrations(all());
+    // A newer program may have been here, and the older one was put back.
+    migrator.set_ignore_missing(true);
+    let outcome = migrator.run_direct(None, connection, false).await;
+    outcome.map_err(|error| Fault::Other(StoreError::Database(format!("the migration failed: {error}"))))
+}
+
+pub(super) async fn is_migrated(connection: &mut SqliteConnection) -> Result<bool, Fault> {
+    let tables: i64 = sqlx::query_scalar(HAS_TABLE).fetch_one(&mut *connection).await?;
+    if tables == 0 {
+        return Ok(false);
+    }
+    let applied: Vec<i64> = sqlx::query_scalar(APPLIED).fetch_all(connection).await?;
+    Ok(all().iter().all(|migration| applied.contains(&migration.version)))
+}

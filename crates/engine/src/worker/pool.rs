@@ -1,0 +1,520 @@
+//! The pool: a slot first, then a delivery; begin; run; and again.
+//!
+//! Slots are semaphore permits that move into the attempts. The loop alone takes them, but for a task that has seen two workers die: it takes
+//! them all, so that it runs alone, and nobody else is blamed or killed a third time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use dashmap::DashSet;
+use tokio::sync::{Mutex, MutexGuard, Notify, OwnedSemaphorePermit, Semaphore, watch};
+
+use super::WorkerConfig;
+use super::executor::Executor;
+use super::lanes::Lanes;
+use super::progress::ProgressBook;
+use super::running::{Beginning, Running, StopReason};
+use crate::broker::{Delivery, Lane, Signal, Want};
+use crate::domain::{Begun, Doorbell, QueueName, TaskId, WorkerId};
+use crate::queue::Queue;
+use crate::queue::control::REVOKE_GRACE;
+use crate::queue::receive::Receiver;
+use crate::shutdown::Shutdown;
+use crate::store::BeginAnswer;
+
+/// How long one receive waits for work.
+const RECEIVE_WAIT: Duration = Duration::from_secs(2);
+/// How long the loop rests where no lane is open.
+const CLOSED_PAUSE: Duration = Duration::from_millis(250);
+/// How often the picture of the queues is taken anew, signals apart.
+const REFRESH_EVERY: Duration = Duration::from_secs(2);
+/// What another worker received and did not begin for so long is taken over.
+const RECLAIM_IDLE: Duration = Duration::from_secs(10);
+/// How often an idle pool asks the store whether something is due that nobody rang for.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long a task is put off that needs solitude and did not get it.
+const SOLITUDE_PAUSE: Duration = Duration::from_mins(1);
+/// A task that has been due for less may still be on its way.
+const RING_PATIENCE: Duration = Duration::from_secs(10);
+/// After so many looks in a row that found something the pool counts as stalled.
+const FINDS_TO_STALL: u32 = 2;
+/// How long tasks may take to stop once they were asked to, at the end of the process.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// Whom a pool is, and what it may do.
+pub struct PoolParts {
+    /// The engine.
+    pub queue: Arc<Queue>,
+    /// Its settings.
+    pub config: WorkerConfig,
+    /// Its id, fresh per start.
+    pub worker: WorkerId,
+    /// Its name.
+    pub worker_name: Arc<str>,
+}
+
+/// The pool of one process.
+pub struct Pool {
+    queue: Arc<Queue>,
+    config: WorkerConfig,
+    worker: WorkerId,
+    worker_name: Arc<str>,
+    lanes: Arc<Lanes>,
+    running: Arc<Running>,
+    executor: Arc<Executor>,
+    slots: Arc<Semaphore>,
+    /// One permit for each begin that the store can write at once.
+    begins: Arc<Semaphore>,
+    solitude: Mutex<()>,
+    lonely: DashSet<TaskId>,
+    /// When the last heartbeat was sent that the store took.
+    beaten: watch::Sender<Option<Instant>>,
+    has_left: AtomicBool,
+    draining: AtomicBool,
+    /// Looks in a row that found due tasks which no doorbell had brought.
+    finds: AtomicU32,
+    beat_wanted: Notify,
+}
+
+impl Pool {
+    /// A pool that does nothing yet.
+    pub fn new(parts: PoolParts) -> Arc<Self> {
+        let PoolParts { queue, config, worker, worker_name } = parts;
+        let running = Arc::new(Running::default());
+        let executor = Arc::new(Executor {
+            queue: queue.clone(),
+            running: running.clone(),
+            progress: Arc::default(),
+            worker,
+            worker_name: worker_name.clone(),
+            result_limit: config.result_limit,
+        });
+        Arc::new(Self {
+            lanes: Arc::new(Lanes::new(config.queues.clone(), config.queue_concurrency.clone())),
+            slots: Arc::new(Semaphore::new(config.concurrency)),
+            begins: Arc::new(Semaphore::new(queue.store().concurrent_writes())),
+            queue,
+            config,
+            worker,
+            worker_name,
+            running,
+            executor,
+            solitude: Mutex::default(),
+            lonely: DashSet::default(),
+            beaten: watch::Sender::new(None),
+            has_left: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            finds: AtomicU32::new(0),
+            beat_wanted: Notify::new(),
+        })
+    }
+
+    /// What runs here.
+    pub fn running(&self) -> &Arc<Running> {
+        &self.running
+    }
+
+    /// Where progress is folded.
+    pub fn progress(&self) -> &Arc<ProgressBook> {
+        &self.executor.progress
+    }
+
+    /// The queues that it serves and knows.
+    pub fn queues(&self) -> Vec<QueueName> {
+        self.lanes.queues()
+    }
+
+    /// Stops fetching, until the process ends.
+    pub fn drain(&self) {
+        if !self.draining.swap(true, Ordering::Relaxed) {
+            tracing::info!("draining: nothing more is fetched");
+            self.queue.wake();
+        }
+    }
+
+    /// Whether it has stopped fetching.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when the heart is to beat out of turn.
+    pub async fn beat_wanted(&self) {
+        self.beat_wanted.notified().await;
+    }
+
+    /// Whether due tasks exist that no doorbell has brought, not even one that was rung again.
+    pub fn is_stalled(&self) -> bool {
+        self.finds.load(Ordering::Relaxed) >= FINDS_TO_STALL
+    }
+
+    /// Notes that the store has taken a heartbeat that was sent at `sent`: until half a lease later this worker may begin attempts.
+    pub fn note_beat(&self, sent: Instant) {
+        self.beaten.send_replace(Some(sent));
+    }
+
+    /// Whether it has left the store's list in good order: the heart is to be silent from then on.
+    pub fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store knows this worker as a live one, with half a lease to spare. What it began otherwise would look like a dead
+    /// worker's, and run twice. A process that was frozen finds itself without a lease until its heart has beaten again.
+    fn has_lease(&self) -> bool {
+        self.beaten.borrow().is_some_and(|sent| sent.elapsed() < self.config.lease / 2)
+    }
+
+    /// Resolves when it has a lease.
+    async fn leased(&self) {
+        let mut beats = self.beaten.subscribe();
+        while !self.has_lease() {
+            // It cannot fail: the sender lives as long as we do.
+            drop(beats.changed().await);
+        }
+    }
+
+    /// Receives and runs, for as long as the heart beats, until `shutdown`; then lets what runs finish, hands back what does not, and leaves.
+    pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        self.refresh().await;
+        let helpers = [
+            tokio::spawn(self.executor.progress.clone().run(self.queue.clone(), self.running.clone())),
+            tokio::spawn(self.clone().hear()),
+            tokio::spawn(self.clone().look()),
+            tokio::spawn({
+                let (pool, shutdown) = (self.clone(), shutdown.clone());
+                async move {
+                    shutdown.begun().await;
+                    pool.queue.wake();
+                }
+            }),
+        ];
+        let mut receiver = Receiver::new(self.queue.clone());
+        while !shutdown.is_begun() {
+            tokio::select! {
+                () = self.leased() => self.step(&mut receiver, &shutdown).await,
+                () = shutdown.begun() => {}
+            }
+        }
+        self.finish().await;
+        for helper in helpers {
+            helper.abort();
+        }
+    }
+
+    /// Takes the free slots, receives for them, and starts what was received.
+    async fn step(self: &Arc<Self>, receiver: &mut Receiver, shutdown: &Shutdown) {
+        if self.is_draining() {
+            return shutdown.begun().await;
+        }
+        let Some(turn) = self.turn(shutdown).await else { return };
+        let Some(slots) = self.free_slots(shutdown).await else { return };
+        let lanes = self.lanes.open(slots.num_permits());
+        if lanes.is_empty() {
+            drop(slots);
+            tokio::select! {
+                () = tokio::time::sleep(CLOSED_PAUSE) => {}
+                () = shutdown.begun() => {}
+            }
+            return;
+        }
+        let want = Want { worker: self.worker, lanes, max: slots.num_permits(), wait: RECEIVE_WAIT };
+        let deliveries = receiver.receive(&want).await;
+        if deliveries.is_empty() {
+            return;
+        }
+        if shutdown.is_begun() {
+            return self.queue.give_back(deliveries).await;
+        }
+        self.running.fetched(self.queue.clock().now());
+        self.finds.store(0, Ordering::Relaxed);
+        self.start(deliveries, slots, turn, shutdown);
+    }
+
+    /// The turn to begin a handful: as many begins are under way as the store can write at once. The slots that come free meanwhile make the
+    /// next handful larger, so that a begin's commit is shared as the other writes' are.
+    async fn turn(&self, shutdown: &Shutdown) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            () = shutdown.begun() => None,
+            turn = self.begins.clone().acquire_owned() => turn.ok(),
+        }
+    }
+
+    /// All free slots, at least one.
+    async fn free_slots(&self, shutdown: &Shutdown) -> Option<OwnedSemaphorePermit> {
+        let first = tokio::select! {
+            () = shutdown.begun() => return None,
+            slot = self.slots.clone().acquire_owned() => slot.ok()?,
+        };
+        let more = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+        let mut slots = first;
+        if more > 0
+            && let Ok(rest) = self.slots.clone().try_acquire_many_owned(more)
+        {
+            slots.merge(rest);
+        }
+        self.queue.metrics().slots(self.config.concurrency, self.config.concurrency - slots.num_permits());
+        Some(slots)
+    }
+
+    /// Begins a handful and runs it, aside, so that the next handful can be received meanwhile.
+    fn start(
+        self: &Arc<Self>,
+        mut deliveries: Vec<Delivery>,
+        mut slots: OwnedSemaphorePermit,
+        turn: OwnedSemaphorePermit,
+        shutdown: &Shutdown,
+    ) {
+        let surplus = deliveries.split_off(deliveries.len().min(slots.num_permits()));
+        let unused = slots.num_permits() - deliveries.len();
+        drop(slots.split(unused));
+        for delivery in &deliveries {
+            self.lanes.take(&delivery.doorbell.queue);
+        }
+        let beginning = self.running.begin(deliveries.iter().map(|delivery| delivery.doorbell.task.id).collect());
+        let (pool, shutdown) = (self.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            pool.queue.give_back(surplus).await;
+            pool.begin(deliveries, beginning, slots, turn, &shutdown).await;
+        });
+    }
+
+    async fn begin(
+        self: &Arc<Self>,
+        deliveries: Vec<Delivery>,
+        beginning: Beginning,
+        mut slots: OwnedSemaphorePermit,
+        turn: OwnedSemaphorePermit,
+        shutdown: &Shutdown,
+    ) {
+        let queues: Vec<QueueName> = deliveries.iter().map(|delivery| delivery.doorbell.queue.clone()).collect();
+        if !self.has_lease() {
+            for queue in &queues {
+                self.leave_lane(queue);
+            }
+            return self.queue.give_back(deliveries).await;
+        }
+        let decided = match self.queue.begin(self.worker, &self.worker_name, false, deliveries).await {
+            Ok(decided) => decided,
+            Err(error) => {
+                // Nothing is acknowledged: the deliveries come again by the reclaim, or by the sweep of lost doorbells.
+                tracing::warn!(%error, "attempts could not be begun");
+                for queue in &queues {
+                    self.leave_lane(queue);
+                }
+                drop(beginning);
+                // The slots stay taken for a moment, so that a store that is away is not asked in a tight loop.
+                tokio::time::sleep(CLOSED_PAUSE).await;
+                return;
+            }
+        };
+        drop(turn);
+        for (one, queue) in decided.into_iter().zip(queues) {
+            match one.answer {
+                BeginAnswer::Begun(task) => {
+                    let Some(slot) = slots.split(1) else { return };
+                    self.spawn(*task, queue, slot);
+                }
+                BeginAnswer::NeedsSolitude => {
+                    self.leave_lane(&queue);
+                    tokio::spawn(self.clone().run_alone(one.delivery, shutdown.clone()));
+                }
+                BeginAnswer::Ended(_) | BeginAnswer::Postponed | BeginAnswer::Gone => self.leave_lane(&queue),
+            }
+        }
+    }
+
+    fn spawn(self: &Arc<Self>, task: Begun, queue: QueueName, slot: OwnedSemaphorePermit) {
+        let stopper = self.executor.register(&task);
+        let pool = self.clone();
+        let held = HeldSlot { pool: self.clone(), queue, _slot: slot };
+        tokio::spawn(async move { pool.executor.execute(task, stopper, held).await });
+    }
+
+    /// Runs one task while nothing else runs here. Where it stands in line already, nothing is done: the delivery stays held, and is rung
+    /// again after a while. Where what runs does not end soon, the task is put off: nothing is fetched while it waits for solitude, and the
+    /// fleet must not stand still for one suspect.
+    async fn run_alone(self: Arc<Self>, delivery: Delivery, shutdown: Shutdown) {
+        let id = delivery.doorbell.task.id;
+        if self.lonely.insert(id) {
+            match tokio::time::timeout(self.config.lease / 4, self.solitude(&shutdown)).await {
+                Ok(Some((_turn, slots))) => self.begin_alone(delivery, slots, &shutdown).await,
+                Ok(None) => {}
+                Err(_) => self.queue.put_off(delivery, SOLITUDE_PAUSE).await,
+            }
+            self.lonely.remove(&id);
+        }
+    }
+
+    /// Waits until nothing runs here, and for the turn among those who wait for that; `None` where the process ends before.
+    async fn solitude(&self, shutdown: &Shutdown) -> Option<(MutexGuard<'_, ()>, OwnedSemaphorePermit)> {
+        let all = u32::try_from(self.config.concurrency).unwrap_or(u32::MAX);
+        let taken = async {
+            let turn = self.solitude.lock().await;
+            let mut free = std::pin::pin!(self.slots.clone().acquire_many_owned(all));
+            // The loop may hold the free slots while it waits for work: end that wait, but only when we stand in line for them.
+            let wake = async {
+                self.queue.wake();
+                std::future::pending::<()>().await;
+            };
+            let slots = tokio::select! {
+                biased;
+                slots = &mut free => slots.ok()?,
+                () = wake => return None,
+            };
+            // Slots are given up before the settlement is written; a worker that dies before it is would take those tasks along.
+            self.running.empty_within(self.config.lease).await;
+            Some((turn, slots))
+        };
+        tokio::select! {
+            taken = taken => taken,
+            () = shutdown.begun() => None,
+        }
+    }
+
+    async fn begin_alone(self: &Arc<Self>, delivery: Delivery, slots: OwnedSemaphorePermit, shutdown: &Shutdown) {
+        let beginning = self.running.begin(vec![delivery.doorbell.task.id]);
+        if shutdown.is_begun() || !self.has_lease() {
+            return self.queue.give_back(vec![delivery]).await;
+        }
+        let begun = self.queue.begin(self.worker, &self.worker_name, true, vec![delivery]).await;
+        let task = match begun.map(|mut decided| decided.pop().map(|one| one.answer)) {
+            Ok(Some(BeginAnswer::Begun(task))) => *task,
+            Ok(_) => return,
+            Err(error) => return tracing::warn!(%error, "an attempt could not be begun"),
+        };
+        tracing::info!(task.id = %task.id, task.kind = %task.kind, "runs alone: two workers have died with it");
+        let stopper = self.executor.register(&task);
+        drop(beginning);
+        self.executor.execute(task, stopper, slots).await;
+    }
+
+    fn leave_lane(&self, queue: &QueueName) {
+        if self.lanes.give_up(queue) {
+            self.queue.wake();
+        }
+    }
+
+    /// Takes the picture of the queues anew.
+    async fn refresh(&self) {
+        match self.queue.store().queues().await {
+            Ok(rows) => {
+                if self.lanes.refresh(rows) {
+                    self.queue.wake();
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the queues could not be read"),
+        }
+    }
+
+    /// Hears signals: queues that changed, tasks to stop.
+    async fn hear(self: Arc<Self>) {
+        let mut signals = self.queue.signals();
+        let mut refresh = tokio::time::interval(REFRESH_EVERY);
+        loop {
+            let signal = tokio::select! {
+                _ = refresh.tick() => None,
+                signal = signals.recv() => signal.ok(),
+            };
+            match signal.as_deref() {
+                None | Some(Signal::Queues) => self.refresh().await,
+                Some(Signal::Revoke { id, terminate }) => self.stop_revoked(*id, *terminate),
+                // A command waits in the store, and the heart's next beat fetches it.
+                Some(Signal::Worker) => self.beat_wanted.notify_one(),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Stops a task whose revoke was requested, if it runs here: at once, or at its next checkpoint and by force after a while.
+    pub fn stop_revoked(&self, id: TaskId, terminate: bool) {
+        let Some(attempt) = self.running.get(id) else { return };
+        if terminate {
+            return attempt.stopper.force(StopReason::Revoked);
+        }
+        if attempt.stopper.reason() == Some(StopReason::Revoked) {
+            return;
+        }
+        attempt.stopper.ask(StopReason::Revoked);
+        tokio::spawn(async move {
+            tokio::time::sleep(REVOKE_GRACE).await;
+            attempt.stopper.force(StopReason::Revoked);
+        });
+    }
+
+    /// Looks after what the doorbell may have missed: deliveries that a dead process holds, and, where nothing came for a while, due rows.
+    async fn look(self: Arc<Self>) {
+        let mut every = tokio::time::interval(LOOK_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut idle_since = Instant::now();
+        let mut last_fetch = None;
+        loop {
+            every.tick().await;
+            let fetched = self.running.counts().last_fetch_at;
+            if fetched != last_fetch {
+                (last_fetch, idle_since) = (fetched, Instant::now());
+            }
+            if self.is_draining() {
+                continue;
+            }
+            let looks_idle = idle_since.elapsed() >= 2 * LOOK_EVERY;
+            self.look_once(looks_idle).await;
+        }
+    }
+
+    /// One look. `is_idle` says that nothing was fetched for a while: then rows that have been due for long are rung again.
+    pub async fn look_once(self: &Arc<Self>, is_idle: bool) {
+        let lanes = self.lanes.open(self.config.concurrency);
+        let queues: Vec<QueueName> = lanes.iter().map(|Lane { queue, .. }| queue.clone()).collect();
+        let stale = self.queue.reclaim(self.worker, &queues, RECLAIM_IDLE, self.config.concurrency).await;
+        // What is taken over is rung again, so that it takes the straight path to whoever has a slot.
+        self.queue.give_back(stale).await;
+        if !is_idle || self.running.counts().running as usize >= self.config.concurrency {
+            return;
+        }
+        let now = self.queue.clock().now();
+        // What has become due just now is on its way.
+        let due_before = now.checked_sub(RING_PATIENCE).unwrap_or(now);
+        let limit = u32::try_from(self.config.concurrency).unwrap_or(u32::MAX);
+        match self.queue.store().poll(&queues, due_before, limit).await {
+            Ok(due) if due.is_empty() => self.finds.store(0, Ordering::Relaxed),
+            Ok(due) => {
+                tracing::warn!(tasks = due.len(), "due tasks were found that no doorbell had brought; they are rung again");
+                self.finds.fetch_add(1, Ordering::Relaxed);
+                self.queue.ring(due.into_iter().map(|doorbell| Doorbell { rung_at: now, ..doorbell }).collect()).await;
+                self.queue.wake();
+            }
+            Err(error) => tracing::debug!(%error, "due tasks could not be looked for"),
+        }
+    }
+
+    /// The end: what runs may finish; then it is asked to stop; then it is ended by force and handed back.
+    async fn finish(&self) {
+        let grace = self.config.grace;
+        tracing::info!(running = self.running.counts().running, grace_s = grace.as_secs(), "ending: what runs may finish");
+        if !self.running.empty_within(grace).await {
+            self.running.ask_all(StopReason::Shutdown);
+            if !self.running.empty_within(STOP_GRACE).await {
+                for (id, _) in self.running.all() {
+                    tracing::warn!(task.id = %id, reason = "abandoned_by_shutdown", "did not stop when asked; it is handed back");
+                }
+                self.running.force_all(StopReason::Shutdown);
+                self.running.empty_within(STOP_GRACE).await;
+            }
+        }
+        self.has_left.store(true, Ordering::Relaxed);
+        self.queue.leave(self.worker, &self.lanes.queues()).await;
+    }
+}
+
+/// A slot in use, in its lane.
+struct HeldSlot {
+    pool: Arc<Pool>,
+    queue: QueueName,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Drop for HeldSlot {
+    fn drop(&mut self) {
+        self.pool.leave_lane(&self.queue);
+    }
+}

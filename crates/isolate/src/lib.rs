@@ -1,0 +1,134 @@
+//! CPU-bound work on what strangers give us, in child processes of this program.
+//!
+//! A child is `legwork child`: it reads requests from its standard input and writes answers to its standard output, each a length (four bytes,
+//! the least significant first) and so many bytes of JSON. Large data goes by paths. It has a limit of memory, a limit of time for each
+//! request, no environment, no open files of ours, and ends when we do. Whatever happens to a child, the server goes on.
+//!
+//! Children are kept warm for the next request, and ended after a number of requests, when they have grown, or when nobody needs them for a
+//! while. A call that is dropped kills its child.
+
+pub mod child;
+mod frame;
+mod process;
+mod settings;
+mod shelf;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, watch};
+
+pub use settings::IsolateConfig;
+
+use frame::{Answer, Request};
+use process::Process;
+use shelf::Shelf;
+
+/// Why a child did not do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IsolateError {
+    /// It looked at the work and says no.
+    #[error("{message}")]
+    Refused {
+        /// A stable word.
+        word: String,
+        /// Why, for a person.
+        message: String,
+        /// Whether another attempt would hear the same.
+        is_final: bool,
+    },
+    /// It needed more memory than it may have.
+    #[error("it takes more memory than the {limit_mib} MiB that CHILD_MAX_MEMORY allows")]
+    OutOfMemory {
+        /// What it may have.
+        limit_mib: u64,
+    },
+    /// It took too long.
+    #[error("it takes longer than the {} s that CHILD_TIME_LIMIT allows", .limit.as_secs_f64())]
+    TimeLimit {
+        /// What it may take.
+        limit: Duration,
+    },
+    /// The work killed it.
+    #[error("it killed the process that worked on it: {how}")]
+    Died {
+        /// How it ended.
+        how: String,
+    },
+    /// Somebody killed it, or it ended for reasons of its own.
+    #[error("the process that worked on it was ended from outside: {how}")]
+    Killed {
+        /// How it ended.
+        how: String,
+    },
+    /// No child could be started.
+    #[error("no process could be started to work on it: {reason}")]
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The children of one process. Clones share them.
+#[derive(Clone)]
+pub struct Isolate {
+    config: Arc<IsolateConfig>,
+    turns: Arc<Semaphore>,
+    shelf: Arc<Shelf>,
+    alive: Arc<watch::Sender<Vec<u32>>>,
+}
+
+impl Isolate {
+    /// Starts nothing yet.
+    pub fn new(config: IsolateConfig) -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(config.children)),
+            shelf: Arc::new(Shelf::new(config.keep)),
+            alive: Arc::new(watch::Sender::new(Vec::new())),
+            config: Arc::new(config),
+        }
+    }
+
+    /// The process ids of the children that live, busy or not, the oldest first.
+    pub fn children(&self) -> watch::Receiver<Vec<u32>> {
+        self.alive.subscribe()
+    }
+
+    /// Has a child do `work`; waits for a free one first. Dropped, it kills the child.
+    pub async fn call<A, R>(&self, work: &str, args: &A) -> Result<R, IsolateError>
+    where
+        A: Serialize + Sync,
+        R: DeserializeOwned,
+    {
+        let unfit = |error: serde_json::Error| IsolateError::Unavailable { reason: error.to_string() };
+        let seconds = self.config.time_limit.as_secs().saturating_add(1);
+        let request = serde_json::to_vec(&Request { work, cpu_seconds: seconds, args }).map_err(unfit)?;
+        let closed = |_| IsolateError::Unavailable { reason: "the server is ending".into() };
+        let turn = self.turns.clone().acquire_owned().await.map_err(closed)?;
+        let mut process = match self.shelf.take() {
+            Some(process) => process,
+            None => Process::start(&self.config, self.alive.clone())?,
+        };
+        process.hold(turn);
+        let limit = self.config.time_limit;
+        let Answer { resident, outcome } = match tokio::time::timeout(limit, process.ask(&request)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(reason)) => return Err(process.autopsy(reason, &self.config).await),
+            Err(_) => return Err(IsolateError::TimeLimit { limit }),
+        };
+        let has_grown = resident > self.config.max_memory / 4;
+        if process.served < self.config.requests_per_child && !has_grown {
+            process.let_go();
+            self.shelf.put(process);
+        }
+        match outcome {
+            Ok(done) => serde_json::from_str(done.get()).map_err(unfit),
+            Err(refusal) => {
+                let child::Refusal { word, message, is_final } = refusal;
+                Err(IsolateError::Refused { word, message, is_final })
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Mail: builds messages and hands them over, to a relay by SMTP or into the outbox, a folder of `.eml` files.
+//!
+//! Handing over has two steps, so that the caller can write down what it is about to do at the last moment: [`Mailer::prepare`] does all
+//! that can be undone (SMTP up to the server's "go ahead" after DATA), and [`Ready::hand_over`] sends the message. Dropping either future
+//! is allowed: before the hand-over nothing was sent, within it the fate of the mail is unknown, which is what the caller wrote down.
+//! A mail is never sent twice from here: what was handed over without an answer is [`MailFate::Unknown`], not tried again.
+
+mod address;
+mod connection;
+mod courier;
+mod message;
+pub mod outbox;
+mod pool;
+mod settings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lettre::message::Mailbox;
+use rustls::ClientConfig;
+use tokio::sync::OwnedSemaphorePermit;
+
+pub use settings::{MailConfig, SmtpConfig, SmtpSecurity};
+
+use outbox::Outbox;
+
+pub use address::{Recipient, check_subject};
+pub use courier::{Courier, CourierLost, Parcel, Staging};
+pub use message::{Letter, Message};
+
+use pool::{Pool, Staged};
+
+/// How long a connection is kept that nobody uses.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Why there is no mailer, or no message.
+#[derive(Debug, thiserror::Error)]
+pub enum MailError {
+    /// `MAIL_FROM` is not a sender.
+    #[error("MAIL_FROM: {0}")]
+    Sender(String),
+    /// TLS cannot be set up.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The message cannot be built of these parts.
+    #[error("the message cannot be built: {0}")]
+    Message(String),
+}
+
+/// What became of a mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MailFate {
+    /// The server took it, or it is in the outbox.
+    Accepted {
+        /// What the server said; the file's name with the outbox.
+        response: String,
+    },
+    /// Refused for good: another attempt would be refused too.
+    Rejected {
+        /// The server's code; `None` where the mail was not offered because the server cannot take it (no SMTPUTF8).
+        code: Option<u16>,
+        /// What the server said, the code included.
+        response: String,
+    },
+    /// Refused for now.
+    Deferred {
+        /// The server's code.
+        code: u16,
+        /// What the server said, the code included.
+        response: String,
+    },
+    /// Nothing was handed over: there was trouble with the connection, its protection or the login. Another attempt is safe.
+    NotSent {
+        /// What happened.
+        reason: String,
+    },
+    /// It was handed over, and no answer came that could be understood. It may or may not arrive.
+    Unknown {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// Sends mail. One a process.
+pub struct Mailer {
+    from: Mailbox,
+    route: Route,
+}
+
+enum Route {
+    Outbox(Outbox),
+    Smtp(Pool),
+}
+
+impl Mailer {
+    /// A mailer as configured. Connects to nothing yet.
+    pub fn new(config: &MailConfig) -> Result<Self, MailError> {
+        Self::with_tls(config, Arc::new(pool::public_roots()?), IDLE)
+    }
+
+    /// The same, with its own trust and idle time.
+    pub fn with_tls(config: &MailConfig, tls: Arc<ClientConfig>, idle: Duration) -> Result<Self, MailError> {
+        let from = Recipient::parse(&config.from).map_err(MailError::Sender)?;
+        let route = match &config.smtp {
+            Some(smtp) => Route::Smtp(Pool::new(smtp.clone(), tls, idle)?),
+            None => Route::Outbox(Outbox::new(config.outbox.clone())),
+        };
+        Ok(Self { from: from.into_mailbox(), route })
+    }
+
+    /// Builds the message: the same bytes for the same letter.
+    pub fn compose(&self, letter: Letter<'_>) -> Result<Message, MailError> {
+        message::compose(&self.from, letter)
+    }
+
+    /// Builds a message that has a Message-ID already, with more headers: names, and values of one line of ASCII.
+    pub fn compose_with(
+        &self,
+        letter: Letter<'_>,
+        message_id: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<Message, MailError> {
+        message::compose_with(&self.from, letter, message_id, headers)
+    }
+
+    /// The Message-ID of the letter with this key.
+    pub fn message_id(&self, key: &str) -> String {
+        message::id_of(&self.from, key)
+    }
+
+    /// A connection of its own for many mails, which holds `slot` for as long as it lives. `None` with the outbox.
+    pub async fn courier(&self, slot: OwnedSemaphorePermit) -> Option<Result<Courier, CourierLost>> {
+        match &self.route {
+            Route::Outbox(_) => None,
+            Route::Smtp(pool) => Some(pool.courier(slot).await),
+        }
+    }
+
+    /// Whether mails go into the outbox. There a mail that is handed over again replaces itself, so no ledger is needed.
+    pub fn is_outbox(&self) -> bool {
+        matches!(self.route, Route::Outbox(_))
+    }
+
+    /// Does all but the hand-over. `Err` says what became of the mail if that was its end: rejected, deferred, or not sent.
+    pub async fn prepare<'a>(&'a self, message: &'a Message) -> Result<Ready<'a>, MailFate> {
+        let to = match &self.route {
+            Route::Outbox(outbox) => Destination::Outbox(outbox),
+            Route::Smtp(pool) => Destination::Smtp(pool.stage(message).await?),
+        };
+        Ok(Ready { message, to })
+    }
+
+    /// Whether mail could be handed over now, and to whom it would go: connects and says hello, or looks at the outbox. Sends nothing.
+    pub async fn probe(&self) -> Result<String, String> {
+        match &self.route {
+            Route::Outbox(outbox) => outbox.probe().await,
+            Route::Smtp(pool) => pool.probe().await,
+        }
+    }
+
+    /// Says goodbye on all idle connections and opens no more.
+    pub async fn close(&self) {
+        if let Route::Smtp(pool) = &self.route {
+            pool.close().await;
+        }
+    }
+}
+
+/// A mail that only waits for its hand-over. Dropped, it is not sent.
+pub struct Ready<'a> {
+    message: &'a Message,
+    to: Destination<'a>,
+}
+
+enum Destination<'a> {
+    Outbox(&'a Outbox),
+    Smtp(Staged<'a>),
+}
+
+impl Ready<'_> {
+    /// Hands the mail over. Call it without a stop in between: once begun, only its answer tells the mail's fate.
+    pub async fn hand_over(self) -> MailFate {
+        match self.to {
+            Destination::Outbox(outbox) => {
+                let name = self.message.file_name();
+                match outbox.put(name, self.message.bytes.clone()).await {
+                    Ok(()) => MailFate::Accepted { response: name.to_owned() },
+                    Err(reason) => MailFate::NotSent { reason },
+                }
+            }
+            Destination::Smtp(staged) => staged.send(self.message).await,
+        }
+    }
+}

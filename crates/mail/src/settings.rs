@@ -1,0 +1,47 @@
+//! The settings of mail.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// Where mail goes.
+#[derive(Clone, Debug)]
+pub struct MailConfig {
+    /// The relay; `None` is the outbox.
+    pub smtp: Option<SmtpConfig>,
+    /// Where the outbox is.
+    pub outbox: PathBuf,
+    /// The sender, as in `Legwork <legwork@example.org>`.
+    pub from: String,
+}
+
+/// An SMTP relay.
+#[derive(Clone, Debug)]
+pub struct SmtpConfig {
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: SmtpSecurity,
+    /// Name and password.
+    pub login: Option<(String, SecretString)>,
+    /// Connections at most.
+    pub connections: usize,
+    /// Messages over one connection at most.
+    pub messages_per_connection: u32,
+    /// How long one command may take.
+    pub timeout: Duration,
+}
+
+/// How an SMTP connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpSecurity {
+    /// `smtp://`: plain, for a relay on the same host or network.
+    Plain,
+    /// `smtp+starttls://`: plain at first, then TLS, or nothing.
+    StartTls,
+    /// `smtps://`: TLS from the start.
+    Tls,
+}

@@ -1,0 +1,50 @@
+//! Kinds as users see them.
+
+use legwork_engine::domain::{KindName, QueueName};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::kinds::TaskKind;
+
+/// A kind.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct KindView {
+    /// Its name.
+    #[schema(value_type = String, example = "email.send")]
+    pub kind: KindName,
+    /// What it does.
+    pub description: &'static str,
+    /// The queue of its tasks, unless the submission says otherwise.
+    #[schema(value_type = String)]
+    pub queue: QueueName,
+    /// Its typed route, where it has one.
+    #[schema(example = "/api/v1/tasks/email/send")]
+    pub route: Option<String>,
+    /// The JSON Schema (2020-12) of its args.
+    #[schema(value_type = serde_json::Value)]
+    pub args_schema: std::sync::Arc<serde_json::Value>,
+    /// Retries after the first attempt.
+    pub max_retries: u16,
+    /// An attempt past so many seconds is ended.
+    pub time_limit: f64,
+    /// An attempt past so many seconds is asked to stop.
+    pub soft_time_limit: Option<f64>,
+    /// Args that work.
+    pub example: serde_json::Value,
+}
+
+impl KindView {
+    pub(in crate::http) fn new(kind: &TaskKind, queue: QueueName) -> Self {
+        Self {
+            kind: kind.policy.name.clone(),
+            description: kind.description,
+            queue,
+            route: kind.route.map(|route| format!("/api/v1/tasks{route}")),
+            args_schema: kind.json_schema.clone(),
+            max_retries: kind.policy.retry.max_retries,
+            time_limit: kind.policy.hard_limit.as_secs_f64(),
+            soft_time_limit: kind.policy.soft_limit.map(|limit| limit.as_secs_f64()),
+            example: kind.example.clone(),
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The list of kinds, and what is derived from a line of it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use jsonschema::ValidationError;
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::types::JsonType;
+use serde_json::Value;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+
+use super::{
+    Kind, RunFuture, TaskContext, admin_notice, aggregate_metrics, bulk_email, bulk_notice, bulk_sms, callback, email,
+    expired_content, export, files_prune, health_check, http_call, image, publish, read_notices, report, results_prune, sms,
+    system, user_notice, welcome,
+};
+use crate::services::Services;
+use legwork_engine::KindPolicy;
+use legwork_engine::domain::{FieldError, KindName, QueueName, Scope, TaskFailure, parser_words};
+
+/// Every compiled kind.
+fn kinds() -> Vec<TaskKind> {
+    vec![
+        TaskKind::of::<email::SendEmail>(),
+        TaskKind::of::<bulk_email::BulkEmail>(),
+        TaskKind::of::<export::ExportData>(),
+        TaskKind::of::<http_call::HttpCall>(),
+        TaskKind::of::<welcome::WelcomeEmail>(),
+        TaskKind::of::<user_notice::NotifyUser>(),
+        TaskKind::of::<admin_notice::NotifyAdmins>(),
+        TaskKind::of::<bulk_notice::BulkNotice>(),
+        TaskKind::of::<publish::PublishScheduled>(),
+        TaskKind::of::<expired_content::CleanupExpired>(),
+        TaskKind::of::<read_notices::CleanupNotifications>(),
+        TaskKind::of::<image::ProcessImage>(),
+        TaskKind::of::<report::AdminReport>(),
+        TaskKind::of::<sms::SendSms>(),
+        TaskKind::of::<bulk_sms::BulkSms>(),
+        TaskKind::of::<system::Echo>(),
+        TaskKind::of::<system::Sleep>(),
+        TaskKind::of::<health_check::CheckHealth>(),
+        TaskKind::of::<aggregate_metrics::AggregateMetrics>(),
+        TaskKind::of::<results_prune::PruneResults>(),
+        TaskKind::of::<files_prune::PruneFiles>(),
+        // What the engine submits itself.
+        TaskKind::of::<callback::Callback>(),
+    ]
+}
+
+/// A kind with its args type erased.
+#[derive(Clone)]
+pub struct TaskKind {
+    /// What the engine has to know about it.
+    pub policy: Arc<KindPolicy>,
+    /// What it does.
+    pub description: &'static str,
+    /// Its typed route below `/tasks`.
+    pub route: Option<&'static str>,
+    /// What a token must allow that submits it.
+    pub scope: Scope,
+    /// Whether it asks the engine itself: `legwork run` has none.
+    pub needs_engine: bool,
+    /// Pointers to args that are paths of stored files which it reads.
+    pub files: &'static [&'static str],
+    /// Args that work.
+    pub example: Value,
+    /// The name of its args in `OpenAPI`.
+    pub schema_name: String,
+    /// The schema of its args, references into `components` included.
+    pub schema: RefOr<Schema>,
+    /// The schemas that it refers to, by name.
+    pub components: Vec<(String, RefOr<Schema>)>,
+    /// The args' JSON Schema (2020-12), self-contained.
+    pub json_schema: Arc<Value>,
+    /// Made when first needed: only args that are refused need it.
+    validator: Arc<OnceLock<jsonschema::Validator>>,
+    check: fn(&str, &Services) -> Result<(), ArgsFault>,
+    run: fn(&str, TaskContext) -> Result<RunFuture, TaskFailure>,
+}
+
+impl TaskKind {
+    /// Erases the type of a kind.
+    pub fn of<K: Kind>() -> Self {
+        let mut components = Vec::new();
+        K::schemas(&mut components);
+        let schema = K::schema();
+        let json_schema = self_contained(&schema, &components);
+        Self {
+            policy: Arc::new(KindPolicy {
+                name: KindName::from_store(K::NAME),
+                queue: QueueName::from_store(K::QUEUE),
+                retry: K::RETRY,
+                hard_limit: K::HARD_LIMIT,
+                soft_limit: K::SOFT_LIMIT,
+                args_limit: K::ARGS_LIMIT,
+                is_public: K::PUBLIC,
+                sensitive: K::SENSITIVE.iter().map(|&pointer| pointer.to_owned()).collect(),
+            }),
+            description: K::DESCRIPTION,
+            route: K::ROUTE,
+            scope: K::SCOPE,
+            needs_engine: K::NEEDS_ENGINE,
+            files: K::FILES,
+            example: K::example(),
+            schema_name: K::name().into_owned(),
+            schema,
+            components,
+            validator: Arc::default(),
+            json_schema: Arc::new(json_schema),
+            check: check_args::<K>,
+            run: run_args::<K>,
+        }
+    }
+
+    /// Checks args as submitted: the kind's own types and rules. On failure every bad field is named.
+    pub fn check(&self, args: &str, services: &Services) -> Result<(), Vec<FieldError>> {
+        (self.check)(args, services).map_err(|fault| self.all_faults(args, fault))
+    }
+
+    /// Starts the work. Args that do not parse (a newer version wrote them) are a failure here.
+    pub fn run(&self, args: &str, cx: TaskContext) -> Result<RunFuture, TaskFailure> {
+        (self.run)(args, cx)
+    }
+
+    /// The parser stops at its first error, the schema finds them all, and only the kind's own check knows what no schema says.
+    fn all_faults(&self, args: &str, fault: ArgsFault) -> Vec<FieldError> {
+        let value: Value = match serde_json::from_str(args) {
+            Ok(value) => value,
+            // A number out of range, or too many brackets: what takes JSON as it comes found nothing wrong with it.
+            Err(error) => return vec![FieldError::new(String::new(), format!("cannot be read: {}", parser_words(&error)))],
+        };
+        let mut found: Vec<FieldError> = self.validator().iter_errors(&value).flat_map(|error| self.faults_of(&error)).collect();
+        match fault {
+            ArgsFault::Parser(first) if found.is_empty() => found.push(first),
+            // The schema has told it.
+            ArgsFault::Parser(_) => {}
+            ArgsFault::Rules(broken) => {
+                for error in broken {
+                    if found.iter().all(|known| known.pointer != error.pointer) {
+                        found.push(error);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    #[expect(clippy::expect_used, reason = "the schema is derived at compile time; a test builds every kind's validator")]
+    fn validator(&self) -> &jsonschema::Validator {
+        self.validator.get_or_init(|| jsonschema::options().build(&self.json_schema).expect("a derived schema is valid"))
+    }
+
+    /// What the schema found at an object, told of the fields that are to blame.
+    fn faults_of(&self, error: &ValidationError<'_>) -> Vec<FieldError> {
+        let at = error.instance_path().to_string();
+        match error.kind() {
+            ValidationErrorKind::Required { property } => {
+                vec![FieldError::missing(&at, property.as_str().unwrap_or_default())]
+            }
+            ValidationErrorKind::AdditionalProperties { unexpected } => {
+                let fields = self.json_schema["properties"].as_object().filter(|_| at.is_empty());
+                let allowed: Vec<&str> = fields.into_iter().flat_map(|fields| fields.keys().map(String::as_str)).collect();
+                unexpected.iter().map(|name| FieldError::unknown(&at, name, &allowed)).collect()
+            }
+            ValidationErrorKind::Enum { options } => {
+                let allowed: Vec<String> = options.as_array().into_iter().flatten().map(Value::to_string).collect();
+                vec![FieldError::new(at, format!("{} is not allowed; allowed are {}", error.instance(), allowed.join(", ")))]
+            }
+            // Mostly a field that may be left out: what counts is what it would have to be.
+            ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
+                let wanted: Vec<_> = context.iter().filter(|branch| !branch.iter().any(wants_null)).collect();
+                match wanted.as_slice() {
+                    [only] => only.iter().flat_map(|error| self.faults_of(error)).collect(),
+                    [] => vec![FieldError::new(at, error.to_string())],
+                    several => {
+                        let each: Vec<String> =
+                            several.iter().flat_map(|branch| branch.iter().map(ToString::to_string)).collect();
+                        vec![FieldError::new(at, each.join("; or "))]
+                    }
+                }
+            }
+            _ => vec![FieldError::new(at, error.to_string())],
+        }
+    }
+}
+
+fn wants_null(error: &ValidationError<'_>) -> bool {
+    matches!(error.kind(), ValidationErrorKind::Type { kind: TypeKind::Single(JsonType::Null) })
+}
+
+/// Why args are refused.
+enum ArgsFault {
+    /// They do not parse: the first error.
+    Parser(FieldError),
+    /// They parse, and break rules of the kind.
+    Rules(Vec<FieldError>),
+}
+
+fn check_args<K: Kind>(args: &str, services: &Services) -> Result<(), ArgsFault> {
+    let parsed: K = parse_args(args).map_err(ArgsFault::Parser)?;
+    let faults = parsed.check(services);
+    if faults.is_empty() { Ok(()) } else { Err(ArgsFault::Rules(faults)) }
+}
+
+fn run_args<K: Kind>(args: &str, cx: TaskContext) -> Result<RunFuture, TaskFailure> {
+    let parsed: K = parse_args(args).map_err(|error| {
+        // The parser's words hold what it found.
+        let is_sensitive = K::SENSITIVE.iter().any(|secret| error.pointer.starts_with(secret));
+        let detail = if is_sensitive { "is not as this version wants it" } else { &error.detail };
+        TaskFailure::fail("BadArgs", format!("{}: {detail}", error.pointer))
+    })?;
+    Ok(Box::pin(parsed.run(cx)))
+}
+
+fn parse_args<K: Kind>(args: &str) -> Result<K, FieldError> {
+    let mut input = serde_json::Deserializer::from_str(args);
+    serde_path_to_error::deserialize(&mut input).map_err(|error| FieldError::of_parser(&error))
+}
+
+/// The schema with everything that it refers to under `$defs`.
+fn self_contained(schema: &RefOr<Schema>, components: &[(String, RefOr<Schema>)]) -> Value {
+    let mut root = serde_json::to_value(schema).unwrap_or_default();
+    if let (Some(object), false) = (root.as_object_mut(), components.is_empty()) {
+        let defs = components.iter().map(|(name, schema)| (name.clone(), serde_json::to_value(schema).unwrap_or_default()));
+        object.insert("$defs".into(), Value::Object(defs.collect()));
+    }
+    repoint(&mut root);
+    root
+}
+
+fn repoint(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::String(target)) = map.get_mut("$ref") {
+                *target = target.replace("#/components/schemas/", "#/$defs/");
+            }
+            map.values_mut().for_each(repoint);
+        }
+        Value::Array(items) => items.iter_mut().for_each(repoint),
+        _ => {}
+    }
+}
+
+/// The kinds that this process knows.
+#[derive(Clone)]
+pub struct KindSet {
+    by_name: Arc<HashMap<KindName, Arc<TaskKind>>>,
+    in_order: Arc<[Arc<TaskKind>]>,
+}
+
+impl KindSet {
+    /// The compiled kinds.
+    pub fn compiled() -> Self {
+        Self::new(kinds())
+    }
+
+    /// The compiled kinds and `more`.
+    pub fn with(more: impl IntoIterator<Item = TaskKind>) -> Self {
+        Self::new(kinds().into_iter().chain(more).collect())
+    }
+
+    fn new(kinds: Vec<TaskKind>) -> Self {
+        let mut in_order: Vec<Arc<TaskKind>> = kinds.into_iter().map(Arc::new).collect();
+        in_order.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
+        let by_name = in_order.iter().map(|kind| (kind.policy.name.clone(), kind.clone())).collect();
+        Self { by_name: Arc::new(by_name), in_order: in_order.into() }
+    }
+
+    /// A kind by name.
+    pub fn get(&self, name: &KindName) -> Option<&Arc<TaskKind>> {
+        self.by_name.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<TaskKind>> {
+        self.in_order.iter()
+    }
+
+    /// Those that users may submit, by name.
+    pub fn public(&self) -> impl Iterator<Item = &Arc<TaskKind>> {
+        self.in_order.iter().filter(|kind| kind.policy.is_public)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_schema_that_takes_its_example() {
+        for kind in KindSet::compiled().iter() {
+            let faults: Vec<String> = kind.validator().iter_errors(&kind.example).map(|error| error.to_string()).collect();
+            assert_eq!(faults, [] as [&str; 0], "{}", kind.policy.name);
+        }
+    }
+
+    /// What the schema has to say of args that did not parse.
+    fn said(kind: &str, args: &str) -> String {
+        let kinds = KindSet::compiled();
+        let kind = kinds.get(&KindName::from_store(kind)).unwrap();
+        let faults = kind.all_faults(args, ArgsFault::Rules(Vec::new()));
+        let lines: Vec<String> = faults.into_iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn a_fault_names_what_is_allowed() {
+        let method = said("http.call", r#"{"url":"https://a.example","method":"TRACE"}"#);
+        assert!(method.contains("/method: \"TRACE\" is not allowed; allowed are \"GET\", \"HEAD\", \"POST\""), "{method}");
+        let optional =
+            said("report.admin", r#"{"report_type":"users","date_from":"2026-01-01","date_to":"2026-01-02","email_to":5}"#);
+        assert!(optional.contains("/email_to: 5 is not of type \"string\""), "{optional}");
+        let far = said("system.echo", r#"{"a":1e400}"#);
+        assert!(far.contains("cannot be read: number out of range"), "{far}");
+        let deep = said("system.echo", &format!(r#"{{"a":{}{}}}"#, "[".repeat(500), "]".repeat(500)));
+        assert!(deep.contains("cannot be read: recursion limit exceeded"), "{deep}");
+    }
+}
