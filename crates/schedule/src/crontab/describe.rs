@@ -1,0 +1,162 @@
+//! A [`Rule`] in plain English.
+
+use super::{ALL_HOURS, Crontab, Rule};
+
+const ALL_MINUTES: u64 = (1 << 60) - 1;
+const ALL_DAYS: u32 = !1;
+const ALL_MONTHS: u16 = 0x1FFE;
+const ALL_WEEKDAYS: u8 = 0x7F;
+const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const MONTHS: [&str; 13] = [
+    "",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+impl Crontab {
+    /// The expression in words, such as "At 09:00 on Monday" or "Every 5 minutes from 08:00 to 17:59, Monday to Friday".
+    pub fn describe(&self) -> String {
+        let time = self.rule.time_of_day();
+        match self.rule.days_in_words() {
+            None => time,
+            Some(days) => format!("{time} {days}"),
+        }
+    }
+}
+
+impl Rule {
+    fn time_of_day(&self) -> String {
+        let minutes = values(self.minutes);
+        let hours = values(u64::from(self.hours));
+        if minutes.len() * hours.len() <= 6 {
+            let times: Vec<String> =
+                hours.iter().flat_map(|hour| minutes.iter().map(move |minute| format!("{hour:02}:{minute:02}"))).collect();
+            return format!("At {}", listed(&times));
+        }
+        let often = often(self.minutes, &minutes);
+        if self.hours == ALL_HOURS {
+            return match &minutes[..] {
+                [0] => "Every hour".to_owned(),
+                [_] => format!("Every hour {often}"),
+                _ => often_capital(&often),
+            };
+        }
+        let when = match (period(&hours, 24), run(&hours)) {
+            (Some(step), _) if minutes == [0] => return format!("Every {step} hours"),
+            (Some(step), _) => format!("of every {}", ordinal_hour(step)),
+            (None, Some((first, last))) if minutes.len() > 1 && often.starts_with("every") => {
+                return format!("{} from {first:02}:00 to {last:02}:59", often_capital(&often));
+            }
+            (None, Some((first, last))) => format!("of every hour from {first:02} to {last:02}"),
+            (None, None) => format!("of the hours {}", listed(&texts(&hours))),
+        };
+        format!("{} {when}", often_capital(&often))
+    }
+
+    fn days_in_words(&self) -> Option<String> {
+        let months = (self.months != ALL_MONTHS).then(|| format!("in {}", named(&values(u64::from(self.months)), &MONTHS)));
+        let day = (self.days_of_month & ALL_DAYS != ALL_DAYS).then(|| {
+            let days = values(u64::from(self.days_of_month));
+            match run(&days) {
+                Some((first, last)) if days.len() > 2 => format!("on day {first} to {last} of the month"),
+                _ => format!("on day {} of the month", listed(&texts(&days))),
+            }
+        });
+        let weekday = (self.days_of_week != ALL_WEEKDAYS).then(|| weekdays_in_words(self.days_of_week));
+        let days = match (day, weekday) {
+            (Some(day), Some(weekday)) if self.either_day => Some(format!("{day} and {weekday}")),
+            (Some(day), Some(weekday)) => Some(format!("{day} if it is {}", weekday.trim_start_matches("on "))),
+            (day, weekday) => day.or(weekday),
+        };
+        match (days, months) {
+            (Some(days), Some(months)) => Some(format!("{days} {months}")),
+            (days, months) => days.or(months),
+        }
+    }
+}
+
+/// "every 5 minutes", "every minute", or "at minute 3 and 40".
+fn often(bits: u64, minutes: &[i64]) -> String {
+    match (period(minutes, 60), run(minutes)) {
+        _ if bits == ALL_MINUTES => "every minute".to_owned(),
+        (Some(step), _) => format!("every {step} minutes"),
+        (None, Some((first, last))) if minutes.len() > 2 => format!("at minutes {first} to {last}"),
+        _ if minutes.len() == 1 => format!("at minute {}", minutes[0]),
+        _ => format!("at minutes {}", listed(&texts(minutes))),
+    }
+}
+
+fn often_capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(chars).collect()
+}
+
+fn ordinal_hour(step: i64) -> String {
+    match step {
+        2 => "second hour".to_owned(),
+        3 => "third hour".to_owned(),
+        _ => format!("{step}th hour"),
+    }
+}
+
+fn weekdays_in_words(bits: u8) -> String {
+    // From Monday, so that a weekend is a run.
+    let days: Vec<i64> = (1..=7).filter(|day| bits >> (day % 7) & 1 == 1).collect();
+    let name = |day: i64| WEEKDAYS[usize::try_from(day % 7).unwrap_or_default()];
+    match run(&days) {
+        Some((first, last)) if days.len() > 2 => format!("on {} to {}", name(first), name(last)),
+        _ => format!("on {}", listed(&days.into_iter().map(|day| name(day).to_owned()).collect::<Vec<_>>())),
+    }
+}
+
+fn named(values: &[i64], names: &[&str]) -> String {
+    let name =
+        |value: i64| usize::try_from(value).ok().and_then(|index| names.get(index)).copied().unwrap_or_default().to_owned();
+    match run(values) {
+        Some((first, last)) if values.len() > 2 => format!("{} to {}", name(first), name(last)),
+        _ => listed(&values.iter().map(|value| name(*value)).collect::<Vec<_>>()),
+    }
+}
+
+/// The values that a field allows, in order.
+fn values(bits: u64) -> Vec<i64> {
+    (0..64).filter(|bit| bits >> bit & 1 == 1).collect()
+}
+
+/// The distance between the values, if they are evenly spread over a cycle and begin with zero.
+fn period(values: &[i64], cycle: i64) -> Option<i64> {
+    let count = i64::try_from(values.len()).ok()?;
+    let step = cycle.checked_div(count)?;
+    let even =
+        count > 1 && step > 1 && step * count == cycle && values.iter().zip(0..).all(|(value, index)| *value == index * step);
+    even.then_some(step)
+}
+
+/// The first and the last value, if there is none missing between them.
+fn run(values: &[i64]) -> Option<(i64, i64)> {
+    let (first, last) = (*values.first()?, *values.last()?);
+    (values.len() > 1 && i64::try_from(values.len()) == Ok(last - first + 1)).then_some((first, last))
+}
+
+fn texts(values: &[i64]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
+/// "1", "1 and 2", "1, 2 and 3".
+fn listed(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
