@@ -43,24 +43,25 @@ impl Rule {
                 hours.iter().flat_map(|hour| minutes.iter().map(move |minute| format!("{hour:02}:{minute:02}"))).collect();
             return format!("At {}", listed(&times));
         }
-        let often = often(self.minutes, &minutes);
-        if self.hours == ALL_HOURS {
-            return match &minutes[..] {
-                [0] => "Every hour".to_owned(),
-                [_] => format!("Every hour {often}"),
-                _ => often_capital(&often),
-            };
-        }
-        let when = match (period(&hours, 24), run(&hours)) {
-            (Some(step), _) if minutes == [0] => return format!("Every {step} hours"),
-            (Some(step), _) => format!("of every {}", ordinal_hour(step)),
-            (None, Some((first, last))) if minutes.len() > 1 && often.starts_with("every") => {
-                return format!("{} from {first:02}:00 to {last:02}:59", often_capital(&often));
-            }
-            (None, Some((first, last))) => format!("of every hour from {first:02} to {last:02}"),
-            (None, None) => format!("of the hours {}", listed(&texts(&hours))),
+        let every = match period(&minutes, 60) {
+            _ if self.minutes == ALL_MINUTES => Some("Every minute".to_owned()),
+            step => step.map(|step| format!("Every {step} minutes")),
         };
-        format!("{} {when}", often_capital(&often))
+        match (every, &minutes[..]) {
+            (Some(every), _) => self.often(&every, &hours),
+            (None, [minute]) => once_an_hour(*minute, &hours),
+            (None, _) => at_minutes(&minutes, &hours),
+        }
+    }
+
+    /// Minutes that are evenly spread, in the hours that the rule allows.
+    fn often(&self, every: &str, hours: &[i64]) -> String {
+        match (period(hours, 24), run(hours)) {
+            _ if self.hours == ALL_HOURS => every.to_owned(),
+            (Some(step), _) => format!("{every} during every {}", nth_hour(step)),
+            (None, Some((first, last))) => format!("{every} from {first:02}:00 to {last:02}:59"),
+            (None, None) => format!("{every} during the hours {}", listed(&texts(hours))),
+        }
     }
 
     fn days_in_words(&self) -> Option<String> {
@@ -68,15 +69,18 @@ impl Rule {
         let day = (self.days_of_month & ALL_DAYS != ALL_DAYS).then(|| {
             let days = values(u64::from(self.days_of_month));
             match run(&days) {
-                Some((first, last)) if days.len() > 2 => format!("on day {first} to {last} of the month"),
-                _ => format!("on day {} of the month", listed(&texts(&days))),
+                Some((first, last)) if days.len() > 2 => format!("{first} to {last}"),
+                _ => listed(&texts(&days)),
             }
         });
         let weekday = (self.days_of_week != ALL_WEEKDAYS).then(|| weekdays_in_words(self.days_of_week));
         let days = match (day, weekday) {
-            (Some(day), Some(weekday)) if self.either_day => Some(format!("{day} and {weekday}")),
-            (Some(day), Some(weekday)) => Some(format!("{day} if it is {}", weekday.trim_start_matches("on "))),
-            (day, weekday) => day.or(weekday),
+            (Some(day), Some(weekday)) if self.either_day => Some(format!("on day {day} of the month and on {weekday}")),
+            (Some(day), Some(weekday)) => {
+                Some(format!("on {weekday} if the day of the month is {}", day.replace(" and ", " or ")))
+            }
+            (Some(day), None) => Some(format!("on day {day} of the month")),
+            (None, weekday) => weekday.map(|weekday| format!("on {weekday}")),
         };
         match (days, months) {
             (Some(days), Some(months)) => Some(format!("{days} {months}")),
@@ -85,23 +89,34 @@ impl Rule {
     }
 }
 
-/// "every 5 minutes", "every minute", or "at minute 3 and 40".
-fn often(bits: u64, minutes: &[i64]) -> String {
-    match (period(minutes, 60), run(minutes)) {
-        _ if bits == ALL_MINUTES => "every minute".to_owned(),
-        (Some(step), _) => format!("every {step} minutes"),
-        (None, Some((first, last))) if minutes.len() > 2 => format!("at minutes {first} to {last}"),
-        _ if minutes.len() == 1 => format!("at minute {}", minutes[0]),
-        _ => format!("at minutes {}", listed(&texts(minutes))),
-    }
+/// One minute of several hours.
+fn once_an_hour(minute: i64, hours: &[i64]) -> String {
+    let every = match (period(hours, 24), run(hours)) {
+        (_, Some((0, 23))) => "Every hour".to_owned(),
+        (_, Some((first, last))) => return format!("Every hour from {first:02}:{minute:02} to {last:02}:{minute:02}"),
+        (Some(step), None) => format!("Every {step} hours"),
+        (None, None) => return format!("At minute {minute} of the hours {}", listed(&texts(hours))),
+    };
+    if minute == 0 { every } else { format!("{every} at minute {minute}") }
 }
 
-fn often_capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(chars).collect()
+/// Several minutes without a common distance.
+fn at_minutes(minutes: &[i64], hours: &[i64]) -> String {
+    let minutes = match run(minutes) {
+        Some((first, last)) if minutes.len() > 2 => format!("{first} to {last}"),
+        _ => listed(&texts(minutes)),
+    };
+    let hours = match (period(hours, 24), run(hours)) {
+        (_, Some((0, 23))) => "every hour".to_owned(),
+        (Some(step), _) => format!("every {}", nth_hour(step)),
+        (None, Some((only, last))) if only == last => format!("the hour {only}"),
+        (None, Some((first, last))) if hours.len() > 2 => format!("the hours {first} to {last}"),
+        (None, _) => format!("the hours {}", listed(&texts(hours))),
+    };
+    format!("At minutes {minutes} of {hours}")
 }
 
-fn ordinal_hour(step: i64) -> String {
+fn nth_hour(step: i64) -> String {
     match step {
         2 => "second hour".to_owned(),
         3 => "third hour".to_owned(),
@@ -114,8 +129,8 @@ fn weekdays_in_words(bits: u8) -> String {
     let days: Vec<i64> = (1..=7).filter(|day| bits >> (day % 7) & 1 == 1).collect();
     let name = |day: i64| WEEKDAYS[usize::try_from(day % 7).unwrap_or_default()];
     match run(&days) {
-        Some((first, last)) if days.len() > 2 => format!("on {} to {}", name(first), name(last)),
-        _ => format!("on {}", listed(&days.into_iter().map(|day| name(day).to_owned()).collect::<Vec<_>>())),
+        Some((first, last)) if days.len() > 2 => format!("{} to {}", name(first), name(last)),
+        _ => listed(&days.into_iter().map(|day| name(day).to_owned()).collect::<Vec<_>>()),
     }
 }
 
@@ -145,7 +160,7 @@ fn period(values: &[i64], cycle: i64) -> Option<i64> {
 /// The first and the last value, if there is none missing between them.
 fn run(values: &[i64]) -> Option<(i64, i64)> {
     let (first, last) = (*values.first()?, *values.last()?);
-    (values.len() > 1 && i64::try_from(values.len()) == Ok(last - first + 1)).then_some((first, last))
+    (i64::try_from(values.len()) == Ok(last - first + 1)).then_some((first, last))
 }
 
 fn texts(values: &[i64]) -> Vec<String> {
