@@ -11,7 +11,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Tokens;
+use crate::auth::secrets::first_link;
 use crate::config::Config;
+use crate::dashboard::DashboardConfig;
 use crate::files::{FileKeeper, FileUpkeep};
 use crate::http::{ApiParts, Readiness};
 use crate::kinds::{KindRunner, KindSet};
@@ -294,8 +296,9 @@ impl App {
 
     async fn serve_http(&self, listener: tokio::net::TcpListener, pool: Option<Arc<Pool>>) -> Result<(), AppError> {
         self.shutdown.spawn(follow_revoked_tokens(self.queue.clone(), self.tokens.clone(), self.shutdown.clone()));
+        let first_link = self.first_link().await;
         if self.config.roles.api {
-            banner::print(&self.config, &self.tokens, self.clock.now());
+            banner::print(&self.config, &self.tokens, first_link.as_deref(), self.clock.now());
         }
         let parts = ApiParts {
             queue: self.queue.clone(),
@@ -306,9 +309,29 @@ impl App {
             config: self.config.http.clone(),
             readiness: self.readiness(pool),
             shutdown: self.shutdown.clone(),
+            dashboard: DashboardConfig {
+                secret: self.config.auth.secrets.first().cloned(),
+                first_link,
+                is_embedded: self.config.is_embedded(),
+            },
             serves_tasks: self.config.roles.api,
         };
         crate::http::serve(listener, parts).await.map_err(AppError::Serve)
+    }
+
+    /// What the first sign-in takes, where an embedded server has no account yet.
+    async fn first_link(&self) -> Option<String> {
+        if !self.config.is_embedded() || !self.config.roles.api {
+            return None;
+        }
+        match self.store.accounts(1).await {
+            Ok(accounts) if accounts.is_empty() => first_link(),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(%error, "the accounts could not be read; no link for the first sign-in is printed");
+                None
+            }
+        }
     }
 
     /// Ready means able: the store answers, and, on a worker, due tasks are fetched.

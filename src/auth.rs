@@ -11,4 +11,4 @@ pub mod throttle;
 
 pub use jwt::{IssueError, KeyError, MAX_SUBJECT_CHARS, TokenError, Tokens, Verified};
 pub use password::{PasswordError, Passwords};
-pub use throttle::LoginThrottle;
+pub use throttle::{Caller, LoginThrottle};

@@ -18,7 +18,10 @@ mod router;
 mod server;
 mod state;
 
+pub(crate) use crate::auth::Caller;
+pub(crate) use api::suppressions::address_of;
 pub use error::{ApiError, Problem};
+pub(crate) use extract::{NamePath, QueuePath, TaskPath};
 pub use health::Readiness;
 pub use router::{Service, router};
 pub use server::serve;

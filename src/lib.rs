@@ -6,13 +6,14 @@
 //! - [`config`]: every setting; [`telemetry`]: how it logs
 //! - [`services`], [`files`], [`auth`]: what kinds use; stored files; tokens and passwords
 //! - [`kinds`]: the compiled kinds, and the runner through which the engine runs them
-//! - [`http`]: the API
+//! - [`http`]: the API; [`dashboard`]: its pages for people
 //! - [`app`], [`cli`]: the composition root; the commands
 
 pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod dashboard;
 pub mod files;
 pub mod http;
 pub mod kinds;

@@ -13,15 +13,21 @@ use legwork_engine::domain::{Principal, Scope, ScopeSet};
 const TOKEN_TTL: Duration = Duration::from_hours(12);
 
 /// Prints it. A closed standard output is no reason to end.
-pub(super) fn print(config: &Config, tokens: &Tokens, now: Timestamp) {
-    let text = text(config, tokens, now);
+pub(super) fn print(config: &Config, tokens: &Tokens, first_link: Option<&str>, now: Timestamp) {
+    let text = text(config, tokens, first_link, now);
     let mut out = std::io::stdout().lock();
     drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
 }
 
-fn text(config: &Config, tokens: &Tokens, now: Timestamp) -> String {
+fn text(config: &Config, tokens: &Tokens, first_link: Option<&str>, now: Timestamp) -> String {
     let url = &config.http.public_url;
     let mut text = format!("\nLegwork {} is up.\n\n  Dashboard   {url}/\n  Swagger UI  {url}/docs\n", env!("CARGO_PKG_VERSION"));
+    if let Some(link) = first_link {
+        let first = crate::dashboard::first_url(url, link);
+        text.push_str(&format!(
+            "\nOpen this link to choose the password of the first administrator; it works once:\n\n  {first}\n"
+        ));
+    }
     if !config.is_embedded() {
         text.push_str("\nMake a token:  legwork token create --subject NAME --scope admin\n\n");
         return text;

@@ -190,6 +190,11 @@ impl Tokens {
         self.revoked.write().insert(id.into());
     }
 
+    /// Whether an id is among the revoked ones.
+    pub fn is_revoked(&self, id: &str) -> bool {
+        self.revoked.read().contains(id)
+    }
+
     /// Whether tokens can be made here.
     pub fn can_issue(&self) -> bool {
         self.signing.is_some()

@@ -40,6 +40,12 @@ pub fn new_password() -> io::Result<SecretString> {
     Ok(URL_SAFE_NO_PAD.encode(&bytes[..GENERATED_PASSWORD_BYTES]).into())
 }
 
+/// What the link for the first sign-in carries: 144 bits. `None` where the system gives no random numbers.
+pub fn first_link() -> Option<String> {
+    let bytes = random().ok()?;
+    Some(URL_SAFE_NO_PAD.encode(bytes.get(..GENERATED_PASSWORD_BYTES)?))
+}
+
 /// The secret in the file `path`; where there is none, what `make` gives is kept there first.
 ///
 /// The file belongs to its owner only (0600) and appears whole or not at all; of several processes that start at once, one makes

@@ -38,11 +38,7 @@ static INDEX_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 
 /// The pages' routes.
 pub(super) fn routes() -> Router<ApiState> {
-    Router::new()
-        .route("/", get(index))
-        .route("/docs", get(swagger))
-        .route("/docs/{file}", get(swagger_file))
-        .route("/openapi.json", get(document))
+    Router::new().route("/docs", get(swagger)).route("/docs/{file}", get(swagger_file)).route("/openapi.json", get(document))
 }
 
 /// The front page.

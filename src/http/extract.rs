@@ -83,7 +83,7 @@ async fn path_text(parts: &mut Parts, state: &ApiState) -> Result<String, ApiErr
 }
 
 /// The task of the path.
-pub(super) struct TaskPath(pub(super) TaskId);
+pub(crate) struct TaskPath(pub(crate) TaskId);
 
 impl FromRequestParts<ApiState> for TaskPath {
     type Rejection = ApiError;
@@ -100,7 +100,7 @@ impl FromRequestParts<ApiState> for TaskPath {
 }
 
 /// The queue of the path.
-pub(super) struct QueuePath(pub(super) QueueName);
+pub(crate) struct QueuePath(pub(crate) QueueName);
 
 impl FromRequestParts<ApiState> for QueuePath {
     type Rejection = ApiError;
@@ -124,7 +124,7 @@ impl FromRequestParts<ApiState> for FileOf {
 }
 
 /// The last part of the path, of at most so many characters: a worker's name, a token's id, an address.
-pub(super) struct NamePath<const MOST: usize = 200>(pub(super) String);
+pub(crate) struct NamePath<const MOST: usize = 200>(pub(crate) String);
 
 impl<const MOST: usize> FromRequestParts<ApiState> for NamePath<MOST> {
     type Rejection = ApiError;

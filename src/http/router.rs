@@ -1,6 +1,8 @@
 //! All routes, once: the router and the document are both made from this list.
 
-use axum::http::{HeaderName, HeaderValue, Method, Uri};
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -78,7 +80,7 @@ pub(super) fn routes(kinds: &KindSet) -> OpenApiRouter<ApiState> {
 pub fn router(state: ApiState) -> Service {
     let routes = if state.serves_tasks {
         let (api, _) = routes(&state.kinds).split_for_parts();
-        api.merge(docs::routes())
+        api.merge(docs::routes()).merge(crate::dashboard::routes())
     } else {
         let only = probes().into_iter().fold(OpenApiRouter::default(), OpenApiRouter::routes);
         only.split_for_parts().0.route("/", get(docs::index))
@@ -90,8 +92,14 @@ pub fn router(state: ApiState) -> Service {
     NormalizePath::trim_trailing_slash(routes.with_state(state))
 }
 
-async fn no_route(uri: Uri) -> ApiError {
-    ApiError::NoRoute(super::params::shown(uri.path()).to_owned())
+/// People get a page, programs a problem.
+async fn no_route(uri: Uri, headers: HeaderMap) -> Response {
+    let is_browser =
+        headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"));
+    if is_browser && !uri.path().starts_with("/api/") {
+        return crate::dashboard::not_found();
+    }
+    ApiError::NoRoute(super::params::shown(uri.path()).to_owned()).into_response()
 }
 
 fn cors(origins: &[String]) -> CorsLayer {

@@ -16,6 +16,7 @@ use super::limit::SubmitLimit;
 use super::openapi;
 use crate::auth::{LoginThrottle, Passwords, Tokens};
 use crate::config::HttpConfig;
+use crate::dashboard::{Dashboard, DashboardConfig};
 use crate::files::FileKeeper;
 use crate::kinds::KindSet;
 use crate::services::Services;
@@ -44,25 +45,28 @@ pub struct ApiParts {
     pub readiness: Readiness,
     /// The end: streams end with it, and readiness turns red.
     pub shutdown: Shutdown,
+    /// The settings of the dashboard.
+    pub dashboard: DashboardConfig,
     /// Whether tasks are served, or health and metrics only (a bare worker).
     pub serves_tasks: bool,
 }
 
 /// Behind the handle.
 pub struct Shared {
-    pub(super) queue: Arc<Queue>,
-    pub(super) kinds: KindSet,
-    pub(super) services: Arc<Services>,
-    pub(super) files: FileKeeper,
-    pub(super) tokens: Arc<Tokens>,
-    pub(super) config: HttpConfig,
-    pub(super) readiness: Readiness,
-    pub(super) shutdown: Shutdown,
-    pub(super) passwords: Passwords,
-    pub(super) throttle: LoginThrottle,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) kinds: KindSet,
+    pub(crate) services: Arc<Services>,
+    pub(crate) files: FileKeeper,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) config: HttpConfig,
+    pub(crate) readiness: Readiness,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) passwords: Passwords,
+    pub(crate) throttle: LoginThrottle,
     pub(super) submit_limit: Option<SubmitLimit>,
     /// When the gauges of queues were last refreshed.
     pub(super) gauges_read_at: Mutex<Option<Timestamp>>,
+    pub(crate) dashboard: Dashboard,
     pub(super) openapi: Bytes,
     /// The methods of each path of the document; made for the first who asks.
     methods: OnceLock<HashMap<String, String>>,
@@ -76,7 +80,7 @@ pub struct ApiState(Arc<Shared>);
 impl ApiState {
     /// Puts the API together.
     pub fn new(parts: ApiParts) -> Self {
-        let ApiParts { queue, kinds, services, files, tokens, config, readiness, shutdown, serves_tasks } = parts;
+        let ApiParts { queue, kinds, services, files, tokens, config, readiness, shutdown, dashboard, serves_tasks } = parts;
         let openapi = if serves_tasks { openapi::json(&kinds).into() } else { Bytes::new() };
         Self(Arc::new(Shared {
             submit_limit: config.rate_limit.map(SubmitLimit::new),
@@ -90,6 +94,7 @@ impl ApiState {
             shutdown,
             passwords: Passwords::new(PASSWORDS_AT_ONCE),
             throttle: LoginThrottle::default(),
+            dashboard: Dashboard::new(dashboard),
             gauges_read_at: Mutex::default(),
             openapi,
             methods: OnceLock::new(),
@@ -98,7 +103,7 @@ impl ApiState {
     }
 
     /// The present.
-    pub(super) fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.queue.clock().now()
     }
 
@@ -116,7 +121,7 @@ impl ApiState {
     }
 
     /// The client's address: the peer's, or, where the peer is a trusted proxy, the last in `X-Forwarded-For` that is none.
-    pub(super) fn client_address(&self, parts: &Parts) -> IpAddr {
+    pub(crate) fn client_address(&self, parts: &Parts) -> IpAddr {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
         let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let is_trusted = |address: IpAddr| self.config.trusted_proxies.iter().any(|range| range.contains(address));

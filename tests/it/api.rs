@@ -10,6 +10,7 @@ macro_rules! assert_snapshot {
 
 mod auth;
 mod bad_input;
+mod dashboard;
 mod document;
 mod events;
 mod files;
@@ -63,6 +64,20 @@ api! {
             bad_query_parameters_are_all_named,
             a_store_that_is_away_is_503_and_a_broker_that_is_away_goes_unnoticed,
             too_many_submissions_are_429,
+        }
+        dashboard {
+            a_stranger_is_sent_to_the_login_and_back_to_the_page,
+            a_session_is_fresh_kept_from_scripts_and_ends_at_sign_out,
+            a_new_password_and_a_lost_role_count_at_once,
+            a_form_of_another_site_or_session_does_nothing,
+            who_guesses_is_held_back_and_the_owner_is_not,
+            every_page_is_shown_and_guarded,
+            what_users_write_stays_text,
+            a_viewer_sees_and_does_not_touch,
+            a_task_is_submitted_from_a_form_that_names_wrong_fields,
+            a_queue_is_paused_limited_and_purged_from_its_page,
+            a_task_that_was_revoked_is_retried_with_other_args,
+            the_first_link_makes_one_administrator,
         }
         events {
             the_stream_tells_the_present_state_and_ends_with_the_task,

@@ -54,6 +54,21 @@ impl KindPolicy {
         value.to_string()
     }
 
+    /// Args that were shown with [`SENSITIVE_TEXT`] and came back: what still is that text is taken from `original`.
+    pub fn unmask_args(&self, args: &str, original: &str) -> String {
+        let (Ok(mut value), Ok(original)) = (serde_json::from_str::<Value>(args), serde_json::from_str::<Value>(original)) else {
+            return args.to_owned();
+        };
+        for pointer in &self.sensitive {
+            if let (Some(shown), Some(secret)) = (value.pointer_mut(pointer), original.pointer(pointer))
+                && *shown == SENSITIVE_TEXT
+            {
+                shown.clone_from(secret);
+            }
+        }
+        value.to_string()
+    }
+
     /// Whether a JSON Pointer leads to an arg that may be secret, or into one.
     pub fn is_sensitive(&self, pointer: &str) -> bool {
         self.sensitive.iter().any(|secret| pointer.starts_with(secret))

@@ -28,14 +28,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Attempt, Band, Doorbell, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo,
-    WorkerRow,
+    Attempt, Band, Doorbell, Page, PageRequest, Progress, QueueName, ScopeSet, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId,
+    WorkerInfo, WorkerRow,
 };
 
 pub use answers::{
-    AccountRow, AttemptEnd, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, IdempotencyKey, InsertAnswer,
-    LedgerEntry, LedgerState, NewAccount, QueueChange, QueueCounts, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, Settled,
-    Settlement, StartedRow, SubmittedTask, TaskChange, WorkerCommand,
+    AccountInfo, AccountRow, AttemptEnd, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, IdempotencyKey,
+    InsertAnswer, LedgerEntry, LedgerState, NewAccount, QueueChange, QueueCounts, QueueRow, RetryAnswer, RevokeAnswer,
+    RevokeOrder, Settled, Settlement, StartedRow, SubmittedTask, TaskChange, WorkerCommand,
 };
 
 pub use figures::{EndedGroup, Figures};
@@ -246,6 +246,15 @@ pub trait Accounts: Send + Sync {
 
     /// An account by name.
     async fn find_account(&self, name: &str) -> StoreResult<Option<AccountRow>>;
+
+    /// Up to `limit` accounts, by name.
+    async fn accounts(&self, limit: u32) -> StoreResult<Vec<AccountInfo>>;
+
+    /// Deletes an account. Returns whether there was one.
+    async fn delete_account(&self, name: &str) -> StoreResult<bool>;
+
+    /// Sets what an account may do. Returns whether there is one.
+    async fn set_scopes(&self, name: &str, scopes: ScopeSet) -> StoreResult<bool>;
 
     /// Revokes a token by its `jti` until it would have expired anyway.
     async fn revoke_token(&self, jti: &str, expires_at: Timestamp) -> StoreResult<()>;

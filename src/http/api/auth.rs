@@ -2,7 +2,6 @@
 
 #![expect(unused_qualifications, reason = "utoipa's macro writes longer paths than it needs to, in our name")]
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Json;
@@ -19,9 +18,9 @@ use super::super::extract::{Admin, JsonOf, NamePath, media_type, parse_json, rea
 use super::super::openapi;
 use super::super::params::Params;
 use super::super::state::ApiState;
-use crate::auth::IssueError;
+use crate::auth::{Caller, IssueError};
 use legwork_engine::domain::{Principal, Scope};
-use legwork_engine::store::NewAccount;
+use legwork_engine::store::{AccountRow, NewAccount};
 
 /// How long a token of the login lives: a working day.
 const LOGIN_TTL: Duration = Duration::from_hours(8);
@@ -76,7 +75,7 @@ pub(in crate::http) async fn login(State(state): State<ApiState>, request: Reque
     if !state.tokens.can_issue() {
         return Err(no_tokens_here(IssueError::NoSecret));
     }
-    let principal = authenticate(&state, login, address).await?;
+    let principal = state.authenticate(&login.name, login.password, &Caller::Stranger(address)).await?.principal;
     let access_token = state.tokens.issue(&principal, LOGIN_TTL, state.now()).map_err(no_tokens_here)?;
     Ok(Json(TokenView { access_token, token_type: "Bearer", expires_in: LOGIN_TTL.as_secs() }))
 }
@@ -110,28 +109,29 @@ async fn read_login(request: Request, state: &ApiState) -> Result<Login, ApiErro
     parse_json(serde_json::Value::Object(fields).to_string().as_bytes())
 }
 
-/// The principal of an account, if the password is right. An unknown name takes as long as a wrong password.
-async fn authenticate(state: &ApiState, login: Login, address: IpAddr) -> Result<Principal, ApiError> {
-    let name = login.name;
-    state.throttle.admit(&name, address, state.now()).map_err(|wait| ApiError::RateLimited {
-        wait,
-        detail: "too many failed logins for this name or from this address; see Retry-After".into(),
-    })?;
-    let checked = async {
-        let account = if is_account_name(&name) { state.queue.store().find_account(&name).await? } else { None };
-        let hash = account.as_ref().map(|account| account.password_hash.clone());
-        let is_right = state.passwords.verify(login.password, hash).await?;
-        Ok::<_, ApiError>(account.filter(|_| is_right))
-    };
-    match checked.await {
-        Ok(Some(account)) => {
-            state.throttle.succeeded(&name, address);
-            Ok(account.principal)
-        }
-        Ok(None) => Err(ApiError::BadLogin),
-        Err(error) => {
-            state.throttle.undecided(&name, address);
-            Err(error)
+impl ApiState {
+    /// The account of this name, if the password is right. An unknown name takes as long as a wrong password.
+    pub(crate) async fn authenticate(&self, name: &str, password: SecretString, caller: &Caller) -> Result<AccountRow, ApiError> {
+        self.throttle.admit(name, caller, self.now()).map_err(|wait| ApiError::RateLimited {
+            wait,
+            detail: "too many failed logins for this name or from this address; see Retry-After".into(),
+        })?;
+        let checked = async {
+            let account = if is_account_name(name) { self.queue.store().find_account(name).await? } else { None };
+            let hash = account.as_ref().map(|account| account.password_hash.clone());
+            let is_right = self.passwords.verify(password, hash).await?;
+            Ok::<_, ApiError>(account.filter(|_| is_right))
+        };
+        match checked.await {
+            Ok(Some(account)) => {
+                self.throttle.succeeded(name, caller);
+                Ok(account)
+            }
+            Ok(None) => Err(ApiError::BadLogin),
+            Err(error) => {
+                self.throttle.undecided(name, caller);
+                Err(error)
+            }
         }
     }
 }

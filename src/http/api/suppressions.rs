@@ -218,7 +218,7 @@ pub(in crate::http) async fn unsubscribe(
 }
 
 /// An address as the list keeps it: that of a mail, or a telephone number in E.164 form.
-fn address_of(text: &str) -> Result<String, String> {
+pub(crate) fn address_of(text: &str) -> Result<String, String> {
     let number = text.trim();
     let digits = number.strip_prefix('+').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     if digits.is_some_and(|digits| (7..=15).contains(&digits.len())) {

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use legwork_engine::broker::{Broker, BrokerError, Delivery, SharedBroker, Signal, Want};
 use legwork_engine::domain::{
-    Attempt, Band, Doorbell, FilePath, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId,
-    WorkerInfo, WorkerRow,
+    Attempt, Band, Doorbell, FilePath, Page, PageRequest, Progress, QueueName, ScopeSet, TaskFilter, TaskId, TaskRef, TaskRow,
+    WorkerId, WorkerInfo, WorkerRow,
 };
 use legwork_engine::store::{
-    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, EndedGroup, Figures,
+    AccountInfo, AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, EndedGroup, Figures,
     FileRegistry, FileRow, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts,
     QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
     RetryAnswer, RevokeAnswer, RevokeOrder, Settled, Settlement, Standing, StartedRow, Store, StoreError, StoreResult,
@@ -193,6 +193,9 @@ through! {
         create_account(account: &NewAccount) -> bool;
         set_password(name: &str, password_hash: &str) -> bool;
         find_account(name: &str) -> Option<AccountRow>;
+        accounts(limit: u32) -> Vec<AccountInfo>;
+        delete_account(name: &str) -> bool;
+        set_scopes(name: &str, scopes: ScopeSet) -> bool;
         revoke_token(jti: &str, expires_at: Timestamp) -> ();
         revoked_tokens(now: Timestamp) -> Vec<String>;
     }

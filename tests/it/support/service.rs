@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use futures_util::StreamExt as _;
 use legwork::auth::Tokens;
 use legwork::config::Config;
+use legwork::dashboard::DashboardConfig;
 use legwork::http::{ApiParts, ApiState, Readiness, router};
 use legwork_engine::domain::{Principal, Scope};
 use serde_json::Value;
@@ -34,6 +35,15 @@ impl TestService {
 
     /// The API with some settings.
     pub fn with(engine: Engine, settings: &[(&str, &str)], readiness: Readiness) -> Self {
+        Self::made(engine, settings, readiness, None)
+    }
+
+    /// The API of a server without accounts that printed a link for the first sign-in.
+    pub fn with_first_link(engine: Engine, link: &str) -> Self {
+        Self::made(engine, &[], Readiness::new(), Some(link.to_owned()))
+    }
+
+    fn made(engine: Engine, settings: &[(&str, &str)], readiness: Readiness, first_link: Option<String>) -> Self {
         let vars = settings.iter().chain(&[("JWT_SECRET", SECRET)]).map(|&(name, value)| (name.to_owned(), value.to_owned()));
         let config = Config::read(vars.collect()).unwrap();
         let tokens = Arc::new(Tokens::new(&config.auth).unwrap());
@@ -46,6 +56,7 @@ impl TestService {
             config: config.http,
             readiness,
             shutdown: engine.shutdown.clone(),
+            dashboard: DashboardConfig { secret: config.auth.secrets.first().cloned(), first_link, is_embedded: true },
             serves_tasks: true,
         };
         Self { router: router(ApiState::new(parts)), tokens, engine }

@@ -102,6 +102,25 @@ impl Queue {
         self.retry_row(self.visible(id, principal).await?).await
     }
 
+    /// Retries a task that ended badly with other args: a new task of the same kind, due now. An arg that may be secret and still is the text
+    /// that is shown instead of it stays as it was. Wrong args are named with pointers below `/args`.
+    pub async fn retry_with(&self, id: TaskId, args: &str, principal: &Principal) -> Result<Submitted, ControlError> {
+        let mut row = self.visible(id, principal).await?;
+        let kind = self.runner.kind(&row.kind).ok_or_else(|| ControlError::UnknownKind(row.kind.clone()))?;
+        let args = kind.unmask_args(args, &row.args);
+        let mut wrong = self.runner.check(&row.kind, &args).err().unwrap_or_default();
+        if wrong.is_empty() {
+            let hidden = self.runner.check_access(&row.kind, &args, &principal.subject).await;
+            wrong = hidden.map_err(|reason| ControlError::Queue(crate::store::StoreError::Unavailable(reason).into()))?;
+        }
+        if !wrong.is_empty() {
+            let below = |error: FieldError| FieldError::new(format!("/args{}", error.pointer), error.detail);
+            return Err(ControlError::Invalid(wrong.into_iter().map(below).collect()));
+        }
+        row.args = args;
+        self.retry_row(row).await
+    }
+
     /// Retries the task of a row that was read.
     pub(super) async fn retry_row(&self, row: TaskRow) -> Result<Submitted, ControlError> {
         if !matches!(row.status, TaskStatus::Failure | TaskStatus::Revoked) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
@@ -22,6 +23,8 @@ use crate::store::sealed::{sealed_with, unreadable};
 const FLEET_AGE: Duration = Duration::from_secs(1);
 /// How often a long poll looks at the row although no news came: signals may be lost.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Rows of a page whose args are read at a time.
+const READS_AT_ONCE: usize = 8;
 /// Running tasks that the list of workers names at most.
 const RUNNING_SHOWN: u16 = 500;
 /// A worker whose heart has not beaten for so long is shown as dead before it is declared so.
@@ -125,6 +128,34 @@ impl Queue {
             StatusView::new(row, waiting_for)
         });
         Ok(Page { items: items.collect(), next: rows.next })
+    }
+
+    /// A page of tasks as [`Queue::list`] gives it, each with its args as they may be shown.
+    pub async fn list_with_args(
+        &self,
+        mut filter: TaskFilter,
+        page: &PageRequest,
+        principal: &Principal,
+    ) -> Result<Page<(StatusView, Option<String>)>, QueueError> {
+        if let Some(own) = principal.sees_only() {
+            filter.principal = Some(own);
+        }
+        let rows = self.store.list(&filter, page).await?;
+        let picture = self.picture().await?;
+        let now = self.clock.now();
+        // A list is read without args, which may be large.
+        let whole: Vec<_> = stream::iter(rows.items)
+            .map(async |row| (self.store.find(row.id).await, row))
+            .buffered(READS_AT_ONCE)
+            .collect()
+            .await;
+        let mut items = Vec::with_capacity(whole.len());
+        for (found, row) in whole {
+            let args = found?.and_then(|found| self.shown_args(&found));
+            let waiting_for = waiting_for(&row, &picture, now);
+            items.push((StatusView::new(row, waiting_for), args));
+        }
+        Ok(Page { items, next: rows.next })
     }
 
     /// All queues with what is in them.

@@ -334,6 +334,17 @@ pub struct AccountRow {
     pub principal: Principal,
 }
 
+/// An account as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountInfo {
+    /// Its name.
+    pub name: String,
+    /// Who it is, and what it may do.
+    pub principal: Principal,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
 /// What became of a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LedgerState {

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 pub use ring::{EncryptionKey, KeyError, KeyRing, sealed_with, unreadable};
 
 use super::{
-    AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, EndedGroup, Figures,
+    AccountInfo, AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, EndedGroup, Figures,
     FileRegistry, FileRow, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts,
     QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
     RetryAnswer, RevokeAnswer, RevokeOrder, Settled, Settlement, SharedStore, Standing, StartedRow, Store, StoreError,
@@ -27,8 +27,8 @@ use super::{
     TaskWrites, WorkerCommand, Workers,
 };
 use crate::domain::{
-    Attempt, Band, Doorbell, FilePath, Page, PageRequest, Progress, QueueName, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId,
-    WorkerInfo, WorkerRow,
+    Attempt, Band, Doorbell, FilePath, Page, PageRequest, Progress, QueueName, ScopeSet, TaskFilter, TaskId, TaskRef, TaskRow,
+    WorkerId, WorkerInfo, WorkerRow,
 };
 
 /// A store that keeps its texts sealed. Without keys it writes in clear, and still says what it cannot open.
@@ -277,6 +277,9 @@ as_it_is! {
         create_account(account: &NewAccount) -> bool;
         set_password(name: &str, password_hash: &str) -> bool;
         find_account(name: &str) -> Option<AccountRow>;
+        accounts(limit: u32) -> Vec<AccountInfo>;
+        delete_account(name: &str) -> bool;
+        set_scopes(name: &str, scopes: ScopeSet) -> bool;
         revoke_token(jti: &str, expires_at: Timestamp) -> ();
         revoked_tokens(now: Timestamp) -> Vec<String>;
     }

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::fault::Fault;
 use super::rows::{corrupt, sql_time, time, word};
 use super::{PgStore, pooled};
-use crate::domain::{Attempt, Principal, Scope, TaskId};
-use crate::store::{AccountRow, Accounts, LedgerEntry, LedgerState, MailLedger, NewAccount, StoreResult};
+use crate::domain::{Attempt, Principal, Scope, ScopeSet, TaskId};
+use crate::store::{AccountInfo, AccountRow, Accounts, LedgerEntry, LedgerState, MailLedger, NewAccount, StoreResult};
 
 const CREATE_ACCOUNT: &str = "-- create_account
 INSERT INTO accounts (name, password_hash, subject, scopes, created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
@@ -22,6 +22,15 @@ UPDATE accounts SET password_hash = $2 WHERE name = $1";
 
 const FIND_ACCOUNT: &str = "-- find_account
 SELECT password_hash, subject, scopes FROM accounts WHERE name = $1";
+
+const ACCOUNTS: &str = "-- accounts
+SELECT name, subject, scopes, created_at FROM accounts ORDER BY name LIMIT $1";
+
+const DELETE_ACCOUNT: &str = "-- delete_account
+DELETE FROM accounts WHERE name = $1";
+
+const SET_SCOPES: &str = "-- set_scopes
+UPDATE accounts SET scopes = $2 WHERE name = $1";
 
 const REVOKE_TOKEN: &str = "-- revoke_token
 INSERT INTO revoked_tokens (jti, expires_at) VALUES ($1, $2) ON CONFLICT (jti) DO UPDATE SET expires_at = excluded.expires_at";
@@ -70,6 +79,13 @@ fn ledger_entry(task: TaskId, row: &PgRow) -> Result<LedgerEntry, Fault> {
     })
 }
 
+/// Of the columns `subject` and `scopes`, the second and the third of a row.
+fn principal(row: &PgRow) -> Result<Principal, Fault> {
+    let scopes: &str = row.try_get(2)?;
+    let scopes = scopes.split_whitespace().map(|name| word("accounts", name)).collect::<Result<_, _>>()?;
+    Ok(Principal { subject: row.try_get::<&str, _>(1)?.into(), scopes })
+}
+
 #[async_trait]
 impl Accounts for PgStore {
     async fn create_account(&self, account: &NewAccount) -> StoreResult<bool> {
@@ -98,10 +114,30 @@ impl Accounts for PgStore {
         pooled(async {
             let found = sqlx::query(FIND_ACCOUNT).bind(name).fetch_optional(&self.pool).await?;
             let Some(row) = found else { return Ok(None) };
-            let scopes: &str = row.try_get(2)?;
-            let scopes = scopes.split_whitespace().map(|name| word("accounts", name)).collect::<Result<_, _>>()?;
-            let principal = Principal { subject: row.try_get::<&str, _>(1)?.into(), scopes };
-            Ok(Some(AccountRow { password_hash: row.try_get(0)?, principal }))
+            Ok(Some(AccountRow { password_hash: row.try_get(0)?, principal: principal(&row)? }))
+        })
+        .await
+    }
+
+    async fn accounts(&self, limit: u32) -> StoreResult<Vec<AccountInfo>> {
+        pooled(async {
+            let rows = sqlx::query(ACCOUNTS).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+            let info =
+                |row: &PgRow| Ok(AccountInfo { name: row.try_get(0)?, principal: principal(row)?, created_at: time(row, 3)? });
+            rows.iter().map(info).collect()
+        })
+        .await
+    }
+
+    async fn delete_account(&self, name: &str) -> StoreResult<bool> {
+        pooled(async { Ok(sqlx::query(DELETE_ACCOUNT).bind(name).execute(&self.pool).await?.rows_affected() > 0) }).await
+    }
+
+    async fn set_scopes(&self, name: &str, scopes: ScopeSet) -> StoreResult<bool> {
+        let words: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
+        pooled(async {
+            let set = sqlx::query(SET_SCOPES).bind(name).bind(words.join(" "));
+            Ok(set.execute(&self.pool).await?.rows_affected() > 0)
         })
         .await
     }

@@ -7,7 +7,7 @@ use super::SqliteStore;
 use super::fault::Fault;
 use super::rows::Columns;
 use crate::domain::{Principal, Scope, ScopeSet};
-use crate::store::{AccountRow, Accounts, NewAccount, StoreResult};
+use crate::store::{AccountInfo, AccountRow, Accounts, NewAccount, StoreResult};
 
 const CREATE_ACCOUNT: &str = "-- create_account
 INSERT INTO accounts (name, password_hash, subject, scopes, created_at) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
@@ -17,6 +17,15 @@ UPDATE accounts SET password_hash = ?2 WHERE name = ?1";
 
 const FIND_ACCOUNT: &str = "-- find_account
 SELECT password_hash, subject, scopes FROM accounts WHERE name = ?1";
+
+const ACCOUNTS: &str = "-- accounts
+SELECT name, subject, scopes, created_at FROM accounts ORDER BY name LIMIT ?1";
+
+const DELETE_ACCOUNT: &str = "-- delete_account
+DELETE FROM accounts WHERE name = ?1";
+
+const SET_SCOPES: &str = "-- set_scopes
+UPDATE accounts SET scopes = ?2 WHERE name = ?1";
 
 const REVOKE_TOKEN: &str = "-- revoke_token
 INSERT INTO revoked_tokens (jti, expires_at) VALUES (?1, ?2)
@@ -53,6 +62,26 @@ impl Accounts for SqliteStore {
         Ok(row.as_ref().map(account_row).transpose()?)
     }
 
+    async fn accounts(&self, limit: u32) -> StoreResult<Vec<AccountInfo>> {
+        let query = sqlx::query(ACCOUNTS).bind(limit);
+        let rows = query.fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?;
+        Ok(rows.iter().map(account_info).collect::<Result<_, Fault>>()?)
+    }
+
+    async fn delete_account(&self, name: &str) -> StoreResult<bool> {
+        let mut writer = self.writer().await;
+        let done = sqlx::query(DELETE_ACCOUNT).bind(name).execute(writer.connection()?).await.map_err(Fault::from)?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    async fn set_scopes(&self, name: &str, scopes: ScopeSet) -> StoreResult<bool> {
+        let words: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
+        let mut writer = self.writer().await;
+        let query = sqlx::query(SET_SCOPES).bind(name).bind(words.join(" "));
+        let done = query.execute(writer.connection()?).await.map_err(Fault::from)?;
+        Ok(done.rows_affected() > 0)
+    }
+
     async fn revoke_token(&self, jti: &str, expires_at: Timestamp) -> StoreResult<()> {
         let mut writer = self.writer().await;
         let query = sqlx::query(REVOKE_TOKEN).bind(jti).bind(expires_at.as_microsecond());
@@ -68,9 +97,17 @@ impl Accounts for SqliteStore {
 
 fn account_row(row: &sqlx::sqlite::SqliteRow) -> Result<AccountRow, Fault> {
     let mut columns = Columns::of("accounts", row);
-    let (password_hash, subject) = (columns.get()?, columns.get::<&str>()?.into());
+    Ok(AccountRow { password_hash: columns.get()?, principal: principal(&mut columns)? })
+}
+
+fn account_info(row: &sqlx::sqlite::SqliteRow) -> Result<AccountInfo, Fault> {
+    let mut columns = Columns::of("accounts", row);
+    Ok(AccountInfo { name: columns.get()?, principal: principal(&mut columns)?, created_at: columns.time()? })
+}
+
+fn principal(columns: &mut Columns<'_>) -> Result<Principal, Fault> {
+    let subject = columns.get::<&str>()?.into();
     let words: &str = columns.get()?;
     let scopes = words.split_whitespace().map(str::parse).collect::<Result<ScopeSet, String>>();
-    let scopes = scopes.map_err(|reason| columns.corrupt(reason))?;
-    Ok(AccountRow { password_hash, principal: Principal { subject, scopes } })
+    Ok(Principal { subject, scopes: scopes.map_err(|reason| columns.corrupt(reason))? })
 }
