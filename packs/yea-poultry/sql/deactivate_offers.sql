@@ -1,0 +1,1 @@
+UPDATE offers SET status = 'EXPIRED', deactivated_at = :now WHERE status = 'ACTIVE' AND ends_at <= :now
