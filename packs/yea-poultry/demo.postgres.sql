@@ -96,7 +96,7 @@ INSERT INTO batch_enrollments (id, batch_id, farmer_id, status, invited_at, comp
 -- Thirty days of four farms. Farm 3 writes down every fourth day only, and loses birds; the annex reports little.
 WITH RECURSIVE days (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM days WHERE n < 30)
 INSERT INTO production_records (farm_id, recorded_on, birds, eggs, deaths, feed_kg)
-SELECT CAST('20000000-0000-4000-8000-000000000001' AS uuid), :today - n, 1000, 780, CASE WHEN n % 10 = 0 THEN 1 ELSE 0 END, 115 FROM days;
+SELECT CAST('20000000-0000-4000-8000-000000000001' AS uuid), :today - n, 1000, 760 + n % 5 * 10, CASE WHEN n % 10 = 0 THEN 1 ELSE 0 END, 115 FROM days;
 WITH RECURSIVE days (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM days WHERE n < 30)
 INSERT INTO production_records (farm_id, recorded_on, birds, eggs, deaths, feed_kg)
 SELECT CAST('20000000-0000-4000-8000-000000000002' AS uuid), :today - n, 800, 0, CASE WHEN n % 3 = 0 THEN 2 ELSE 0 END, 96 FROM days WHERE n <= 24;
