@@ -2,6 +2,7 @@
 # Private servers for scripts: sourced, never run. Everything that is started here is noted by pid and ended by `stop_servers`.
 #
 #   need COMMAND PACKAGE…   installs the packages with apt where the command is missing
+#   use_memory_for_temporary_files   sets TMPDIR to a folder in memory where there is room
 #   make_workdir            WORKDIR: a temporary folder that ends with the script
 #   start_postgres NAME [-c setting=value…]   sets POSTGRES_PORT and POSTGRES_URL (superuser, trust, loopback only)
 #   start_redis NAME [redis arguments…]       sets REDIS_PORT and REDIS_SERVER_URL
@@ -78,6 +79,15 @@ need_servers() {
     }
     need redis-server redis-server
     need redis-cli redis-tools
+}
+
+# Lets temporary files lie in memory where the machine has at least 4 GiB of it free for them, and programs there may be executed.
+use_memory_for_temporary_files() {
+    local free
+    [ -z "${TMPDIR:-}" ] && [ -w /dev/shm ] || return 0
+    case ",$(findmnt -no OPTIONS /dev/shm 2>/dev/null)," in *,noexec,*) return 0 ;; esac
+    free=$(df -k --output=avail /dev/shm | tail -n 1)
+    if [ "$free" -gt $((4 * 1024 * 1024)) ]; then export TMPDIR=/dev/shm; fi
 }
 
 make_workdir() {
