@@ -29,7 +29,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn told(&self) -> String {
+    fn reported(&self) -> String {
         let most = self.copies.values().copied().max().unwrap_or(0);
         let twice = self.copies.values().filter(|&&copies| copies > 1).count();
         format!(
@@ -61,8 +61,8 @@ async fn serve(listen: SocketAddr, stats: Option<SocketAddr>, drop_per_mille: u6
         let (listener, kept) = (TcpListener::bind(stats).await?, kept.clone());
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let told = kept.lock().map(|kept| kept.told()).unwrap_or_default();
-                stream.write_all(told.as_bytes()).await.ok();
+                let reported = kept.lock().map(|kept| kept.reported()).unwrap_or_default();
+                stream.write_all(reported.as_bytes()).await.ok();
             }
         });
     }
@@ -149,7 +149,7 @@ async fn blast(to: SocketAddr, connections: u64, messages: u64, bytes: usize) ->
     }
     content.extend_from_slice(b".\r\n");
     let content: Arc<[u8]> = content.into();
-    let began = Instant::now();
+    let started = Instant::now();
     let mut all = JoinSet::new();
     for connection in 0..connections {
         let content = content.clone();
@@ -159,11 +159,11 @@ async fn blast(to: SocketAddr, connections: u64, messages: u64, bytes: usize) ->
         ended?;
     }
     let sent = messages / connections * connections;
-    let rate = f64::from(u32::try_from(sent).unwrap_or(u32::MAX)) / began.elapsed().as_secs_f64();
+    let rate = f64::from(u32::try_from(sent).unwrap_or(u32::MAX)) / started.elapsed().as_secs_f64();
     writeln!(io::stdout(), "{rate:.0}")
 }
 
-/// What a courier does, and nothing besides: the next mail is staged behind the content of each.
+/// What a connection does, and nothing besides: the next mail is staged behind the content of each.
 async fn blast_one(to: SocketAddr, connection: u64, messages: u64, content: &[u8]) -> io::Result<()> {
     let mut stream = BufReader::new(TcpStream::connect(to).await?);
     stream.get_ref().set_nodelay(true)?;

@@ -2,7 +2,7 @@
 
 mod banner;
 mod demonstration;
-mod heart;
+mod heartbeat;
 mod parts;
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::auth::Tokens;
 use crate::auth::secrets::first_link;
 use crate::config::Config;
 use crate::dashboard::DashboardConfig;
-use crate::files::{FileKeeper, FileUpkeep};
+use crate::files::{FileService, FileUpkeep};
 use crate::http::{ApiParts, Readiness};
 use crate::kinds::{KindRunner, KindSet};
 use crate::services::Services;
@@ -29,7 +29,7 @@ use legwork_engine::store::{SharedStore, StoreError};
 use legwork_engine::worker::heartbeat::host_name;
 use legwork_engine::worker::pool::{Pool, PoolParts};
 
-pub use demonstration::place_picture;
+pub use demonstration::place_image;
 pub use parts::{build_broker, build_services, build_store, with_secrets};
 
 /// How long connections and sweeps may take to end once nothing runs any more.
@@ -94,7 +94,7 @@ pub struct App {
     queue: Arc<Queue>,
     kinds: KindSet,
     services: Arc<Services>,
-    files: FileKeeper,
+    files: FileService,
     upkeep: FileUpkeep,
     shutdown: Shutdown,
 }
@@ -134,14 +134,14 @@ async fn wait_for(store: &SharedStore, shutdown: &Shutdown) -> bool {
         }
         failed = failed.saturating_add(1);
         tokio::select! {
-            () = shutdown.begun() => return false,
+            () = shutdown.started() => return false,
             () = tokio::time::sleep(pause) => {}
         }
         pause = (pause * 2).min(LONGEST_WAIT);
     }
 }
 
-/// The first SIGTERM or SIGINT begins the shutdown; a second one ends the process at once.
+/// The first SIGTERM or SIGINT starts the shutdown; a second one ends the process at once.
 fn spawn_signal_listener(shutdown: Shutdown) {
     use tokio::signal::unix::{SignalKind, signal};
     tokio::spawn(async move {
@@ -155,7 +155,7 @@ fn spawn_signal_listener(shutdown: Shutdown) {
             }
             if is_first {
                 tracing::info!("told to end");
-                shutdown.begin();
+                shutdown.start();
             }
         }
         tracing::warn!("told to end again: ending at once; running tasks will be rescued");
@@ -176,7 +176,7 @@ impl App {
         let services = Arc::new(build_services(&config, &clock)?);
         let tokens =
             Tokens::new(&config.auth).map_err(|error| AppError::Service { what: "tokens", reason: error.to_string() })?;
-        let files = FileKeeper::new(services.files.clone(), store.clone());
+        let files = FileService::new(services.files.clone(), store.clone());
         let upkeep = FileUpkeep::new(files.clone(), store.clone(), clock.clone(), services.export_retention);
         let runner =
             KindRunner { kinds: kinds.clone(), services: services.clone(), files: files.clone(), upkeep: upkeep.clone() };
@@ -199,7 +199,7 @@ impl App {
     }
 
     /// The stored files.
-    pub fn files(&self) -> &FileKeeper {
+    pub fn files(&self) -> &FileService {
         &self.files
     }
 
@@ -208,15 +208,15 @@ impl App {
         &self.tokens
     }
 
-    /// Runs until shutdown: what runs is finished or handed back, what was accepted is answered.
+    /// Runs until shutdown: what runs is finished or released, what was accepted is answered.
     pub async fn run(self, listener: Option<tokio::net::TcpListener>) -> Result<(), AppError> {
         // Before anything is numbered or judged by the time: this host's own clock may be wrong.
         self.clock.follow(self.store.ping().await?);
         self.make_queues_known().await;
         if self.config.is_embedded()
-            && let Err(error) = place_picture(&self.files, self.clock.now()).await
+            && let Err(error) = place_image(&self.files, self.clock.now()).await
         {
-            tracing::warn!(%error, "the picture for the examples could not be stored");
+            tracing::warn!(%error, "the image for the examples could not be stored");
         }
         if let Err(error) = self.services.sources.prepare().await {
             tracing::warn!(%error, "the demonstration data could not be made");
@@ -227,7 +227,7 @@ impl App {
             if rescued > 0 {
                 tracing::info!(tasks = rescued, "the process before this one did not end in good order; its tasks run again");
             }
-            scheduler.ring_after_restart().await?;
+            scheduler.dispatch_after_restart().await?;
         }
         if self.config.roles.scheduler {
             scheduler.start(&self.shutdown);
@@ -236,10 +236,10 @@ impl App {
         }
         self.upkeep.clone().start(self.config.roles.scheduler, &self.shutdown);
         let pool = self.config.roles.worker.then(|| self.pool());
-        let heart_stop = CancellationToken::new();
+        let heartbeat_stop = CancellationToken::new();
         let worker_name = pool.as_ref().map(|(_, _, name)| name.to_string());
-        let heart = match &pool {
-            Some((pool, id, name)) => Some(heart::start(&self, pool, *id, name, &heart_stop)?),
+        let heartbeat = match &pool {
+            Some((pool, id, name)) => Some(heartbeat::start(&self, pool, *id, name, &heartbeat_stop)?),
             None => None,
         };
         let pool = pool.map(|(pool, ..)| pool);
@@ -249,19 +249,19 @@ impl App {
         let served = if let Some(listener) = listener {
             self.serve_http(listener, pool).await
         } else {
-            self.shutdown.begun().await;
+            self.shutdown.started().await;
             Ok(())
         };
         // A server that failed ends the process as a signal does.
-        self.shutdown.begin();
+        self.shutdown.start();
         if let Some(running) = running_pool
             && let Err(error) = running.await
         {
             tracing::error!(%error, "the pool ended badly");
         }
-        heart_stop.cancel();
-        if let Some(heart) = heart {
-            heart.ended().await;
+        heartbeat_stop.cancel();
+        if let Some(heartbeat) = heartbeat {
+            heartbeat.ended().await;
         }
         if tokio::time::timeout(LAST_GRACE, self.shutdown.finished()).await.is_err() {
             tracing::warn!("some background work did not end in time");
@@ -355,7 +355,7 @@ async fn follow_revoked_tokens(queue: Arc<Queue>, tokens: Arc<Tokens>, shutdown:
     let mut every = tokio::time::interval(REVOKED_TOKENS_EVERY);
     loop {
         tokio::select! {
-            () = shutdown.begun() => return,
+            () = shutdown.started() => return,
             _ = every.tick() => {}
             signal = signals.recv() => match signal.as_deref() {
                 Ok(Signal::Tokens) => {}

@@ -2,12 +2,12 @@
 //!
 //! [`SETTINGS`] is the list; `.env.example` is written from it and a test compares the two. [`Config::read`] reports every mistake at once.
 
+mod effective;
 mod files;
 mod http;
 mod isolate;
 mod parse;
 mod settings;
-mod shown;
 mod sms;
 
 use std::collections::BTreeMap;
@@ -25,12 +25,12 @@ use legwork_source::SourcesConfig;
 use secrecy::SecretString;
 use url::Url;
 
+pub use effective::{EffectiveSetting, effective_settings};
 pub use files::{BucketConfig, FilesConfig, Storage};
 pub use http::{ClientConfig, HttpConfig, reachable};
 pub use isolate::ImageConfig;
 pub use parse::{parse_duration, parse_key_id};
 pub use settings::{SETTINGS, Setting, env_example};
-pub use shown::{ShownSetting, shown};
 pub use sms::{SmsConfig, SmsHttpConfig, SmsProvider};
 
 use files::files_config;
@@ -45,7 +45,7 @@ pub struct Roles {
     pub api: bool,
     /// Runs tasks.
     pub worker: bool,
-    /// Does what time brings: relay, rescue, prune.
+    /// Does what time brings: dispatch of due tasks, rescue, prune.
     pub scheduler: bool,
 }
 
@@ -74,7 +74,7 @@ pub struct StoreConfig {
     pub database: Database,
     /// Connections for everything but the batched writes, which hold their own.
     pub connections: u32,
-    /// What args, results and errors are sealed with: the first seals, all open; none leaves them in clear.
+    /// What args, results and errors are encrypted with: the first encrypts, all open; none leaves them in clear.
     pub encryption: Vec<EncryptionKey>,
 }
 
@@ -83,7 +83,7 @@ pub struct StoreConfig {
 pub struct BrokerConfig {
     /// `REDIS_URL`; `None` means in-process.
     pub redis: Option<SecretString>,
-    /// What every key begins with.
+    /// What every key starts with.
     pub prefix: String,
 }
 
@@ -109,7 +109,7 @@ pub struct BulkConfig {
     pub connections: usize,
     /// Whether an address that does not exist is put on the suppression list.
     pub suppress_bounces: bool,
-    /// What links to unsubscribe begin with, without a slash at the end.
+    /// What links to unsubscribe start with, without a slash at the end.
     pub public_url: String,
     /// Whether users can reach that, as far as the settings tell.
     pub is_public: bool,
@@ -176,7 +176,7 @@ pub struct Config {
     pub files: FilesConfig,
     /// Child processes.
     pub isolate: IsolateConfig,
-    /// Pictures.
+    /// Images.
     pub image: ImageConfig,
     /// Logs.
     pub log: LogConfig,

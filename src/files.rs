@@ -2,16 +2,16 @@
 //!
 //! A file is named by its [`FilePath`], appears whole or not at all, and is reached from outside by a signed link only. What is being made is
 //! in scratch files beside it (`.tmp` of the folder; `tmp` in `DATA_DIR` where a bucket is used), which go when their owner drops them, or by
-//! the hourly prune once their task is over. What is known of a file beside its bytes is in the store; [`FileKeeper`] joins the two.
+//! the hourly prune once their task is over. What is known of a file beside its bytes is in the store; [`FileService`] joins the two.
 
 #[cfg(feature = "s3")]
 mod bucket;
+mod file_service;
 mod folder;
 mod image_type;
-mod keeper;
 mod link;
+mod polyglot;
 mod scratch;
-mod stowaway;
 mod upkeep;
 mod upload;
 
@@ -30,11 +30,11 @@ use crate::config::{FilesConfig, Storage};
 use legwork_engine::domain::{FilePath, TaskFailure};
 use legwork_engine::store::StoreError;
 
+pub use file_service::{FileService, NewFile, NewFileWriter, RemovedExpired, TaskFiles};
 pub use image_type::ImageType;
-pub use keeper::{FileFacts, FileKeeper, KeptWriter, RemovedExpired, TaskFiles};
 pub use link::LinkError;
-pub use scratch::{Maker, OldScratch, ScratchFile};
-pub use stowaway::{PictureWalk, Stowaway};
+pub use polyglot::{ContainerScanner, PolyglotError};
+pub use scratch::{OldScratch, ProducedBy, ScratchFile};
 pub use upkeep::{FileUpkeep, PrunedFiles};
 pub use upload::{Upload, UploadError};
 
@@ -114,7 +114,7 @@ pub struct FileMetadata {
 
 /// What a whole file comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sealed {
+pub struct FileDigest {
     /// Its size in bytes.
     pub size: u64,
     /// SHA-256 of its bytes.
@@ -123,12 +123,12 @@ pub struct Sealed {
 
 /// The storage of one process.
 pub struct Files {
-    place: Place,
+    backend: StorageBackend,
     scratch: ScratchFolder,
     signer: LinkSigner,
 }
 
-enum Place {
+enum StorageBackend {
     Folder(Folder),
     #[cfg(feature = "s3")]
     Bucket(bucket::Bucket),
@@ -138,28 +138,28 @@ impl Files {
     /// The storage that the settings name. Nothing is read or made yet.
     pub fn new(config: &FilesConfig) -> FileResult<Self> {
         let signer = LinkSigner::new(&config.secrets, &config.public_url)?;
-        let (place, scratch) = match &config.storage {
+        let (backend, scratch) = match &config.storage {
             Storage::Folder(root) => {
                 let folder = Folder::new(root);
                 let scratch = folder.scratch();
-                (Place::Folder(folder), scratch)
+                (StorageBackend::Folder(folder), scratch)
             }
             #[cfg(feature = "s3")]
             Storage::Bucket(settings) => {
-                (Place::Bucket(bucket::Bucket::connect(settings)?), ScratchFolder::new(config.scratch.clone()))
+                (StorageBackend::Bucket(bucket::Bucket::connect(settings)?), ScratchFolder::new(config.scratch.clone()))
             }
             #[cfg(not(feature = "s3"))]
             Storage::Bucket(_) => return Err(FileError::Setup("STORAGE_URL: this build has no S3 (feature s3)".into())),
         };
-        Ok(Self { place, scratch, signer })
+        Ok(Self { backend, scratch, signer })
     }
 
     /// What the storage knows of a file; `None` where there is none.
     pub async fn metadata(&self, path: &FilePath) -> FileResult<Option<FileMetadata>> {
-        let found = match &self.place {
-            Place::Folder(folder) => folder.metadata(path).await,
+        let found = match &self.backend {
+            StorageBackend::Folder(folder) => folder.metadata(path).await,
             #[cfg(feature = "s3")]
-            Place::Bucket(bucket) => bucket.metadata(path).await,
+            StorageBackend::Bucket(bucket) => bucket.metadata(path).await,
         };
         match found {
             Ok(metadata) => Ok(Some(metadata)),
@@ -174,30 +174,30 @@ impl Files {
     }
 
     /// Whether a submission is told of a file that is missing: it is where that can be seen at once.
-    pub const fn tells_at_once(&self) -> bool {
-        matches!(self.place, Place::Folder(_))
+    pub const fn can_check_presence(&self) -> bool {
+        matches!(self.backend, StorageBackend::Folder(_))
     }
 
     /// Whether it can be told at once, without asking anybody else, that there is no such file. For submissions.
-    pub fn surely_lacks(&self, path: &FilePath) -> bool {
-        match &self.place {
-            Place::Folder(folder) => folder.surely_lacks(path),
+    pub fn is_known_missing(&self, path: &FilePath) -> bool {
+        match &self.backend {
+            StorageBackend::Folder(folder) => folder.is_known_missing(path),
             #[cfg(feature = "s3")]
-            Place::Bucket(_) => false,
+            StorageBackend::Bucket(_) => false,
         }
     }
 
-    /// Opens a file for reading from its beginning to its end.
+    /// Opens a file for reading from its start to its end.
     pub async fn open(&self, path: &FilePath) -> FileResult<FileReader> {
         self.open_range(path, None).await
     }
 
     /// Opens the bytes `range` of a file (all of them with `None`); what lies behind its end is left out.
     pub async fn open_range(&self, path: &FilePath, range: Option<Range<u64>>) -> FileResult<FileReader> {
-        match &self.place {
-            Place::Folder(folder) => folder.open(path, range).await,
+        match &self.backend {
+            StorageBackend::Folder(folder) => folder.open(path, range).await,
             #[cfg(feature = "s3")]
-            Place::Bucket(bucket) => bucket.open(path, range).await,
+            StorageBackend::Bucket(bucket) => bucket.open(path, range).await,
         }
     }
 
@@ -217,31 +217,31 @@ impl Files {
         Ok(bytes)
     }
 
-    /// Begins a file. It becomes visible, in the place of what was there, by [`FileWriter::finish`]; dropped before, it leaves nothing.
-    /// `maker` is whose work it is, so that what a killed process left is found.
-    pub async fn create(&self, path: &FilePath, maker: Option<Maker>) -> FileResult<FileWriter> {
-        let sink = match &self.place {
-            Place::Folder(folder) => {
-                let (scratch, file) = self.scratch.create(maker).await?;
+    /// Starts a file. It becomes visible, in the place of what was there, by [`FileWriter::finish`]; dropped before, it leaves nothing.
+    /// `produced_by` is whose work it is, so that what a killed process left is found.
+    pub async fn create(&self, path: &FilePath, produced_by: Option<ProducedBy>) -> FileResult<FileWriter> {
+        let sink = match &self.backend {
+            StorageBackend::Folder(folder) => {
+                let (scratch, file) = self.scratch.create(produced_by).await?;
                 Sink::Folder { folder: folder.clone(), file, scratch }
             }
             #[cfg(feature = "s3")]
-            Place::Bucket(bucket) => Sink::Bucket(bucket.create(path)?),
+            StorageBackend::Bucket(bucket) => Sink::Bucket(bucket.create(path)?),
         };
         Ok(FileWriter { path: path.clone(), sink, hash: digest::Context::new(&digest::SHA256), size: 0 })
     }
 
     /// A real file of this machine with the bytes of a stored one, for a child process to read. It stays for as long as the answer is held.
     #[cfg_attr(not(feature = "s3"), expect(unused_variables, reason = "a folder's own file needs no copy"))]
-    pub async fn local(&self, path: &FilePath, maker: Option<Maker>) -> FileResult<LocalFile> {
-        match &self.place {
-            Place::Folder(folder) => {
+    pub async fn local(&self, path: &FilePath, produced_by: Option<ProducedBy>) -> FileResult<LocalFile> {
+        match &self.backend {
+            StorageBackend::Folder(folder) => {
                 folder.metadata(path).await?;
                 Ok(LocalFile { path: folder.real_path(path), _copy: None })
             }
             #[cfg(feature = "s3")]
-            Place::Bucket(_) => {
-                let (scratch, mut file) = self.scratch.create(maker).await?;
+            StorageBackend::Bucket(_) => {
+                let (scratch, mut file) = self.scratch.create(produced_by).await?;
                 let mut stream = self.open(path).await?.into_stream();
                 while let Some(chunk) = stream.next().await {
                     let chunk = chunk.map_err(|error| FileError::unavailable(&error))?;
@@ -255,12 +255,12 @@ impl Files {
 
     /// An empty file of this machine, to be written by whoever likes (a child process, a library that wants a path) and then
     /// [published](Files::publish). It goes when it is dropped.
-    pub async fn scratch(&self, maker: Option<Maker>) -> FileResult<ScratchFile> {
-        Ok(self.scratch.create(maker).await?.0)
+    pub async fn scratch(&self, produced_by: Option<ProducedBy>) -> FileResult<ScratchFile> {
+        Ok(self.scratch.create(produced_by).await?.0)
     }
 
     /// Size and hash of a scratch file as it is now.
-    pub async fn measure(&self, scratch: &ScratchFile) -> FileResult<Sealed> {
+    pub async fn measure(&self, scratch: &ScratchFile) -> FileResult<FileDigest> {
         scratch::measure(scratch.path().to_owned()).await
     }
 
@@ -271,13 +271,13 @@ impl Files {
 
     /// The same up to the point where only the last step is left.
     pub async fn stage(&self, scratch: ScratchFile, path: &FilePath) -> FileResult<Staged> {
-        match &self.place {
-            Place::Folder(folder) => {
+        match &self.backend {
+            StorageBackend::Folder(folder) => {
                 let scratch = folder.sync(scratch).await?;
                 Ok(Staged(StagedIn::Folder { folder: folder.clone(), scratch, path: path.clone() }))
             }
             #[cfg(feature = "s3")]
-            Place::Bucket(bucket) => {
+            StorageBackend::Bucket(bucket) => {
                 let file = tokio::fs::File::open(scratch.path()).await.map_err(|error| FileError::unavailable(&error))?;
                 let mut sink = bucket.create(path)?;
                 let mut stream = tokio_util::io::ReaderStream::with_capacity(file, CHUNK_BYTES);
@@ -291,19 +291,19 @@ impl Files {
 
     /// Removes a file; one that is not there is as good as removed.
     pub async fn delete(&self, path: &FilePath) -> FileResult<()> {
-        match &self.place {
-            Place::Folder(folder) => folder.delete(path).await,
+        match &self.backend {
+            StorageBackend::Folder(folder) => folder.delete(path).await,
             #[cfg(feature = "s3")]
-            Place::Bucket(bucket) => bucket.delete(path).await,
+            StorageBackend::Bucket(bucket) => bucket.delete(path).await,
         }
     }
 
     /// The files in `folder`, which is one part of a path, that were last written before `before`, by the storage's clock.
     pub async fn old_in(&self, folder: &'static str, before: Timestamp) -> FileResult<Vec<FilePath>> {
-        match &self.place {
-            Place::Folder(root) => root.old_in(folder, before).await,
+        match &self.backend {
+            StorageBackend::Folder(root) => root.old_in(folder, before).await,
             #[cfg(feature = "s3")]
-            Place::Bucket(bucket) => bucket.old_in(folder, before).await,
+            StorageBackend::Bucket(bucket) => bucket.old_in(folder, before).await,
         }
     }
 
@@ -365,15 +365,15 @@ impl FileWriter {
     }
 
     /// What was written so far.
-    pub fn sealed(&self) -> Sealed {
-        Sealed { size: self.size, sha256: sha256_of(self.hash.clone()) }
+    pub fn digest(&self) -> FileDigest {
+        FileDigest { size: self.size, sha256: sha256_of(self.hash.clone()) }
     }
 
     /// Makes the file visible, whole and durable.
-    pub async fn finish(self) -> FileResult<Sealed> {
-        let sealed = self.sealed();
+    pub async fn finish(self) -> FileResult<FileDigest> {
+        let digest = self.digest();
         self.stage().await?.place().await?;
-        Ok(sealed)
+        Ok(digest)
     }
 
     /// The same up to the point where only the last step is left.

@@ -1,34 +1,34 @@
 //! Kinds: what sort of work there is. A kind is one file here and one line in [`registry`]; its route, its schema in `OpenAPI` and in
 //! `/tasks/kinds`, its CLI and its metric labels come from that line.
 
-pub mod admin_notice;
-pub mod aggregate_metrics;
 pub mod batches;
 mod bulk;
-pub mod bulk_email;
-pub mod bulk_notice;
-pub mod bulk_sms;
-pub mod callback;
-pub mod email;
-pub mod expired_content;
-pub mod export;
+pub mod content_cleanup_expired;
+pub mod content_publish_scheduled;
+pub mod data_export;
+pub mod email_bulk;
+pub mod email_notify_user;
+pub mod email_send;
+pub mod email_welcome;
 mod failure;
 pub mod files_prune;
-pub mod health_check;
 pub mod http_call;
-pub mod image;
+pub mod image_process;
+pub mod notifications_bulk;
+pub mod notifications_cleanup;
+pub mod notify_admins;
 pub mod people;
-pub mod publish;
-pub mod read_notices;
 pub mod registry;
-pub mod report;
+pub mod report_admin;
 pub mod results_prune;
 mod runner;
-pub mod sms;
+pub mod sms_bulk;
+pub mod sms_send;
 pub mod system;
+pub mod system_aggregate_metrics;
+pub mod system_callback;
+pub mod system_health_check;
 pub mod upkeep;
-pub mod user_notice;
-pub mod welcome;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ use legwork_engine::clock::Clock;
 use legwork_engine::domain::{Attempt, FieldError, KindName, Origin, Progress, RetryPolicy, Scope, TaskFailure, TaskId};
 use legwork_engine::store::{MailLedger, RecipientLedger, Suppressions};
 
-pub use failure::{OrFail, child_failure, field_errors, source_failure};
+pub use failure::{OrFail, child_failure, source_failure, to_field_errors};
 pub use legwork_engine::children::{Child, Children, NoChildren};
 pub use legwork_engine::runner::{ProgressSink, RunFuture};
 pub use registry::{KindSet, TaskKind};
@@ -87,7 +87,7 @@ pub trait Kind: DeserializeOwned + utoipa::ToSchema + Send + Sync + 'static {
     /// Args that work on the embedded default.
     fn example() -> Value;
 
-    /// Checks what the types do not say, at submission: every fault found, with a pointer into the args (`/recipient_email`).
+    /// Checks what the types do not say, at submission: every error found, with a pointer into the args (`/recipient_email`).
     fn check(&self, services: &Services) -> Vec<FieldError> {
         let _ = services;
         Vec::new()
@@ -108,7 +108,7 @@ pub struct TaskContext {
     pub kind: KindName,
     /// When the task was submitted.
     pub submitted_at: Timestamp,
-    /// Where its chain of retries by hand began; `None` where it is no retry by hand.
+    /// Where its chain of retries by hand started; `None` where it is no retry by hand.
     pub retry_origin: Option<Origin>,
     /// The outside world.
     pub services: Arc<Services>,
@@ -139,7 +139,7 @@ impl TaskContext {
     }
 
     /// Waits for `work`, or ends with `Err(Stopped)` as soon as the attempt is asked to stop.
-    pub async fn or_stop<T>(&self, work: impl Future<Output = T>) -> Result<T, TaskFailure> {
+    pub async fn or_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, TaskFailure> {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(TaskFailure::Stopped),
@@ -148,7 +148,7 @@ impl TaskContext {
     }
 
     /// Tells how far the work is. Cheap: what comes faster than it can be written is folded.
-    pub fn tell(&self, done: u64, total: Option<u64>, message: Option<String>) {
+    pub fn report_progress(&self, done: u64, total: Option<u64>, message: Option<String>) {
         self.progress.report(Progress { done, total, message });
     }
 
@@ -160,7 +160,7 @@ impl TaskContext {
         Ok(self.children.submit(children).await)
     }
 
-    /// Where the chain of retries by hand began that this task is in: the task itself where it is no retry. Rows that are made once,
+    /// Where the chain of retries by hand started that this task is in: the task itself where it is no retry. Rows that are made once,
     /// however often it is tried, are told by this.
     pub fn origin(&self) -> Origin {
         self.retry_origin.unwrap_or(Origin { task: self.task, submitted_at: self.submitted_at })

@@ -26,12 +26,12 @@ pub struct Services {
     pub webhook_signer: Option<legwork_outbound::webhook::Signer>,
     /// How long an exported file can be fetched.
     pub export_retention: Duration,
-    /// How long pictures are kept that were made; `None` for good.
+    /// How long images are kept that were made; `None` for good.
     pub image_retention: Option<Duration>,
     /// Keeps files. What an attempt makes goes through its context, which writes the list too.
     pub files: Arc<crate::files::Files>,
     /// Runs CPU-bound work in child processes.
     pub isolate: legwork_isolate::Isolate,
-    /// What a picture may cost.
+    /// What an image may cost.
     pub image_limits: legwork_image::ImageLimits,
 }

@@ -1,5 +1,5 @@
 // Legwork's child and sharp, in turns, on one core. Called by scripts/bench-images:
-//   node bench-images.cjs LEGWORK FOLDER PICTURES FEATURES [PHOTO]
+//   node bench-images.cjs LEGWORK FOLDER IMAGES FEATURES [PHOTO]
 // Calls itself with --sharp for the other side.
 'use strict';
 const { spawn } = require('node:child_process');
@@ -83,14 +83,14 @@ class Side {
     this.times = [];
   }
   async measure(bytes) {
-    const began = process.hrtime.bigint();
+    const started = process.hrtime.bigint();
     const answered = new Promise((resolve, reject) => {
       this.process.stdout.once('data', resolve);
       this.process.once('exit', (code) => reject(new Error(`a side ended with ${code}`)));
     });
     this.process.stdin.write(bytes);
     const answer = await answered;
-    this.times.push(Number(process.hrtime.bigint() - began) / 1e6);
+    this.times.push(Number(process.hrtime.bigint() - started) / 1e6);
     this.process.removeAllListeners('exit');
     return answer;
   }
@@ -148,7 +148,7 @@ function ssim(a, b) {
   return sum / count;
 }
 
-async function main([legwork, folder, pictures, features, given]) {
+async function main([legwork, folder, images, features, given]) {
   const photo = given || path.join(folder, 'photo.jpg');
   if (!fs.existsSync(photo)) await makePhoto(photo);
   // Every pixel decoded, one careful filter, no loss.
@@ -165,7 +165,7 @@ async function main([legwork, folder, pictures, features, given]) {
       sharp: { side: new Side([process.execPath, __filename, '--sharp'], process.env), file: theirs, bytes: JSON.stringify({ source: photo, output: theirs, progressive }) + '\n' },
       'sharp, from JPEG to JPEG': { side: new Side([process.execPath, __filename, '--sharp'], process.env), file: plain, bytes: JSON.stringify({ source: photo, output: plain, progressive, plain: true }) + '\n' },
     };
-    for (let round = 0; round < Number(pictures) + 2; round++) {
+    for (let round = 0; round < Number(images) + 2; round++) {
       for (const { side, bytes } of Object.values(sides)) {
         await side.measure(bytes);
         if (round < 2) [side.times, side.cpuBefore] = [[], side.cpu()];
@@ -173,7 +173,7 @@ async function main([legwork, folder, pictures, features, given]) {
     }
     for (const [name, { side, file }] of Object.entries(sides)) {
       rows.push({
-        side: name, progressive, 'pictures/s': Number((1000 / side.median()).toFixed(1)), 'ms (median)': Number(side.median().toFixed(1)),
+        side: name, progressive, 'images/s': Number((1000 / side.median()).toFixed(1)), 'ms (median)': Number(side.median().toFixed(1)),
         'CPU ms': Number(((side.cpu() - side.cpuBefore) / side.times.length).toFixed(1)),
         'peak MB': Number(side.peak().toFixed(0)), SSIM: Number(ssim(careful, await luma(file)).toFixed(4)), bytes: fs.statSync(file).size,
       });

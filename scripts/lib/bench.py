@@ -56,24 +56,24 @@ def start_up(binary, *settings):
     env = {"PATH": os.environ["PATH"]} | dict(setting.split("=", 1) for setting in settings)
     Path(env["DATA_DIR"]).mkdir(parents=True, exist_ok=True)
     host, port = env["LISTEN"].rsplit(":", 1)
-    began = time.perf_counter()
+    started = time.perf_counter()
     process = subprocess.Popen([binary, "serve"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        healthy = wait_for_answer(host, port, "/healthz", began, process)
-        ready = wait_for_answer(host, port, "/readyz", began, process)
+        healthy = wait_for_answer(host, port, "/healthz", started, process)
+        ready = wait_for_answer(host, port, "/readyz", started, process)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
     return {"first_answer_ms": healthy * 1000, "ready_ms": ready * 1000}
 
 
-def wait_for_answer(host, port, path, began, process):
-    while time.perf_counter() - began < 30 and process.poll() is None:
+def wait_for_answer(host, port, path, started, process):
+    while time.perf_counter() - started < 30 and process.poll() is None:
         try:
             connection = http.client.HTTPConnection(host, int(port), timeout=5)
             connection.request("GET", path)
             if connection.getresponse().status == 200:
-                return time.perf_counter() - began
+                return time.perf_counter() - started
         except OSError:
             pass
         time.sleep(0.001)
@@ -84,9 +84,9 @@ def latency(url, rate, seconds):
     submit, watch = Api(url), Api(url)
     watch.call("GET", "/queues")
     started, ended, visible, accepted = [], [], [], []
-    began = time.monotonic()
+    started = time.monotonic()
     for number in range(int(rate) * int(seconds)):
-        time.sleep(max(0.0, began + number / int(rate) - time.monotonic()))
+        time.sleep(max(0.0, started + number / int(rate) - time.monotonic()))
         sent, sent_wall = time.perf_counter(), time.time()
         task = submit.call("POST", "/tasks", NO_OP)
         accepted.append(time.perf_counter() - sent)
@@ -102,9 +102,9 @@ def latency(url, rate, seconds):
 
 def round_trip(url, rate, seconds):
     api = Api(url)
-    answered, began = [], time.monotonic()
+    answered, started = [], time.monotonic()
     for number in range(int(rate) * int(seconds)):
-        time.sleep(max(0.0, began + number / int(rate) - time.monotonic()))
+        time.sleep(max(0.0, started + number / int(rate) - time.monotonic()))
         sent = time.perf_counter()
         api.call("POST", "/tasks", NO_OP)
         answered.append(time.perf_counter() - sent)
@@ -142,12 +142,12 @@ def drain(url, count, database):
     pause(url)
     fill(url, count)
     time.sleep(1)
-    began = time.time()
+    started = time.time()
     api.call("POST", "/queues/default/resume")
-    return drained(url, count, database, began)
+    return drained(url, count, database, started)
 
 
-def drained(url, count, database, began=None):
+def drained(url, count, database, started=None):
     api = Api(url)
     deadline = time.monotonic() + LONGEST_DRAIN_SECONDS
     while any(queue["depth"] + queue["running"] + queue["scheduled"] for queue in api.call("GET", "/queues")["items"]):
@@ -157,12 +157,12 @@ def drained(url, count, database, began=None):
     first, last, rows = ended_span(database, int(count))
     if rows != int(count):
         sys.exit(f"{rows} tasks have ended of {count}")
-    seconds = last - (began or first)
+    seconds = last - (started or first)
     return {"per_second": int(count) / seconds, "seconds": seconds}
 
 
 def ended_span(database, count):
-    """When the first of the latest `count` tasks began and the last ended, and how many there are; read from the rows."""
+    """When the first of the latest `count` tasks started and the last ended, and how many there are; read from the rows."""
     if database.startswith("postgres"):
         sql = (
             "select extract(epoch from min(started_at)), extract(epoch from max(ended_at)), count(*) from "
@@ -182,14 +182,14 @@ def sqlite_floor(file):
     connection.execute("pragma journal_mode = wal")
     connection.execute("pragma synchronous = full")
     connection.execute("create table floor (id blob primary key, made integer, state text, kind text, args text)")
-    rows, began = 0, time.perf_counter()
-    while time.perf_counter() - began < 4:
+    rows, started = 0, time.perf_counter()
+    while time.perf_counter() - started < 4:
         batch = [(os.urandom(16), rows, "PENDING", "system.echo", '{"hello":"world","number":42}') for _ in range(100)]
-        connection.execute("begin immediate")
+        connection.execute("start immediate")
         connection.executemany("insert into floor values (?, ?, ?, ?, ?)", batch)
         connection.execute("commit")
         rows += len(batch)
-    return {"per_second": rows / (time.perf_counter() - began)}
+    return {"per_second": rows / (time.perf_counter() - started)}
 
 
 def median(*objects):

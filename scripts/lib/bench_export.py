@@ -26,25 +26,25 @@ def call(method, path, body=None):
 
 def by_legwork(**options):
     """Rows a second, from the submission to the end that is seen; the size of the file."""
-    began = time.monotonic()
+    started = time.monotonic()
     body = {"model_name": "people", "filters": {"status": 1}, **options}
     task = call("POST", "/tasks/export", body)["task_id"]
     while True:
         status = call("GET", f"/tasks/status/{task}?wait=30")
         if status["ready"]:
             break
-    took = time.monotonic() - began
+    took = time.monotonic() - started
     if not status["successful"] or status["result"]["rows"] != WANTED:
         sys.exit(f"the export went wrong: {status}")
     return WANTED / took, status["result"]["bytes"]
 
 
 def by_psql():
-    began = time.monotonic()
+    started = time.monotonic()
     target = os.path.join(os.environ["WORKDIR"], "psql.csv")
     command = f"\\copy (select {COLUMNS} from people where status = 1) to '{target}' with (format csv, header)"
     subprocess.run(["psql", "-X", "-q", "-d", os.environ["POSTGRES_URL"], "-c", command], check=True)
-    took = time.monotonic() - began
+    took = time.monotonic() - started
     size = os.path.getsize(target)
     os.remove(target)
     return WANTED / took, size

@@ -16,8 +16,8 @@ use legwork_engine::broker::memory::MemoryBroker;
 use legwork_engine::broker::redis::RedisBroker;
 use legwork_engine::broker::{BrokerError, SharedBroker};
 use legwork_engine::clock::Clock;
+use legwork_engine::store::encrypted::{EncryptedStore, KeyRing};
 use legwork_engine::store::postgres::PgStore;
-use legwork_engine::store::sealed::{KeyRing, SealedStore};
 use legwork_engine::store::sqlite::SqliteStore;
 use legwork_engine::store::{SharedStore, StoreError};
 use legwork_image::ImageLimits;
@@ -54,13 +54,13 @@ fn kept(config: &Config, name: &str, make: fn() -> std::io::Result<SecretString>
 
 /// Opens the store; it need not answer yet, and is not migrated.
 pub async fn build_store(config: &StoreConfig) -> Result<SharedStore, StoreError> {
-    let ring = KeyRing::new(&config.encryption).map_err(|error| StoreError::Database(error.to_string()))?;
+    let key_ring = KeyRing::new(&config.encryption).map_err(|error| StoreError::Database(error.to_string()))?;
     let store: SharedStore = match &config.database {
         Database::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
         Database::Postgres(url) => Arc::new(PgStore::connect(url.expose_secret(), SCHEMA, config.connections).await?),
     };
-    // Also without keys: rows that were sealed once are told from such that never were.
-    Ok(Arc::new(SealedStore::over(store, ring)))
+    // Also without keys: rows that were encrypted once are told from such that never were.
+    Ok(Arc::new(EncryptedStore::over(store, key_ring)))
 }
 
 /// Makes the broker; it need not answer yet.

@@ -18,7 +18,7 @@ const WINDOW: SignedDuration = SignedDuration::from_mins(15);
 const FIRST_DELAY: SignedDuration = SignedDuration::from_secs(10);
 /// Names and addresses that are remembered; about 100 bytes each.
 const MAX_ENTRIES: usize = 20_000;
-/// Longer names belong to nobody; they share what they begin with.
+/// Longer names belong to nobody; they share what they start with.
 const MAX_NAME_CHARS: usize = 128;
 
 #[derive(Clone, PartialEq, Eq, Hash)]

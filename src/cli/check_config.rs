@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::output::{Format, OutputArgs, print};
 use super::{CliError, Vars};
-use crate::config::{self, Config, ShownSetting};
+use crate::config::{self, Config, EffectiveSetting};
 
 /// Check the configuration, and show what is in effect
 ///
@@ -34,14 +34,14 @@ pub(super) fn run(args: &CheckConfigArgs, vars: &Vars) -> Result<(), CliError> {
             drop(print(&format!("{:#}", json!({ "mistakes": list }))));
         }
     })?;
-    let settings = config::shown(&config, vars);
+    let settings = config::effective_settings(&config, vars);
     match args.output.format {
         Format::Json => print(&format!("{:#}", json!({ "mistakes": [], "settings": settings }))),
         Format::Text => print(&settings.iter().map(line).collect::<Vec<_>>().concat()),
     }
 }
 
-fn line(setting: &ShownSetting) -> String {
+fn line(setting: &EffectiveSetting) -> String {
     let origin = if setting.is_set { "" } else { "  # default" };
     format!("{}={}{origin}\n", setting.name, setting.value)
 }

@@ -28,7 +28,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_secs(25);
 
 /// A request to the API.
-pub(super) struct Ask<'a> {
+pub(super) struct ApiRequest<'a> {
     method: Method,
     path: &'a [&'a str],
     query: Vec<(&'static str, String)>,
@@ -36,7 +36,7 @@ pub(super) struct Ask<'a> {
     idempotency_key: Option<String>,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> ApiRequest<'a> {
     /// Asks for `path` below `/api/v1`, given by its parts.
     pub(super) fn new(method: Method, path: &'a [&'a str]) -> Self {
         Self { method, path, query: Vec::new(), body: None, idempotency_key: None }
@@ -59,16 +59,16 @@ impl<'a> Ask<'a> {
 }
 
 /// What shows who we are.
-enum Proof {
+enum Credentials {
     Token(String),
     Tokens(Box<Tokens>),
 }
 
-/// A server, and the proof to show it.
+/// A server, and the credentials to show it.
 pub(super) struct Client {
     http: reqwest::Client,
     base: Url,
-    proof: Proof,
+    credentials: Credentials,
     clock: SyncedClock,
 }
 
@@ -77,34 +77,34 @@ impl Client {
     pub(super) fn new(config: &Config) -> Result<Self, CliError> {
         let url = &config.client.url;
         let base = Url::parse(url).map_err(|error| CliError::Usage(format!("LEGWORK_URL {url:?}: {error}")))?;
-        Ok(Self { http: http_client()?, base, proof: proof(config)?, clock: SyncedClock::start() })
+        Ok(Self { http: http_client()?, base, credentials: credentials(config)?, clock: SyncedClock::start() })
     }
 
     /// Sends it and returns the answer's JSON (null where there is none). An answer that is a problem is the error.
-    pub(super) async fn send(&self, ask: Ask<'_>) -> Result<Value, CliError> {
-        self.send_within(ask, ANSWER_LIMIT).await
+    pub(super) async fn send(&self, request: ApiRequest<'_>) -> Result<Value, CliError> {
+        self.send_within(request, ANSWER_LIMIT).await
     }
 
-    async fn send_within(&self, ask: Ask<'_>, limit: Duration) -> Result<Value, CliError> {
+    async fn send_within(&self, request: ApiRequest<'_>, limit: Duration) -> Result<Value, CliError> {
         let mut url = self.base.clone();
         let unreachable = |reason: String| CliError::Unreachable { url: self.base.to_string(), reason };
         url.path_segments_mut()
             .map_err(|()| unreachable("the URL has no path".into()))?
             .pop_if_empty()
             .extend(["api", "v1"])
-            .extend(ask.path);
+            .extend(request.path);
         // Without pairs this would leave a question mark behind.
-        if !ask.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&ask.query);
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&request.query);
         }
-        let mut request = self.http.request(ask.method, url).bearer_auth(self.token()?).timeout(limit);
-        if let Some(body) = &ask.body {
-            request = request.json(body);
+        let mut http_request = self.http.request(request.method, url).bearer_auth(self.token()?).timeout(limit);
+        if let Some(body) = &request.body {
+            http_request = http_request.json(body);
         }
-        if let Some(key) = ask.idempotency_key {
-            request = request.header("idempotency-key", key);
+        if let Some(key) = request.idempotency_key {
+            http_request = http_request.header("idempotency-key", key);
         }
-        let answer = request.send().await.map_err(|error| unreachable(chain_of(&error)))?;
+        let answer = http_request.send().await.map_err(|error| unreachable(chain_of(&error)))?;
         let status = answer.status();
         let body = answer.bytes().await.map_err(|error| unreachable(chain_of(&error)))?;
         if !status.is_success() {
@@ -124,9 +124,9 @@ impl Client {
         loop {
             let left = until.saturating_duration_since(Instant::now()).min(POLL);
             let path = ["tasks", "status", task];
-            let ask = Ask::new(Method::GET, &path);
-            let ask = if left.is_zero() { ask } else { ask.query("wait", left.as_secs_f64()) };
-            let status = self.send_within(ask, ANSWER_LIMIT + left).await?;
+            let request = ApiRequest::new(Method::GET, &path);
+            let request = if left.is_zero() { request } else { request.query("wait", left.as_secs_f64()) };
+            let status = self.send_within(request, ANSWER_LIMIT + left).await?;
             if status["ready"] == true || left.is_zero() {
                 return Ok(status);
             }
@@ -134,9 +134,9 @@ impl Client {
     }
 
     fn token(&self) -> Result<String, CliError> {
-        match &self.proof {
-            Proof::Token(token) => Ok(token.clone()),
-            Proof::Tokens(tokens) => {
+        match &self.credentials {
+            Credentials::Token(token) => Ok(token.clone()),
+            Credentials::Tokens(tokens) => {
                 let principal = Principal { subject: SUBJECT.into(), scopes: ScopeSet::from_iter([Scope::Admin]) };
                 Ok(tokens.issue(&principal, TOKEN_TTL, self.clock.now())?)
             }
@@ -156,9 +156,9 @@ pub(super) fn http_client() -> Result<reqwest::Client, CliError> {
         .map_err(|error| CliError::Failed(format!("TLS could not be set up: {}", chain_of(&error))))
 }
 
-fn proof(config: &Config) -> Result<Proof, CliError> {
+fn credentials(config: &Config) -> Result<Credentials, CliError> {
     if let Some(token) = &config.client.token {
-        return Ok(Proof::Token(token.expose_secret().to_owned()));
+        return Ok(Credentials::Token(token.expose_secret().to_owned()));
     }
     let secret_is_kept = config.is_embedded() && config.data_dir.join(JWT_SECRET_FILE).exists();
     if config.auth.secrets.is_empty() && !secret_is_kept {
@@ -171,7 +171,7 @@ fn proof(config: &Config) -> Result<Proof, CliError> {
             ),
         });
     }
-    Ok(Proof::Tokens(Box::new(Tokens::new(&app::with_secrets(config.clone())?.auth)?)))
+    Ok(Credentials::Tokens(Box::new(Tokens::new(&app::with_secrets(config.clone())?.auth)?)))
 }
 
 /// What is wanted of `application/problem+json`.

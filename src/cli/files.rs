@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 
 use super::CliError;
-use super::client::{Ask, Client};
+use super::client::{ApiRequest, Client};
 use crate::config::Config;
 
 /// Remove stored files
@@ -34,7 +34,7 @@ pub(super) async fn run(args: FilesArgs, config: Config) -> Result<(), CliError>
     for path in paths {
         let parts: Vec<&str> = std::iter::once("files").chain(path.split('/')).collect();
         // One that is gone already keeps none of the others.
-        if let Err(error) = client.send(Ask::new(Method::DELETE, &parts)).await {
+        if let Err(error) = client.send(ApiRequest::new(Method::DELETE, &parts)).await {
             outcome = outcome.and(Err(error));
         }
     }

@@ -55,9 +55,9 @@ pub(super) fn fields(value: &Value, first: &[&str]) -> String {
     let Some(object) = value.as_object() else { return cell(value) };
     let in_order = first.iter().filter_map(|&name| object.get_key_value(name));
     let others = object.iter().filter(|(name, _)| !first.contains(&name.as_str()));
-    let shown: Vec<(&String, &Value)> = in_order.chain(others).filter(|(_, value)| !value.is_null()).collect();
-    let width = shown.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let lines: Vec<String> = shown.into_iter().map(|(name, value)| format!("{name:width$}  {}\n", cell(value))).collect();
+    let rendered: Vec<(&String, &Value)> = in_order.chain(others).filter(|(_, value)| !value.is_null()).collect();
+    let width = rendered.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines: Vec<String> = rendered.into_iter().map(|(name, value)| format!("{name:width$}  {}\n", cell(value))).collect();
     lines.concat()
 }
 
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_rounded_and_a_whole_number_is_not() {
-        let shown = [json!(0.033_333), json!(2.0), json!(0.0), json!(100)].map(|number| cell(&number));
-        assert_eq!(shown, ["0.03", "2", "0", "100"]);
+        let rendered = [json!(0.033_333), json!(2.0), json!(0.0), json!(100)].map(|number| cell(&number));
+        assert_eq!(rendered, ["0.03", "2", "0", "100"]);
     }
 }

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::client::{Ask, Client};
+use super::client::{ApiRequest, Client};
 use super::output::{self, OutputArgs};
 use crate::config::Config;
 
@@ -30,7 +30,7 @@ pub(super) struct QueuesArgs {
 enum QueuesCommand {
     /// Every queue: tasks that are due, scheduled, running; the age of the oldest; ends a second [default]
     List(OutputArgs),
-    /// Begin nothing more of a queue until it is resumed
+    /// Start nothing more of a queue until it is resumed
     Pause(QueueArgs),
     /// Go on with a paused queue
     Resume(QueueArgs),
@@ -76,19 +76,19 @@ pub(super) async fn run(args: QueuesArgs, config: Config) -> Result<(), CliError
         Some(QueuesCommand::List(output)) => return list(&client, output).await,
         Some(QueuesCommand::Limit(LimitArgs { queue: args, limit: Limit(limit) })) => {
             let path = ["queues", args.queue.as_str()];
-            let answer = client.send(Ask::new(Method::PATCH, &path).body(json!({ "concurrency": limit }))).await?;
+            let answer = client.send(ApiRequest::new(Method::PATCH, &path).body(json!({ "concurrency": limit }))).await?;
             return args.output.print(&answer, |queue| output::fields(queue, &["name", "concurrency"]));
         }
         Some(QueuesCommand::Pause(args)) => (Method::POST, args, "pause"),
         Some(QueuesCommand::Resume(args)) => (Method::POST, args, "resume"),
         Some(QueuesCommand::Purge(args)) => (Method::DELETE, args, "tasks"),
     };
-    let answer = client.send(Ask::new(method, &["queues", &args.queue, word])).await?;
+    let answer = client.send(ApiRequest::new(method, &["queues", &args.queue, word])).await?;
     args.output.print(&answer, |queue| output::fields(queue, &["name", "queue"]))
 }
 
 async fn list(client: &Client, output: OutputArgs) -> Result<(), CliError> {
-    let queues = client.send(Ask::new(Method::GET, &["queues"])).await?;
+    let queues = client.send(ApiRequest::new(Method::GET, &["queues"])).await?;
     output.print(&queues, |queues| {
         let row = |queue: &Value| COLUMNS.map(|column| output::cell(&queue[column])).to_vec();
         let rows: Vec<Vec<String>> = queues["items"].as_array().into_iter().flatten().map(row).collect();

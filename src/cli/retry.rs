@@ -4,7 +4,7 @@ use clap::Args;
 use reqwest::Method;
 
 use super::CliError;
-use super::client::{Ask, Client};
+use super::client::{ApiRequest, Client};
 use super::output::{self, OutputArgs};
 use crate::config::Config;
 use legwork_engine::domain::TaskId;
@@ -22,6 +22,6 @@ pub(super) struct RetryArgs {
 pub(super) async fn run(args: RetryArgs, config: Config) -> Result<(), CliError> {
     let id = args.task_id.to_string();
     let path = ["tasks", &id, "retry"];
-    let submitted = Client::new(&config)?.send(Ask::new(Method::POST, &path)).await?;
+    let submitted = Client::new(&config)?.send(ApiRequest::new(Method::POST, &path)).await?;
     args.output.print(&submitted, |task| output::fields(task, &["task_id", "status", "retry_of", "status_url"]))
 }

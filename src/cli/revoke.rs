@@ -4,7 +4,7 @@ use clap::Args;
 use reqwest::Method;
 
 use super::CliError;
-use super::client::{Ask, Client};
+use super::client::{ApiRequest, Client};
 use super::output::{self, OutputArgs};
 use crate::config::Config;
 use legwork_engine::domain::TaskId;
@@ -27,8 +27,8 @@ pub(super) struct RevokeArgs {
 pub(super) async fn run(args: RevokeArgs, config: Config) -> Result<(), CliError> {
     let id = args.task_id.to_string();
     let path = ["tasks", "revoke", &id];
-    let ask = Ask::new(Method::DELETE, &path);
-    let ask = if args.terminate { ask.query("terminate", true) } else { ask };
-    let revoked = Client::new(&config)?.send(ask).await?;
+    let request = ApiRequest::new(Method::DELETE, &path);
+    let request = if args.terminate { request.query("terminate", true) } else { request };
+    let revoked = Client::new(&config)?.send(request).await?;
     args.output.print(&revoked, |task| output::fields(task, &["task_id", "status", "outcome", "deadline"]))
 }

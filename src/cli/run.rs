@@ -15,7 +15,7 @@ use super::kind_args::{ARG_HELP, KindArgs};
 use super::output::{self, OutputArgs};
 use crate::app;
 use crate::config::{Config, parse_duration};
-use crate::files::{FileKeeper, TaskFiles};
+use crate::files::{FileService, TaskFiles};
 use crate::kinds::upkeep::NoEngine;
 use crate::kinds::{Child, Children, KindSet, NoChildren, ProgressSink, TaskContext, TaskKind};
 use crate::services::Services;
@@ -96,7 +96,7 @@ impl Foreground {
         let task = TaskId::made(clock.now());
         let ledger = Arc::new(TransientLedger::default());
         let files = TaskFiles {
-            keeper: FileKeeper::new(services.files.clone(), Arc::new(TransientFiles::default())),
+            file_service: FileService::new(services.files.clone(), Arc::new(TransientFiles::default())),
             task,
             attempt: Attempt(1),
             principal: Principal::system().subject,
@@ -116,7 +116,7 @@ impl Foreground {
             upkeep: Arc::new(NoEngine),
             clock: clock.clone(),
             stop: CancellationToken::new(),
-            progress: Arc::new(Teller),
+            progress: Arc::new(StderrProgress),
             children: Arc::new(NoChildren),
         };
         let children = AtOnce { kinds, cx: alone.clone(), done: tokio::sync::Mutex::default() };
@@ -164,7 +164,7 @@ impl Foreground {
                 handle.abort();
                 Err(CliError::Failed(format!("it ran past its limit of {} s", self.limit.as_secs_f64())))
             }
-            () = told_to_end(&stop) => {
+            () = interrupted(&stop) => {
                 handle.abort();
                 Err(CliError::Failed("ended at once".into()))
             }
@@ -181,7 +181,7 @@ async fn pause(delay: Duration) -> Result<(), CliError> {
 }
 
 /// The first Ctrl-C asks the work to stop; the second one resolves this.
-async fn told_to_end(stop: &CancellationToken) {
+async fn interrupted(stop: &CancellationToken) {
     for is_first in [true, false] {
         if tokio::signal::ctrl_c().await.is_err() {
             return std::future::pending().await;
@@ -198,9 +198,9 @@ fn failed(error: &ErrorReport) -> CliError {
 }
 
 /// Tells progress on standard error.
-struct Teller;
+struct StderrProgress;
 
-impl ProgressSink for Teller {
+impl ProgressSink for StderrProgress {
     fn report(&self, Progress { done, total, message }: Progress) {
         let of = total.map(|total| format!("/{total}")).unwrap_or_default();
         let message = message.map(|text| format!(" {text}")).unwrap_or_default();
@@ -240,9 +240,10 @@ impl AtOnce {
     async fn run(&self, child: Child) -> Result<TaskId, TaskFailure> {
         let kind = find(&self.kinds, child.kind).map_err(|error| TaskFailure::fail("BadChild", error))?;
         let args = child.args.to_string();
-        if let Err(faults) = kind.check(&args, &self.cx.services) {
-            let told: Vec<String> = faults.into_iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect();
-            return Err(TaskFailure::fail("BadChild", told.join("; ")));
+        if let Err(field_errors) = kind.check(&args, &self.cx.services) {
+            let reported: Vec<String> =
+                field_errors.into_iter().map(|field_error| format!("{} {}", field_error.pointer, field_error.detail)).collect();
+            return Err(TaskFailure::fail("BadChild", reported.join("; ")));
         }
         let now = self.cx.clock.now();
         let id = TaskId::made(now);

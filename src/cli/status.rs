@@ -48,15 +48,15 @@ pub(super) struct StatusArgs {
 pub(super) async fn run(args: StatusArgs, config: Config) -> Result<(), CliError> {
     let client = Client::new(&config)?;
     match args.wait {
-        Some(wait) => show_end(&client, &args.task_id.to_string(), wait, args.output).await,
-        None => show(&client.status(&args.task_id.to_string(), None).await?, args.output),
+        Some(wait) => print_end(&client, &args.task_id.to_string(), wait, args.output).await,
+        None => print_status(&client.status(&args.task_id.to_string(), None).await?, args.output),
     }
 }
 
 /// Waits for a task's end and shows how it stands then. Fails unless it ended well.
-pub(super) async fn show_end(client: &Client, task: &str, wait: Duration, output: OutputArgs) -> Result<(), CliError> {
+pub(super) async fn print_end(client: &Client, task: &str, wait: Duration, output: OutputArgs) -> Result<(), CliError> {
     let status = client.status(task, Some(wait)).await?;
-    show(&status, output)?;
+    print_status(&status, output)?;
     if status["successful"] == true {
         return Ok(());
     }
@@ -66,7 +66,7 @@ pub(super) async fn show_end(client: &Client, task: &str, wait: Duration, output
     Err(CliError::Shown)
 }
 
-fn show(status: &Value, output: OutputArgs) -> Result<(), CliError> {
+fn print_status(status: &Value, output: OutputArgs) -> Result<(), CliError> {
     output.print(status, |status| output::fields(status, &FIRST))
 }
 

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::CliError;
-use super::client::{Ask, Client};
+use super::client::{ApiRequest, Client};
 use super::kind_args::{ARG_HELP, KindArgs};
 use super::output::{self, OutputArgs};
 use super::status;
@@ -36,13 +36,13 @@ pub(super) struct SubmitArgs {
     /// 0 to 9 in three bands: 7 to 9 come before 4 to 6, and these before 0 to 3; 5 by default
     #[arg(long, value_name = "0-9")]
     priority: Option<u8>,
-    /// Begin after so many seconds
+    /// Start after so many seconds
     #[arg(long, value_name = "SECONDS", conflicts_with = "eta", allow_negative_numbers = true)]
     countdown: Option<f64>,
-    /// Begin at this time, as in 2030-01-01T09:00:00Z
+    /// Start at this time, as in 2030-01-01T09:00:00Z
     #[arg(long, value_name = "TIME")]
     eta: Option<String>,
-    /// Do not begin after this: seconds from now, or a time
+    /// Do not start after this: seconds from now, or a time
     #[arg(long, value_name = "SECONDS|TIME")]
     expires: Option<String>,
     /// Retries after the first attempt; by default those of the kind
@@ -68,11 +68,11 @@ pub(super) async fn run(mut args: SubmitArgs, config: Config) -> Result<(), CliE
     let key = args.idempotency_key.take();
     let body = body(&args)?;
     let client = Client::new(&config)?;
-    let submitted = client.send(Ask::new(Method::POST, &["tasks"]).body(body).idempotency_key(key)).await?;
+    let submitted = client.send(ApiRequest::new(Method::POST, &["tasks"]).body(body).idempotency_key(key)).await?;
     let (Some(wait), Some(id)) = (args.wait, submitted["task_id"].as_str()) else {
         return args.output.print(&submitted, |task| output::fields(task, &["task_id", "status", "status_url"]));
     };
-    status::show_end(&client, id, wait, args.output).await
+    status::print_end(&client, id, wait, args.output).await
 }
 
 fn body(args: &SubmitArgs) -> Result<Value, CliError> {

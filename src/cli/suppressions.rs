@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::client::{Ask, Client};
+use super::client::{ApiRequest, Client};
 use super::output::{self, OutputArgs};
 use crate::config::Config;
 
@@ -67,13 +67,13 @@ pub(super) async fn run(args: SuppressionsArgs, config: Config) -> Result<(), Cl
             let mut added = 0;
             for some in addresses.chunks(AT_ONCE) {
                 let body = json!({ "addresses": some, "reason": reason, "detail": detail });
-                let answer = client.send(Ask::new(Method::POST, &["suppressions"]).body(body)).await?;
+                let answer = client.send(ApiRequest::new(Method::POST, &["suppressions"]).body(body)).await?;
                 added += answer["added"].as_u64().unwrap_or_default();
             }
             output.print(&json!({ "added": added }), |answer| output::fields(answer, &["added"]))
         }
         SuppressionsCommand::Remove { address } => {
-            client.send(Ask::new(Method::DELETE, &["suppressions", &address])).await.map(drop)
+            client.send(ApiRequest::new(Method::DELETE, &["suppressions", &address])).await.map(drop)
         }
     }
 }
@@ -82,13 +82,13 @@ async fn list(client: &Client, text: Option<String>, reason: Option<String>, out
     let mut items: Vec<Value> = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
-        let mut ask = Ask::new(Method::GET, &["suppressions"]).query("limit", AT_ONCE);
+        let mut request = ApiRequest::new(Method::GET, &["suppressions"]).query("limit", AT_ONCE);
         for (name, value) in [("q", &text), ("reason", &reason), ("cursor", &cursor)] {
             if let Some(value) = value {
-                ask = ask.query(name, value);
+                request = request.query(name, value);
             }
         }
-        let mut page = client.send(ask).await?;
+        let mut page = client.send(request).await?;
         if let Some(more) = page["items"].as_array_mut() {
             items.append(more);
         }

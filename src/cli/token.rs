@@ -15,7 +15,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::client::{Ask, Client};
+use super::client::{ApiRequest, Client};
 use super::output::{self, OutputArgs};
 use crate::app;
 use crate::auth::{IssueError, KeyError, MAX_SUBJECT_CHARS, Tokens};
@@ -93,12 +93,12 @@ fn create(args: CreateArgs, config: Config) -> Result<(), CliError> {
 async fn revoke(token: &str, config: &Config) -> Result<(), CliError> {
     let (id, expires_at) = id_of(token)?;
     let path = ["auth", "tokens", &id];
-    let ask = Ask::new(Method::DELETE, &path);
-    let ask = match expires_at {
-        Some(at) => ask.query("expires_at", at),
-        None => ask,
+    let request = ApiRequest::new(Method::DELETE, &path);
+    let request = match expires_at {
+        Some(at) => request.query("expires_at", at),
+        None => request,
     };
-    let through_server = async { Client::new(config)?.send(ask).await };
+    let through_server = async { Client::new(config)?.send(request).await };
     match through_server.await {
         Err(CliError::Unreachable { .. }) if !config.client.url_is_set => into_store(config, &id, expires_at).await?,
         answer => drop(answer?),
@@ -124,7 +124,7 @@ fn id_of(token: &str) -> Result<(String, Option<Timestamp>), CliError> {
     let mut parts = token.split('.');
     let unreadable = || CliError::Usage("the token cannot be read: it is neither a whole JWT nor the id of one".into());
     let (Some(_), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-        // A piece of a token begins as all of them do.
+        // A piece of a token starts as all of them do.
         let is_id = !token.is_empty() && !token.contains('.') && !token.starts_with("eyJ");
         return if is_id { Ok((token.to_owned(), None)) } else { Err(unreadable()) };
     };

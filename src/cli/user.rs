@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::client::{Ask, Client};
+use super::client::{ApiRequest, Client};
 use super::output::{self, OutputArgs};
 use crate::app;
 use crate::auth::Passwords;
@@ -104,7 +104,7 @@ async fn through_server(
     if let Some(scopes) = scopes {
         body["scopes"] = json!(scopes);
     }
-    let answer = Client::new(config)?.send(Ask::new(Method::POST, &["auth", "users"]).body(body)).await?;
+    let answer = Client::new(config)?.send(ApiRequest::new(Method::POST, &["auth", "users"]).body(body)).await?;
     Ok(answer["created"] != Value::Bool(false))
 }
 

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::CliError;
-use super::client::{Ask, Client};
+use super::client::{ApiRequest, Client};
 use super::output::{self, OutputArgs};
 use crate::config::Config;
 
@@ -27,7 +27,7 @@ pub(super) struct WorkersArgs {
 
 #[derive(Debug, Subcommand)]
 enum WorkersCommand {
-    /// Every live worker of the fleet [default]
+    /// Every live worker of the cluster [default]
     List(OutputArgs),
     /// Let a worker fetch nothing more; it finishes what runs, and stays
     Drain(WorkerArgs),
@@ -51,13 +51,13 @@ pub(super) async fn run(args: WorkersArgs, config: Config) -> Result<(), CliErro
         Some(WorkersCommand::Drain(args)) => (args, "drain"),
         Some(WorkersCommand::Shutdown(args)) => (args, "shutdown"),
     };
-    let answer = client.send(Ask::new(Method::POST, &["workers", &args.name, word])).await?;
+    let answer = client.send(ApiRequest::new(Method::POST, &["workers", &args.name, word])).await?;
     args.output.print(&answer, |order| output::fields(order, &["worker"]))
 }
 
 async fn list(client: &Client, output: OutputArgs) -> Result<(), CliError> {
-    let fleet = client.send(Ask::new(Method::GET, &["tasks", "workers"])).await?;
-    output.print(&fleet, |fleet| {
+    let cluster = client.send(ApiRequest::new(Method::GET, &["tasks", "workers"])).await?;
+    output.print(&cluster, |cluster| {
         let row = |(name, worker): (&String, &Value)| {
             let serves_all = worker["queues"].as_array().is_some_and(Vec::is_empty);
             let cells = COLUMNS.map(|column| match column {
@@ -66,7 +66,7 @@ async fn list(client: &Client, output: OutputArgs) -> Result<(), CliError> {
             });
             std::iter::once(name.clone()).chain(cells).collect::<Vec<String>>()
         };
-        let rows: Vec<Vec<String>> = fleet["workers"].as_object().into_iter().flatten().map(row).collect();
+        let rows: Vec<Vec<String>> = cluster["workers"].as_object().into_iter().flatten().map(row).collect();
         let head: Vec<&str> = std::iter::once("name").chain(COLUMNS).collect();
         output::table(&head, &rows)
     })

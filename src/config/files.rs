@@ -15,7 +15,7 @@ pub struct FilesConfig {
     pub scratch: PathBuf,
     /// What signs links; the first signs, all verify.
     pub secrets: Vec<SecretString>,
-    /// What links begin with, without a slash at the end.
+    /// What links start with, without a slash at the end.
     pub public_url: String,
 }
 
@@ -33,7 +33,7 @@ pub enum Storage {
 pub struct BucketConfig {
     /// Its name.
     pub bucket: String,
-    /// What every key begins with, without a slash at either end; may be empty.
+    /// What every key starts with, without a slash at either end; may be empty.
     pub prefix: String,
     /// The server, where it is not AWS.
     pub endpoint: Option<String>,

@@ -1,4 +1,4 @@
-//! The settings of work that is kept apart, and of pictures.
+//! The settings of work that is kept apart, and of images.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,14 +7,14 @@ use legwork_isolate::IsolateConfig;
 
 use super::parse::Reader;
 
-/// What a picture may cost.
+/// What an image may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageConfig {
     /// Bytes of its file.
     pub max_bytes: u64,
     /// Pixels, over all frames that are decoded.
     pub max_pixels: u64,
-    /// How long pictures are kept that were made; `None` for good.
+    /// How long images are kept that were made; `None` for good.
     pub retention: Option<Duration>,
 }
 

@@ -375,7 +375,7 @@ impl Reader {
         let on_postgres = !config.is_embedded();
         let has_all_roles = config.roles.api && config.roles.worker && config.roles.scheduler;
         if on_postgres && config.broker.redis.is_none() && !has_all_roles {
-            self.wrong("REDIS_URL", "is required where the roles are spread over processes: it is how they ring each other");
+            self.wrong("REDIS_URL", "is required where the roles are spread over processes: it is how they dispatch each other");
         }
         if !on_postgres && !has_all_roles {
             self.wrong(

@@ -80,7 +80,7 @@ impl Reader {
     }
 
     fn hubtel(&mut self) -> SmsProvider {
-        // Told if it is none.
+        // Given if it is none.
         self.url("HUBTEL_URL", &["http", "https"]);
         SmsProvider::Hubtel {
             url: self.text("HUBTEL_URL"),

@@ -66,8 +66,11 @@ fn what_would_stop_everything_is_refused() {
 #[test]
 fn a_log_level_with_a_typing_error_is_refused_with_what_is_allowed() {
     for level in ["inof", "info,legwork::queue=debgu", "legwork", "=debug", "info,sqlx"] {
-        let told = read(&[("LOG_LEVEL", level)]).unwrap_err().to_string();
-        assert!(told.contains("LOG_LEVEL") && told.contains("off, error, warn, info, debug, trace"), "{level}: {told}");
+        let reported = read(&[("LOG_LEVEL", level)]).unwrap_err().to_string();
+        assert!(
+            reported.contains("LOG_LEVEL") && reported.contains("off, error, warn, info, debug, trace"),
+            "{level}: {reported}"
+        );
     }
     for level in ["info", "OFF", "legwork::queue=debug", "warn, legwork=trace,sqlx=info"] {
         assert_eq!(read(&[("LOG_LEVEL", level)]).unwrap().log.level, level.replace(' ', ""));

@@ -37,7 +37,7 @@ pub(super) async fn changes(
         };
         let goes_on = tokio::select! {
             goes_on = changed => goes_on,
-            () = shutdown.begun() => false,
+            () = shutdown.started() => false,
         };
         let event = Event::default().event("change").data("1");
         goes_on.then_some((Ok(event), (signals, shutdown)))

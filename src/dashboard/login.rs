@@ -51,7 +51,7 @@ fn form(
     page(status, "login", view! { shell => view! { theme => theme(headers) }, next, name, error, notice, first_link })
 }
 
-/// Checks name and password, and begins a session with a fresh id.
+/// Checks name and password, and starts a session with a fresh id.
 pub(super) async fn login(State(state): State<ApiState>, request: Request) -> Result<Response, PageError> {
     let (parts, body) = request.into_parts();
     check_origin(&parts.headers, &state.config.public_url)?;
@@ -80,7 +80,7 @@ pub(super) async fn login(State(state): State<ApiState>, request: Request) -> Re
         return Err(PageError::Forbidden("read tasks"));
     }
     audit_login(&state, &name, address, "done").await;
-    begin(&state, &name, &account.password_hash, &next)
+    start(&state, &name, &account.password_hash, &next)
 }
 
 /// Recorded in the server's log until the audit log has it.
@@ -88,9 +88,9 @@ async fn audit_login(_state: &ApiState, name: &str, address: IpAddr, outcome: &s
     tracing::info!(account = name, %address, outcome, "sign-in to the dashboard");
 }
 
-fn begin(state: &ApiState, name: &str, password_hash: &str, next: &str) -> Result<Response, PageError> {
+fn start(state: &ApiState, name: &str, password_hash: &str, next: &str) -> Result<Response, PageError> {
     let no_random = || PageError::Api(ApiError::Internal("the system gives no random numbers".into()));
-    let (_, session) = state.dashboard.signer.begin(name, password_hash, state.now()).ok_or_else(no_random)?;
+    let (_, session) = state.dashboard.signer.start(name, password_hash, state.now()).ok_or_else(no_random)?;
     let device = state.dashboard.signer.remember(name, state.now()).ok_or_else(no_random)?;
     let cookies = Cookies::of(state);
     let mut response = see_other(next);
@@ -168,7 +168,7 @@ pub(super) async fn choose_password(State(state): State<ApiState>, request: Requ
     if !state.queue.store().create_account(&account).await? {
         return Err(PageError::Conflict("The account admin exists already. Sign in with its password.".into()));
     }
-    begin(&state, FIRST_ACCOUNT, &password_hash, "/")
+    start(&state, FIRST_ACCOUNT, &password_hash, "/")
 }
 
 /// Sets the theme, and goes back to the page.

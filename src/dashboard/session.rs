@@ -82,7 +82,7 @@ impl Signer {
     }
 
     /// A new session of an account, and its cookie's value.
-    pub(super) fn begin(&self, name: &str, password_hash: &str, now: Timestamp) -> Option<(Session, String)> {
+    pub(super) fn start(&self, name: &str, password_hash: &str, now: Timestamp) -> Option<(Session, String)> {
         let session = Session {
             id: self.id()?,
             name: name.to_owned(),
@@ -99,7 +99,7 @@ impl Signer {
         (self.is_usable && session.ends > now.as_second()).then_some(session)
     }
 
-    /// Whether a session began with this password.
+    /// Whether a session started with this password.
     pub(super) fn is_current(&self, session: &Session, password_hash: &str) -> bool {
         session.password == self.fingerprint(password_hash)
     }
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_session_is_known_to_all_servers_with_the_same_secret_and_to_no_other() {
         let secret = SecretString::from("0123456789abcdef0123456789abcdef");
-        let (session, cookie) = Signer::new(Some(&secret)).begin("anna", "$argon2id$1", now()).unwrap();
+        let (session, cookie) = Signer::new(Some(&secret)).start("anna", "$argon2id$1", now()).unwrap();
         assert_eq!(Signer::new(Some(&secret)).open(&cookie, now()), Some(session));
         assert_eq!(Signer::new(Some(&"another".into())).open(&cookie, now()), None);
         assert_eq!(Signer::new(None).open(&cookie, now()), None);
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_session_that_was_changed_or_is_over_is_none() {
         let signer = Signer::new(None);
-        let (session, cookie) = signer.begin("anna", "$argon2id$1", now()).unwrap();
+        let (session, cookie) = signer.start("anna", "$argon2id$1", now()).unwrap();
         let (payload, tag) = cookie.split_once('.').unwrap();
         let forged = URL_SAFE_NO_PAD.encode(r#"{"id":"x","name":"admin","ends":9999999999,"password":""}"#);
         for bad in [format!("{forged}.{tag}"), format!("{payload}.AAAA"), payload.to_owned(), String::new()] {
@@ -180,8 +180,8 @@ mod tests {
     #[test]
     fn a_form_of_one_session_is_no_form_of_another() {
         let signer = Signer::new(None);
-        let (first, _) = signer.begin("anna", "", now()).unwrap();
-        let (second, _) = signer.begin("anna", "", now()).unwrap();
+        let (first, _) = signer.start("anna", "", now()).unwrap();
+        let (second, _) = signer.start("anna", "", now()).unwrap();
         let token = signer.csrf(&first);
         assert!(signer.is_csrf(&first, &token));
         assert!(!signer.is_csrf(&second, &token));

@@ -9,7 +9,7 @@ use minijinja::{AutoEscape, Environment, HtmlEscape, Value};
 
 use super::{assets, format};
 
-/// Scripts, styles, pictures and answers come from this server only; nobody frames a page.
+/// Scripts, styles, images and answers come from this server only; nobody frames a page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       frame-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 

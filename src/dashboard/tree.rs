@@ -96,13 +96,13 @@ pub(super) fn line(args: &Value, hidden: &str) -> String {
         if !text.is_empty() {
             text.push_str(" · ");
         }
-        let shown = match value {
+        let rendered = match value {
             Value::String(secret) if secret == hidden => "hidden".into(),
             Value::Array(items) => format::count(items.len() as u64, "item"),
             Value::Object(inner) => format::count(inner.len() as u64, "field"),
             plain => format::clip(&plain.to_string(), 60),
         };
-        text.push_str(&format!("{name}: {shown}"));
+        text.push_str(&format!("{name}: {rendered}"));
     }
     format::clip(&text, MAX_LINE)
 }

@@ -77,7 +77,7 @@ pub(super) enum Tone {
 /// A share of a bar, in percent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Segment {
-    /// Where it begins.
+    /// Where it starts.
     pub(super) x: f64,
     /// How wide it is.
     pub(super) w: f64,

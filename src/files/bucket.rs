@@ -74,14 +74,14 @@ impl Bucket {
     }
 
     pub(super) async fn metadata(&self, path: &FilePath) -> FileResult<FileMetadata> {
-        let found = self.store.head(&self.object(path)?).await.map_err(|error| told(path, error))?;
+        let found = self.store.head(&self.object(path)?).await.map_err(|error| to_file_error(path, error))?;
         metadata_of(&found)
     }
 
     pub(super) async fn open(&self, path: &FilePath, range: Option<Range<u64>>) -> FileResult<FileReader> {
         let object = self.object(path)?;
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        let found = self.store.get_opts(&object, options).await.map_err(|error| told(path, error))?;
+        let found = self.store.get_opts(&object, options).await.map_err(|error| to_file_error(path, error))?;
         let (metadata, range) = (metadata_of(&found.meta)?, found.range.clone());
         let stream = found.into_stream().map_err(std::io::Error::other).boxed();
         Ok(FileReader { metadata, range, stream })
@@ -111,7 +111,7 @@ impl Bucket {
     pub(super) async fn delete(&self, path: &FilePath) -> FileResult<()> {
         match self.store.delete(&self.object(path)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(told(path, error)),
+            Err(error) => Err(to_file_error(path, error)),
         }
     }
 }
@@ -133,13 +133,13 @@ impl BucketSink {
                 self.first.extend_from_slice(bytes);
                 return Ok(());
             }
-            let upload = self.store.put_multipart(&self.object).await.map_err(|error| told(&self.path, error))?;
+            let upload = self.store.put_multipart(&self.object).await.map_err(|error| to_file_error(&self.path, error))?;
             let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
             upload.put(std::mem::take(&mut self.first).into());
             self.upload = Some(upload);
         }
         if let Some(upload) = &mut self.upload {
-            upload.wait_for_capacity(PARTS_UNDER_WAY).await.map_err(|error| told(&self.path, error))?;
+            upload.wait_for_capacity(PARTS_UNDER_WAY).await.map_err(|error| to_file_error(&self.path, error))?;
             upload.write(bytes);
         }
         Ok(())
@@ -150,7 +150,7 @@ impl BucketSink {
             Some(upload) => upload.finish().await,
             None => self.store.put(&self.object, std::mem::take(&mut self.first).into()).await,
         };
-        done.map(drop).map_err(|error| told(&self.path, error))
+        done.map(drop).map_err(|error| to_file_error(&self.path, error))
     }
 }
 
@@ -173,7 +173,7 @@ fn metadata_of(found: &ObjectMeta) -> FileResult<FileMetadata> {
     Ok(FileMetadata { size: found.size, modified_at })
 }
 
-fn told(path: &FilePath, error: object_store::Error) -> FileError {
+fn to_file_error(path: &FilePath, error: object_store::Error) -> FileError {
     match error {
         object_store::Error::NotFound { .. } => FileError::NotFound(path.clone()),
         error => FileError::Unavailable(error.to_string()),

@@ -49,7 +49,7 @@ impl Folder {
     }
 
     /// One look at a folder of this machine does not hold a thread up for long.
-    pub(super) fn surely_lacks(&self, path: &FilePath) -> bool {
+    pub(super) fn is_known_missing(&self, path: &FilePath) -> bool {
         let found = self.real_path(path).symlink_metadata();
         found.is_err_and(|error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
     }
@@ -82,7 +82,7 @@ impl Folder {
             let modified_at = Timestamp::try_from(found.modified()?).map_err(io::Error::other)?;
             Ok((file, FileMetadata { size: found.len(), modified_at }))
         });
-        opened.await.map_err(|error| told(path, &error))
+        opened.await.map_err(|error| to_file_error(path, &error))
     }
 
     /// Makes the bytes of a scratch file durable, before [`Folder::place`].
@@ -106,7 +106,7 @@ impl Folder {
             scratch.placed();
             Ok(rustix::fs::fsync(&parent)?)
         });
-        placed.await.map_err(|error| told(path, &error))
+        placed.await.map_err(|error| to_file_error(path, &error))
     }
 
     /// The files in the folder `folder` of it that were last written before `before`.
@@ -121,7 +121,7 @@ impl Folder {
             let parent = parent_of(&root, &wanted)?;
             Ok(rustix::fs::unlinkat(&parent, wanted.file_name(), AtFlags::empty())?)
         });
-        match removed.await.map_err(|error| told(path, &error)) {
+        match removed.await.map_err(|error| to_file_error(path, &error)) {
             Err(FileError::NotFound(_)) => Ok(()),
             done => done,
         }
@@ -189,7 +189,7 @@ fn folders_of(path: &FilePath) -> impl Iterator<Item = &str> {
     path.parts().take(count - 1)
 }
 
-fn told(path: &FilePath, error: &io::Error) -> FileError {
+fn to_file_error(path: &FilePath, error: &io::Error) -> FileError {
     let refused = |reason| FileError::Refused { path: path.clone(), reason };
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::NOENT) => FileError::NotFound(path.clone()),

@@ -1,6 +1,6 @@
-//! What sort of picture some bytes are: by what they say themselves, whatever their name. These are the sorts that `image.process` reads.
+//! What sort of image some bytes are: by what they say themselves, whatever their name. These are the sorts that `image.process` reads.
 
-/// A sort of picture.
+/// A sort of image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageType {
     /// JPEG.
@@ -14,10 +14,10 @@ pub enum ImageType {
 }
 
 impl ImageType {
-    /// So many bytes from the beginning tell the sort.
+    /// So many bytes from the start tell the sort.
     pub const HEAD_BYTES: usize = 64;
 
-    /// The sort that `head`, the beginning of a file, says it is; `None` for anything else.
+    /// The sort that `head`, the start of a file, says it is; `None` for anything else.
     pub fn of(head: &[u8]) -> Option<Self> {
         match head {
             [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_is_what_its_bytes_say() {
+    fn an_image_is_what_its_bytes_say() {
         for (head, sort) in [
             (b"\xff\xd8\xff\xe0\0\x10JFIF".as_slice(), ImageType::Jpeg),
             (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ImageType::Png),
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_of_ours_is_none() {
+    fn what_is_no_image_of_ours_is_none() {
         for head in [
             b"".as_slice(),
             b"\xff\xd8",

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use ring::digest;
 
-use super::{CHUNK_BYTES, FileError, FileResult, Sealed, sha256_of};
+use super::{CHUNK_BYTES, FileDigest, FileError, FileResult, sha256_of};
 use legwork_engine::domain::{Attempt, TaskId};
 
 /// What stands in a name where there is no task.
@@ -20,7 +20,7 @@ pub(super) struct ScratchFolder(PathBuf);
 
 /// Whose work a file is: a task's, in one of its attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Maker {
+pub struct ProducedBy {
     /// The task.
     pub task: TaskId,
     /// The attempt.
@@ -39,7 +39,7 @@ pub struct ScratchFile {
 pub struct OldScratch {
     path: PathBuf,
     /// Whose work it is.
-    pub maker: Option<Maker>,
+    pub produced_by: Option<ProducedBy>,
 }
 
 impl ScratchFile {
@@ -74,11 +74,12 @@ impl ScratchFolder {
     }
 
     /// A new, empty file, and the handle to write it.
-    pub(super) async fn create(&self, maker: Option<Maker>) -> FileResult<(ScratchFile, tokio::fs::File)> {
+    pub(super) async fn create(&self, produced_by: Option<ProducedBy>) -> FileResult<(ScratchFile, tokio::fs::File)> {
         let folder = self.0.clone();
         let made = blocking(move || {
             DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-            let owner = maker.map_or_else(|| NO_TASK.to_owned(), |Maker { task, attempt }| format!("{task}.{attempt}"));
+            let owner =
+                produced_by.map_or_else(|| NO_TASK.to_owned(), |ProducedBy { task, attempt }| format!("{task}.{attempt}"));
             let path = folder.join(format!("{owner}.{:016x}", fastrand::u64(..)));
             let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
             Ok((ScratchFile { path, is_placed: false }, file))
@@ -114,21 +115,21 @@ fn old_in(folder: &Path, before: Timestamp) -> io::Result<Vec<OldScratch>> {
         let is_old = Timestamp::try_from(metadata.modified()?).is_ok_and(|written| written < before);
         if metadata.is_file() && is_old {
             let name = entry.file_name();
-            found.push(OldScratch { path: entry.path(), maker: maker_in(&name.to_string_lossy()) });
+            found.push(OldScratch { path: entry.path(), produced_by: producer_in(&name.to_string_lossy()) });
         }
     }
     Ok(found)
 }
 
 /// Whose work the file of this name is; `None` where the name does not say it.
-fn maker_in(name: &str) -> Option<Maker> {
+fn producer_in(name: &str) -> Option<ProducedBy> {
     let mut parts = name.split('.');
     let (task, attempt) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    Some(Maker { task, attempt: Attempt(attempt) })
+    Some(ProducedBy { task, attempt: Attempt(attempt) })
 }
 
 /// Size and hash of a file.
-pub(super) async fn measure(path: PathBuf) -> FileResult<Sealed> {
+pub(super) async fn measure(path: PathBuf) -> FileResult<FileDigest> {
     let measured = blocking(move || {
         let mut file = File::open(path)?;
         let mut hash = digest::Context::new(&digest::SHA256);
@@ -137,7 +138,7 @@ pub(super) async fn measure(path: PathBuf) -> FileResult<Sealed> {
         loop {
             let read = file.read(&mut buffer)?;
             if read == 0 {
-                return Ok(Sealed { size, sha256: sha256_of(hash) });
+                return Ok(FileDigest { size, sha256: sha256_of(hash) });
             }
             hash.update(&buffer[..read]);
             size += read as u64;
@@ -146,7 +147,7 @@ pub(super) async fn measure(path: PathBuf) -> FileResult<Sealed> {
     measured.await.map_err(|error| FileError::unavailable(&error))
 }
 
-/// Runs what may wait for the disk where waiting is allowed. What has begun goes on to its end, whoever asked.
+/// Runs what may wait for the disk where waiting is allowed. What has started goes on to its end, whoever asked.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,

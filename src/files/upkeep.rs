@@ -10,7 +10,7 @@ use legwork_engine::scheduler::run_duty;
 use legwork_engine::shutdown::Shutdown;
 use legwork_engine::store::{SharedStore, StoreError, StoreResult};
 
-use super::{FileError, FileKeeper, FileResult, RemovedExpired};
+use super::{FileError, FileResult, FileService, RemovedExpired};
 
 /// How often expired and unneeded files are looked for.
 const PRUNE_FILES_EVERY: Duration = Duration::from_mins(10);
@@ -37,7 +37,7 @@ pub struct PrunedFiles {
 /// Removes files of one storage and its list.
 #[derive(Clone)]
 pub struct FileUpkeep {
-    keeper: FileKeeper,
+    file_service: FileService,
     store: SharedStore,
     clock: Arc<dyn Clock>,
     export_retention: Duration,
@@ -45,14 +45,14 @@ pub struct FileUpkeep {
 
 impl FileUpkeep {
     /// `export_retention` is how long exports and reports are kept that are on no list.
-    pub fn new(keeper: FileKeeper, store: SharedStore, clock: Arc<dyn Clock>, export_retention: Duration) -> Self {
-        Self { keeper, store, clock, export_retention }
+    pub fn new(file_service: FileService, store: SharedStore, clock: Arc<dyn Clock>, export_retention: Duration) -> Self {
+        Self { file_service, store, clock, export_retention }
     }
 
     /// Removes expired files; once none is left also exports and reports that are on no list, and temporary files of this machine that
     /// nobody needs. A file that cannot be removed does not hold up the others; the first error is returned.
     pub async fn prune_once(&self) -> FileResult<PrunedFiles> {
-        let expired = self.keeper.remove_expired(self.clock.now(), PRUNE_BATCH).await;
+        let expired = self.file_service.remove_expired(self.clock.now(), PRUNE_BATCH).await;
         if let Ok(RemovedExpired { count: expired, has_more: true }) = expired {
             return Ok(PrunedFiles { expired, has_more: true, ..PrunedFiles::default() });
         }
@@ -65,7 +65,7 @@ impl FileUpkeep {
         let Ok(before) = self.clock.now().checked_sub(self.export_retention) else { return Ok(0) };
         let (mut removed, mut failure) = (0, None);
         for folder in EXPIRING {
-            match self.keeper.remove_unlisted(folder, before).await {
+            match self.file_service.remove_unlisted(folder, before).await {
                 Ok(count) => removed += count,
                 Err(error) => failure = failure.or(Some(error)),
             }
@@ -76,14 +76,14 @@ impl FileUpkeep {
     /// Removes temporary files of this machine that were not written for an hour and whose attempt does not run; returns how many.
     pub async fn prune_scratch_once(&self) -> FileResult<usize> {
         let now = self.clock.now();
-        let files = self.keeper.storage();
+        let files = self.file_service.storage();
         let (mut removed, mut failure) = (0, None);
         for old in files.old_scratch(now.checked_sub(SCRATCH_KEPT).unwrap_or(now)).await? {
-            let row = match old.maker {
-                Some(maker) => self.store.find(maker.task).await?,
+            let row = match old.produced_by {
+                Some(produced_by) => self.store.find(produced_by.task).await?,
                 None => None,
             };
-            let attempt = old.maker.map(|maker| maker.attempt);
+            let attempt = old.produced_by.map(|produced_by| produced_by.attempt);
             if row.is_none_or(|row| row.status != TaskStatus::Started || Some(row.attempt) != attempt) {
                 match files.remove_scratch(&old).await {
                     Ok(()) => removed += 1,

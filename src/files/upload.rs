@@ -1,11 +1,11 @@
-//! A picture from outside on its way into the storage.
+//! An image from outside on its way into the storage.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{FileError, FileFacts, FileKeeper, ImageType, KeptWriter, PictureWalk, Stowaway};
+use super::{ContainerScanner, FileError, FileService, ImageType, NewFile, NewFileWriter, PolyglotError};
 use legwork_engine::domain::FilePath;
 use legwork_engine::store::FileRow;
 
@@ -15,12 +15,12 @@ pub enum UploadError {
     /// It has no bytes.
     #[error("the file is empty")]
     Empty,
-    /// Its content is not a picture that is taken.
+    /// Its content is not an image that is taken.
     #[error("the file is none of JPEG, PNG, WebP and GIF: its content says what it is, not its name")]
-    NotAPicture,
-    /// It is a picture and something else at once.
-    #[error("the file is not a picture alone: {0}")]
-    NotAlone(#[from] Stowaway),
+    NotAnImage,
+    /// It is an image and something else at once.
+    #[error("the file is not only an image: {0}")]
+    Polyglot(#[from] PolyglotError),
     /// It has more bytes than allowed.
     #[error("the file has more than the {0} bytes that are allowed (UPLOAD_LIMIT)")]
     TooLarge(usize),
@@ -31,7 +31,7 @@ pub enum UploadError {
 
 /// An upload under way. Its type is read from its first bytes, and its name is ours: nothing of what the sender calls it is used.
 pub struct Upload {
-    keeper: FileKeeper,
+    file_service: FileService,
     principal: Arc<str>,
     now: Timestamp,
     limit: usize,
@@ -48,8 +48,8 @@ enum State {
 
 /// A file under way, and the walk along it.
 struct Body {
-    writer: KeptWriter,
-    walk: PictureWalk,
+    writer: NewFileWriter,
+    walk: ContainerScanner,
 }
 
 impl Body {
@@ -61,9 +61,15 @@ impl Body {
 
 impl Upload {
     /// An upload of `principal`, of at most `limit` bytes, kept for as long as `retention` says.
-    pub fn new(keeper: FileKeeper, principal: Arc<str>, now: Timestamp, limit: usize, retention: Option<Duration>) -> Self {
+    pub fn new(
+        file_service: FileService,
+        principal: Arc<str>,
+        now: Timestamp,
+        limit: usize,
+        retention: Option<Duration>,
+    ) -> Self {
         let expires_at = retention.map(|life| now.saturating_add(life).unwrap_or(Timestamp::MAX));
-        Self { keeper, principal, now, limit, expires_at, size: 0, state: State::Head(Vec::new()) }
+        Self { file_service, principal, now, limit, expires_at, size: 0, state: State::Head(Vec::new()) }
     }
 
     /// Takes the next bytes. After an error the upload can only be dropped, which leaves nothing.
@@ -77,7 +83,7 @@ impl Upload {
             State::Head(head) => {
                 head.extend_from_slice(bytes);
                 if head.len() >= ImageType::HEAD_BYTES {
-                    self.begin().await?;
+                    self.start().await?;
                 }
             }
         }
@@ -89,7 +95,7 @@ impl Upload {
         if self.size == 0 {
             return Err(UploadError::Empty);
         }
-        self.begin().await?;
+        self.start().await?;
         match self.state {
             State::Body(body) => {
                 body.walk.finish()?;
@@ -99,19 +105,19 @@ impl Upload {
         }
     }
 
-    /// Begins the file, where that was not done yet.
-    async fn begin(&mut self) -> Result<(), UploadError> {
+    /// Starts the file, where that was not done yet.
+    async fn start(&mut self) -> Result<(), UploadError> {
         let State::Head(head) = &self.state else { return Ok(()) };
-        let sort = ImageType::of(head).ok_or(UploadError::NotAPicture)?;
-        let facts = FileFacts {
+        let sort = ImageType::of(head).ok_or(UploadError::NotAnImage)?;
+        let new_file = NewFile {
             path: FilePath::for_upload(self.now, sort.extension()),
             content_type: sort.content_type().into(),
             principal: self.principal.clone(),
-            maker: None,
+            produced_by: None,
             created_at: self.now,
             expires_at: self.expires_at,
         };
-        let mut body = Box::new(Body { writer: self.keeper.create(facts).await?, walk: PictureWalk::new(sort) });
+        let mut body = Box::new(Body { writer: self.file_service.create(new_file).await?, walk: ContainerScanner::new(sort) });
         body.take(head).await?;
         self.state = State::Body(body);
         Ok(())

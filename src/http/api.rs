@@ -13,7 +13,7 @@ pub(super) mod workers;
 
 use std::time::Duration;
 
-/// What every path of the API begins with.
+/// What every path of the API starts with.
 pub(super) const PREFIX: &str = "/api/v1";
 
 /// The longest long poll.

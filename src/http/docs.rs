@@ -60,7 +60,7 @@ async fn swagger_file(Path(file): Path<String>) -> Result<Response, ApiError> {
     if file == "start.js" {
         return Ok(([(CONTENT_TYPE, "text/javascript; charset=utf-8"), DAY], SWAGGER_START).into_response());
     }
-    let missing = || ApiError::NoRoute(format!("/docs/{}", super::params::shown(&file)));
+    let missing = || ApiError::NoRoute(format!("/docs/{}", super::params::shortened(&file)));
     // Its own page and its own start are not served: ours are.
     if file == "index.html" || file == "swagger-initializer.js" {
         return Err(missing());

@@ -246,7 +246,7 @@ impl ApiError {
     }
 }
 
-/// All faults in one line for people, the list is for programs.
+/// All errors in one line for people, the list is for programs.
 fn first_of(errors: &[FieldError]) -> String {
     let lines: Vec<String> = errors
         .iter()
@@ -300,7 +300,7 @@ impl From<UploadError> for ApiError {
     fn from(error: UploadError) -> Self {
         match error {
             UploadError::Empty => Self::field("/file", error.to_string()),
-            UploadError::NotAPicture | UploadError::NotAlone(_) => Self::FileType(error.to_string()),
+            UploadError::NotAnImage | UploadError::Polyglot(_) => Self::FileType(error.to_string()),
             UploadError::TooLarge(limit) => Self::UploadTooLarge(limit),
             UploadError::Storage(error) => error.into(),
         }
@@ -330,10 +330,10 @@ impl From<SubmitError> for ApiError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::UnknownKind(kind) => {
-                let shown: String = kind.chars().take(100).collect();
-                Self::field("/kind", format!("{shown:?} is unknown; GET /api/v1/tasks/kinds lists what there is"))
+                let shortened: String = kind.chars().take(100).collect();
+                Self::field("/kind", format!("{shortened:?} is unknown; GET /api/v1/tasks/kinds lists what there is"))
             }
-            SubmitError::Invalid(faults) => Self::Invalid(faults),
+            SubmitError::Invalid(field_errors) => Self::Invalid(field_errors),
             SubmitError::TooLarge { size, limit } => Self::ArgsTooLarge { size, limit },
             SubmitError::KeyReused => Self::Conflict { code: "key_reused", detail: error.to_string() },
             SubmitError::NotStored(cause) => Self::Unavailable(cause),
@@ -346,14 +346,14 @@ impl From<ControlError> for ApiError {
     fn from(error: ControlError) -> Self {
         let code = match error {
             ControlError::NotFound => return Self::no_task(),
-            ControlError::Invalid(faults) => return Self::Invalid(faults),
+            ControlError::Invalid(field_errors) => return Self::Invalid(field_errors),
             ControlError::Queue(error) => return error.into(),
             ControlError::Ended(_) => "task_ended",
             ControlError::Running => "task_running",
             ControlError::NotRetryable(_) => "not_retryable",
             ControlError::AlreadyRetried(_) => "already_retried",
             ControlError::UnknownKind(_) => "unknown_kind",
-            ControlError::Sealed(_) => "sealed",
+            ControlError::Encrypted(_) => "encrypted",
         };
         Self::Conflict { code, detail: error.to_string() }
     }
@@ -363,7 +363,7 @@ impl From<BodyError> for ApiError {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::Malformed(detail) => Self::Malformed(detail),
-            BodyError::Invalid(faults) => Self::Invalid(faults),
+            BodyError::Invalid(field_errors) => Self::Invalid(field_errors),
         }
     }
 }

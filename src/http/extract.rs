@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::error::ApiError;
-use super::params::shown;
+use super::params::shortened;
 use super::state::ApiState;
 use legwork_engine::domain::{FieldError, FilePath, Principal, QueueName, Scope, TaskId};
 
@@ -93,7 +93,7 @@ impl FromRequestParts<ApiState> for TaskPath {
         // The one form that we write and document; the parser knows more.
         let id = if text.len() == uuid::fmt::Hyphenated::LENGTH { Uuid::parse_str(&text).ok() } else { None };
         id.map(|id| Self(id.into())).ok_or_else(|| {
-            let detail = format!("{:?} is not a UUID like 0198c5a4-7d1e-7c3a-9f00-2b8d1c6e4a57", shown(&text));
+            let detail = format!("{:?} is not a UUID like 0198c5a4-7d1e-7c3a-9f00-2b8d1c6e4a57", shortened(&text));
             ApiError::field("task_id", detail)
         })
     }
@@ -112,9 +112,9 @@ impl FromRequestParts<ApiState> for QueuePath {
 }
 
 /// The stored file of the path.
-pub(super) struct FileOf(pub(super) FilePath);
+pub(super) struct FilePathParam(pub(super) FilePath);
 
-impl FromRequestParts<ApiState> for FileOf {
+impl FromRequestParts<ApiState> for FilePathParam {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
@@ -142,9 +142,9 @@ impl<const MOST: usize> FromRequestParts<ApiState> for NamePath<MOST> {
 const MAX_KEY_CHARS: usize = 255;
 
 /// The `Idempotency-Key`, where there is one.
-pub(super) struct KeyHeader(pub(super) Option<String>);
+pub(super) struct IdempotencyKey(pub(super) Option<String>);
 
-impl FromRequestParts<ApiState> for KeyHeader {
+impl FromRequestParts<ApiState> for IdempotencyKey {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &ApiState) -> Result<Self, ApiError> {
@@ -179,7 +179,7 @@ pub(super) async fn json_within(request: Request, limit: usize) -> Result<Bytes,
     read_body(request.into_body(), limit, is_sent).await
 }
 
-/// A JSON body of a type; faults are named by pointer.
+/// A JSON body of a type; errors are named by pointer.
 pub(super) struct JsonOf<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<ApiState> for JsonOf<T> {
@@ -202,7 +202,7 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError
         if error.inner().is_data() {
             return ApiError::Invalid(vec![FieldError::of_parser(&error)]);
         }
-        // Where a word out of a list is wanted, serde_json calls anything but a text a fault of syntax, though the body is JSON.
+        // Where a word out of a list is wanted, serde_json calls anything but a text a error of syntax, though the body is JSON.
         if serde_json::from_slice::<serde_json::Value>(body).is_ok() {
             let pointer = FieldError::of_parser(&error).pointer;
             return ApiError::field(pointer, "is not one of the words that are allowed here");
@@ -231,12 +231,12 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// Reads a body of at most `limit` bytes. A body in one piece is not copied. `is_sent` says that it comes without being asked for
 /// (`Expect: 100-continue`).
 pub(super) async fn read_body(body: Body, limit: usize, is_sent: bool) -> Result<Bytes, ApiError> {
-    let told = body.size_hint().lower();
-    let is_told = told > limit as u64;
+    let declared = body.size_hint().lower();
+    let is_declared = declared > limit as u64;
     let mut pieces = body.into_data_stream();
-    let read = async { if is_told { Err(ApiError::BodyTooLarge(limit)) } else { collect(&mut pieces, limit).await } };
+    let read = async { if is_declared { Err(ApiError::BodyTooLarge(limit)) } else { collect(&mut pieces, limit).await } };
     let read = tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(ApiError::BodyTimeout));
-    if matches!(read, Err(ApiError::BodyTooLarge(_))) && is_sent && told <= MOST_DISCARDED as u64 {
+    if matches!(read, Err(ApiError::BodyTooLarge(_))) && is_sent && declared <= MOST_DISCARDED as u64 {
         discard(pieces).await;
     }
     read

@@ -35,7 +35,7 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Without checks: ready until the end begins.
+    /// Without checks: ready until the end starts.
     pub fn new() -> Self {
         Self::default()
     }
@@ -51,7 +51,7 @@ impl Readiness {
         self
     }
 
-    async fn faults(&self) -> Vec<NotReady> {
+    async fn problems(&self) -> Vec<NotReady> {
         let runs = self.checks.iter().map(|check| async {
             let answer = tokio::time::timeout(CHECK_TIMEOUT, (check.run)()).await;
             let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())));
@@ -105,15 +105,15 @@ pub(super) async fn healthz() -> Json<HealthView> {
 
 /// Whether the process takes work
 ///
-/// Ready means that the database answers and is migrated, that the worker of this process begins what is due, and that the end has not
-/// begun. For readiness probes and load balancers.
+/// Ready means that the database answers and is migrated, that the worker of this process starts what is due, and that the end has not
+/// started. For readiness probes and load balancers.
 #[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "readyz", security(()), responses(
     (status = 200, description = "It is ready.", body = ReadyView),
     (status = 503, description = "It is not ready; `failed` says why.", body = ReadyView),
 ))]
 pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
-    let mut failed = state.readiness.faults().await;
-    if state.shutdown.is_begun() {
+    let mut failed = state.readiness.problems().await;
+    if state.shutdown.is_started() {
         failed.push(NotReady { check: "shutdown", detail: "the process is ending".into() });
     }
     let (code, status) =

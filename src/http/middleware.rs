@@ -1,4 +1,4 @@
-//! The one layer around all routes: request id, deadline, panics, security headers, count, log.
+//! The one layer request_layer all routes: request id, deadline, panics, security headers, count, log.
 //!
 //! It is written by hand and is one, because the hot path pays for each. Query strings, bodies and tokens never reach the log.
 
@@ -26,7 +26,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 64;
 
 /// What is kept of a request for its answer and its line in the log.
-struct About {
+struct RequestInfo {
     method: Method,
     path: Option<MatchedPath>,
     request_id: HeaderValue,
@@ -35,8 +35,8 @@ struct About {
 }
 
 /// Stands around every route.
-pub(super) async fn around(State(state): State<ApiState>, request: Request, next: Next) -> Response {
-    let about = About {
+pub(super) async fn request_layer(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let info = RequestInfo {
         method: request.method().clone(),
         path: request.extensions().get::<MatchedPath>().cloned(),
         request_id: request_id(request.headers()),
@@ -44,8 +44,8 @@ pub(super) async fn around(State(state): State<ApiState>, request: Request, next
         started: Instant::now(),
     };
     // A long poll has its own time on top; an event stream answers at once and then takes as long as it takes.
-    let is_long = about.path.as_ref().is_some_and(|path| path.as_str().contains("/status/"));
-    let is_upload = about.method == Method::POST && about.path.as_ref().is_some_and(|path| path.as_str().ends_with("/files"));
+    let is_long = info.path.as_ref().is_some_and(|path| path.as_str().contains("/status/"));
+    let is_upload = info.method == Method::POST && info.path.as_ref().is_some_and(|path| path.as_str().ends_with("/files"));
     let extra = if is_upload { LONGEST_UPLOAD } else { Duration::ZERO } + if is_long { LONGEST_WAIT } else { Duration::ZERO };
     let deadline = state.config.request_timeout + extra;
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
@@ -55,19 +55,19 @@ pub(super) async fn around(State(state): State<ApiState>, request: Request, next
         Err(_) => ApiError::Timeout.into_response(),
     };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED && response.headers().get(CONTENT_TYPE) != Some(&PROBLEM_JSON) {
-        response = as_problem(&response, &about, &state);
+        response = as_problem(&response, &info, &state);
     }
-    add_headers(response.headers_mut(), &about, &state);
-    state.queue.metrics().http_answered(method_label(&about.method), response.status().as_u16());
-    log(&about, &response, &state);
+    add_headers(response.headers_mut(), &info, &state);
+    state.queue.metrics().http_answered(method_label(&info.method), response.status().as_u16());
+    log(&info, &response, &state);
     response
 }
 
 /// The router's own 405 with our body; its `Allow` stays.
-fn as_problem(bare: &Response, about: &About, state: &ApiState) -> Response {
-    let path = about.path.as_ref().map_or("", MatchedPath::as_str);
+fn as_problem(bare: &Response, info: &RequestInfo, state: &ApiState) -> Response {
+    let path = info.path.as_ref().map_or("", MatchedPath::as_str);
     let allowed = state.methods_of(path).to_owned();
-    let mut response = ApiError::Method { method: method_label(&about.method).to_owned(), allowed }.into_response();
+    let mut response = ApiError::Method { method: method_label(&info.method).to_owned(), allowed }.into_response();
     for (name, value) in bare.headers() {
         if name == axum::http::header::ALLOW {
             response.headers_mut().insert(name, value.clone());
@@ -101,8 +101,8 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 }
 
 /// Answers are data for programs: nothing in them is to be run, framed, guessed at or kept. Pages bring a policy of their own.
-fn add_headers(headers: &mut HeaderMap, about: &About, state: &ApiState) {
-    headers.insert(REQUEST_ID, about.request_id.clone());
+fn add_headers(headers: &mut HeaderMap, info: &RequestInfo, state: &ApiState) {
+    headers.insert(REQUEST_ID, info.request_id.clone());
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(X_FRAME_OPTIONS).or_insert(HeaderValue::from_static("DENY"));
     headers.entry(REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
@@ -131,21 +131,21 @@ fn method_label(method: &Method) -> &'static str {
 
 /// One line an answer: a failure of ours as an error with its cause, a refusal as debug, and so is all that went well (a line costs as much
 /// as the answer). `LOG_LEVEL=info,legwork::http=debug` shows all.
-fn log(about: &About, response: &Response, state: &ApiState) {
+fn log(info: &RequestInfo, response: &Response, state: &ApiState) {
     let status = response.status().as_u16();
     let cause = response.extensions().get::<Cause>();
     if cause.is_none() && !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }
     let mut headers = HeaderMap::new();
-    if let Some(value) = &about.authorization {
+    if let Some(value) = &info.authorization {
         headers.insert(AUTHORIZATION, value.clone());
     }
     let verified = bearer(&headers).and_then(|token| state.tokens.verify(token, state.now()).ok());
     let principal = verified.as_ref().map_or("-", |verified| &verified.principal.subject);
-    let path = about.path.as_ref().map_or("-", MatchedPath::as_str);
-    let (method, request_id) = (about.method.as_str(), about.request_id.to_str().unwrap_or("-"));
-    let ms = about.started.elapsed().as_secs_f64() * 1e3;
+    let path = info.path.as_ref().map_or("-", MatchedPath::as_str);
+    let (method, request_id) = (info.method.as_str(), info.request_id.to_str().unwrap_or("-"));
+    let ms = info.started.elapsed().as_secs_f64() * 1e3;
     let bytes = response.body().size_hint().exact();
     if let Some(Cause(cause)) = cause {
         tracing::error!(method, path, status, ms, request_id, principal, cause, "a request failed");

@@ -39,8 +39,8 @@ Durable background tasks over HTTP. A submission answers 202 once the task is in
 const TAGS: &[(&str, &str)] = &[
     ("submit", "Ask for work: any kind by name, many at once, or by a kind's own route."),
     ("tasks", "Look at tasks, wait for them, steer them."),
-    ("files", "Pictures in, results out."),
-    ("queues", "Named lanes: depth, age, pause, resume, limit, purge."),
+    ("files", "Images in, results out."),
+    ("queues", "Queues: depth, age, pause, resume, limit, purge."),
     ("suppressions", "Addresses that get no bulk mail, and how their owners get there."),
     ("workers", "The processes that run tasks."),
     ("auth", "Tokens and accounts."),

@@ -1,4 +1,4 @@
-//! Query parameters: each one is known, given once, and checked; all faults are told at once.
+//! Query parameters: each one is known, given once, and checked; all errors are told at once.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -8,19 +8,19 @@ use super::error::ApiError;
 use legwork_engine::domain::FieldError;
 
 /// The longest value that is echoed in an error.
-const SHOWN_CHARS: usize = 100;
+const MESSAGE_CHARS: usize = 100;
 
 /// A query string being taken apart.
 pub(super) struct Params {
     pairs: Vec<(String, String)>,
     asked: Vec<&'static str>,
-    faults: Vec<FieldError>,
+    field_errors: Vec<FieldError>,
 }
 
 impl Params {
     pub(super) fn of(query: Option<&str>) -> Self {
         let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
-        Self { pairs, asked: Vec::new(), faults: Vec::new() }
+        Self { pairs, asked: Vec::new(), field_errors: Vec::new() }
     }
 
     /// Every value of `name`.
@@ -32,9 +32,9 @@ impl Params {
         taken.into_iter().map(|(_, value)| value).collect()
     }
 
-    /// Adds a fault of `name`.
-    pub(super) fn fault(&mut self, name: &str, detail: impl Display) {
-        self.faults.push(FieldError::new(name, detail.to_string()));
+    /// Adds a error of `name`.
+    pub(super) fn field_error(&mut self, name: &str, detail: impl Display) {
+        self.field_errors.push(FieldError::new(name, detail.to_string()));
     }
 
     /// The value of `name`, by `parse`.
@@ -42,10 +42,10 @@ impl Params {
         let mut values = self.take(name);
         let value = values.pop()?;
         if !values.is_empty() {
-            self.fault(name, "is given more than once");
+            self.field_error(name, "is given more than once");
             return None;
         }
-        parse(&value).map_err(|error| self.fault(name, error)).ok()
+        parse(&value).map_err(|error| self.field_error(name, error)).ok()
     }
 
     /// The values of `name`: repeated, or with commas, or both.
@@ -55,7 +55,7 @@ impl Params {
             for part in value.split(',') {
                 match parse(part) {
                     Ok(parsed) => all.push(parsed),
-                    Err(error) => self.fault(name, error),
+                    Err(error) => self.field_error(name, error),
                 }
             }
         }
@@ -69,7 +69,7 @@ impl Params {
     {
         self.one(name, |text| match text.parse::<T>() {
             Ok(number) if range.contains(&number) => Ok(number),
-            _ => Err(format!("{:?} is not a number from {} to {}", shown(text), range.start(), range.end())),
+            _ => Err(format!("{:?} is not a number from {} to {}", shortened(text), range.start(), range.end())),
         })
     }
 
@@ -78,7 +78,7 @@ impl Params {
         self.one(name, |text| match text {
             "true" => Ok(true),
             "false" => Ok(false),
-            other => Err(format!("{:?} is neither true nor false", shown(other))),
+            other => Err(format!("{:?} is neither true nor false", shortened(other))),
         })
     }
 
@@ -86,7 +86,7 @@ impl Params {
     pub(super) fn time(&mut self, name: &'static str) -> Option<jiff::Timestamp> {
         self.one(name, |text| {
             text.parse()
-                .map_err(|_| format!("{:?} is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset)", shown(text)))
+                .map_err(|_| format!("{:?} is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset)", shortened(text)))
         })
     }
 
@@ -98,19 +98,19 @@ impl Params {
         })
     }
 
-    /// Refuses what nobody asked for, and tells all faults.
+    /// Refuses what nobody asked for, and tells all errors.
     pub(super) fn finish(mut self) -> Result<(), ApiError> {
         let allowed = self.asked.join(", ");
         for (name, _) in std::mem::take(&mut self.pairs) {
-            self.fault(shown(&name), format!("is unknown; allowed are {allowed}"));
+            self.field_error(shortened(&name), format!("is unknown; allowed are {allowed}"));
         }
-        if self.faults.is_empty() { Ok(()) } else { Err(ApiError::Invalid(self.faults)) }
+        if self.field_errors.is_empty() { Ok(()) } else { Err(ApiError::Invalid(self.field_errors)) }
     }
 }
 
 /// What may be echoed of a value.
-pub(super) fn shown(text: &str) -> &str {
-    text.char_indices().nth(SHOWN_CHARS).map_or(text, |(end, _)| &text[..end])
+pub(super) fn shortened(text: &str) -> &str {
+    text.char_indices().nth(MESSAGE_CHARS).map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]
@@ -124,8 +124,8 @@ mod tests {
         assert_eq!(params.number("wait", 0.0..=60.0), None::<f64>);
         assert_eq!(params.time("when"), None);
         assert_eq!(params.many("s", |text| if text == "B" { Err("no B") } else { Ok(text.to_owned()) }), ["A", "c"]);
-        let Err(ApiError::Invalid(faults)) = params.finish() else { panic!("invalid") };
-        let names: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+        let Err(ApiError::Invalid(field_errors)) = params.finish() else { panic!("invalid") };
+        let names: Vec<_> = field_errors.iter().map(|field_error| field_error.pointer.as_str()).collect();
         assert_eq!(names, ["limit", "wait", "when", "s", "colour"]);
     }
 }

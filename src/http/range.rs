@@ -7,7 +7,7 @@ use axum::http::header::{HeaderName, IF_NONE_MATCH, IF_RANGE, RANGE};
 
 /// What a request wants of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum RangeRequest {
     /// All of it. Also where several ranges are asked for, or something that is no range of bytes.
     Whole,
     /// These bytes.
@@ -17,16 +17,16 @@ pub(super) enum Wanted {
 }
 
 /// What `headers` want of a file of `size` bytes, whose entity tag is `tag`.
-pub(super) fn wanted(headers: &HeaderMap, size: u64, tag: Option<&str>) -> Wanted {
+pub(super) fn requested(headers: &HeaderMap, size: u64, tag: Option<&str>) -> RangeRequest {
     // A part is of use to who holds the rest of the same file only.
     if headers.contains_key(IF_RANGE) && text_of(headers, IF_RANGE) != tag {
-        return Wanted::Whole;
+        return RangeRequest::Whole;
     }
     let asked = text_of(headers, RANGE).and_then(|text| text.strip_prefix("bytes="));
-    let Some((first, last)) = asked.and_then(|ranges| ranges.trim().split_once('-')) else { return Wanted::Whole };
+    let Some((first, last)) = asked.and_then(|ranges| ranges.trim().split_once('-')) else { return RangeRequest::Whole };
     let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().unwrap_or(u64::MAX));
     let range = match (first, last) {
-        ("", "") => return Wanted::Whole,
+        ("", "") => return RangeRequest::Whole,
         ("", last) => number(last).map(|count| size.saturating_sub(count)..if count == 0 { 0 } else { size }),
         (first, "") => number(first).map(|first| first..size),
         (first, last) => match (number(first), number(last)) {
@@ -35,9 +35,9 @@ pub(super) fn wanted(headers: &HeaderMap, size: u64, tag: Option<&str>) -> Wante
         },
     };
     match range {
-        None => Wanted::Whole,
-        Some(range) if range.start < range.end => Wanted::Part(range),
-        Some(_) => Wanted::Outside,
+        None => RangeRequest::Whole,
+        Some(range) if range.start < range.end => RangeRequest::Part(range),
+        Some(_) => RangeRequest::Outside,
     }
 }
 
@@ -56,10 +56,10 @@ fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn of(range: &str, size: u64) -> Wanted {
+    fn of(range: &str, size: u64) -> RangeRequest {
         let mut headers = HeaderMap::new();
         headers.insert(RANGE, range.parse().unwrap());
-        wanted(&headers, size, Some("\"a\""))
+        requested(&headers, size, Some("\"a\""))
     }
 
     #[test]
@@ -72,14 +72,14 @@ mod tests {
             ("bytes=-99", 0..10),
             ("bytes=9-99999999999999999999999", 9..10),
         ] {
-            assert_eq!(of(range, 10), Wanted::Part(part), "{range}");
+            assert_eq!(of(range, 10), RangeRequest::Part(part), "{range}");
         }
         for range in ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=99999999999999999999-"] {
-            assert_eq!(of(range, 10), Wanted::Outside, "{range}");
+            assert_eq!(of(range, 10), RangeRequest::Outside, "{range}");
         }
-        assert_eq!(of("bytes=0-", 0), Wanted::Outside);
+        assert_eq!(of("bytes=0-", 0), RangeRequest::Outside);
         for range in ["bytes=", "bytes=-", "bytes=4-2", "bytes=0-1,3-4", "items=0-1", "bytes=a-b", "0-1", "bytes=+1-2"] {
-            assert_eq!(of(range, 10), Wanted::Whole, "{range}");
+            assert_eq!(of(range, 10), RangeRequest::Whole, "{range}");
         }
     }
 
@@ -88,17 +88,17 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(RANGE, "bytes=0-1".parse().unwrap());
         headers.insert(IF_RANGE, "\"a\"".parse().unwrap());
-        assert_eq!(wanted(&headers, 10, Some("\"a\"")), Wanted::Part(0..2));
-        assert_eq!(wanted(&headers, 10, Some("\"b\"")), Wanted::Whole);
-        assert_eq!(wanted(&headers, 10, None), Wanted::Whole);
+        assert_eq!(requested(&headers, 10, Some("\"a\"")), RangeRequest::Part(0..2));
+        assert_eq!(requested(&headers, 10, Some("\"b\"")), RangeRequest::Whole);
+        assert_eq!(requested(&headers, 10, None), RangeRequest::Whole);
     }
 
     #[test]
     fn a_tag_is_known_however_it_is_listed() {
-        for (told, is_known_as) in [("\"a\"", true), ("\"b\", W/\"a\"", true), ("*", true), ("\"b\"", false), ("a", false)] {
+        for (reported, is_known_as) in [("\"a\"", true), ("\"b\", W/\"a\"", true), ("*", true), ("\"b\"", false), ("a", false)] {
             let mut headers = HeaderMap::new();
-            headers.insert(IF_NONE_MATCH, told.parse().unwrap());
-            assert_eq!(is_known(&headers, "\"a\""), is_known_as, "{told}");
+            headers.insert(IF_NONE_MATCH, reported.parse().unwrap());
+            assert_eq!(is_known(&headers, "\"a\""), is_known_as, "{reported}");
         }
         assert!(!is_known(&HeaderMap::new(), "\"a\""));
     }

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::api::{PREFIX, auth, events, files, queues, recipients, submit, suppressions, tasks, workers};
 use super::error::ApiError;
-use super::middleware::around;
+use super::middleware::request_layer;
 use super::state::ApiState;
 use super::{docs, health, openapi};
 use crate::kinds::KindSet;
@@ -85,7 +85,7 @@ pub fn router(state: ApiState) -> Service {
         let only = probes().into_iter().fold(OpenApiRouter::default(), OpenApiRouter::routes);
         only.split_for_parts().0.route("/", get(docs::index))
     };
-    let mut routes = routes.fallback(no_route).layer(middleware::from_fn_with_state(state.clone(), around));
+    let mut routes = routes.fallback(no_route).layer(middleware::from_fn_with_state(state.clone(), request_layer));
     if !state.config.cors_origins.is_empty() {
         routes = routes.layer(cors(&state.config.cors_origins));
     }
@@ -99,7 +99,7 @@ async fn no_route(uri: Uri, headers: HeaderMap) -> Response {
     if is_browser && !uri.path().starts_with("/api/") {
         return crate::dashboard::not_found();
     }
-    ApiError::NoRoute(super::params::shown(uri.path()).to_owned()).into_response()
+    ApiError::NoRoute(super::params::shortened(uri.path()).to_owned()).into_response()
 }
 
 fn cors(origins: &[String]) -> CorsLayer {
@@ -109,11 +109,11 @@ fn cors(origins: &[String]) -> CorsLayer {
         AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse::<HeaderValue>().ok()))
     };
     let sent = ["authorization", "content-type", "idempotency-key", "range", "x-request-id"];
-    let shown = ["location", "retry-after", "idempotency-replayed", "x-request-id", "www-authenticate"];
+    let exposed = ["location", "retry-after", "idempotency-replayed", "x-request-id", "www-authenticate"];
     CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers(sent.map(HeaderName::from_static))
-        .expose_headers(shown.map(HeaderName::from_static))
+        .expose_headers(exposed.map(HeaderName::from_static))
         .max_age(std::time::Duration::from_hours(1))
 }

@@ -56,7 +56,7 @@ pub async fn serve(listener: TcpListener, parts: ApiParts) -> io::Result<()> {
     tokio::select! {
         () = connections.shutdown() => {}
         () = tokio::time::sleep(DRAIN) => {
-            tracing::info!("connections that were still open {} s after the end began are cut", DRAIN.as_secs());
+            tracing::info!("connections that were still open {} s after the end started are cut", DRAIN.as_secs());
         }
     }
     Ok(())
@@ -66,7 +66,7 @@ pub async fn serve(listener: TcpListener, parts: ApiParts) -> io::Result<()> {
 async fn accept(listener: &TcpListener, shutdown: &Shutdown) -> Option<(TcpStream, std::net::SocketAddr)> {
     loop {
         let accepted = tokio::select! {
-            () = shutdown.begun() => return None,
+            () = shutdown.started() => return None,
             accepted = listener.accept() => accepted,
         };
         match accepted {

@@ -17,7 +17,7 @@ use super::openapi;
 use crate::auth::{LoginThrottle, Passwords, Tokens};
 use crate::config::HttpConfig;
 use crate::dashboard::{Dashboard, DashboardConfig};
-use crate::files::FileKeeper;
+use crate::files::FileService;
 use crate::kinds::KindSet;
 use crate::services::Services;
 use legwork_engine::domain::Principal;
@@ -36,7 +36,7 @@ pub struct ApiParts {
     /// What kinds may use.
     pub services: Arc<Services>,
     /// The stored files.
-    pub files: FileKeeper,
+    pub files: FileService,
     /// Who verifies tokens. The app keeps its set of revoked ids current.
     pub tokens: Arc<Tokens>,
     /// The server's settings.
@@ -56,7 +56,7 @@ pub struct Shared {
     pub(crate) queue: Arc<Queue>,
     pub(crate) kinds: KindSet,
     pub(crate) services: Arc<Services>,
-    pub(crate) files: FileKeeper,
+    pub(crate) files: FileService,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) config: HttpConfig,
     pub(crate) readiness: Readiness,

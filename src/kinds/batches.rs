@@ -26,7 +26,7 @@ where
         let batch = step(after).await.or_fail()?;
         changed += batch.rows;
         if batch.rows > 0 {
-            cx.tell(done + changed, None, None);
+            cx.report_progress(done + changed, None, None);
         }
         after = batch.next;
         if after.is_none() {

@@ -1,9 +1,9 @@
 //! What the kinds share that reach many, whatever the channel: the list is made once, and then passed over until nothing is left to do.
 //!
-//! In a pass, a reader feeds carriers, and each carrier claims, hands over and records, recipient after recipient. How it hands over is the
+//! In a pass, a reader feeds senders, and each sender claims, hands over and records, recipient after recipient. How it hands over is the
 //! [`Channel`]'s; that nobody is reached twice and nobody is left out rests on the recipients' ledger.
 
-mod feed;
+mod recipient_queue;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -20,20 +20,20 @@ use tokio_util::sync::CancellationToken;
 use super::TaskContext;
 use legwork_engine::domain::{FieldError, RetryPolicy, TaskFailure};
 use legwork_engine::store::{
-    NewRecipient, RecipientCounts, RecipientRow, RecipientState, RecipientStep, Resend, Standing, StoreError,
+    AttemptStanding, NewRecipient, RecipientCounts, RecipientRow, RecipientState, RecipientStep, Resend, StoreError,
 };
 
-pub(super) use feed::Feed;
-use feed::Pacer;
+use recipient_queue::RateLimiter;
+pub(super) use recipient_queue::RecipientQueue;
 
 /// So often a recipient is tried who is refused for now; with the pauses between, some two hours.
 pub(super) const MOST_ATTEMPTS: u32 = 8;
 /// The largest rate, a second.
 const FASTEST: f64 = 100_000.0;
 /// Recipients in one write when the list is made.
-const ENROLLED_AT_ONCE: usize = 1_000;
+const RECIPIENTS_PER_WRITE: usize = 1_000;
 /// What is kept of an address that is none, in characters.
-const LONGEST_SHOWN: usize = 300;
+const LONGEST_REFUSED: usize = 300;
 /// The pause before the next attempt where the other side failed after some recipients.
 const SERVER_PAUSE: Duration = Duration::from_mins(1);
 /// Recipients that are read at once.
@@ -51,28 +51,32 @@ const WRITE_PAUSES: [Duration; 5] = [
 
 /// A way to reach recipients.
 pub(super) trait Channel: Send + Sync + Sized + 'static {
-    /// The word of the failure where no carrier can go on.
-    const TROUBLE: &'static str;
+    /// The word of the failure where no sender can go on.
+    const ERROR_KIND: &'static str;
     /// What is handed over, as in `mail`.
     const THING: &'static str;
 
-    /// Carriers at most.
+    /// Senders at most.
     fn width(&self, cx: &TaskContext) -> usize;
 
-    /// Works off the feed: claims, hands over and records, until the feed ends or there is a halt. Counts in `answered` who had an
+    /// Works off the recipient_queue: claims, hands over and records, until the recipient queue ends or there is a stop. Counts in `answered` who had an
     /// answer. The error says why it cannot go on.
-    fn carry(delivery: &Delivery<Self>, feed: &Feed, answered: &AtomicU64) -> impl Future<Output = Result<(), Trouble>> + Send;
+    fn send_all(
+        delivery: &Delivery<Self>,
+        recipient_queue: &RecipientQueue,
+        answered: &AtomicU64,
+    ) -> impl Future<Output = Result<(), SenderError>> + Send;
 }
 
-/// Why a carrier cannot go on.
+/// Why a sender cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(super) struct SenderError {
     pub(super) reason: String,
     /// How long the other side asked us to wait.
     pub(super) after: Option<Duration>,
 }
 
-impl From<String> for Trouble {
+impl From<String> for SenderError {
     fn from(reason: String) -> Self {
         Self { reason, after: None }
     }
@@ -89,18 +93,18 @@ enum PassEnd {
     Paused,
     /// The task was given to another attempt.
     Overtaken,
-    /// No carrier could go on.
-    Trouble {
+    /// No sender could go on.
+    Failed {
         /// How many recipients had an answer before.
         answered: u64,
         /// What happened last.
-        trouble: Trouble,
+        sender_error: SenderError,
     },
 }
 
-/// Why carriers stop before the end of the list.
+/// Why senders stop before the end of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Halt {
+pub(super) enum StopReason {
     Stopped,
     Paused,
     Overtaken,
@@ -116,7 +120,7 @@ pub(super) struct Rates {
 }
 
 /// What is wrong with a list: either `plain` (so many) or `recipients` (so many) is to be given.
-pub(super) fn list_faults(plain: (&str, Option<usize>), own: Option<usize>, limit: usize) -> Vec<FieldError> {
+pub(super) fn list_errors(plain: (&str, Option<usize>), own: Option<usize>, limit: usize) -> Vec<FieldError> {
     let (name, count) = plain;
     let (pointer, count) = match (count, own) {
         (Some(count), None) => (format!("/{name}"), count),
@@ -138,59 +142,59 @@ pub(super) fn list_faults(plain: (&str, Option<usize>), own: Option<usize>, limi
 }
 
 /// What is wrong with a rate of `things` (`mails`) a second.
-pub(super) fn rate_fault(pointer: &str, rate: Option<f64>, things: &str) -> Option<FieldError> {
+pub(super) fn rate_error(pointer: &str, rate: Option<f64>, things: &str) -> Option<FieldError> {
     let is_wrong = rate.is_some_and(|rate| !(rate > 0.0 && rate <= FASTEST));
     is_wrong.then(|| FieldError::new(pointer, format!("is not more than 0 and at most {FASTEST} {things} a second")))
 }
 
 /// What stands in the ledger for a text that is no address: it may hold anything.
 pub(super) fn refused(part: i32, given: &str, message_id: String, why: String) -> NewRecipient {
-    let shown = given.chars().take(LONGEST_SHOWN).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
-    let shown: String = shown.collect();
-    NewRecipient { part, address: shown.to_lowercase(), recipient: shown, message_id, context: None, refused: Some(why) }
+    let shortened = given.chars().take(LONGEST_REFUSED).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
+    let shortened: String = shortened.collect();
+    NewRecipient { part, address: shortened.to_lowercase(), recipient: shortened, message_id, context: None, refused: Some(why) }
 }
 
 /// Opens the task's list. Returns whether it is there already.
 pub(super) async fn is_listed(cx: &TaskContext) -> Result<bool, TaskFailure> {
-    cx.or_stop(cx.recipients.open_list(cx.task, cx.clock.now())).await?.map_err(unavailable)
+    cx.or_cancelled(cx.recipients.open_list(cx.task, cx.clock.now())).await?.map_err(unavailable)
 }
 
 /// Writes the list into the ledger. Cut off in the middle, it is written again, with the same parts. Who is there twice is reached once.
-pub(super) struct Enrolment<'a> {
+pub(super) struct RecipientListWriter<'a> {
     cx: &'a TaskContext,
     seen: HashSet<String>,
     some: Vec<NewRecipient>,
 }
 
-impl<'a> Enrolment<'a> {
+impl<'a> RecipientListWriter<'a> {
     pub(super) fn new(cx: &'a TaskContext) -> Self {
-        Self { cx, seen: HashSet::new(), some: Vec::with_capacity(ENROLLED_AT_ONCE) }
+        Self { cx, seen: HashSet::new(), some: Vec::with_capacity(RECIPIENTS_PER_WRITE) }
     }
 
     pub(super) async fn add(&mut self, recipient: NewRecipient) -> Result<(), TaskFailure> {
         if self.seen.insert(recipient.address.clone()) {
             self.some.push(recipient);
         }
-        if self.some.len() == ENROLLED_AT_ONCE { self.write().await } else { Ok(()) }
+        if self.some.len() == RECIPIENTS_PER_WRITE { self.write().await } else { Ok(()) }
     }
 
     /// All are in.
-    pub(super) async fn seal(mut self) -> Result<(), TaskFailure> {
+    pub(super) async fn finish(mut self) -> Result<(), TaskFailure> {
         if !self.some.is_empty() {
             self.write().await?;
         }
-        self.cx.recipients.seal_list(self.cx.task, self.cx.clock.now()).await.map_err(unavailable)
+        self.cx.recipients.complete_list(self.cx.task, self.cx.clock.now()).await.map_err(unavailable)
     }
 
     async fn write(&mut self) -> Result<(), TaskFailure> {
         let cx = self.cx;
-        cx.or_stop(cx.recipients.enrol(cx.task, &self.some, cx.clock.now())).await?.map_err(unavailable)?;
+        cx.or_cancelled(cx.recipients.add_recipients(cx.task, &self.some, cx.clock.now())).await?.map_err(unavailable)?;
         self.some.clear();
         Ok(())
     }
 }
 
-/// Passes over the list until nothing is left to be done. With `resends`, what is of unknown fate is handed over again; `is_repeatable` says that
+/// Passes over the list until nothing is left to be done. With `resends`, what is of unknown outcome is handed over again; `is_repeatable` says that
 /// doing so by a killed attempt's successor reaches nobody twice.
 pub(super) async fn deliver<C: Channel>(
     cx: &TaskContext,
@@ -206,7 +210,7 @@ pub(super) async fn deliver<C: Channel>(
     loop {
         let now = cx.clock.now();
         if counts.queued == 0 && counts.next_at.is_none_or(|at| at > now) {
-            // Whatever an attempt before this one claimed while this one began.
+            // Whatever an attempt before this one claimed while this one started.
             let counts = adopted(cx, None).await?;
             if counts.sending > 0 {
                 // The next attempt adopts it.
@@ -216,7 +220,7 @@ pub(super) async fn deliver<C: Channel>(
             if let Some(at) = counts.next_at {
                 return Err(TaskFailure::Later { after: wait_until(at.duration_since(now)) });
             }
-            cx.tell(counts.total, Some(counts.total), None);
+            cx.report_progress(counts.total, Some(counts.total), None);
             return Ok(counts);
         }
         match delivery.pass(counts.total - counts.accepted, rates).await? {
@@ -224,13 +228,13 @@ pub(super) async fn deliver<C: Channel>(
             PassEnd::Stopped => return Err(TaskFailure::Stopped),
             PassEnd::Paused => return Err(TaskFailure::Later { after: Duration::ZERO }),
             PassEnd::Overtaken => return Err(overtaken()),
-            PassEnd::Trouble { answered: 0, trouble: Trouble { reason, after } } => {
+            PassEnd::Failed { answered: 0, sender_error: SenderError { reason, after } } => {
                 return Err(match after {
-                    Some(after) => TaskFailure::retry_after(C::TROUBLE, reason, after),
-                    None => TaskFailure::retry(C::TROUBLE, reason),
+                    Some(after) => TaskFailure::retry_after(C::ERROR_KIND, reason, after),
+                    None => TaskFailure::retry(C::ERROR_KIND, reason),
                 });
             }
-            PassEnd::Trouble { trouble: Trouble { reason, after }, .. } => {
+            PassEnd::Failed { sender_error: SenderError { reason, after }, .. } => {
                 tracing::warn!(task.id = %cx.task, attempt = %cx.attempt, reason, "the other side is in trouble; the task goes on later");
                 return Err(TaskFailure::Later { after: after.unwrap_or(SERVER_PAUSE) });
             }
@@ -244,7 +248,7 @@ async fn adopted(cx: &TaskContext, resend: Option<Resend>) -> Result<RecipientCo
     counts.ok_or_else(overtaken)
 }
 
-/// What the carriers of a task share.
+/// What the senders of a task share.
 pub(super) struct Delivery<C> {
     pub(super) cx: TaskContext,
     pub(super) channel: C,
@@ -252,67 +256,67 @@ pub(super) struct Delivery<C> {
     total: u64,
     /// Recipients for whom nothing follows.
     done: AtomicU64,
-    halted: Mutex<Option<Halt>>,
-    pub(super) halt: CancellationToken,
+    stop_reason: Mutex<Option<StopReason>>,
+    pub(super) stop: CancellationToken,
 }
 
 impl<C: Channel> Delivery<C> {
     fn new(cx: &TaskContext, channel: C, counts: RecipientCounts, resends: bool) -> Arc<Self> {
-        // Not those of unknown fate: whoever dies at every hand-over has made no progress.
+        // Not those of unknown outcome: whoever dies at every hand-over has made no progress.
         let done = counts.accepted + counts.rejected + counts.suppressed;
-        // An attempt's row begins without progress, and this one may end before it reaches anybody.
-        cx.tell(done, Some(counts.total), None);
+        // An attempt's row starts without progress, and this one may end before it reaches anybody.
+        cx.report_progress(done, Some(counts.total), None);
         Arc::new(Self {
             cx: cx.clone(),
             channel,
             resends,
             total: counts.total,
             done: AtomicU64::new(done),
-            halted: Mutex::new(None),
-            halt: CancellationToken::new(),
+            stop_reason: Mutex::new(None),
+            stop: CancellationToken::new(),
         })
     }
 
-    /// Goes over the list once, by at most as many carriers as there are recipients `left`.
+    /// Goes over the list once, by at most as many senders as there are recipients `left`.
     async fn pass(self: &Arc<Self>, left: u64, rates: Rates) -> Result<PassEnd, TaskFailure> {
         let width = usize::try_from(left).unwrap_or(usize::MAX).clamp(1, self.channel.width(&self.cx));
-        let feed = Arc::new(Feed::of(2 * width));
+        let recipient_queue = Arc::new(RecipientQueue::of(2 * width));
         let answered = Arc::new(AtomicU64::new(0));
-        let mut carriers = JoinSet::new();
+        let mut senders = JoinSet::new();
         for _ in 0..width {
-            let (delivery, feed, answered) = (self.clone(), feed.clone(), answered.clone());
-            carriers.spawn(async move { C::carry(&delivery, &feed, &answered).await });
+            let (delivery, recipient_queue, answered) = (self.clone(), recipient_queue.clone(), answered.clone());
+            senders.spawn(async move { C::send_all(&delivery, &recipient_queue, &answered).await });
         }
         let reading = async {
-            let read = self.read(&feed, Pacer::new(rates.all, rates.by_domain, Instant::now())).await;
-            feed.end();
+            let read = self.read(&recipient_queue, RateLimiter::new(rates.all, rates.by_domain, Instant::now())).await;
+            recipient_queue.end();
             read
         };
         let working = async {
-            let mut trouble = None;
-            while let Some(ended) = carriers.join_next().await {
+            let mut sender_error = None;
+            while let Some(ended) = senders.join_next().await {
                 match ended {
                     Ok(Ok(())) => {}
-                    Ok(Err(reason)) => trouble = Some(reason),
-                    Err(error) => trouble = Some(format!("a carrier ended badly: {error}").into()),
+                    Ok(Err(reason)) => sender_error = Some(reason),
+                    Err(error) => sender_error = Some(format!("a sender ended badly: {error}").into()),
                 }
             }
-            feed.abandon();
-            trouble
+            recipient_queue.abandon();
+            sender_error
         };
         let both = async { tokio::join!(reading, working) };
-        let (read, trouble) = tokio::select! {
+        let (read, sender_error) = tokio::select! {
             both = both => both,
             // Never ends by itself.
             never = self.look() => match never {},
         };
         read?;
-        let halted = *self.halted.lock();
-        Ok(match (halted, trouble) {
-            (Some(Halt::Overtaken), _) => PassEnd::Overtaken,
-            (Some(Halt::Stopped), _) => PassEnd::Stopped,
-            (Some(Halt::Paused), _) => PassEnd::Paused,
-            (None, Some(trouble)) => PassEnd::Trouble { answered: answered.load(Ordering::Relaxed), trouble },
+        let stop_reason = *self.stop_reason.lock();
+        Ok(match (stop_reason, sender_error) {
+            (Some(StopReason::Overtaken), _) => PassEnd::Overtaken,
+            (Some(StopReason::Stopped), _) => PassEnd::Stopped,
+            (Some(StopReason::Paused), _) => PassEnd::Paused,
+            (None, Some(sender_error)) => PassEnd::Failed { answered: answered.load(Ordering::Relaxed), sender_error },
             (None, None) => PassEnd::Done,
         })
     }
@@ -323,50 +327,50 @@ impl<C: Channel> Delivery<C> {
         loop {
             tokio::select! {
                 () = self.cx.stop.cancelled() => {
-                    self.halt(Halt::Stopped);
+                    self.stop_for(StopReason::Stopped);
                     std::future::pending::<()>().await;
                 }
-                _ = looks.tick() => match self.cx.recipients.standing(self.cx.task, self.cx.attempt).await {
-                    Ok(Standing::Present) => {}
-                    Ok(Standing::Paused) => self.halt(Halt::Paused),
-                    Ok(Standing::Overtaken) => self.halt(Halt::Overtaken),
+                _ = looks.tick() => match self.cx.recipients.attempt_standing(self.cx.task, self.cx.attempt).await {
+                    Ok(AttemptStanding::Present) => {}
+                    Ok(AttemptStanding::Paused) => self.stop_for(StopReason::Paused),
+                    Ok(AttemptStanding::Overtaken) => self.stop_for(StopReason::Overtaken),
                     Err(error) => tracing::debug!(task.id = %self.cx.task, %error, "how the task stands could not be read"),
                 },
             }
         }
     }
 
-    pub(super) fn halt(&self, why: Halt) {
-        self.halted.lock().get_or_insert(why);
-        self.halt.cancel();
+    pub(super) fn stop_for(&self, why: StopReason) {
+        self.stop_reason.lock().get_or_insert(why);
+        self.stop.cancel();
     }
 
-    /// Reads the list page by page into the feed.
-    async fn read(&self, feed: &Feed, mut pacer: Pacer) -> Result<(), TaskFailure> {
+    /// Reads the list page by page into the recipient_queue.
+    async fn read(&self, recipient_queue: &RecipientQueue, mut rate_limiter: RateLimiter) -> Result<(), TaskFailure> {
         let (mut after, mut page, mut is_over) = (None, Vec::new().into_iter(), false);
         loop {
-            while !is_over && pacer.has_room() {
+            while !is_over && rate_limiter.has_room() {
                 if let Some(row) = page.next() {
-                    pacer.add(row, Instant::now());
+                    rate_limiter.add(row, Instant::now());
                     continue;
                 }
                 let rows = self.page(&mut after).await?;
                 is_over = rows.is_none();
                 page = rows.unwrap_or_default().into_iter();
             }
-            let Some(due) = pacer.due() else { return Ok(()) };
+            let Some(due) = rate_limiter.due() else { return Ok(()) };
             let released = async {
                 if due > Instant::now() {
                     tokio::time::sleep_until(due).await;
                 }
-                match pacer.release(Instant::now()) {
-                    Some(row) => feed.put(row).await,
+                match rate_limiter.release(Instant::now()) {
+                    Some(row) => recipient_queue.put(row).await,
                     None => true,
                 }
             };
             tokio::select! {
                 biased;
-                () = self.halt.cancelled() => return Ok(()),
+                () = self.stop.cancelled() => return Ok(()),
                 goes_on = released => if !goes_on { return Ok(()) },
             }
         }
@@ -400,7 +404,7 @@ impl<C: Channel> Delivery<C> {
         (tries < MOST_ATTEMPTS).then(|| self.cx.clock.now() + delay)
     }
 
-    /// The same for what is of unknown fate.
+    /// The same for what is of unknown outcome.
     pub(super) fn again_if_unknown(&self, tries: u32) -> Option<Timestamp> {
         self.resends.then(|| self.again(tries)).flatten()
     }
@@ -431,13 +435,13 @@ impl<C: Channel> Delivery<C> {
         let ended = steps.iter().zip(states).filter(|(step, state)| is_final(step, state)).count() as u64;
         if ended > 0 {
             let done = self.done.fetch_add(ended, Ordering::Relaxed) + ended;
-            self.cx.tell(done.min(self.total), Some(self.total), None);
+            self.cx.report_progress(done.min(self.total), Some(self.total), None);
         }
     }
 
-    /// Waits, but not past a halt.
+    /// Waits, but not past a stop.
     pub(super) async fn pause(&self, pause: Duration) {
-        drop(tokio::time::timeout(pause, self.halt.cancelled()).await);
+        drop(tokio::time::timeout(pause, self.stop.cancelled()).await);
     }
 }
 

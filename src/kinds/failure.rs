@@ -48,6 +48,6 @@ pub fn child_failure(error: IsolateError, subject: &str, too_heavy: &str) -> Tas
 }
 
 /// The wrong parts of a query, as errors of the request's fields.
-pub fn field_errors(errors: Vec<QueryError>) -> Vec<FieldError> {
+pub fn to_field_errors(errors: Vec<QueryError>) -> Vec<FieldError> {
     errors.into_iter().map(|QueryError { pointer, detail }| FieldError::new(pointer, detail)).collect()
 }

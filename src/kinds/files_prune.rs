@@ -27,14 +27,14 @@ impl Kind for PruneFiles {
     async fn run(self, cx: TaskContext) -> Result<Value, TaskFailure> {
         let mut all = PrunedFiles::default();
         loop {
-            let step = cx.or_stop(cx.upkeep.prune_files()).await?.map_err(crate::files::FileError::failure)?;
+            let step = cx.or_cancelled(cx.upkeep.prune_files()).await?.map_err(crate::files::FileError::failure)?;
             all.expired += step.expired;
             all.unlisted += step.unlisted;
             all.temporary += step.temporary;
             if !step.has_more {
                 break;
             }
-            cx.tell(all.expired as u64, None, None);
+            cx.report_progress(all.expired as u64, None, None);
         }
         let PrunedFiles { expired, unlisted, temporary, .. } = all;
         let message = format!("{expired} expired, {unlisted} unlisted and {temporary} temporary files are removed");

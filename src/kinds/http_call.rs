@@ -23,9 +23,9 @@ const MOST_HEADERS: usize = 50;
 const LONGEST_HEADER: usize = 8 * 1024;
 const MOST_STATUSES: usize = 50;
 /// Of a body in the result, in bytes as JSON.
-const BODY_SHOWN: usize = 64 * 1024;
+const BODY_KEPT: usize = 64 * 1024;
 /// A JSON body may be written longer than it came (`9e15`); beyond this it is given as text.
-const JSON_SHOWN: usize = 2 * BODY_SHOWN;
+const JSON_KEPT: usize = 2 * BODY_KEPT;
 
 /// What the call itself needs and sets: the connection's headers, the body's length, the signature.
 const OWN_HEADERS: [&str; 13] = [
@@ -43,10 +43,10 @@ const OWN_HEADERS: [&str; 13] = [
     "expect",
     "accept-encoding",
 ];
-/// So do the headers of the signature begin.
+/// So do the headers of the signature start.
 const SIGNATURE_PREFIX: &str = "webhook-";
 /// The headers of an answer that a result shows.
-const SHOWN_HEADERS: [&str; 7] = ["content-type", "date", "etag", "last-modified", "location", "retry-after", "x-request-id"];
+const KEPT_HEADERS: [&str; 7] = ["content-type", "date", "etag", "last-modified", "location", "retry-after", "x-request-id"];
 
 /// Args of `http.call`. It has no `Debug`: headers and body may be secret.
 #[derive(Deserialize, ToSchema)]
@@ -123,20 +123,20 @@ impl Kind for HttpCall {
     }
 
     fn check(&self, services: &Services) -> Vec<FieldError> {
-        let mut faults = Vec::new();
+        let mut field_errors = Vec::new();
         if let Err(reason) = self.check_url(services) {
-            faults.push(FieldError::new("/url", reason));
+            field_errors.push(FieldError::new("/url", reason));
         }
         if self.json.is_some() && matches!(self.method, HttpMethod::Get | HttpMethod::Head) {
-            faults.push(FieldError::new("/json", "is sent with POST, PUT, PATCH or DELETE, not with GET or HEAD"));
+            field_errors.push(FieldError::new("/json", "is sent with POST, PUT, PATCH or DELETE, not with GET or HEAD"));
         }
         if let Some(seconds) = self.timeout_seconds.filter(|seconds| !(*seconds > 0.0 && *seconds <= LONGEST_TIMEOUT)) {
             let detail = format!("{seconds} is not a number of seconds above 0, up to {LONGEST_TIMEOUT}");
-            faults.push(FieldError::new("/timeout_seconds", detail));
+            field_errors.push(FieldError::new("/timeout_seconds", detail));
         }
-        self.check_statuses(&mut faults);
-        self.check_headers(&mut faults);
-        faults
+        self.check_statuses(&mut field_errors);
+        self.check_headers(&mut field_errors);
+        field_errors
     }
 
     async fn run(self, cx: TaskContext) -> Result<Value, TaskFailure> {
@@ -159,11 +159,11 @@ impl Kind for HttpCall {
             time_limit: Duration::from_secs_f64(self.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT)),
             redirects: Redirects::Careful,
         };
-        let answer = cx.or_stop(cx.services.fetcher.call(call)).await?.map_err(|error| match error {
+        let answer = cx.or_cancelled(cx.services.fetcher.call(call)).await?.map_err(|error| match error {
             FetchError::Refused { reason } => TaskFailure::fail("AddressRefused", reason),
             FetchError::Unreachable { reason } | FetchError::Failed { reason } => TaskFailure::retry("HttpError", reason),
         })?;
-        judge(&answer, self.expected_status.as_deref(), cx.clock.now())
+        to_result(&answer, self.expected_status.as_deref(), cx.clock.now())
     }
 }
 
@@ -179,21 +179,21 @@ impl HttpCall {
         services.fetcher.check_url(&self.url).map(drop)
     }
 
-    fn check_statuses(&self, faults: &mut Vec<FieldError>) {
+    fn check_statuses(&self, field_errors: &mut Vec<FieldError>) {
         let Some(statuses) = &self.expected_status else { return };
         if statuses.is_empty() || statuses.len() > MOST_STATUSES {
-            faults.push(FieldError::new("/expected_status", format!("is not a list of 1 to {MOST_STATUSES} statuses")));
+            field_errors.push(FieldError::new("/expected_status", format!("is not a list of 1 to {MOST_STATUSES} statuses")));
         }
         for (index, status) in statuses.iter().enumerate().filter(|(_, status)| !(200..=599).contains(*status)) {
-            faults.push(FieldError::new(format!("/expected_status/{index}"), format!("{status} is not in 200 to 599")));
+            field_errors.push(FieldError::new(format!("/expected_status/{index}"), format!("{status} is not in 200 to 599")));
         }
     }
 
     /// Names are told, values never.
-    fn check_headers(&self, faults: &mut Vec<FieldError>) {
+    fn check_headers(&self, field_errors: &mut Vec<FieldError>) {
         let Some(headers) = &self.headers else { return };
         if headers.len() > MOST_HEADERS {
-            faults.push(FieldError::new("/headers", format!("are {}; at most {MOST_HEADERS} are sent", headers.len())));
+            field_errors.push(FieldError::new("/headers", format!("are {}; at most {MOST_HEADERS} are sent", headers.len())));
         }
         let mut known = BTreeSet::new();
         for (name, value) in headers {
@@ -211,7 +211,7 @@ impl HttpCall {
             } else {
                 continue;
             };
-            faults.push(FieldError::within("/headers", name, wrong));
+            field_errors.push(FieldError::within("/headers", name, wrong));
         }
     }
 }
@@ -221,17 +221,17 @@ fn is_visible(value: &str) -> bool {
 }
 
 /// What an answer means.
-fn judge(answer: &Answer, expected: Option<&[u16]>, now: jiff::Timestamp) -> Result<Value, TaskFailure> {
+fn to_result(answer: &Answer, expected: Option<&[u16]>, now: jiff::Timestamp) -> Result<Value, TaskFailure> {
     let status = answer.status;
     let is_expected = expected.map_or(status.is_success(), |list| list.contains(&status.as_u16()));
     let message = format!("the receiver answered {status}");
     if is_expected {
-        let (body, is_cut) = shown_body(answer);
+        let (body, is_cut) = render_body(answer);
         return Ok(json!({
             "success": true,
             "message": message,
             "status": status.as_u16(),
-            "headers": shown_headers(&answer.headers),
+            "headers": kept_headers(&answer.headers),
             "body": body,
             "body_truncated": is_cut,
         }));
@@ -250,13 +250,13 @@ fn may_pass(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
 }
 
-fn shown_headers(headers: &HeaderMap) -> Map<String, Value> {
+fn kept_headers(headers: &HeaderMap) -> Map<String, Value> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(|value| Value::from(cut(value, 1_000).0));
-    SHOWN_HEADERS.iter().filter_map(|name| Some(((*name).to_owned(), text(name)?))).collect()
+    KEPT_HEADERS.iter().filter_map(|name| Some(((*name).to_owned(), text(name)?))).collect()
 }
 
 /// The body as JSON where it says that it is and is whole, else as text, and whether some of it is missing.
-fn shown_body(answer: &Answer) -> (Value, bool) {
+fn render_body(answer: &Answer) -> (Value, bool) {
     if answer.body.is_empty() {
         return (Value::Null, false);
     }
@@ -266,11 +266,11 @@ fn shown_body(answer: &Answer) -> (Value, bool) {
     if is_json
         && !answer.is_cut
         && let Ok(value) = serde_json::from_slice::<Value>(&answer.body)
-        && value.to_string().len() <= JSON_SHOWN
+        && value.to_string().len() <= JSON_KEPT
     {
         return (value, false);
     }
-    let (text, is_cut) = cut(&String::from_utf8_lossy(&answer.body), BODY_SHOWN);
+    let (text, is_cut) = cut(&String::from_utf8_lossy(&answer.body), BODY_KEPT);
     (text.into(), is_cut || answer.is_cut)
 }
 
@@ -301,27 +301,27 @@ mod tests {
 
     #[test]
     fn a_body_is_json_only_where_it_says_so_and_is() {
-        for (media, body, shown) in [
+        for (media, body, rendered) in [
             ("application/json; charset=utf-8", r#"{"a":1}"#, json!({ "a": 1 })),
             ("application/problem+json", "[1]", json!([1])),
             ("text/plain", "[1]", json!("[1]")),
             ("application/json", "{rubbish", json!("{rubbish")),
             ("application/json", "", Value::Null),
         ] {
-            assert_eq!(shown_body(&answer(media, body.as_bytes())), (shown, false), "{media} {body}");
+            assert_eq!(render_body(&answer(media, body.as_bytes())), (rendered, false), "{media} {body}");
         }
     }
 
     #[test]
     fn a_body_in_a_result_is_bounded_as_it_is_written_there() {
-        let shown = |body: &[u8]| shown_body(&answer("text/plain", body));
+        let rendered = |body: &[u8]| render_body(&answer("text/plain", body));
         for body in [vec![1_u8; 65_536], vec![b'"'; 65_536], "ä".repeat(40_000).into_bytes(), vec![0xff; 65_536]] {
-            let (text, is_cut) = shown(&body);
-            assert!(is_cut && text.to_string().len() <= BODY_SHOWN + 2, "{}", text.to_string().len());
+            let (text, is_cut) = rendered(&body);
+            assert!(is_cut && text.to_string().len() <= BODY_KEPT + 2, "{}", text.to_string().len());
         }
-        assert_eq!(shown(&vec![b'x'; 65_536]), ("x".repeat(65_536).into(), false));
+        assert_eq!(rendered(&vec![b'x'; 65_536]), ("x".repeat(65_536).into(), false));
         let numbers = format!("[{}9e15]", "9e15,".repeat(13_000));
-        let (text, is_cut) = shown_body(&answer("application/json", numbers.as_bytes()));
+        let (text, is_cut) = render_body(&answer("application/json", numbers.as_bytes()));
         assert_eq!((text, is_cut), (numbers.into(), false));
     }
 }

@@ -59,15 +59,15 @@ impl Person {
     }
 }
 
-/// The source of a name, and its model with a role. The fault points at `/source`.
+/// The source of a name, and its model with a role. The error points at `/source`.
 pub fn model_of<'s>(
     services: &'s Services,
     source: Option<&str>,
     role: ModelRole,
 ) -> Result<(&'s Arc<Source>, &'s Arc<Model>), FieldError> {
-    let fault = |detail: String| FieldError::new("/source", detail);
-    let source = services.sources.get(source).map_err(fault)?;
-    let model = source.model_with(role).map_err(|error| fault(error.to_string()))?;
+    let field_error = |detail: String| FieldError::new("/source", detail);
+    let source = services.sources.get(source).map_err(field_error)?;
+    let model = source.model_with(role).map_err(|error| field_error(error.to_string()))?;
     Ok((source, model))
 }
 
@@ -77,24 +77,24 @@ pub fn declared<'c>(
     source: Option<&str>,
     role: ModelRole,
 ) -> Result<(&'c Arc<Source>, &'c Arc<Model>), TaskFailure> {
-    model_of(&cx.services, source, role).map_err(|fault| source_failure(SourceError::Undeclared(fault.detail)))
+    model_of(&cx.services, source, role).map_err(|field_error| source_failure(SourceError::Undeclared(field_error.detail)))
 }
 
 /// What is wrong with a key that is to be one of the model with a role, at `pointer`.
 pub fn check_key(services: &Services, source: Option<&str>, role: ModelRole, key: &RowKey, pointer: &str) -> Option<FieldError> {
     let model = match model_of(services, source, role) {
         Ok((_, model)) => model,
-        Err(fault) => return Some(fault),
+        Err(field_error) => return Some(field_error),
     };
     let found = Filter::all(model).and(&model.key, Operator::Eq, &key.into());
-    found.err().map(|fault| FieldError::new(pointer, fault.detail))
+    found.err().map(|field_error| FieldError::new(pointer, field_error.detail))
 }
 
 /// The person with a key. One that is not there is a failure at once.
 pub async fn find(cx: &TaskContext, source: Option<&str>, role: ModelRole, key: &RowKey) -> Result<Person, TaskFailure> {
     let (source, model) = declared(cx, source, role)?;
     let key = Value::from(key);
-    let row = cx.or_stop(source.find(model, &key)).await?.or_fail()?;
+    let row = cx.or_cancelled(source.find(model, &key)).await?.or_fail()?;
     let row = row.ok_or_else(|| {
         TaskFailure::fail(
             "NotFound",

@@ -11,9 +11,9 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::{
-    Kind, RunFuture, TaskContext, admin_notice, aggregate_metrics, bulk_email, bulk_notice, bulk_sms, callback, email,
-    expired_content, export, files_prune, health_check, http_call, image, publish, read_notices, report, results_prune, sms,
-    system, user_notice, welcome,
+    Kind, RunFuture, TaskContext, content_cleanup_expired, content_publish_scheduled, data_export, email_bulk, email_notify_user,
+    email_send, email_welcome, files_prune, http_call, image_process, notifications_bulk, notifications_cleanup, notify_admins,
+    report_admin, results_prune, sms_bulk, sms_send, system, system_aggregate_metrics, system_callback, system_health_check,
 };
 use crate::services::Services;
 use legwork_engine::KindPolicy;
@@ -22,29 +22,29 @@ use legwork_engine::domain::{FieldError, KindName, QueueName, Scope, TaskFailure
 /// Every compiled kind.
 fn kinds() -> Vec<TaskKind> {
     vec![
-        TaskKind::of::<email::SendEmail>(),
-        TaskKind::of::<bulk_email::BulkEmail>(),
-        TaskKind::of::<export::ExportData>(),
+        TaskKind::of::<email_send::SendEmail>(),
+        TaskKind::of::<email_bulk::BulkEmail>(),
+        TaskKind::of::<data_export::ExportData>(),
         TaskKind::of::<http_call::HttpCall>(),
-        TaskKind::of::<welcome::WelcomeEmail>(),
-        TaskKind::of::<user_notice::NotifyUser>(),
-        TaskKind::of::<admin_notice::NotifyAdmins>(),
-        TaskKind::of::<bulk_notice::BulkNotice>(),
-        TaskKind::of::<publish::PublishScheduled>(),
-        TaskKind::of::<expired_content::CleanupExpired>(),
-        TaskKind::of::<read_notices::CleanupNotifications>(),
-        TaskKind::of::<image::ProcessImage>(),
-        TaskKind::of::<report::AdminReport>(),
-        TaskKind::of::<sms::SendSms>(),
-        TaskKind::of::<bulk_sms::BulkSms>(),
+        TaskKind::of::<email_welcome::WelcomeEmail>(),
+        TaskKind::of::<email_notify_user::NotifyUser>(),
+        TaskKind::of::<notify_admins::NotifyAdmins>(),
+        TaskKind::of::<notifications_bulk::BulkNotice>(),
+        TaskKind::of::<content_publish_scheduled::PublishScheduled>(),
+        TaskKind::of::<content_cleanup_expired::CleanupExpired>(),
+        TaskKind::of::<notifications_cleanup::CleanupNotifications>(),
+        TaskKind::of::<image_process::ProcessImage>(),
+        TaskKind::of::<report_admin::AdminReport>(),
+        TaskKind::of::<sms_send::SendSms>(),
+        TaskKind::of::<sms_bulk::BulkSms>(),
         TaskKind::of::<system::Echo>(),
         TaskKind::of::<system::Sleep>(),
-        TaskKind::of::<health_check::CheckHealth>(),
-        TaskKind::of::<aggregate_metrics::AggregateMetrics>(),
+        TaskKind::of::<system_health_check::CheckHealth>(),
+        TaskKind::of::<system_aggregate_metrics::AggregateMetrics>(),
         TaskKind::of::<results_prune::PruneResults>(),
         TaskKind::of::<files_prune::PruneFiles>(),
         // What the engine submits itself.
-        TaskKind::of::<callback::Callback>(),
+        TaskKind::of::<system_callback::Callback>(),
     ]
 }
 
@@ -75,7 +75,7 @@ pub struct TaskKind {
     pub json_schema: Arc<Value>,
     /// Made when first needed: only args that are refused need it.
     validator: Arc<OnceLock<jsonschema::Validator>>,
-    check: fn(&str, &Services) -> Result<(), ArgsFault>,
+    check: fn(&str, &Services) -> Result<(), ArgsError>,
     run: fn(&str, TaskContext) -> Result<RunFuture, TaskFailure>,
 }
 
@@ -115,7 +115,7 @@ impl TaskKind {
 
     /// Checks args as submitted: the kind's own types and rules. On failure every bad field is named.
     pub fn check(&self, args: &str, services: &Services) -> Result<(), Vec<FieldError>> {
-        (self.check)(args, services).map_err(|fault| self.all_faults(args, fault))
+        (self.check)(args, services).map_err(|field_error| self.all_field_errors(args, field_error))
     }
 
     /// Starts the work. Args that do not parse (a newer version wrote them) are a failure here.
@@ -124,18 +124,19 @@ impl TaskKind {
     }
 
     /// The parser stops at its first error, the schema finds them all, and only the kind's own check knows what no schema says.
-    fn all_faults(&self, args: &str, fault: ArgsFault) -> Vec<FieldError> {
+    fn all_field_errors(&self, args: &str, field_error: ArgsError) -> Vec<FieldError> {
         let value: Value = match serde_json::from_str(args) {
             Ok(value) => value,
             // A number out of range, or too many brackets: what takes JSON as it comes found nothing wrong with it.
             Err(error) => return vec![FieldError::new(String::new(), format!("cannot be read: {}", parser_words(&error)))],
         };
-        let mut found: Vec<FieldError> = self.validator().iter_errors(&value).flat_map(|error| self.faults_of(&error)).collect();
-        match fault {
-            ArgsFault::Parser(first) if found.is_empty() => found.push(first),
+        let mut found: Vec<FieldError> =
+            self.validator().iter_errors(&value).flat_map(|error| self.field_errors_of(&error)).collect();
+        match field_error {
+            ArgsError::Parser(first) if found.is_empty() => found.push(first),
             // The schema has told it.
-            ArgsFault::Parser(_) => {}
-            ArgsFault::Rules(broken) => {
+            ArgsError::Parser(_) => {}
+            ArgsError::Rules(broken) => {
                 for error in broken {
                     if found.iter().all(|known| known.pointer != error.pointer) {
                         found.push(error);
@@ -152,7 +153,7 @@ impl TaskKind {
     }
 
     /// What the schema found at an object, told of the fields that are to blame.
-    fn faults_of(&self, error: &ValidationError<'_>) -> Vec<FieldError> {
+    fn field_errors_of(&self, error: &ValidationError<'_>) -> Vec<FieldError> {
         let at = error.instance_path().to_string();
         match error.kind() {
             ValidationErrorKind::Required { property } => {
@@ -171,7 +172,7 @@ impl TaskKind {
             ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
                 let wanted: Vec<_> = context.iter().filter(|branch| !branch.iter().any(wants_null)).collect();
                 match wanted.as_slice() {
-                    [only] => only.iter().flat_map(|error| self.faults_of(error)).collect(),
+                    [only] => only.iter().flat_map(|error| self.field_errors_of(error)).collect(),
                     [] => vec![FieldError::new(at, error.to_string())],
                     several => {
                         let each: Vec<String> =
@@ -190,17 +191,17 @@ fn wants_null(error: &ValidationError<'_>) -> bool {
 }
 
 /// Why args are refused.
-enum ArgsFault {
+enum ArgsError {
     /// They do not parse: the first error.
     Parser(FieldError),
     /// They parse, and break rules of the kind.
     Rules(Vec<FieldError>),
 }
 
-fn check_args<K: Kind>(args: &str, services: &Services) -> Result<(), ArgsFault> {
-    let parsed: K = parse_args(args).map_err(ArgsFault::Parser)?;
-    let faults = parsed.check(services);
-    if faults.is_empty() { Ok(()) } else { Err(ArgsFault::Rules(faults)) }
+fn check_args<K: Kind>(args: &str, services: &Services) -> Result<(), ArgsError> {
+    let parsed: K = parse_args(args).map_err(ArgsError::Parser)?;
+    let field_errors = parsed.check(services);
+    if field_errors.is_empty() { Ok(()) } else { Err(ArgsError::Rules(field_errors)) }
 }
 
 fn run_args<K: Kind>(args: &str, cx: TaskContext) -> Result<RunFuture, TaskFailure> {
@@ -290,8 +291,8 @@ mod tests {
     #[test]
     fn every_kind_has_a_schema_that_takes_its_example() {
         for kind in KindSet::compiled().iter() {
-            let faults: Vec<String> = kind.validator().iter_errors(&kind.example).map(|error| error.to_string()).collect();
-            assert_eq!(faults, [] as [&str; 0], "{}", kind.policy.name);
+            let field_errors: Vec<String> = kind.validator().iter_errors(&kind.example).map(|error| error.to_string()).collect();
+            assert_eq!(field_errors, [] as [&str; 0], "{}", kind.policy.name);
         }
     }
 
@@ -299,8 +300,9 @@ mod tests {
     fn said(kind: &str, args: &str) -> String {
         let kinds = KindSet::compiled();
         let kind = kinds.get(&KindName::from_store(kind)).unwrap();
-        let faults = kind.all_faults(args, ArgsFault::Rules(Vec::new()));
-        let lines: Vec<String> = faults.into_iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).collect();
+        let field_errors = kind.all_field_errors(args, ArgsError::Rules(Vec::new()));
+        let lines: Vec<String> =
+            field_errors.into_iter().map(|field_error| format!("{}: {}", field_error.pointer, field_error.detail)).collect();
         lines.join("\n")
     }
 

@@ -49,12 +49,12 @@ impl Kind for PruneResults {
         };
         let mut steps = 0_u64;
         loop {
-            let more = cx.or_stop(cx.upkeep.prune_results(age)).await?;
+            let more = cx.or_cancelled(cx.upkeep.prune_results(age)).await?;
             steps += 1;
             if !more.map_err(|error| TaskFailure::retry("StoreUnavailable", error))? {
                 break;
             }
-            cx.tell(steps, None, None);
+            cx.report_progress(steps, None, None);
         }
         let days = age.as_secs_f64() / DAY;
         Ok(

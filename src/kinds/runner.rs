@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::upkeep::EngineUpkeep;
 use super::{KindSet, TaskContext};
-use crate::files::{FileError, FileKeeper, FileUpkeep, TaskFiles};
+use crate::files::{FileError, FileService, FileUpkeep, TaskFiles};
 use crate::services::Services;
 
 /// Runs the kinds of a process.
@@ -19,7 +19,7 @@ pub struct KindRunner {
     /// What kinds may use.
     pub services: Arc<Services>,
     /// The stored files.
-    pub files: FileKeeper,
+    pub files: FileService,
     /// Removes files that nobody needs.
     pub upkeep: FileUpkeep,
 }
@@ -31,7 +31,7 @@ impl KindRunner {
             services: self.services.clone(),
             ledger: engine.mail_ledger(),
             files: TaskFiles {
-                keeper: self.files.clone(),
+                file_service: self.files.clone(),
                 task: attempt.task,
                 attempt: attempt.attempt,
                 principal: attempt.principal,
@@ -71,7 +71,7 @@ impl TaskRunner for KindRunner {
     /// cannot be checked at submission (a bucket), the attempt finds out about both.
     async fn check_access(&self, kind: &KindName, args: &str, principal: &str) -> Result<Vec<FieldError>, String> {
         let pointers = self.kinds.get(kind).map_or(&[][..], |kind| kind.files);
-        if pointers.is_empty() || !self.services.files.tells_at_once() {
+        if pointers.is_empty() || !self.services.files.can_check_presence() {
             return Ok(Vec::new());
         }
         let args: Value = serde_json::from_str(args).unwrap_or_default();

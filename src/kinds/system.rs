@@ -71,9 +71,9 @@ impl Kind for Sleep {
         let mut slept = Duration::ZERO;
         while slept < total {
             let step = total.saturating_sub(slept).min(Duration::from_secs(1));
-            cx.or_stop(tokio::time::sleep(step)).await?;
+            cx.or_cancelled(tokio::time::sleep(step)).await?;
             slept += step;
-            cx.tell(slept.as_secs(), Some(total.as_secs()), None);
+            cx.report_progress(slept.as_secs(), Some(total.as_secs()), None);
         }
         Ok(json!({ "success": true, "message": format!("slept {} s", self.seconds), "seconds": self.seconds }))
     }

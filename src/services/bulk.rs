@@ -117,9 +117,9 @@ mod tests {
         let task = TaskId::made("2026-11-21T08:00:00Z".parse().unwrap());
         let link = bulk(&["one"]).unsubscribe_link("jürgen@example.org", task).unwrap();
         let token = link.strip_prefix("https://tasks.example.org/api/v1/unsubscribe/").unwrap();
-        let told = Unsubscription { address: "jürgen@example.org".into(), task };
-        assert_eq!(bulk(&["one"]).unsubscription(token), Some(told.clone()));
-        assert_eq!(bulk(&["two", "one"]).unsubscription(token), Some(told), "a secret that was replaced still verifies");
+        let reported = Unsubscription { address: "jürgen@example.org".into(), task };
+        assert_eq!(bulk(&["one"]).unsubscription(token), Some(reported.clone()));
+        assert_eq!(bulk(&["two", "one"]).unsubscription(token), Some(reported), "a secret that was replaced still verifies");
         assert_eq!(bulk(&["two"]).unsubscription(token), None);
         for place in 0..token.len() {
             let mut forged = token.to_owned().into_bytes();

@@ -217,10 +217,12 @@ fn draw_line(svg: &mut String, frame: &Frame, index: usize, line: &Line<'_>, lab
     for (place, &value) in line.values.iter().enumerate() {
         let (x, y, radius) = (frame.x(place), frame.y(value.into()), if last == 0 { 4.0 } else { 2.5 });
         let label = escaped(labels.get(place).map_or("", String::as_str));
-        let told = format_args!("{label}: {} ({})", grouped(value), escaped(line.name)).to_string();
+        let reported = format_args!("{label}: {} ({})", grouped(value), escaped(line.name)).to_string();
         put(
             svg,
-            format_args!("<circle class=\"p{index}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\"><title>{told}</title></circle>"),
+            format_args!(
+                "<circle class=\"p{index}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\"><title>{reported}</title></circle>"
+            ),
         );
     }
 }

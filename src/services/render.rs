@@ -1,7 +1,7 @@
 //! Templates of mails and of reports: Jinja, from `TEMPLATES_DIR/emails` and `TEMPLATES_DIR/reports`, else from the program itself.
 //!
 //! All files are read and compiled at start, so a broken one is told with its file and line before anything is sent, and no name that
-//! a user gives ever reaches the file system. `NAME.html` is autoescaped, `NAME.txt` is not. Names that begin with `_`, and `base`, are
+//! a user gives ever reaches the file system. `NAME.html` is autoescaped, `NAME.txt` is not. Names that start with `_`, and `base`, are
 //! layouts: they can be extended, not mailed.
 
 mod built_in;
@@ -140,7 +140,7 @@ impl Renderer {
         let mut env = environment()?;
         let mut mailable: BTreeMap<String, Parts> = BTreeMap::new();
         for (file, source) in sources {
-            env.add_template_owned(file.clone(), source).map_err(|error| told(&error))?;
+            env.add_template_owned(file.clone(), source).map_err(|error| to_render_error(&error))?;
             let Some((name, ending)) = file.rsplit_once('.') else { continue };
             if !is_layout(name) {
                 let parts = mailable.entry(name.to_owned()).or_default();
@@ -151,7 +151,7 @@ impl Renderer {
         let mut pages = built_in::pages();
         pages.extend(read_folder(&config.templates_dir.join(PAGES))?);
         for (file, source) in pages {
-            env.add_template_owned(format!("{PAGES}/{file}"), source).map_err(|error| told(&error))?;
+            env.add_template_owned(format!("{PAGES}/{file}"), source).map_err(|error| to_render_error(&error))?;
         }
         let mut settings = Map::new();
         settings.insert("site_name".into(), config.site_name.clone().into());
@@ -202,8 +202,10 @@ impl Renderer {
     }
 
     fn file(&self, name: &str, ending: &str, variables: &minijinja::Value) -> Result<String, RenderError> {
-        let template = self.env.get_template(&format!("{name}.{ending}")).map_err(|error| told(&error))?;
-        template.render(variables.clone()).map_err(|error| self.missed(name, &error, variables).unwrap_or_else(|| told(&error)))
+        let template = self.env.get_template(&format!("{name}.{ending}")).map_err(|error| to_render_error(&error))?;
+        template
+            .render(variables.clone())
+            .map_err(|error| self.missed(name, &error, variables).unwrap_or_else(|| to_render_error(&error)))
     }
 
     /// The variable that was missing, where that is why the rendering failed. The engine says so of some uses only: a filter, say, finds
@@ -259,7 +261,8 @@ fn environment() -> Result<Environment<'static>, RenderError> {
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_fuel(Some(FUEL));
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|error| told(&error))?;
+    let syntax =
+        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|error| to_render_error(&error))?;
     env.set_syntax(syntax);
     Ok(env)
 }
@@ -309,7 +312,7 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, String>, RenderError> {
 }
 
 /// What the innermost error says.
-fn told(error: &minijinja::Error) -> RenderError {
+fn to_render_error(error: &minijinja::Error) -> RenderError {
     let innermost = missing::chain(error).first().copied().unwrap_or(error);
     let kind = innermost.kind().to_string();
     let reason = innermost.detail().map_or(kind.clone(), |detail| format!("{kind}: {detail}"));

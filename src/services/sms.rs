@@ -1,7 +1,7 @@
 //! Text messages: hands them over to a provider by HTTP (Hubtel, or any other by templates), or into the outbox, a folder of `.sms.json` files.
 //!
 //! As with mail, handing over has two steps: [`Sms::prepare`] does all that can be undone, and [`Ready::hand_over`] calls. Dropped before that,
-//! nothing was sent; within it, the fate of the message is unknown, which is what the caller wrote down. No call is made twice from here,
+//! nothing was sent; within it, the outcome of the message is unknown, which is what the caller wrote down. No call is made twice from here,
 //! and no redirect is followed.
 
 mod hubtel;
@@ -26,7 +26,7 @@ pub use segments::{SmsEncoding, SmsLength};
 pub use text::MessageText;
 
 use hubtel::Hubtel;
-use template::{TemplateFault, TemplateProvider};
+use template::{TemplateError, TemplateProvider};
 
 /// How long a provider is left alone that says that there was too much, where it does not say for how long.
 const THROTTLED: Duration = Duration::from_secs(30);
@@ -60,7 +60,7 @@ pub struct SmsMessage {
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SmsFate {
+pub enum SmsOutcome {
     /// The provider took it, or it is in the outbox.
     Accepted {
         /// What the provider calls it.
@@ -86,7 +86,7 @@ pub enum SmsFate {
         reason: String,
     },
     /// The provider refused us, whatever the message: the login, the credit, the URL. It was not taken.
-    Unwelcome {
+    ProviderRefused {
         /// What the provider said.
         response: String,
     },
@@ -126,7 +126,7 @@ impl Sms {
             }
             SmsProvider::Http(http) => {
                 let provider = TemplateProvider::new(http)?;
-                let tried = provider.call(&sample(&config.from), config.timeout).map_err(TemplateFault::setup)?;
+                let tried = provider.call(&sample(&config.from), config.timeout).map_err(TemplateError::setup)?;
                 fetcher.check_url(&tried.url).map_err(|reason| SmsSetupError { setting: "SMS_HTTP_URL", reason })?;
                 Route::Template(Box::new(provider))
             }
@@ -183,78 +183,78 @@ impl Sms {
     }
 
     /// Does all but the hand-over, and waits for its turn. `Err` says what became of the message if that was its end.
-    pub async fn prepare(&self, message: &SmsMessage) -> Result<Ready<'_>, SmsFate> {
-        let parcel = match &self.route {
+    pub async fn prepare(&self, message: &SmsMessage) -> Result<Ready<'_>, SmsOutcome> {
+        let provider_request = match &self.route {
             Route::Outbox(_) => {
-                Parcel::File(format!("{}-{}.sms.json", stamp(message.submitted_at), message.key), file_of(message))
+                ProviderRequest::File(format!("{}-{}.sms.json", stamp(message.submitted_at), message.key), file_of(message))
             }
-            Route::Hubtel(hubtel) => Parcel::Call(hubtel.call(message, self.time_limit)),
+            Route::Hubtel(hubtel) => ProviderRequest::Call(hubtel.call(message, self.time_limit)),
             Route::Template(provider) => {
                 let call = provider.call(message, self.time_limit);
-                Parcel::Call(call.map_err(|error| SmsFate::Rejected { response: error.to_string() })?)
+                ProviderRequest::Call(call.map_err(|error| SmsOutcome::Rejected { response: error.to_string() })?)
             }
         };
-        let slot = self.slots.acquire().await.map_err(|_| SmsFate::NotSent { reason: "the process is ending".into() })?;
-        Ok(Ready { sms: self, parcel, _slot: slot })
+        let slot = self.slots.acquire().await.map_err(|_| SmsOutcome::NotSent { reason: "the process is ending".into() })?;
+        Ok(Ready { sms: self, provider_request, _slot: slot })
     }
 }
 
 /// A message that only waits for its hand-over. Dropped, it is not sent.
 pub struct Ready<'a> {
     sms: &'a Sms,
-    parcel: Parcel,
+    provider_request: ProviderRequest,
     _slot: SemaphorePermit<'a>,
 }
 
-enum Parcel {
+enum ProviderRequest {
     File(String, Vec<u8>),
     Call(Call),
 }
 
 impl Ready<'_> {
-    /// Hands the message over. Call it without a stop in between: once begun, only its answer tells the message's fate.
-    pub async fn hand_over(self, now: Timestamp) -> SmsFate {
-        let call = match (self.parcel, &self.sms.route) {
-            (Parcel::File(name, bytes), Route::Outbox(outbox)) => {
+    /// Hands the message over. Call it without a stop in between: once started, only its answer tells the message's outcome.
+    pub async fn hand_over(self, now: Timestamp) -> SmsOutcome {
+        let call = match (self.provider_request, &self.sms.route) {
+            (ProviderRequest::File(name, bytes), Route::Outbox(outbox)) => {
                 return match outbox.put(&name, bytes).await {
-                    Ok(()) => SmsFate::Accepted { reference: None, response: name },
-                    Err(reason) => SmsFate::NotSent { reason },
+                    Ok(()) => SmsOutcome::Accepted { reference: None, response: name },
+                    Err(reason) => SmsOutcome::NotSent { reason },
                 };
             }
-            (Parcel::Call(call), _) => call,
-            (Parcel::File(..), _) => return SmsFate::NotSent { reason: "there is no outbox".into() },
+            (ProviderRequest::Call(call), _) => call,
+            (ProviderRequest::File(..), _) => return SmsOutcome::NotSent { reason: "there is no outbox".into() },
         };
         match self.sms.fetcher.call(call).await {
             Ok(answer) => match &self.sms.route {
-                Route::Hubtel(_) => hubtel::judge(&answer, now),
-                Route::Template(provider) => provider.judge(&answer, now),
+                Route::Hubtel(_) => hubtel::to_outcome(&answer, now),
+                Route::Template(provider) => provider.to_outcome(&answer, now),
                 Route::Outbox(_) => refusal(&answer, now),
             },
-            Err(FetchError::Refused { reason }) => SmsFate::Unwelcome { response: reason },
-            Err(FetchError::Unreachable { reason }) => SmsFate::NotSent { reason },
-            Err(FetchError::Failed { reason }) => SmsFate::Unknown { reason },
+            Err(FetchError::Refused { reason }) => SmsOutcome::ProviderRefused { response: reason },
+            Err(FetchError::Unreachable { reason }) => SmsOutcome::NotSent { reason },
+            Err(FetchError::Failed { reason }) => SmsOutcome::Unknown { reason },
         }
     }
 }
 
 /// What an answer means that is no success. What stands in its body may hold what was sent: it is not told.
-fn refusal(answer: &Answer, now: Timestamp) -> SmsFate {
+fn refusal(answer: &Answer, now: Timestamp) -> SmsOutcome {
     let status = answer.status;
     let response = format!("the provider answered {status}");
     let asked = answer.retry_after(now).map(|after| after.min(LONGEST_WAIT));
     match status.as_u16() {
-        429 => SmsFate::Deferred { response, after: Some(asked.unwrap_or(THROTTLED)) },
+        429 => SmsOutcome::Deferred { response, after: Some(asked.unwrap_or(THROTTLED)) },
         // Somebody in between speaks, who does not know what the provider did.
-        502 | 504 => SmsFate::Unknown { reason: response },
-        408 | 425 | 500..=599 => SmsFate::Deferred { response, after: asked },
-        300..=399 | 401..=405 | 407 | 410 => SmsFate::Unwelcome { response },
-        400..=499 => SmsFate::Rejected { response },
-        _ => SmsFate::Unknown { reason: format!("{response}, which does not say whether the message was taken") },
+        502 | 504 => SmsOutcome::Unknown { reason: response },
+        408 | 425 | 500..=599 => SmsOutcome::Deferred { response, after: asked },
+        300..=399 | 401..=405 | 407 | 410 => SmsOutcome::ProviderRefused { response },
+        400..=499 => SmsOutcome::Rejected { response },
+        _ => SmsOutcome::Unknown { reason: format!("{response}, which does not say whether the message was taken") },
     }
 }
 
-fn accepted(status: StatusCode, reference: Option<String>) -> SmsFate {
-    SmsFate::Accepted { reference, response: format!("the provider answered {status}") }
+fn accepted(status: StatusCode, reference: Option<String>) -> SmsOutcome {
+    SmsOutcome::Accepted { reference, response: format!("the provider answered {status}") }
 }
 
 fn stamp(at: Timestamp) -> impl std::fmt::Display {

@@ -2,9 +2,9 @@
 
 /// A snapshot that both pairs make: the answers are the same, byte for byte.
 macro_rules! assert_snapshot {
-    ($shown:expr, $($snapshot:tt)*) => {{
-        let shown = $shown.to_string();
-        insta::allow_duplicates! { insta::assert_snapshot!(shown, $($snapshot)*) }
+    ($rendered:expr, $($snapshot:tt)*) => {{
+        let rendered = $rendered.to_string();
+        insta::allow_duplicates! { insta::assert_snapshot!(rendered, $($snapshot)*) }
     }};
 }
 
@@ -84,10 +84,10 @@ api! {
             the_stream_ends_with_the_process,
         }
         files {
-            a_picture_is_stored_by_its_content_under_a_name_of_our_own,
-            every_sort_of_picture_is_told_by_its_first_bytes,
-            what_is_no_picture_is_refused_whatever_it_is_called,
-            a_picture_that_is_something_else_too_is_refused_and_leaves_nothing,
+            an_image_is_stored_by_its_content_under_a_name_of_our_own,
+            every_sort_of_image_is_told_by_its_first_bytes,
+            what_is_no_image_is_refused_whatever_it_is_called,
+            an_image_that_is_something_else_too_is_refused_and_leaves_nothing,
             a_file_too_large_is_413_and_leaves_nothing,
             a_form_that_is_broken_or_holds_something_else_is_refused_and_leaves_nothing,
             an_upload_takes_a_token_that_may_submit,
@@ -96,7 +96,7 @@ api! {
             a_path_that_leads_elsewhere_reaches_nothing,
             a_file_that_is_gone_or_has_expired_is_404,
             a_part_of_a_file_is_given_and_what_is_known_is_not_sent_again,
-            a_picture_of_another_is_as_good_as_missing,
+            an_image_of_another_is_as_good_as_missing,
             a_file_is_fetched_by_a_token_of_its_owner_or_of_an_admin,
             a_file_is_removed_by_its_owner_or_an_admin,
             an_upload_is_kept_as_long_as_the_setting_says,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use legwork::kinds::TaskContext;
-use legwork_engine::domain::{Attempt, Begun, KindName, PageRequest, QueueName, TaskFailure, TaskFilter, TaskId};
+use legwork_engine::domain::{Attempt, KindName, PageRequest, QueueName, StartedTask, TaskFailure, TaskFilter, TaskId};
 use legwork_source::SourcesConfig;
 use legwork_source::{Filter, Query, Row, Source};
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ roles = { user = "member", body = "words", created = "made", read = "seen", titl
 fields = { id = "integer", member = "integer", head = "text", words = "text", seen = "boolean", made = "timestamp" }
 "#;
 
-/// Times are told from 2026-11-21 08:00, when the tests begin.
+/// Times are told from 2026-11-21 08:00, when the tests start.
 const TABLES: &str = r"
 CREATE TABLE members (number bigint PRIMARY KEY, contact text, called text, flag text);
 CREATE TABLE staff (id uuid PRIMARY KEY, mail text, works_here boolean, role text);
@@ -133,7 +133,7 @@ impl Place {
     }
 
     fn context(&self, kind: &str, task: TaskId, attempt: i32) -> TaskContext {
-        let begun = Begun {
+        let started_task = StartedTask {
             id: task,
             attempt: Attempt(attempt),
             kind: KindName::from_store(kind),
@@ -149,19 +149,19 @@ impl Place {
             hard_limit: Duration::from_mins(30),
             soft_limit: None,
         };
-        let base = context(&begun.kind, self.engine.services.clone(), self.engine.clock.clone());
+        let base = context(&started_task.kind, self.engine.services.clone(), self.engine.clock.clone());
         TaskContext {
             task,
-            attempt: begun.attempt,
-            submitted_at: begun.submitted_at,
-            children: self.engine.queue.children_of(&begun),
+            attempt: started_task.attempt,
+            submitted_at: started_task.submitted_at,
+            children: self.engine.queue.children_of(&started_task),
             ..base
         }
     }
 
     /// One attempt of a task, after the check of its args.
     async fn attempt(&self, kind: &str, task: TaskId, attempt: i32, args: Value) -> Result<Value, TaskFailure> {
-        assert_eq!(self.faults(kind, &args), Vec::<String>::new(), "{args}");
+        assert_eq!(self.field_errors(kind, &args), Vec::<String>::new(), "{args}");
         let found = self.engine.kinds.get(&KindName::from_store(kind)).unwrap().clone();
         let result = found.run(&args.to_string(), self.context(kind, task, attempt))?.await?;
         assert!(result["success"] == true && result["message"].is_string(), "{result}");
@@ -218,10 +218,10 @@ impl Place {
     }
 
     /// What is wrong with args, with pointers.
-    fn faults(&self, kind: &str, args: &Value) -> Vec<String> {
+    fn field_errors(&self, kind: &str, args: &Value) -> Vec<String> {
         let kind = self.engine.kinds.get(&KindName::from_store(kind)).unwrap();
-        let faults = kind.check(&args.to_string(), &self.engine.services).err().unwrap_or_default();
-        faults.into_iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect()
+        let field_errors = kind.check(&args.to_string(), &self.engine.services).err().unwrap_or_default();
+        field_errors.into_iter().map(|field_error| format!("{} {}", field_error.pointer, field_error.detail)).collect()
     }
 
     /// The rows of a model that filters let through.
@@ -268,10 +268,12 @@ async fn every_example_works_on_the_demonstration() {
                 place.run(kind, example).await.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
             }
             for kind in ["content.publish_scheduled", "content.cleanup_expired", "notifications.cleanup"] {
-                let faults = place.faults(kind, &json!({ "source": "nope" }));
+                let field_errors = place.field_errors(kind, &json!({ "source": "nope" }));
                 assert!(
-                    faults.iter().any(|fault| fault.starts_with("/source there is no source \"nope\"; there are app")),
-                    "{faults:?}"
+                    field_errors
+                        .iter()
+                        .any(|field_error| field_error.starts_with("/source there is no source \"nope\"; there are app")),
+                    "{field_errors:?}"
                 );
             }
         })

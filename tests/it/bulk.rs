@@ -1,8 +1,8 @@
 //! Bulk mail, on both pairs: nobody twice, nobody left out, whatever the mail server does and whoever dies.
 
-mod fates;
 mod kills;
 mod lists;
+mod outcomes;
 mod people;
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ macro_rules! on_both_pairs {
 
 mod pairs {
     on_both_pairs! {
-        fates {
+        outcomes {
             the_documents_body_works_on_the_outbox,
             each_recipient_is_mailed_once_and_its_answer_is_kept,
             a_server_without_pipelining_is_served_step_by_step,
@@ -82,7 +82,7 @@ mod pairs {
 fn mailing(engine: &Engine, server: &SmtpServer) -> Engine {
     let port = server.port();
     engine.tuned(|config| {
-        config.mail.from = "News <news@example.org>".into();
+        config.mail.from = "TaskEvent <task_event@example.org>".into();
         config.mail.smtp = Some(SmtpConfig {
             host: "127.0.0.1".into(),
             port,
@@ -105,7 +105,7 @@ fn addresses(count: usize) -> Vec<String> {
 }
 
 fn body(to: &[String]) -> Value {
-    json!({ "recipient_emails": to, "subject": "News", "template_name": "newsletter", "context": { "content": "Come and see." } })
+    json!({ "recipient_emails": to, "subject": "TaskEvent", "template_name": "newsletter", "context": { "content": "Come and see." } })
 }
 
 /// Submits, and waits until the task has ended.
@@ -130,12 +130,12 @@ async fn outcomes(engine: &Engine, id: TaskId) -> BTreeMap<String, &'static str>
 }
 
 /// How many have each outcome.
-async fn tally(engine: &Engine, id: TaskId) -> BTreeMap<&'static str, usize> {
-    let mut tally = BTreeMap::new();
+async fn count_outcomes(engine: &Engine, id: TaskId) -> BTreeMap<&'static str, usize> {
+    let mut count_outcomes = BTreeMap::new();
     for outcome in outcomes(engine, id).await.into_values() {
-        *tally.entry(outcome).or_default() += 1;
+        *count_outcomes.entry(outcome).or_default() += 1;
     }
-    tally
+    count_outcomes
 }
 
 /// A worker is declared dead, its task rescued, and another one starts.

@@ -55,7 +55,7 @@ impl Bench {
         self.kind.run(&args.to_string(), self.cx.clone())?.await
     }
 
-    fn faults(&self, args: &Value) -> Vec<FieldError> {
+    fn field_errors(&self, args: &Value) -> Vec<FieldError> {
         self.kind.check(&args.to_string(), &self.cx.services).err().unwrap_or_default()
     }
 }

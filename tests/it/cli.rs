@@ -136,7 +136,7 @@ fn every_command_that_reads_the_configuration_lists_all_its_mistakes() {
             assert!(ended.err.contains(setting), "{words:?}: {ended}");
         }
     }
-    assert!(place.path().read_dir().unwrap().next().is_none(), "nothing was begun");
+    assert!(place.path().read_dir().unwrap().next().is_none(), "nothing was started");
 }
 
 #[test]
@@ -386,7 +386,7 @@ fn a_made_encryption_key_is_one_that_the_configuration_takes() {
     let taken = Place::new().with("ENCRYPTION_KEYS", &format!("{new},{old}")).legwork(&["check-config"]);
     assert!(taken.code == 0 && taken.out.contains("ENCRYPTION_KEYS=***\n"), "{taken}");
     assert!(!taken.out.contains("AAAA") && !taken.err.contains("AAAA"), "{taken}");
-    for (keys, told) in [
+    for (keys, actual) in [
         ("AAAA", "a key without an id"),
         ("a b:AAAA", "a key without an id"),
         ("k1:AAAA", "\"k1\", whose key is not the base64 of 32 bytes"),
@@ -394,6 +394,6 @@ fn a_made_encryption_key_is_one_that_the_configuration_takes() {
         (&format!("{old},{old}"), "\"k1\" twice"),
     ] {
         let refused = Place::new().with("ENCRYPTION_KEYS", keys).legwork(&["check-config"]);
-        assert!(refused.code == 2 && refused.err.contains(told) && !refused.err.contains("AAAA"), "{keys}: {refused}");
+        assert!(refused.code == 2 && refused.err.contains(actual) && !refused.err.contains("AAAA"), "{keys}: {refused}");
     }
 }

@@ -3,15 +3,15 @@
 mod callbacks;
 mod chaos;
 mod children;
-mod doorbells;
+mod dispatches;
 mod limits;
-mod news;
 mod queues;
 mod reports;
 mod rescue;
 mod runs;
 mod shutdown;
 mod stops;
+mod task_events;
 mod upkeep;
 
 use crate::support::engine::PATIENCE;
@@ -50,20 +50,20 @@ engine! {
             a_child_that_is_refused_says_why_and_the_others_are_taken,
             a_call_runs_through_the_engine_and_its_secrets_are_not_shown,
         }
-        doorbells {
-            lost_doorbells_are_rung_again_after_a_grace_time,
-            a_lost_backlog_is_rung_in_one_sweep_and_only_once_however_long_it_waits,
-            what_was_received_and_not_begun_counts_as_held,
+        dispatches {
+            lost_dispatches_are_sent_again_after_a_grace_time,
+            a_lost_backlog_is_dispatched_in_one_sweep_and_only_once_however_long_it_waits,
+            what_was_fetched_and_not_started_counts_as_held,
             entries_that_stand_a_little_out_of_order_hide_nothing_and_look_like_no_loss,
-            tasks_run_while_the_broker_delivers_and_takes_no_doorbells,
-            a_slow_broker_gets_every_doorbell_once,
+            tasks_run_while_the_broker_delivers_and_takes_no_dispatches,
+            a_slow_broker_gets_every_dispatch_once,
             a_pool_is_stalled_when_due_tasks_do_not_arrive_twice_in_a_row,
             submissions_are_taken_and_run_while_the_broker_is_away,
             the_breaker_opens_after_three_failures_and_closes_when_the_broker_is_back,
-            relays_that_work_at_once_ring_each_task_once,
-            a_doorbell_that_is_rung_twice_starts_one_attempt,
-            a_begin_that_fails_acknowledges_nothing_and_the_task_runs_later,
-            a_begin_whose_answer_was_lost_is_handed_back_and_runs,
+            due_sweeps_that_work_at_once_dispatch_each_task_once,
+            a_dispatch_that_is_sent_twice_starts_one_attempt,
+            a_start_that_fails_acknowledges_nothing_and_the_task_runs_later,
+            a_start_whose_answer_was_lost_is_released_and_runs,
             a_settlement_whose_answer_was_lost_is_not_run_twice,
             a_store_that_is_away_when_an_attempt_ends_gets_its_end_later,
         }
@@ -72,7 +72,7 @@ engine! {
             the_soft_limit_asks_and_the_task_is_tried_again,
             the_sweep_ends_what_runs_past_its_limit_and_nobody_ended,
         }
-        news {
+        task_events {
             a_wait_returns_with_the_end_and_looks_twice,
             a_wait_that_is_over_returns_the_present_state,
             a_wait_sees_an_end_whose_signal_was_lost,
@@ -81,7 +81,7 @@ engine! {
         }
         queues {
             a_paused_queue_runs_nothing_until_it_is_resumed,
-            a_delivery_in_flight_when_its_queue_is_paused_is_put_off,
+            a_delivery_in_flight_when_its_queue_is_paused_is_postponed,
             a_purge_ends_what_waits_and_leaves_what_runs,
             no_more_tasks_of_a_queue_run_at_once_than_its_limits_allow,
             a_limit_that_is_lifted_lets_the_others_run_at_once,
@@ -95,20 +95,20 @@ engine! {
         }
         rescue {
             the_tasks_of_a_killed_worker_run_again_after_its_lease,
-            who_was_blind_for_a_while_does_not_judge,
-            what_a_dead_worker_had_received_and_not_begun_is_given_to_others,
+            who_was_blind_for_a_while_does_not_rescue,
+            what_a_dead_worker_had_fetched_and_not_started_is_given_to_others,
             a_live_worker_never_loses_a_task_for_being_slow,
             a_process_that_has_the_store_to_itself_rescues_at_once,
             a_frozen_worker_that_thaws_cannot_settle_what_another_has_done,
             the_third_crash_is_a_failure,
             progress_forgives_the_crashes_before_it,
             a_task_that_has_seen_two_workers_die_runs_alone,
-            a_suspect_that_finds_no_solitude_is_put_off_and_keeps_nobody,
+            a_suspect_that_finds_no_solitude_is_postponed_and_keeps_nobody,
             tasks_that_are_to_run_alone_do_not_wait_for_each_other_for_ever,
             what_runs_is_stopped_before_the_lease_ends,
             an_attempt_that_the_store_gave_away_is_stopped,
             a_newer_attempt_on_the_same_worker_ends_the_older_one,
-            what_the_store_says_we_run_and_we_do_not_is_handed_back,
+            what_the_store_says_we_run_and_we_do_not_is_released,
         }
         runs {
             a_submitted_task_is_run_and_its_result_is_seen,
@@ -118,20 +118,20 @@ engine! {
             a_retry_waits_as_long_as_the_other_side_asked_for,
             what_no_retry_can_mend_fails_at_once,
             a_panic_ends_its_attempt_and_not_the_pool,
-            what_this_version_cannot_run_is_handed_back_and_costs_nothing,
+            what_this_version_cannot_run_is_released_and_costs_nothing,
             what_nobody_can_run_fails_in_the_end,
-            an_expired_task_is_not_begun,
+            an_expired_task_is_not_started,
             equal_submissions_with_one_key_make_one_task,
         }
         shutdown {
             what_runs_may_finish_within_the_grace_time,
-            what_does_not_finish_stops_is_handed_back_and_runs_elsewhere,
-            a_deaf_task_is_ended_by_force_handed_back_and_runs_elsewhere,
-            a_begin_that_is_under_way_is_waited_for,
+            what_does_not_finish_stops_is_released_and_runs_elsewhere,
+            a_deaf_task_is_ended_by_force_released_and_runs_elsewhere,
+            a_start_that_is_under_way_is_waited_for,
             a_pool_that_is_ending_fetches_nothing_more,
         }
         stops {
-            a_waiting_task_is_revoked_at_once_and_its_doorbell_starts_nothing,
+            a_waiting_task_is_revoked_at_once_and_its_dispatch_starts_nothing,
             a_task_that_waits_for_its_retry_is_revoked_at_once,
             a_running_task_stops_at_its_next_checkpoint,
             a_deaf_task_is_stopped_at_once_with_terminate_and_its_worker_lives_on,
@@ -140,7 +140,7 @@ engine! {
             a_revoke_survives_the_death_of_everybody_who_knew_of_it,
             revokes_that_race_with_the_ends_leave_one_end_each,
             a_retry_by_hand_is_a_new_task_made_once_of_one_that_ended_badly,
-            a_changed_task_moves_and_its_old_doorbell_starts_nothing,
+            a_changed_task_moves_and_its_old_dispatch_starts_nothing,
         }
         upkeep {
             a_health_check_tells_of_each_thing_with_its_latency,

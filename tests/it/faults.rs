@@ -14,7 +14,7 @@ use crate::support::process::{Process, output_of};
 use crate::support::redis_server::{RedisServer, free_port};
 use crate::support::smtp::SmtpServer;
 
-/// A database of its own for one fleet; dropped when the case ends, however it ends.
+/// A database of its own for one cluster; dropped when the case ends, however it ends.
 async fn in_database<C, F>(case: C)
 where
     C: FnOnce(String) -> F,
@@ -48,7 +48,7 @@ async fn a_database_that_does_not_exist_is_told_as_an_error_after_a_few_tries() 
 }
 
 /// An API with a scheduler, and workers, over a database, a Redis and a mail server.
-struct Fleet {
+struct Cluster {
     vars: Vec<(&'static str, String)>,
     api: String,
     token: String,
@@ -59,7 +59,7 @@ struct Fleet {
     _server: Process,
 }
 
-impl Fleet {
+impl Cluster {
     async fn start(database: String, workers: usize) -> Self {
         Self::mailing(database, workers, SmtpServer::start().await).await
     }
@@ -84,11 +84,11 @@ impl Fleet {
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let api = format!("http://{listen}/api/v1");
-        let mut fleet = Self { vars, api, token, client, redis, smtp, workers: Vec::new(), _server: server };
+        let mut cluster = Self { vars, api, token, client, redis, smtp, workers: Vec::new(), _server: server };
         for _ in 0..workers {
-            fleet.start_worker(10).await;
+            cluster.start_worker(10).await;
         }
-        fleet
+        cluster
     }
 
     async fn start_worker(&mut self, slots: usize) {
@@ -144,7 +144,7 @@ impl Fleet {
                     let recipient = &task["result"]["recipient_email"];
                     assert!(recipient.as_str().is_none_or(|to| copies.contains_key(to)), "nobody got it: {task}");
                 }
-                _ => assert_eq!(task["error"]["type"], "MailFateUnknown", "{task}"),
+                _ => assert_eq!(task["error"]["type"], "MailOutcomeUnknown", "{task}"),
             }
             if task["attempts"].as_i64().unwrap() > 1 {
                 self.check_attempts(task).await;
@@ -153,7 +153,7 @@ impl Fleet {
         assert!(by_status["\"SUCCESS\""] * 100 >= ended.len() * 95, "{by_status:?}");
     }
 
-    /// No attempt began after the end.
+    /// No attempt started after the end.
     async fn check_attempts(&self, task: &Value) {
         let time = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
         let detail = self.get(&format!("/tasks/{}", task["task_id"].as_str().unwrap())).await;
@@ -179,17 +179,17 @@ fn mixed(from: usize, count: usize) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_workers_lose_nothing_and_mail_nobody_twice() {
     in_database(|database| async move {
-        let mut fleet = Fleet::start(database, 3).await;
-        let mut ids = fleet.submit(mixed(0, 500)).await;
-        ids.extend(fleet.submit(mixed(500, 500)).await);
+        let mut cluster = Cluster::start(database, 3).await;
+        let mut ids = cluster.submit(mixed(0, 500)).await;
+        ids.extend(cluster.submit(mixed(500, 500)).await);
         for victim_after in [100, 300] {
-            fleet.ended(&ids[victim_after]).await;
-            fleet.workers.remove(0).kill().await;
-            fleet.start_worker(10).await;
+            cluster.ended(&ids[victim_after]).await;
+            cluster.workers.remove(0).kill().await;
+            cluster.start_worker(10).await;
         }
-        let ended = fleet.all_ended(&ids).await;
+        let ended = cluster.all_ended(&ids).await;
         assert_eq!(ended.len(), 1_000);
-        fleet.check(&ended).await;
+        cluster.check(&ended).await;
     })
     .await;
 }
@@ -197,40 +197,40 @@ async fn killed_workers_lose_nothing_and_mail_nobody_twice() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_is_killed_comes_back_empty_and_is_flushed_loses_nothing() {
     in_database(|database| async move {
-        let mut fleet = Fleet::start(database, 2).await;
-        let mut ids = fleet.submit(mixed(0, 400)).await;
-        fleet.ended(&ids[100]).await;
-        fleet.redis.kill();
-        ids.extend(fleet.submit(mixed(400, 200)).await);
-        fleet.ended(&ids[500]).await;
-        fleet.redis.restart();
-        ids.extend(fleet.submit(mixed(600, 300)).await);
-        let _flushed: () = redis::cmd("FLUSHALL").query_async(&mut fleet.redis.connection().await).await.unwrap();
-        ids.extend(fleet.submit(mixed(900, 100)).await);
-        let ended = fleet.all_ended(&ids).await;
+        let mut cluster = Cluster::start(database, 2).await;
+        let mut ids = cluster.submit(mixed(0, 400)).await;
+        cluster.ended(&ids[100]).await;
+        cluster.redis.kill();
+        ids.extend(cluster.submit(mixed(400, 200)).await);
+        cluster.ended(&ids[500]).await;
+        cluster.redis.restart();
+        ids.extend(cluster.submit(mixed(600, 300)).await);
+        let _flushed: () = redis::cmd("FLUSHALL").query_async(&mut cluster.redis.connection().await).await.unwrap();
+        ids.extend(cluster.submit(mixed(900, 100)).await);
+        let ended = cluster.all_ended(&ids).await;
         assert_eq!(ended.len(), 1_000);
-        fleet.check(&ended).await;
+        cluster.check(&ended).await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_is_told_to_end_hands_back_what_runs_and_exits_with_0() {
+async fn a_worker_that_is_told_to_end_releases_what_runs_and_exits_with_0() {
     in_database(|database| async move {
-        let mut fleet = Fleet::start(database, 1).await;
-        let ids = fleet.submit((0..5).map(|_| json!({ "kind": "system.sleep", "args": { "seconds": 2 } })).collect()).await;
-        let quick = fleet.submit(mixed(2, 1)).await;
-        fleet.ended(&quick[0]).await;
-        let first = fleet.workers.remove(0);
+        let mut cluster = Cluster::start(database, 1).await;
+        let ids = cluster.submit((0..5).map(|_| json!({ "kind": "system.sleep", "args": { "seconds": 2 } })).collect()).await;
+        let quick = cluster.submit(mixed(2, 1)).await;
+        cluster.ended(&quick[0]).await;
+        let first = cluster.workers.remove(0);
         let status = first.end().await;
         assert_eq!(status.code(), Some(0));
-        assert_eq!(fleet.get("/tasks/workers").await["total_workers"], 0);
+        assert_eq!(cluster.get("/tasks/workers").await["total_workers"], 0);
         for id in &ids {
-            let task = fleet.get(&format!("/tasks/status/{id}")).await;
+            let task = cluster.get(&format!("/tasks/status/{id}")).await;
             assert_eq!((&task["status"], &task["retries"]), (&json!("PENDING"), &json!(0)), "{task}");
         }
-        fleet.start_worker(10).await;
-        for task in fleet.all_ended(&ids).await {
+        cluster.start_worker(10).await;
+        for task in cluster.all_ended(&ids).await {
             assert_eq!((&task["status"], &task["retries"]), (&json!("SUCCESS"), &json!(0)), "{task}");
         }
     })

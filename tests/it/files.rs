@@ -2,8 +2,8 @@
 
 #[cfg(feature = "s3")]
 mod bucket;
+mod file_service;
 mod folder;
-mod keeper;
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Pictures: what comes of good ones, what is said of bad ones, and the children that work on them.
+//! Images: what comes of good ones, what is said of bad ones, and the children that work on them.
 
 mod broken;
 mod children;
@@ -10,14 +10,14 @@ mod tasks;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use legwork_image::{Animated, Fit, ImageLimits, Picture, Recipe, ThumbnailRecipe, Wanted};
+use legwork_image::{Animated, Fit, ImageLimits, OutputFormat, ProcessedImage, Recipe, ThumbnailRecipe};
 use legwork_isolate::IsolateConfig;
 use legwork_isolate::{Isolate, IsolateError};
 
 /// This program, as the tests start its children.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_legwork");
 
-/// What a picture may cost in tests.
+/// What an image may cost in tests.
 pub const LIMITS: ImageLimits = ImageLimits { max_bytes: 50 << 20, max_pixels: 100_000_000, max_memory: 300 << 20 };
 
 /// Two children of `program`.
@@ -32,7 +32,7 @@ pub fn config(program: impl Into<PathBuf>) -> IsolateConfig {
     }
 }
 
-/// A folder with pictures, and children that work on them.
+/// A folder with images, and children that work on them.
 struct Studio {
     folder: tempfile::TempDir,
     isolate: Isolate,
@@ -51,20 +51,20 @@ impl Studio {
         self.folder.path().join(name)
     }
 
-    /// A recipe for a picture of these bytes: a box of 40 × 40, no thumbnails, no loss.
+    /// A recipe for an image of these bytes: a box of 40 × 40, no thumbnails, no loss.
     fn recipe(&self, bytes: &[u8]) -> Recipe {
         let source = self.path("source");
         std::fs::write(&source, bytes).unwrap();
         recipe(&source, &self.path("output"))
     }
 
-    async fn run(&self, recipe: &Recipe) -> Result<Picture, IsolateError> {
+    async fn run(&self, recipe: &Recipe) -> Result<ProcessedImage, IsolateError> {
         self.isolate.call(legwork_image::WORK, recipe).await
     }
 
-    async fn made(&self, recipe: &Recipe) -> (Picture, Vec<u8>) {
-        let picture = self.run(recipe).await.unwrap();
-        (picture, std::fs::read(&recipe.output).unwrap())
+    async fn made(&self, recipe: &Recipe) -> (ProcessedImage, Vec<u8>) {
+        let image = self.run(recipe).await.unwrap();
+        (image, std::fs::read(&recipe.output).unwrap())
     }
 
     /// The word and the text of a final refusal.
@@ -83,7 +83,7 @@ fn recipe(source: &Path, output: &Path) -> Recipe {
         max_width: 40,
         max_height: 40,
         quality: 90,
-        format: Wanted::Keep,
+        format: OutputFormat::Keep,
         progressive: true,
         animated: Animated::FirstFrame,
         thumbnails: Vec::new(),

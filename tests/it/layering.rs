@@ -49,7 +49,7 @@ const HOMES: &[(&str, &[&str])] = &[
 const HOLDERS: &[&str] = &["queue", "app"];
 
 /// What others may know of the broker: what it carries, not the broker.
-const CARRIED: &[&str] = &["BrokerError", "Delivery", "Lane", "Signal", "Want"];
+const CARRIED: &[&str] = &["BrokerError", "Delivery", "QueueQuota", "Signal", "FetchRequest"];
 
 /// Files of the program that may wait by the clock, with the reason. Loops wait for events; for these, time itself is the event.
 const SLEEPERS: &[(&str, &str)] = &[
@@ -58,10 +58,10 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("src/http/api/events.rs", "the pause between two looks at a task whose news may be lost"),
     ("src/http/server.rs", "the time that open connections have to end"),
     ("src/queue/inspect.rs", "the deadline of a long poll"),
-    ("src/queue/receive.rs", "the pause between two looks into the store while the broker is away"),
+    ("src/queue/fetch.rs", "the pause between two looks into the store while the broker is away"),
     ("src/queue/settle.rs", "the pause before outcomes are written again to a store that was away"),
     ("src/scheduler.rs", "the pause between two steps of a duty"),
-    ("src/services/isolate/shelf.rs", "ends children that were idle for long"),
+    ("src/services/isolate/idle_pool.rs", "ends children that were idle for long"),
     ("src/services/mail/pool.rs", "closes connections that were idle for long"),
     ("src/tasks/bulk.rs", "the rate that what goes to many keeps to"),
     ("src/tasks/system.rs", "system.sleep sleeps; that is what it is for"),
@@ -75,43 +75,43 @@ const MOST_LINES: usize = 600;
 
 #[test]
 fn a_module_uses_only_the_layers_below_it() {
-    let faults = each_path(&rust_files("src"), |file, used| {
+    let violations = each_path(&rust_files("src"), |file, used| {
         let from = top_module(file)?;
         let to = used.segments.get(1).filter(|_| used.segments[0] == "crate")?;
         let (Some(own), Some(other)) = (layer_of(from), layer_of(to)) else { return None };
         let allowed = from == to || other < own;
         (!allowed).then(|| format!("`{from}` uses `{used}`, but `{to}` is not below it"))
     });
-    assert_none("uses against the layers", &faults);
+    assert_none("uses against the layers", &violations);
 }
 
 #[test]
 fn every_module_has_its_layer() {
     let layered: BTreeSet<&str> = LAYERS.iter().flat_map(|layer| layer.iter().copied()).collect();
-    let faults: Vec<String> = rust_files("src")
+    let violations: Vec<String> = rust_files("src")
         .iter()
         .filter_map(|file| top_module(&file.name).filter(|module| !layered.contains(module)).map(|module| (file, module)))
         .map(|(file, module)| {
             format!("{}:1: module `{module}` is in no layer: add it to LAYERS in tests/it/layering.rs", file.name)
         })
         .collect();
-    assert_none("modules without a layer", &faults);
+    assert_none("modules without a layer", &violations);
 }
 
 #[test]
 fn a_crate_of_the_outside_is_used_in_its_home_only() {
-    let faults = each_path(&rust_files("src"), |file, used| {
+    let violations = each_path(&rust_files("src"), |file, used| {
         let (name, homes) = HOMES.iter().find(|(name, _)| used.segments[0] == *name)?;
         let below = file.trim_start_matches("src/").trim_end_matches(".rs");
         let at_home = homes.iter().any(|home| below == *home || below.starts_with(&format!("{home}/")));
         (!at_home).then(|| format!("`{used}`: the crate `{name}` is used only in src/{}", homes.join(", src/")))
     });
-    assert_none("crates away from home", &faults);
+    assert_none("crates away from home", &violations);
 }
 
 #[test]
 fn only_the_queue_joins_store_and_broker() {
-    let faults = each_path(&rust_files("src"), |file, used| {
+    let violations = each_path(&rust_files("src"), |file, used| {
         let from = top_module(file)?;
         if from == "broker" || HOLDERS.contains(&from) || !used.segments.iter().take(2).eq(["crate", "broker"]) {
             return None;
@@ -119,56 +119,56 @@ fn only_the_queue_joins_store_and_broker() {
         let carried = used.segments.get(2).is_some_and(|name| CARRIED.contains(&name.as_str()));
         (!carried).then(|| format!("`{used}`: `{from}` may name what the broker carries ({}), not hold it", CARRIED.join(", ")))
     });
-    assert_none("modules that hold the broker beside the queue", &faults);
+    assert_none("modules that hold the broker beside the queue", &violations);
 }
 
 #[test]
 fn nothing_waits_by_the_clock_but_what_is_named_here() {
     let mut files = rust_files("src");
     files.extend(rust_files("tests"));
-    let faults = each_path(&files, |file, used| {
+    let violations = each_path(&files, |file, used| {
         let sleeps = matches!(used.segments.last().map(String::as_str), Some("sleep" | "sleep_until"))
             && used.segments.iter().any(|segment| segment == "time");
         let named = is_named(SLEEPERS, file);
         (sleeps && !named)
             .then(|| format!("`{used}`: tests wait for events, and so do loops; see SLEEPERS in tests/it/layering.rs"))
     });
-    assert_none("sleeps", &faults);
+    assert_none("sleeps", &violations);
 }
 
 #[test]
 fn errors_are_types_and_not_boxes() {
     let mut files = rust_files("src");
     files.extend(rust_files("tests"));
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     for file in &files {
         for (line, text) in paths::code_lines(&file.text) {
             let squeezed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
             if ["Box<dynError", "Box<dynstd::error::Error", "Box<dyncore::error::Error"].iter().any(|bad| squeezed.contains(bad))
             {
-                faults.push(format!("{}:{line}: a boxed error: each layer has its own enum", file.name));
+                violations.push(format!("{}:{line}: a boxed error: each layer has its own enum", file.name));
             }
         }
     }
-    assert_none("boxed errors", &faults);
+    assert_none("boxed errors", &violations);
 }
 
 #[test]
 fn files_are_short_and_named_by_their_noun() {
     let mut files = rust_files("src");
     files.extend(rust_files("tests"));
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     for file in files {
         let lines = file.text.lines().count();
         if lines > MOST_LINES {
-            faults.push(format!("{}:{lines}: {lines} lines, more than {MOST_LINES}: it wants to be two files", file.name));
+            violations.push(format!("{}:{lines}: {lines} lines, more than {MOST_LINES}: it wants to be two files", file.name));
         }
         let stem = Path::new(&file.name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         if matches!(stem.as_str(), "mod" | "utils" | "util" | "helpers" | "common" | "misc") {
-            faults.push(format!("{}:1: name a file by what it holds (foo.rs beside foo/)", file.name));
+            violations.push(format!("{}:1: name a file by what it holds (foo.rs beside foo/)", file.name));
         }
     }
-    assert_none("files", &faults);
+    assert_none("files", &violations);
 }
 
 #[test]
@@ -243,15 +243,15 @@ fn layer_of(module: &str) -> Option<usize> {
 }
 
 fn each_path(files: &[SourceFile], fault: impl Fn(&str, &PathUse) -> Option<String>) -> Vec<String> {
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     for file in files {
         for used in paths_of(&file.name, &file.text) {
-            faults.extend(fault(&file.name, &used).map(|text| format!("{}:{}: {text}", file.name, used.line)));
+            violations.extend(fault(&file.name, &used).map(|text| format!("{}:{}: {text}", file.name, used.line)));
         }
     }
-    faults
+    violations
 }
 
-fn assert_none(what: &str, faults: &[String]) {
-    assert!(faults.is_empty(), "{what}:\n{}", faults.join("\n"));
+fn assert_none(what: &str, violations: &[String]) {
+    assert!(violations.is_empty(), "{what}:\n{}", violations.join("\n"));
 }

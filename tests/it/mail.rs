@@ -1,7 +1,7 @@
 //! Mail: messages as they arrive, what became of each, and the ledger of `email.send`.
 
-mod fate;
 mod message;
+mod outcome;
 mod pool;
 mod send;
 
@@ -12,8 +12,8 @@ use std::time::Duration;
 use legwork::config::{BulkConfig, RenderConfig};
 use legwork::services::bulk::Bulk;
 use legwork::services::render::Renderer;
-use legwork_mail::{Letter, MailFate, Mailer, Message, Recipient};
 use legwork_mail::{MailConfig, SmtpConfig, SmtpSecurity};
+use legwork_mail::{MailDraft, MailOutcome, Mailer, Message, Recipient};
 
 use crate::support::smtp::SmtpServer;
 
@@ -66,9 +66,9 @@ fn renderer() -> Renderer {
     Renderer::new(&config).unwrap()
 }
 
-fn letter(mailer: &Mailer, key: &str, to: &str) -> Message {
+fn draft(mailer: &Mailer, key: &str, to: &str) -> Message {
     let to = Recipient::parse(to).unwrap();
-    let letter = Letter {
+    let draft = MailDraft {
         key,
         to: &to,
         subject: "Hello",
@@ -77,27 +77,27 @@ fn letter(mailer: &Mailer, key: &str, to: &str) -> Message {
         submitted_at: "2026-11-21T08:00:00Z".parse().unwrap(),
         now: "2026-11-21T08:00:01Z".parse().unwrap(),
     };
-    mailer.compose(letter).unwrap()
+    mailer.compose(draft).unwrap()
 }
 
-async fn send(mailer: &Mailer, message: &Message) -> MailFate {
+async fn send(mailer: &Mailer, message: &Message) -> MailOutcome {
     match mailer.prepare(message).await {
         Ok(ready) => ready.hand_over().await,
-        Err(fate) => fate,
+        Err(outcome) => outcome,
     }
 }
 
-async fn send_one(mailer: &Mailer) -> MailFate {
-    send(mailer, &letter(mailer, "key-1.0", "ann@example.net")).await
+async fn send_one(mailer: &Mailer) -> MailOutcome {
+    send(mailer, &draft(mailer, "key-1.0", "ann@example.net")).await
 }
 
 /// Sends `count` mails at once, to `0@example.net` and so on.
-async fn send_many(mailer: Arc<Mailer>, count: usize) -> Vec<MailFate> {
+async fn send_many(mailer: Arc<Mailer>, count: usize) -> Vec<MailOutcome> {
     let mut sending = tokio::task::JoinSet::new();
     for number in 0..count {
         let mailer = mailer.clone();
         sending.spawn(async move {
-            let message = letter(&mailer, &format!("key-{number}"), &format!("{number}@example.net"));
+            let message = draft(&mailer, &format!("key-{number}"), &format!("{number}@example.net"));
             send(&mailer, &message).await
         });
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use legwork_engine::domain::{Begun, NewTask, Next, TaskId};
+use legwork_engine::domain::{NewTask, Next, StartedTask, TaskId};
 use legwork_engine::store::sqlite::SqliteStore;
 use legwork_engine::store::{NewRecipient, RecipientFilter, RecipientState, RecipientStep, RetryAnswer, RevokeOrder, Store};
 use ring::digest::{SHA256, digest};
@@ -10,10 +10,10 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::support::postgres::{in_schema, observer};
-use crate::support::tasks::{at, begun, mishap, reference, rung, settle, started, task};
+use crate::support::tasks::{at, dispatched, mishap, reference, settle, start_ref, started, task};
 
 /// The first bytes of the SHA-256 of every migration. A database remembers what it has run: a changed one would keep it from starting.
-const DIGESTS: [(&str, &str); 14] = [
+const DIGESTS: [(&str, &str); 16] = [
     ("postgres/0001_engine.sql", "c5d5b6be"),
     ("postgres/0002_files.sql", "40112aba"),
     ("postgres/0003_recipients.sql", "9dc919a9"),
@@ -21,6 +21,7 @@ const DIGESTS: [(&str, &str); 14] = [
     ("postgres/0005_lists.sql", "c09a8a09"),
     ("postgres/0006_older_retries.sql", "b8824878"),
     ("postgres/0007_progress_peak.sql", "40c796fd"),
+    ("postgres/0008_words.sql", "1e8672eb"),
     ("sqlite/0001_engine.sql", "58fc50f6"),
     ("sqlite/0002_files.sql", "b3687af9"),
     ("sqlite/0003_recipients.sql", "ab0963b5"),
@@ -28,6 +29,7 @@ const DIGESTS: [(&str, &str); 14] = [
     ("sqlite/0005_lists.sql", "a72aa58a"),
     ("sqlite/0006_older_retries.sql", "8a9a5216"),
     ("sqlite/0007_progress_peak.sql", "2800e7bb"),
+    ("sqlite/0008_words.sql", "332bfd4e"),
 ];
 
 #[test]
@@ -49,7 +51,11 @@ fn no_migration_is_ever_changed() {
 }
 
 /// As the build before the fifth migration left things.
-const UNDONE: [&str; 4] = [
+const UNDONE: [&str; 8] = [
+    "ALTER TABLE tasks RENAME COLUMN dispatch_at TO ring_at",
+    "ALTER TABLE tasks RENAME COLUMN dispatched_at TO rung_at",
+    "ALTER TABLE workers RENAME COLUMN heartbeat_at TO beat_at",
+    "ALTER TABLE recipient_lists RENAME COLUMN complete TO sealed",
     "ALTER TABLE tasks DROP COLUMN progress_peak",
     "DROP INDEX retry_origins_list",
     "ALTER TABLE retry_origins DROP COLUMN list",
@@ -67,15 +73,18 @@ struct Chain {
     cut_off: TaskId,
 }
 
-async fn listed(store: &Arc<dyn Store>, task: &Begun) {
+async fn listed(store: &Arc<dyn Store>, task: &StartedTask) {
     store.open_list(task.id, at(2)).await.unwrap();
     let address = format!("{}@example.org", task.id);
     let (recipient, message_id, context, refused) = (address.clone(), format!("<{address}>"), None, None);
-    store.enrol(task.id, &[NewRecipient { part: 0, recipient, address, message_id, context, refused }], at(2)).await.unwrap();
+    store
+        .add_recipients(task.id, &[NewRecipient { part: 0, recipient, address, message_id, context, refused }], at(2))
+        .await
+        .unwrap();
 }
 
 async fn retried(store: &Arc<dyn Store>, ended: TaskId, seconds: i64) -> TaskId {
-    let retry = rung(NewTask { retry_of: Some(ended), ..task(seconds) });
+    let retry = dispatched(NewTask { retry_of: Some(ended), ..task(seconds) });
     assert_eq!(store.insert_retry(&retry).await.unwrap(), RetryAnswer::Inserted);
     retry.task.id
 }
@@ -83,9 +92,9 @@ async fn retried(store: &Arc<dyn Store>, ended: TaskId, seconds: i64) -> TaskId 
 async fn chain(store: &Arc<dyn Store>) -> Chain {
     let first = started(store, task(0), 1).await;
     listed(store, &first).await;
-    store.seal_list(first.id, at(2)).await.unwrap();
+    store.complete_list(first.id, at(2)).await.unwrap();
     settle(store, &first, at(3), Next::failure(mishap())).await;
-    let second = begun(store, 1, reference(retried(store, first.id, 4).await, 0), at(5)).await;
+    let second = start_ref(store, 1, reference(retried(store, first.id, 4).await, 0), at(5)).await;
     assert!(store.open_list(second.id, at(5)).await.unwrap());
     let (part, response, reference, next_at) = (0, None, None, None);
     for state in [RecipientState::Sending, RecipientState::Accepted] {
@@ -104,10 +113,10 @@ async fn chain(store: &Arc<dyn Store>) -> Chain {
     Chain { first: first.id, waiting, cut_off: cut_off.id }
 }
 
-/// The retry knows where its chain began, and goes on with the last list; what was cut off is forgotten in the end.
+/// The retry knows where its chain started, and goes on with the last list; what was cut off is forgotten in the end.
 async fn goes_on(store: &Arc<dyn Store>, chain: &Chain) {
-    let begun = begun(store, 1, reference(chain.waiting, 0), at(10)).await;
-    let origin = begun.retry_origin.unwrap();
+    let started_task = start_ref(store, 1, reference(chain.waiting, 0), at(10)).await;
+    let origin = started_task.retry_origin.unwrap();
     assert_eq!((origin.task, origin.submitted_at), (chain.first, at(0)));
     assert!(store.open_list(chain.waiting, at(10)).await.unwrap());
     let rows = store.recipients(chain.waiting, &RecipientFilter::default(), 9).await.unwrap();

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use reqwest::Method;
 
 use legwork::kinds::KindSet;
-use legwork::kinds::callback::Callback;
+use legwork::kinds::system_callback::Callback;
 use legwork_engine::domain::{Attempt, KindName, Priority, QueueName, TaskFailure, TaskRow, TaskStatus, callback_task};
 use legwork_outbound::webhook::Signer;
 use legwork_outbound::{Call, FetchError, Fetcher, Lookup, Redirects};

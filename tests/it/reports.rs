@@ -126,7 +126,7 @@ impl Bench {
         String::from_utf8(self.cx.files.storage().read(&path, 1 << 20).await.unwrap()).unwrap()
     }
 
-    fn faults(&self, args: &Value) -> Vec<FieldError> {
+    fn field_errors(&self, args: &Value) -> Vec<FieldError> {
         self.kind.check(&args.to_string(), &self.cx.services).err().unwrap_or_default()
     }
 }

@@ -9,7 +9,7 @@ use legwork_engine::store::{InsertAnswer, Store, StoreError};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::support::tasks::{inserted, rung, started, status, task};
+use crate::support::tasks::{dispatched, inserted, started, status, task};
 
 #[tokio::test]
 async fn a_file_belongs_to_one_legwork_until_it_is_closed() {
@@ -103,7 +103,7 @@ async fn of_batches_that_share_a_commit_only_the_refused_one_is_undone() {
             }
             tokio::spawn(async move {
                 let id = new.id;
-                let answer = store.insert(&[rung(new)]).await.unwrap().pop().unwrap();
+                let answer = store.insert(&[dispatched(new)]).await.unwrap().pop().unwrap();
                 (id, is_refused, answer)
             })
         })
@@ -127,14 +127,14 @@ async fn a_batch_that_is_dropped_half_way_takes_nobody_along() {
         let mut others = Vec::new();
         let mut stand_in_line = |new: NewTask| {
             let (store, id) = (store.clone(), new.id);
-            others.push(tokio::spawn(async move { store.insert(&[rung(new)]).await.unwrap().pop().unwrap().unwrap() }));
+            others.push(tokio::spawn(async move { store.insert(&[dispatched(new)]).await.unwrap().pop().unwrap().unwrap() }));
             kept.push(id);
         };
         if polls % 2 == 0 {
             stand_in_line(task(0));
             tokio::task::yield_now().await;
         }
-        let dropped = [rung(task(0))];
+        let dropped = [dispatched(task(0))];
         let mut write = Box::pin(store.insert(&dropped));
         for _ in 0..polls {
             if futures_util::poll!(&mut write).is_ready() {

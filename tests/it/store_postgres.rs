@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use legwork_engine::domain::{NewTask, Next, TaskStatus};
 use legwork_engine::store::postgres::PgStore;
-use legwork_engine::store::{BeginAnswer, InsertAnswer, Prune, Settled, Settlement, Store, StoreError};
+use legwork_engine::store::{InsertAnswer, Prune, Settled, Settlement, StartAnswer, Store, StoreError};
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,8 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::postgres::{drop_schema, fresh_schema, in_schema, observer, url};
 use crate::support::tasks::{
-    at, begin, begun, end_of, ended, insert, inserted, mishap, reference, row, rung, settle, settle_all, settlement, start,
-    started, status, task, task_with_callback,
+    at, dispatched, end_of, ended, insert, inserted, mishap, reference, row, settle, settle_all, settlement, start, start_ref,
+    start_refs, started, status, task, task_with_callback,
 };
 
 const DAY: i64 = 86_400;
@@ -50,8 +50,8 @@ async fn whoever_finds_no_partition_makes_it() {
         let settled = settle(&store, &retried, at(later), Next::Retry { due_at: at(later), error: mishap() }).await;
         assert!(matches!(settled, Settled::Waiting { .. }), "{settled:?}");
         let expiring = inserted(&store, NewTask { expires_at: Some(at(120 * DAY)), ..task(0) }).await;
-        let answers = begin(&store, 1, &[reference(expiring, 0)], at(120 * DAY)).await;
-        assert!(matches!(answers[0], BeginAnswer::Ended(_)), "{answers:?}");
+        let answers = start_refs(&store, 1, &[reference(expiring, 0)], at(120 * DAY)).await;
+        assert!(matches!(answers[0], StartAnswer::Ended(_)), "{answers:?}");
         assert_eq!(status(&store, success.id).await, TaskStatus::Success);
     })
     .await;
@@ -91,14 +91,14 @@ async fn a_partition_that_is_in_use_is_dropped_the_next_time() {
 async fn batches_that_overlap_in_any_order_do_not_lock_each_other_out() {
     in_schema(|store, _| async move {
         let tasks: Vec<_> = (0..100).map(|n| if n % 9 == 0 { task_with_callback() } else { task(0) }).collect();
-        insert(&store, &tasks.iter().cloned().map(rung).collect::<Vec<_>>()).await;
+        insert(&store, &tasks.iter().cloned().map(dispatched).collect::<Vec<_>>()).await;
         let refs: Vec<_> = tasks.iter().map(|task| reference(task.id, 0)).collect();
-        let running: Vec<_> = begin(&store, 1, &refs, at(1))
+        let running: Vec<_> = start_refs(&store, 1, &refs, at(1))
             .await
             .into_iter()
             .map(|answer| match answer {
-                BeginAnswer::Begun(begun) => settlement(1, &begun, at(2), Next::success("1".into())),
-                other => panic!("it did not begin: {other:?}"),
+                StartAnswer::Started(started_task) => settlement(1, &started_task, at(2), Next::success("1".into())),
+                other => panic!("it did not start: {other:?}"),
             })
             .collect();
         let mut writers = Vec::new();
@@ -153,17 +153,17 @@ async fn a_killed_connection_heals() {
             end_of(settle(&store, &running, at(2), Next::success("1".into())).await);
             let id = inserted(&store, task(3)).await;
             assert_eq!(row(&store, id).await.submitted_at, at(3));
-            // A begin is not repeated by itself: whether it was written is not known.
+            // A start is not repeated by itself: whether it was written is not known.
             let refs = [reference(id, 0)];
-            let batch = legwork_engine::store::BeginBatch {
+            let batch = legwork_engine::store::StartBatch {
                 worker: crate::support::tasks::worker(1),
                 worker_name: "w",
                 now: at(4),
-                alone: false,
+                exclusive: false,
                 refs: &refs,
             };
-            assert!(matches!(store.begin(&batch).await, Err(StoreError::Unavailable(_))));
-            begun(&store, 1, refs[0], at(4)).await;
+            assert!(matches!(store.start(&batch).await, Err(StoreError::Unavailable(_))));
+            start_ref(&store, 1, refs[0], at(4)).await;
         })
     };
     let ended = case.await;
@@ -178,7 +178,7 @@ async fn a_database_that_is_away_is_unavailable() {
     let store: Arc<dyn Store> = Arc::new(store);
     let settlements: [Settlement; 0] = [];
     assert_eq!(store.settle(&settlements).await.unwrap().len(), 0);
-    assert!(matches!(store.insert(&[rung(task(0))]).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.insert(&[dispatched(task(0))]).await, Err(StoreError::Unavailable(_))));
     assert!(matches!(store.migrate().await, Err(StoreError::Unavailable(_))));
     assert!(matches!(PgStore::connect("not a url", "legwork", 1).await, Err(StoreError::Database(_))));
 }
@@ -273,7 +273,7 @@ async fn an_insert_that_goes_on_after_its_connection_was_lost_is_answered_as_ins
         let sign = if url().contains('?') { '&' } else { '?' };
         let proxied = format!("{}{sign}host=127.0.0.1&port={port}&sslmode=disable", url());
         let store: Arc<dyn Store> = Arc::new(PgStore::connect(&proxied, &schema, 1).await.unwrap());
-        let tasks = [rung(task(0)), rung(task(0))];
+        let tasks = [dispatched(task(0)), dispatched(task(0))];
         let (answers, ()) = tokio::join!(store.insert(&tasks), async {
             // The first try, which is cut off, and the second one, which waits behind it.
             inserts.recv().await.unwrap();

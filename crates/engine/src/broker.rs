@@ -1,13 +1,13 @@
-//! The broker: the doorbell. This is the port; `broker/redis` (streams) and `broker/memory` are its sides, and
+//! The broker: dispatches and signals. This is the port; `broker/redis` (streams) and `broker/memory` are its sides, and
 //! `tests/it/conformance/broker` is its contract, which both run.
 //!
-//! It carries references to rows, and signals between processes. Losing all of it loses nothing: the rows are the truth, and the sweeps ring
-//! again what was lost. It may deliver a reference twice; the begin is a compare-and-set and takes it once.
+//! It carries references to rows, and signals between processes. Losing all of it loses nothing: the rows are the truth, and the sweeps dispatch
+//! again what was lost. It may deliver a reference twice; the start is a compare-and-set and takes it once.
 
+mod fair_share;
 pub mod keys;
 pub mod memory;
 pub mod redis;
-mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use crate::domain::{Band, Doorbell, Progress, QueueName, TaskId, TaskStatus, WorkerId};
+use crate::domain::{Dispatch, PriorityBand, Progress, QueueName, TaskId, TaskStatus, WorkerId};
 
 /// Why the broker could not do it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -33,15 +33,15 @@ pub enum BrokerError {
 /// A task reference handed to one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// What was rung.
-    pub doorbell: Doorbell,
+    /// What was dispatched.
+    pub dispatch: Dispatch,
     /// The broker's own name of it, for the acknowledgement (empty where it did not come from the broker).
     pub entry: String,
 }
 
 /// How much of a queue a worker takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lane {
+pub struct QueueQuota {
     /// Which queue.
     pub queue: QueueName,
     /// At most so many in this call.
@@ -50,11 +50,11 @@ pub struct Lane {
 
 /// What a worker asks for.
 #[derive(Clone, Debug)]
-pub struct Want {
+pub struct FetchRequest {
     /// Who asks.
     pub worker: WorkerId,
     /// Of which queues, and how many of each.
-    pub lanes: Vec<Lane>,
+    pub quotas: Vec<QueueQuota>,
     /// At most so many in all: its free slots.
     pub max: usize,
     /// How long to wait for the first one.
@@ -92,23 +92,23 @@ pub enum Signal {
     Tokens,
 }
 
-/// The doorbell and the signals.
+/// Dispatches and signals.
 #[async_trait]
 pub trait Broker: Send + Sync {
-    /// Rings doorbells, pipelined. Returns when the broker has them all.
-    async fn publish(&self, doorbells: &[Doorbell]) -> Result<(), BrokerError>;
+    /// Sends dispatches, pipelined. Returns when the broker has them all.
+    async fn publish(&self, dispatches: &[Dispatch]) -> Result<(), BrokerError>;
 
-    /// Hands out up to `want.max` references: band by band, at most `lane.max` of a queue, the oldest of a stream first, queues taking
-    /// turns; of every ten, one goes to a lower band that has work, so that it never starves. Waits up to `want.wait` for the first one.
+    /// Hands out up to `request.max` references: band by band, at most `quota.max` of a queue, the oldest of a stream first, queues taking
+    /// turns; of every ten, one goes to a lower band that has work, so that it never starves. Waits up to `request.wait` for the first one.
     /// What is handed out is held for the worker until it is acknowledged. An empty answer is no error.
     ///
     /// Dropping the future may leave what it would have returned held by the worker, until [`reclaim`](Broker::reclaim) finds it.
-    async fn receive(&self, want: &Want) -> Result<Vec<Delivery>, BrokerError>;
+    async fn fetch(&self, request: &FetchRequest) -> Result<Vec<Delivery>, BrokerError>;
 
-    /// Ends a waiting [`receive`](Broker::receive) of this process early.
+    /// Ends a waiting [`fetch`](Broker::fetch) of this process early.
     fn wake(&self);
 
-    /// Forgets deliveries: the begin has decided about them.
+    /// Forgets deliveries: the start has decided about them.
     async fn acknowledge(&self, deliveries: &[Delivery]) -> Result<(), BrokerError>;
 
     /// Takes over up to `max` references of these queues that were handed to any worker more than `idle` ago and not acknowledged.
@@ -120,8 +120,8 @@ pub trait Broker: Send + Sync {
         max: usize,
     ) -> Result<Vec<Delivery>, BrokerError>;
 
-    /// When the oldest entry that a lane holds (also what is handed out and not acknowledged) was rung; `None` where it holds nothing.
-    async fn oldest_held(&self, queue: &QueueName, band: Band) -> Result<Option<Timestamp>, BrokerError>;
+    /// When the oldest entry that a queue holds (also what is handed out and not acknowledged) was dispatched; `None` where it holds nothing.
+    async fn oldest_held(&self, queue: &QueueName, band: PriorityBand) -> Result<Option<Timestamp>, BrokerError>;
 
     /// Forgets a worker that has ended; what it still holds is given to others.
     async fn leave(&self, worker: WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;

@@ -2,7 +2,7 @@
 //!
 //! Nothing else in the crate reads the wall clock (a lint forbids it). The production clock follows the *store's* time: the start, each
 //! heartbeat of a worker and each sweep of a scheduler bring the database's `now` (a process that has neither asks for it every few
-//! seconds), and in between the monotonic clock carries it on. So all processes of a fleet agree about what is due and who is dead,
+//! seconds), and in between the monotonic clock carries it on. So all processes of a cluster agree about what is due and who is dead,
 //! whatever their own clocks say, and a clock that is set while we run moves nothing. Only what a command makes without a server (a
 //! token, an account) bears the time of its host.
 

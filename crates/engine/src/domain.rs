@@ -24,6 +24,7 @@ pub use retry::{Backoff, RetryPolicy};
 pub use routing::Routing;
 pub use state::{EndStatus, Next, RunFacts, TaskStatus, after, after_crash};
 pub use task::{
-    Band, Begun, Doorbell, EndReason, NewTask, Origin, Priority, Progress, TaskRef, TaskRow, WaitingFor, WaitingReason,
+    Dispatch, EndReason, NewTask, Origin, Priority, PriorityBand, Progress, StartedTask, TaskRef, TaskRow, WaitingFor,
+    WaitingReason,
 };
 pub use worker::{WorkerHealth, WorkerInfo, WorkerRow};

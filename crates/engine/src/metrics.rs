@@ -58,8 +58,8 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     attempt_seconds: Family<KindLabels, Histogram>,
     store_seconds: Family<StoreLabels, Histogram>,
-    ring_failures: Counter,
-    lost_doorbells: Counter,
+    dispatch_failures: Counter,
+    lost_dispatches: Counter,
     rescued: Counter,
     slots: Gauge,
     slots_taken: Gauge,
@@ -88,8 +88,8 @@ impl Metrics {
             attempts: Family::default(),
             attempt_seconds: Family::new_with_constructor(seconds),
             store_seconds: Family::new_with_constructor(seconds),
-            ring_failures: Counter::default(),
-            lost_doorbells: Counter::default(),
+            dispatch_failures: Counter::default(),
+            lost_dispatches: Counter::default(),
             rescued: Counter::default(),
             slots: Gauge::default(),
             slots_taken: Gauge::default(),
@@ -103,8 +103,12 @@ impl Metrics {
         registry.register("attempts", "Attempts ended, by kind and outcome", metrics.attempts.clone());
         registry.register("attempt_seconds", "How long attempts ran, by kind", metrics.attempt_seconds.clone());
         registry.register("store_seconds", "How long batched writes took, by operation", metrics.store_seconds.clone());
-        registry.register("ring_failures", "Doorbell batches that the broker did not take", metrics.ring_failures.clone());
-        registry.register("lost_doorbells", "Doorbells that were lost and rung again", metrics.lost_doorbells.clone());
+        registry.register(
+            "dispatch_failures",
+            "Dispatch batches that the broker did not take",
+            metrics.dispatch_failures.clone(),
+        );
+        registry.register("lost_dispatches", "Dispatches that were lost and sent again", metrics.lost_dispatches.clone());
         registry.register("tasks_rescued", "Tasks taken from dead workers", metrics.rescued.clone());
         registry.register("slots", "Tasks that this worker can run at once", metrics.slots.clone());
         registry.register("slots_taken", "Tasks that this worker runs now", metrics.slots_taken.clone());
@@ -135,14 +139,14 @@ impl Metrics {
         self.attempt_seconds.get_or_create(&KindLabels { kind: kind.to_string() }).observe(seconds);
     }
 
-    /// A batch of doorbells was not taken.
-    pub fn ring_failed(&self) {
-        self.ring_failures.inc();
+    /// A batch of dispatches was not taken.
+    pub fn dispatch_failed(&self) {
+        self.dispatch_failures.inc();
     }
 
-    /// Doorbells were found lost.
-    pub fn doorbells_lost(&self, count: usize) {
-        self.lost_doorbells.inc_by(count as u64);
+    /// Dispatches were found lost.
+    pub fn dispatches_lost(&self, count: usize) {
+        self.lost_dispatches.inc_by(count as u64);
     }
 
     /// Tasks were taken from dead workers.

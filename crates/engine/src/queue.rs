@@ -1,25 +1,25 @@
-//! The engine: submit, receive, begin, settle, control, inspect. The only place that joins store and broker.
+//! The engine: submit, fetch, start, settle, control, inspect. The only place that joins store and broker.
 //!
-//! One request's way: [`submit`] writes the row (group commit) and rings the doorbell; [`receive`] hands deliveries to the pool and begins
+//! One request's way: [`submit`] writes the row (group commit) and dispatches the dispatch; [`fetch`] hands deliveries to the pool and starts
 //! their attempts; [`settle`] writes what follows (group commit) and tells who waits. [`control`] and [`inspect`] serve the API and the CLI.
-//! [`sweep`] is what the scheduler steps: relay, rescue, lost doorbells, expiry.
+//! [`sweep`] is what the scheduler steps: relay, rescue, lost dispatches, expiry.
 
 pub mod batch;
 pub mod body;
 pub mod children;
 pub mod control;
+pub mod dispatcher;
+pub mod event_hub;
+pub mod fetch;
 pub mod inspect;
 mod ledger;
 pub mod options;
-pub mod receive;
 pub mod recipients;
-pub mod ring;
 pub mod settle;
 pub mod submit;
 pub mod sweep;
 pub mod upkeep;
 pub mod view;
-pub mod watch;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -29,19 +29,19 @@ use parking_lot::RwLock;
 
 use crate::broker::{BrokerError, SharedBroker, Signal};
 use crate::clock::Clock;
-use crate::domain::{Doorbell, QueueName, Routing, TaskRow};
+use crate::domain::{Dispatch, QueueName, Routing, TaskRow};
 use crate::metrics::Metrics;
 use crate::runner::{KindPolicy, TaskRunner};
 use crate::shutdown::Shutdown;
 use crate::store::{Ended, MailLedger, RecipientLedger, Settlement, SharedStore, StoreError, SubmittedTask, Suppressions};
 
 use batch::{BatchLimits, Batcher};
-use inspect::Fleet;
+use dispatcher::Dispatcher;
+use event_hub::EventHub;
+use inspect::SnapshotCache;
 use ledger::Ledgers;
-use ring::Ringer;
 use settle::{SettleAnswer, SettleFlush};
 use submit::{InsertResult, SubmitFlush};
-use watch::Watchers;
 
 /// What a submission may be.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ pub struct SubmitConfig {
 pub struct QueueParts {
     /// The rows.
     pub store: SharedStore,
-    /// The doorbell.
+    /// The dispatch.
     pub broker: SharedBroker,
     /// The time.
     pub clock: Arc<dyn Clock>,
@@ -85,10 +85,10 @@ pub struct Queue {
     inserts: Batcher<SubmittedTask, InsertResult>,
     settlements: Batcher<Settlement, SettleAnswer>,
     ledgers: Ledgers,
-    ringer: Arc<Ringer>,
-    watchers: Arc<Watchers>,
+    dispatcher: Arc<Dispatcher>,
+    event_hub: Arc<EventHub>,
     known_queues: RwLock<HashSet<QueueName>>,
-    fleet: Fleet,
+    snapshot_cache: SnapshotCache,
     shutdown: Shutdown,
 }
 
@@ -118,15 +118,15 @@ impl Queue {
     /// Puts the engine together and starts its batchers.
     pub fn start(parts: QueueParts, shutdown: &Shutdown) -> Arc<Self> {
         let QueueParts { store, broker, clock, runner, config, metrics, lease } = parts;
-        let ringer = Arc::new(Ringer::new(store.clone(), broker.clone(), clock.clone(), metrics.clone()));
-        let watchers = Watchers::start(broker.as_ref(), shutdown);
+        let dispatcher = Arc::new(Dispatcher::new(store.clone(), broker.clone(), clock.clone(), metrics.clone()));
+        let event_hub = EventHub::start(broker.as_ref(), shutdown);
         let insert_limits = BatchLimits {
             flushers: store.concurrent_writes(),
             batch: INSERT_BATCH,
             waiting: INSERTS_WAITING,
             deadline: INSERT_DEADLINE,
         };
-        let insert_flush = SubmitFlush { store: store.clone(), ringer: ringer.clone(), metrics: metrics.clone() };
+        let insert_flush = SubmitFlush { store: store.clone(), dispatcher: dispatcher.clone(), metrics: metrics.clone() };
         let settle_limits = BatchLimits {
             flushers: store.concurrent_writes(),
             batch: SETTLE_BATCH,
@@ -136,8 +136,8 @@ impl Queue {
         let settle_flush = SettleFlush {
             store: store.clone(),
             broker: broker.clone(),
-            ringer: ringer.clone(),
-            watchers: watchers.clone(),
+            dispatcher: dispatcher.clone(),
+            event_hub: event_hub.clone(),
             metrics: metrics.clone(),
             lease,
         };
@@ -151,10 +151,10 @@ impl Queue {
             runner,
             config,
             metrics,
-            ringer,
-            watchers,
+            dispatcher,
+            event_hub,
             known_queues: RwLock::default(),
-            fleet: Fleet::default(),
+            snapshot_cache: SnapshotCache::default(),
             shutdown: shutdown.clone(),
         })
     }
@@ -194,9 +194,9 @@ impl Queue {
         Arc::new(self.ledgers.clone())
     }
 
-    /// Rings doorbells of rows that are due; what cannot be rung is handed to the relay.
-    pub async fn ring(&self, doorbells: Vec<Doorbell>) {
-        self.ringer.ring(doorbells).await;
+    /// Sends dispatches of rows that are due; what cannot be dispatched is left to the sweep of due tasks.
+    pub async fn dispatch(&self, dispatches: Vec<Dispatch>) {
+        self.dispatcher.dispatch(dispatches).await;
     }
 
     /// What is counted.
@@ -215,15 +215,15 @@ impl Queue {
     }
 
     /// Tells this process at once, and all others as soon as the broker can. A signal that is lost costs time only.
-    async fn tell(&self, signal: Signal) {
-        self.watchers.notice(&signal);
+    async fn send_signal(&self, signal: Signal) {
+        self.event_hub.publish(&signal);
         if let Err(error) = self.broker.signal(&signal).await {
             tracing::debug!(%error, "a signal could not be sent; others will find out by looking");
         }
     }
 
-    /// Tells of tasks that ended outside a settlement, and rings their callbacks.
-    async fn tell_ended(&self, ended: Vec<Ended>) {
+    /// Tells of tasks that ended outside a settlement, and dispatches their callbacks.
+    async fn publish_ended(&self, ended: Vec<Ended>) {
         if ended.is_empty() {
             return;
         }
@@ -231,8 +231,8 @@ impl Queue {
         for end in &ended {
             self.metrics.task_ended(end.status);
         }
-        self.ringer.ring_promptly(ended.into_iter().filter_map(|end| end.callback).collect()).await;
-        self.tell(Signal::Changed { tasks }).await;
+        self.dispatcher.dispatch_promptly(ended.into_iter().filter_map(|end| end.callback).collect()).await;
+        self.send_signal(Signal::Changed { tasks }).await;
     }
 
     /// Whether a principal sees a task; `None` sees all.

@@ -60,10 +60,10 @@ impl KindPolicy {
             return args.to_owned();
         };
         for pointer in &self.sensitive {
-            if let (Some(shown), Some(secret)) = (value.pointer_mut(pointer), original.pointer(pointer))
-                && *shown == SENSITIVE_TEXT
+            if let (Some(rendered), Some(secret)) = (value.pointer_mut(pointer), original.pointer(pointer))
+                && *rendered == SENSITIVE_TEXT
             {
-                shown.clone_from(secret);
+                rendered.clone_from(secret);
             }
         }
         value.to_string()
@@ -117,7 +117,7 @@ pub struct AttemptContext {
     pub principal: Arc<str>,
     /// When the task was submitted.
     pub submitted_at: Timestamp,
-    /// The task at which the chain of retries by hand began; `None` where the task is no retry by hand.
+    /// The task at which the chain of retries by hand started; `None` where the task is no retry by hand.
     pub retry_origin: Option<Origin>,
     /// The present time.
     pub clock: Arc<dyn Clock>,

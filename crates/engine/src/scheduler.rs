@@ -1,8 +1,8 @@
-//! All that happens because time passed: relay, rescue, expiry, lost doorbells, prune. No leader: each step is safe to take by many at once.
+//! All that happens because time passed: dispatch of due tasks, rescue, expiry, lost dispatches, prune. No leader: each step is safe to take by many at once.
 //!
 //! A duty is a step that does a bounded piece and says how much it did; its loop is a thin shell around it, so that tests take steps.
 
-mod judge;
+mod rescue_guard;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::queue::upkeep::DEAD_WORKERS_KEPT;
 use crate::shutdown::Shutdown;
 use crate::store::StoreResult;
 
-pub use judge::Judge;
+pub use rescue_guard::RescueGuard;
 
 /// The sweeps' settings.
 #[derive(Clone, Debug)]
@@ -29,18 +29,18 @@ pub struct SchedulerConfig {
     pub key_retention: Duration,
 }
 
-/// How often the relay looks; also the most that an `eta` is late by.
-const RELAY_EVERY: Duration = Duration::from_millis(200);
-/// How often dead workers are looked for; more often where the lease is short, because the judge takes a long rest for blindness.
+/// How often the sweep of due tasks looks; also the most that an `eta` is late by.
+const DISPATCH_DUE_EVERY: Duration = Duration::from_millis(200);
+/// How often dead workers are looked for; more often where the lease is short, because the rescue_guard takes a long rest for blindness.
 const RESCUE_EVERY: Duration = Duration::from_secs(1);
 /// How often expired tasks are ended that no worker has come across.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
-/// How often lost doorbells are looked for.
-const DOORBELLS_EVERY: Duration = Duration::from_secs(5);
-/// A doorbell younger than this is not yet lost.
-const DOORBELL_GRACE: Duration = Duration::from_secs(10);
-/// So many batches of lost doorbells are rung at once.
-const DOORBELL_BATCHES: usize = 20;
+/// How often lost dispatches are looked for.
+const REDISPATCH_EVERY: Duration = Duration::from_secs(5);
+/// A dispatch younger than this is not yet lost.
+const DISPATCH_GRACE: Duration = Duration::from_secs(10);
+/// So many batches of lost dispatches are dispatched at once.
+const REDISPATCH_BATCHES: usize = 20;
 /// How long past its hard limit an attempt is left to its worker.
 const OVERRUN_GRACE: Duration = Duration::from_secs(30);
 /// How often old rows are looked for.
@@ -52,26 +52,26 @@ const CLOCK_EVERY: Duration = Duration::from_secs(5);
 pub struct Scheduler {
     queue: Arc<Queue>,
     config: SchedulerConfig,
-    judge: parking_lot::Mutex<Judge>,
+    rescue_guard: parking_lot::Mutex<RescueGuard>,
     /// The dead workers that are off the broker.
     dismissed: tokio::sync::Mutex<HashSet<WorkerId>>,
 }
 
 impl Scheduler {
-    /// Sweeps that have not begun.
+    /// Sweeps that have not started.
     pub fn new(queue: Arc<Queue>, config: SchedulerConfig) -> Arc<Self> {
-        let judge = parking_lot::Mutex::new(Judge::new(config.lease));
-        Arc::new(Self { queue, config, judge, dismissed: tokio::sync::Mutex::default() })
+        let rescue_guard = parking_lot::Mutex::new(RescueGuard::new(config.lease));
+        Arc::new(Self { queue, config, rescue_guard, dismissed: tokio::sync::Mutex::default() })
     }
 
-    /// Rings what is due until nothing more is: how many.
-    pub async fn relay(&self) -> StoreResult<usize> {
-        let mut rung = 0;
+    /// Dispatches what is due until nothing more is: how many.
+    pub async fn dispatch_due(&self) -> StoreResult<usize> {
+        let mut dispatched = 0;
         loop {
-            let step = self.queue.relay_once().await?;
-            rung += step;
+            let step = self.queue.dispatch_due_once().await?;
+            dispatched += step;
             if step < SWEEP_BATCH as usize {
-                return Ok(rung);
+                return Ok(dispatched);
             }
         }
     }
@@ -82,9 +82,9 @@ impl Scheduler {
         let clock = self.queue.clock();
         clock.follow(store_now);
         let now = clock.now();
-        let may_judge = self.judge.lock().saw_the_store(now);
+        let may_rescue = self.rescue_guard.lock().note_store_answer(now);
         let mut rescued = 0;
-        if may_judge {
+        if may_rescue {
             let lease = jiff::SignedDuration::try_from(self.config.lease).unwrap_or_default();
             rescued += self.queue.rescue_once(now.checked_sub(lease).unwrap_or(now)).await?;
             self.queue.dismiss_the_dead(&mut *self.dismissed.lock().await).await?;
@@ -97,10 +97,10 @@ impl Scheduler {
         self.queue.rescue_once(jiff::Timestamp::MAX).await
     }
 
-    /// At the start of a process whose broker died with the one before: every doorbell that was rung is lost. Rings a batch of each lane;
+    /// At the start of a process whose broker died with the one before: every dispatch that was sent is lost. Dispatches a batch of each queue;
     /// the sweep does the rest: how many.
-    pub async fn ring_after_restart(&self) -> StoreResult<usize> {
-        self.queue.lost_doorbells_once(Duration::ZERO).await
+    pub async fn dispatch_after_restart(&self) -> StoreResult<usize> {
+        self.queue.redispatch_lost_once(Duration::ZERO).await
     }
 
     /// Ends waiting tasks that have expired: how many.
@@ -108,17 +108,17 @@ impl Scheduler {
         self.queue.expire_once().await
     }
 
-    /// Rings again what the broker has lost, until nothing more is found or enough was done for now: how many.
-    pub async fn ring_lost(&self) -> StoreResult<usize> {
-        let mut rung = 0;
-        for _ in 0..DOORBELL_BATCHES {
-            let step = self.queue.lost_doorbells_once(DOORBELL_GRACE).await?;
-            rung += step;
+    /// Dispatches again what the broker has lost, until nothing more is found or enough was done for now: how many.
+    pub async fn redispatch_lost(&self) -> StoreResult<usize> {
+        let mut dispatched = 0;
+        for _ in 0..REDISPATCH_BATCHES {
+            let step = self.queue.redispatch_lost_once(DISPATCH_GRACE).await?;
+            dispatched += step;
             if step < SWEEP_BATCH as usize {
                 break;
             }
         }
-        Ok(rung)
+        Ok(dispatched)
     }
 
     /// Makes partitions ahead and forgets what is old enough.
@@ -142,10 +142,10 @@ impl Scheduler {
             }};
         }
         let rescue_every = RESCUE_EVERY.min(self.config.lease / 8);
-        duty!("relay", RELAY_EVERY, relay);
+        duty!("dispatch_due", DISPATCH_DUE_EVERY, dispatch_due);
         duty!("rescue", rescue_every, rescue);
         duty!("expire", EXPIRE_EVERY, expire);
-        duty!("ring_lost", DOORBELLS_EVERY, ring_lost);
+        duty!("redispatch_lost", REDISPATCH_EVERY, redispatch_lost);
         duty!("prune", PRUNE_EVERY, prune);
     }
 }
@@ -186,7 +186,7 @@ where
         }
         let rest = every.mul_f64(0.9 + 0.2 * clock.chance());
         tokio::select! {
-            () = shutdown.begun() => return,
+            () = shutdown.started() => return,
             () = tokio::time::sleep(rest) => {}
         }
     }

@@ -13,23 +13,23 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Not yet begun.
+    /// Not yet started.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Asks every loop to end.
-    pub fn begin(&self) {
+    pub fn start(&self) {
         self.token.cancel();
     }
 
     /// Whether the end was asked for.
-    pub fn is_begun(&self) -> bool {
+    pub fn is_started(&self) -> bool {
         self.token.is_cancelled()
     }
 
     /// Resolves when the end is asked for.
-    pub async fn begun(&self) {
+    pub async fn started(&self) {
         self.token.cancelled().await;
     }
 

@@ -4,21 +4,21 @@
 //! Live tasks (waiting or running) are in `tasks`, ended ones in `task_results`; an end moves the row in one statement. So every sweep
 //! and count looks at live rows only, and retention drops old results without touching the hot path.
 //!
-//! Two times steer the doorbell of a waiting row. `ring_at`: when the relay is to ring it next; null once it is rung.
-//! `rung_at`: when it was last rung; null if never. A submission that is due now is inserted as rung, because its submitter rings
-//! right after the commit. Everything else (eta, retry, hand-back, change) is inserted or updated with `ring_at` set and `rung_at` null.
+//! Two times steer the dispatch of a waiting row. `dispatch_at`: when the sweep of due tasks is to dispatch it next; null once it is dispatched.
+//! `dispatched_at`: when it was last dispatched; null if never. A submission that is due now is inserted as dispatched, because its submitter dispatches
+//! right after the commit. Everything else (eta, retry, release, change) is inserted or updated with `dispatch_at` set and `dispatched_at` null.
 //!
-//! Time is a parameter everywhere (`now`); nothing here reads a clock but [`Workers::beat`], whose answer carries the store's time.
+//! Time is a parameter everywhere (`now`); nothing here reads a clock but [`Workers::heartbeat`], whose answer carries the store's time.
 //! Multi-row writes take rows in id order. A batch that fails for the sake of one bad row is split until that row stands alone.
 
 mod answers;
-mod figures;
+mod bisected_batch;
+pub mod encrypted;
 mod file;
-mod parts;
 pub mod postgres;
 pub mod recipients;
-pub mod sealed;
 pub mod sqlite;
+mod task_stats;
 pub mod transient;
 
 use std::sync::Arc;
@@ -28,25 +28,25 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Attempt, Band, Doorbell, Page, PageRequest, Progress, QueueName, ScopeSet, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId,
-    WorkerInfo, WorkerRow,
+    Attempt, Dispatch, Page, PageRequest, PriorityBand, Progress, QueueName, ScopeSet, TaskFilter, TaskId, TaskRef, TaskRow,
+    WorkerId, WorkerInfo, WorkerRow,
 };
 
 pub use answers::{
-    AccountInfo, AccountRow, AttemptEnd, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, IdempotencyKey,
-    InsertAnswer, LedgerEntry, LedgerState, NewAccount, QueueChange, QueueCounts, QueueRow, RetryAnswer, RevokeAnswer,
-    RevokeOrder, Settled, Settlement, StartedRow, SubmittedTask, TaskChange, WorkerCommand,
+    AccountInfo, AccountRow, AttemptEnd, AttemptRow, ChangeAnswer, Ended, HeartbeatAnswer, IdempotencyKey, InsertAnswer,
+    LedgerEntry, LedgerState, NewAccount, QueueChange, QueueCounts, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, Settled,
+    Settlement, StartAnswer, StartBatch, StartedRow, SubmittedTask, TaskChange, WorkerCommand,
 };
 
-pub use figures::{EndedGroup, Figures};
+pub use encrypted::EncryptionKey;
 pub use file::{FileRegistry, FileRow};
 pub use recipients::{
-    NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
-    Standing, Suppression, SuppressionFilter, SuppressionReason, Suppressions,
+    AttemptStanding, NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState,
+    RecipientStep, Resend, Suppression, SuppressionFilter, SuppressionReason, Suppressions,
 };
-pub use sealed::EncryptionKey;
+pub use task_stats::{EndedGroup, TaskStats};
 
-/// The scope of idempotency keys by which a task finds again what it submitted. Such a key begins with the id of the task's origin
+/// The scope of idempotency keys by which a task finds again what it submitted. Such a key starts with the id of the task's origin
 /// ([`crate::domain::Origin`]), and is kept for as long as that task lives or it or a retry of its chain may be retried by hand.
 pub const EFFECT_SCOPE: &str = "effect";
 
@@ -80,26 +80,26 @@ pub type StoreResult<T> = Result<T, StoreError>;
 pub trait TaskWrites: Send + Sync {
     /// Inserts tasks in one transaction; the answers are in the order of the tasks.
     ///
-    /// Rows with `rung` are stored as rung at `submitted_at`, the others with `ring_at = due_at`.
+    /// Rows with `dispatched` are stored as dispatched at `submitted_at`, the others with `dispatch_at = due_at`.
     /// A task with a key is inserted only if its key is new: `(principal, scope, key)` is unique for as long as it is kept; the same key
     /// with the same hash answers [`InsertAnswer::Replayed`], with another hash [`InsertAnswer::KeyReused`]. Equal keys in one batch are
     /// folded first, so that the later ones are replays of the first.
     async fn insert(&self, tasks: &[SubmittedTask]) -> StoreResult<Vec<Result<InsertAnswer, StoreError>>>;
 
-    /// Begins attempts: one compare-and-set for the whole batch, the answers in the order of `batch.refs`.
+    /// Starts attempts: one compare-and-set for the whole batch, the answers in the order of `batch.refs`.
     ///
-    /// A row begins if it is PENDING or RETRY, its attempt number is the reference's, it is due (or was rung when it was), not expired, its queue is not paused, and
-    /// it has fewer than two crashes or the batch is `alone`. It becomes STARTED, its number rises by one, and worker and time are set.
-    /// An expired row is ended as REVOKED. A row of a paused queue, or not yet due, stays, with `ring_at` set (a second from now, or its
-    /// time). Rows locked by others are [`BeginAnswer::Gone`].
-    async fn begin(&self, batch: &BeginBatch<'_>) -> StoreResult<Vec<BeginAnswer>>;
+    /// A row starts if it is PENDING or RETRY, its attempt number is the reference's, it is due (or was dispatched when it was), not expired, its queue is not paused, and
+    /// it has fewer than two crashes or the batch is `exclusive`. It becomes STARTED, its number rises by one, and worker and time are set.
+    /// An expired row is ended as REVOKED. A row of a paused queue, or not yet due, stays, with `dispatch_at` set (a second from now, or its
+    /// time). Rows locked by others are [`StartAnswer::Gone`].
+    async fn start(&self, batch: &StartBatch<'_>) -> StoreResult<Vec<StartAnswer>>;
 
     /// Ends attempts: one fenced write, the answers in the order of the settlements.
     ///
     /// A settlement applies if the row is STARTED with this attempt number and worker. A [`Next::Retry`], [`Next::Crashed`] or
-    /// [`Next::HandBack`] of a row whose revoke was requested ends it as REVOKED. An end of a task with a `callback_url`, here
-    /// and in every other operation that ends tasks, inserts its callback task ([`crate::domain::callback_task`]) in the same transaction, as rung; whoever asked rings it ([`Ended::callback`]). A retry and a crash add a row to `attempts`; so does
-    /// an end that is not a first-attempt success. A hand-back restores PENDING, or RETRY where a retry was used before.
+    /// [`Next::Release`] of a row whose revoke was requested ends it as REVOKED. An end of a task with a `callback_url`, here
+    /// and in every other operation that ends tasks, inserts its callback task ([`crate::domain::callback_task`]) in the same transaction, as dispatched; whoever asked dispatches it ([`Ended::callback`]). A retry and a crash add a row to `attempts`; so does
+    /// an end that is not a first-attempt success. A release restores PENDING, or RETRY where a retry was used before.
     /// A settlement that finds its own write is [`Settled::Already`], else [`Settled::Superseded`]. Its own are a result of the same id,
     /// attempt and worker, and a waiting row of the same id and attempt that is due when the settlement would have it.
     async fn settle(&self, settlements: &[Settlement]) -> StoreResult<Vec<Result<Settled, StoreError>>>;
@@ -113,10 +113,10 @@ pub trait TaskControl: Send + Sync {
     async fn revoke(&self, order: &RevokeOrder) -> StoreResult<RevokeAnswer>;
 
     /// Inserts `task` as the retry by hand of the ended task `task.retry_of`, and writes `retried_as` there, in one transaction. The
-    /// begins of the new task tell where the chain of retries began ([`crate::domain::Begun::retry_origin`]), also once that is forgotten.
+    /// starts of the new task tell where the chain of retries started ([`crate::domain::StartedTask::retry_origin`]), also once that is forgotten.
     async fn insert_retry(&self, task: &SubmittedTask) -> StoreResult<RetryAnswer>;
 
-    /// Changes a waiting task: its attempt number rises (so that rung references are stale) and `ring_at` is its due time.
+    /// Changes a waiting task: its attempt number rises (so that dispatched references are stale) and `dispatch_at` is its due time.
     async fn change(&self, id: TaskId, change: &TaskChange, now: Timestamp) -> StoreResult<ChangeAnswer>;
 
     /// Ends up to `limit` waiting tasks of a queue as REVOKED, purged; oldest first.
@@ -155,38 +155,38 @@ pub trait TaskReads: Send + Sync {
 /// What the sweeps ask.
 #[async_trait]
 pub trait Sweeps: Send + Sync {
-    /// Takes up to `limit` waiting rows whose `ring_at` has come: sets `rung_at = now` and `ring_at` null, and returns what to ring.
-    /// Rows locked by others are skipped. By `ring_at`.
-    async fn take_due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<Doorbell>>;
+    /// Takes up to `limit` waiting rows whose `dispatch_at` has come: sets `dispatched_at = now` and `dispatch_at` null, and returns what to dispatch.
+    /// Rows locked by others are skipped. By `dispatch_at`.
+    async fn take_due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<Dispatch>>;
 
-    /// When the earliest `ring_at` comes, if there is one.
-    async fn next_ring(&self) -> StoreResult<Option<Timestamp>>;
+    /// When the earliest `dispatch_at` comes, if there is one.
+    async fn next_dispatch_at(&self) -> StoreResult<Option<Timestamp>>;
 
-    /// Takes up to `limit` waiting, due rows of a lane that were rung before `rung_before` (their doorbell is lost), sets `rung_at = now`,
-    /// and returns what to ring again, oldest ring first.
+    /// Takes up to `limit` waiting, due rows of a queue that were dispatched before `dispatched_before` (their dispatch is lost), sets `dispatched_at = now`,
+    /// and returns what to dispatch again, oldest dispatch first.
     async fn take_lost(
         &self,
         queue: &QueueName,
-        band: Band,
-        rung_before: Timestamp,
+        band: PriorityBand,
+        dispatched_before: Timestamp,
         now: Timestamp,
         limit: u32,
-    ) -> StoreResult<Vec<Doorbell>>;
+    ) -> StoreResult<Vec<Dispatch>>;
 
-    /// Hands rows whose ring failed to the relay: sets `ring_at = now` where the reference still is the row's.
-    async fn hand_to_relay(&self, refs: &[TaskRef], now: Timestamp) -> StoreResult<()>;
+    /// Hands rows whose dispatch failed to the sweep of due tasks: sets `dispatch_at = now` where the reference still is the row's.
+    async fn mark_undispatched(&self, refs: &[TaskRef], now: Timestamp) -> StoreResult<()>;
 
     /// References of due, waiting rows of these queues (none of them paused), most urgent first, for a worker whose broker is away.
-    async fn poll(&self, queues: &[QueueName], now: Timestamp, limit: u32) -> StoreResult<Vec<Doorbell>>;
+    async fn poll(&self, queues: &[QueueName], now: Timestamp, limit: u32) -> StoreResult<Vec<Dispatch>>;
 
     /// The STARTED rows of one worker.
     async fn started_by(&self, worker: WorkerId) -> StoreResult<Vec<StartedRow>>;
 
-    /// Declares workers dead whose last beat is before `beat_before` and returns up to `limit` STARTED rows of dead workers, also of such that
+    /// Declares workers dead whose last heartbeat is before `heartbeat_before` and returns up to `limit` STARTED rows of dead workers, also of such that
     /// have no row in `workers` at all.
-    async fn started_by_the_dead(&self, beat_before: Timestamp, now: Timestamp, limit: u32) -> StoreResult<Vec<StartedRow>>;
+    async fn started_by_the_dead(&self, heartbeat_before: Timestamp, now: Timestamp, limit: u32) -> StoreResult<Vec<StartedRow>>;
 
-    /// STARTED rows that began more than their hard limit and `grace` ago.
+    /// STARTED rows that started more than their hard limit and `grace` ago.
     async fn overrun(&self, grace: Duration, now: Timestamp, limit: u32) -> StoreResult<Vec<StartedRow>>;
 
     /// Ends up to `limit` waiting rows that have expired as REVOKED, expired.
@@ -210,7 +210,7 @@ pub struct Prune {
     pub results_before: Timestamp,
     /// Idempotency keys made before this.
     pub keys_before: Timestamp,
-    /// Dead workers whose last beat was before this.
+    /// Dead workers whose last heartbeat was before this.
     pub workers_before: Timestamp,
     /// The present.
     pub now: Timestamp,
@@ -218,12 +218,12 @@ pub struct Prune {
     pub limit: u32,
 }
 
-/// The fleet.
+/// The cluster.
 #[async_trait]
 pub trait Workers: Send + Sync {
     /// Writes a heartbeat (inserts the worker if need be, and makes a dead one live again) and answers with the store's own time and what
     /// the worker is told to do.
-    async fn beat(&self, info: &WorkerInfo, now: Timestamp) -> StoreResult<BeatAnswer>;
+    async fn heartbeat(&self, info: &WorkerInfo, now: Timestamp) -> StoreResult<HeartbeatAnswer>;
 
     /// Removes a worker that has ended in good order.
     async fn leave(&self, worker: WorkerId) -> StoreResult<()>;
@@ -291,7 +291,7 @@ pub trait Store:
     + RecipientLedger
     + Suppressions
     + FileRegistry
-    + Figures
+    + TaskStats
 {
     /// Brings the schema up to date, under a lock; waits for another process that does it.
     async fn migrate(&self) -> StoreResult<()>;

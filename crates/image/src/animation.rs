@@ -1,20 +1,25 @@
 //! Animations that stay animations.
 
 use super::raster::{Raster, fitted};
-use super::{Fit, Format, ImageError, MAX_SIDE, Picture, Recipe, Size, Source, Wanted, encode, gif, webp, write};
+use super::{Fit, Format, ImageError, MAX_SIDE, OutputFormat, ProcessedImage, Recipe, Size, Source, encode, gif, webp, write};
 
-/// One picture of an animation, and how long it stands.
+/// One image of an animation, and how long it stands.
 pub(super) struct Frame {
     pub(super) raster: Raster,
     pub(super) milliseconds: u32,
 }
 
 /// Makes what the recipe says, frame by frame. Thumbnails are of the first frame. Profiles of animations are passed over: nobody writes them.
-pub(super) fn process(recipe: &Recipe, source: Source, original_format: Format, bytes: u64) -> Result<Picture, ImageError> {
+pub(super) fn process(
+    recipe: &Recipe,
+    source: Source,
+    original_format: Format,
+    bytes: u64,
+) -> Result<ProcessedImage, ImageError> {
     let format = match recipe.format {
-        Wanted::Keep => original_format,
-        Wanted::Webp | Wanted::Auto => Format::Webp,
-        Wanted::Jpeg | Wanted::Png | Wanted::Avif => {
+        OutputFormat::Keep => original_format,
+        OutputFormat::Webp | OutputFormat::Auto => Format::Webp,
+        OutputFormat::Jpeg | OutputFormat::Png | OutputFormat::Avif => {
             return Err(ImageError::Unsupported(
                 "an animation is kept as GIF or WebP; for another format say first_frame".into(),
             ));
@@ -41,7 +46,7 @@ pub(super) fn process(recipe: &Recipe, source: Source, original_format: Format, 
         let encoded = encode::encode(&raster, format, recipe.quality, false)?;
         thumbnails.push(write(&wanted.output, &raster, &encoded)?);
     }
-    Ok(Picture {
+    Ok(ProcessedImage {
         format,
         size,
         original: Size { width: header.width, height: header.height, bytes },

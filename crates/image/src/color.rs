@@ -1,4 +1,4 @@
-//! Colours: what a profile says becomes sRGB, which is what a picture without a profile is taken for.
+//! Colours: what a profile says becomes sRGB, which is what an image without a profile is taken for.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -16,7 +16,7 @@ const SAME: u8 = 2;
 /// Converts to sRGB, and tells whether there was anything to convert. A profile that makes no sense is passed over.
 pub(super) fn to_srgb(raster: Raster, profile: Option<&[u8]>) -> (Raster, bool) {
     let converted = profile.filter(|bytes| bytes.len() <= MAX_PROFILE_BYTES).and_then(|bytes| {
-        // A stranger's profile; the picture is not worth less for a bad one.
+        // A stranger's profile; the image is not worth less for a bad one.
         catch_unwind(AssertUnwindSafe(|| by_profile(&raster, bytes))).ok().flatten()
     });
     match converted {

@@ -2,7 +2,7 @@
 
 use super::animation::Frame;
 use super::raster::Raster;
-use super::{Format, ImageError, Recipe, Wanted, gif, jpeg, png, webp};
+use super::{Format, ImageError, OutputFormat, Recipe, gif, jpeg, png, webp};
 
 #[cfg(not(feature = "webp"))]
 pub(super) const NO_WEBP: &str = "this program was built without WebP as an output";
@@ -10,28 +10,28 @@ pub(super) const NO_WEBP: &str = "this program was built without WebP as an outp
 const NO_AVIF: &str = "this program was built without AVIF as an output; build it with --features avif";
 
 /// Why `format` cannot be written by this build.
-pub fn missing(format: Wanted) -> Option<&'static str> {
+pub fn missing(format: OutputFormat) -> Option<&'static str> {
     match format {
         #[cfg(not(feature = "webp"))]
-        Wanted::Webp => Some(NO_WEBP),
+        OutputFormat::Webp => Some(NO_WEBP),
         #[cfg(not(feature = "avif"))]
-        Wanted::Avif => Some(NO_AVIF),
+        OutputFormat::Avif => Some(NO_AVIF),
         _ => None,
     }
 }
 
 /// Encodes as the recipe says.
-pub(super) fn encode_wanted(recipe: &Recipe, original: Format, raster: &Raster) -> Result<(Format, Vec<u8>), ImageError> {
+pub(super) fn encode_output(recipe: &Recipe, original: Format, raster: &Raster) -> Result<(Format, Vec<u8>), ImageError> {
     let with = |format: Format| Ok((format, encode(raster, format, recipe.quality, recipe.progressive)?));
     match recipe.format {
-        Wanted::Keep => with(original),
-        Wanted::Jpeg => with(Format::Jpeg),
-        Wanted::Png => with(Format::Png),
-        Wanted::Webp => with(Format::Webp),
-        Wanted::Avif => with(Format::Avif),
-        Wanted::Auto => {
+        OutputFormat::Keep => with(original),
+        OutputFormat::Jpeg => with(Format::Jpeg),
+        OutputFormat::Png => with(Format::Png),
+        OutputFormat::Webp => with(Format::Webp),
+        OutputFormat::Avif => with(Format::Avif),
+        OutputFormat::Auto => {
             let kept = with(original)?;
-            if original == Format::Webp || missing(Wanted::Webp).is_some() {
+            if original == Format::Webp || missing(OutputFormat::Webp).is_some() {
                 return Ok(kept);
             }
             let as_webp = with(Format::Webp)?;
@@ -40,7 +40,7 @@ pub(super) fn encode_wanted(recipe: &Recipe, original: Format, raster: &Raster) 
     }
 }
 
-/// Encodes a still picture.
+/// Encodes a still image.
 pub(super) fn encode(raster: &Raster, format: Format, quality: u8, progressive: bool) -> Result<Vec<u8>, ImageError> {
     match format {
         Format::Jpeg => jpeg::encode(raster, quality, progressive),

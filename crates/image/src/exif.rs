@@ -1,4 +1,4 @@
-//! Which way up a picture is, by its EXIF data. Nothing else is read of it.
+//! Which way up an image is, by its EXIF data. Nothing else is read of it.
 
 use super::raster::Raster;
 
@@ -7,7 +7,7 @@ const ORIENTATION_TAG: u16 = 0x0112;
 /// Directories of more entries are rubbish.
 const MAX_ENTRIES: u16 = 1_000;
 
-/// How the stored picture has to be turned, 1 to 8 as EXIF counts.
+/// How the stored image has to be turned, 1 to 8 as EXIF counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Orientation {
     #[default]

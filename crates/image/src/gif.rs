@@ -130,7 +130,7 @@ fn wipe(canvas: &mut Raster, frame: &gif::Frame<'_>) {
     }
 }
 
-/// Encodes frames of one size; one frame is a still picture.
+/// Encodes frames of one size; one frame is a still image.
 pub(super) fn encode(frames: &[Frame]) -> Result<Vec<u8>, ImageError> {
     let failed = |error: gif::EncodingError| ImageError::Write(std::io::Error::other(error));
     let Some(first) = frames.first() else { return Err(ImageError::broken(Format::Gif, "it has no frame")) };

@@ -47,7 +47,7 @@ impl JpegSource {
         let scale = SCALES.into_iter().find(|&scale| f64::from(scale) / 8.0 >= factor).unwrap_or(8);
         let pixels = u64::from(markers.width) * u64::from(markers.height);
         let shrunk = pixels * u64::from(scale) * u64::from(scale) / 64 * u64::from(markers.components);
-        // A progressive picture comes together in memory, two bytes a coefficient.
+        // A progressive image comes together in memory, two bytes a coefficient.
         let coefficients = if markers.is_progressive { pixels * 2 * markers.samples / 10 } else { 0 };
         limits.check_memory(shrunk * 2 + coefficients)?;
         let decoded = catch_unwind(AssertUnwindSafe(|| decode(file, &markers, scale)));
@@ -67,7 +67,7 @@ fn resume_unless_ours(panic: Box<dyn Any + Send>) -> Result<Raster, ImageError> 
 fn decode(file: BufReader<File>, markers: &Markers, scale: u8) -> Result<Raster, ImageError> {
     let broken = |error: std::io::Error| ImageError::broken(Format::Jpeg, error.to_string());
     DAMAGES.set(0);
-    // Some cameras leave the end out. With an end put in, a picture that was cut off ends too early, and that is told.
+    // Some cameras leave the end out. With an end put in, an image that was cut off ends too early, and that is told.
     let file = file.chain(END);
     let mut header = Decompress::builder().with_err(error_handler()).from_reader(file).map_err(broken)?;
     if (header.width(), header.height()) != (markers.width as usize, markers.height as usize) {
@@ -80,7 +80,7 @@ fn decode(file: BufReader<File>, markers: &Markers, scale: u8) -> Result<Raster,
         _ => (Pixel::Cmyk, ColorSpace::JCS_CMYK),
     };
     let mut started = header.to_colorspace(space).map_err(broken)?;
-    // What it says before the first line of a plain picture is about its form, not its content.
+    // What it says before the first line of a plain image is about its form, not its content.
     if !markers.is_progressive {
         DAMAGES.set(0);
     }
@@ -130,11 +130,11 @@ pub(super) fn encode(raster: &Raster, quality: u8, progressive: bool) -> Result<
 struct CannotDecode;
 
 thread_local! {
-    /// Warnings about corrupt data in the picture that this thread decodes.
+    /// Warnings about corrupt data in the image that this thread decodes.
     static DAMAGES: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Counts what the library would only print: a picture that is half grey is not the picture.
+/// Counts what the library would only print: an image that is half grey is not the image.
 fn error_handler() -> jpeg_error_mgr {
     jpeg_error_mgr {
         error_exit: Some(on_error),

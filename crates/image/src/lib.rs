@@ -1,4 +1,4 @@
-//! Pictures: read, fitted into a box, put upright, converted to sRGB, stripped of everything else, and written anew.
+//! Images: read, fitted into a box, put upright, converted to sRGB, stripped of everything else, and written anew.
 //!
 //! All of it is meant for a child process ([`legwork_isolate`]): decoders of other people's files run here, some of them in C. What a file may
 //! cost is checked against its header before anything is decoded; what the header does not tell is left to the child's limits.
@@ -44,10 +44,10 @@ pub const WORK: &str = "image";
 /// The longest side of anything that is written: what WebP can take.
 pub const MAX_SIDE: u32 = 16_383;
 
-/// What to make of a picture. Paths are of this machine; outputs are overwritten.
+/// What to make of an image. Paths are of this machine; outputs are overwritten.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recipe {
-    /// The picture.
+    /// The image.
     pub source: PathBuf,
     /// Where the result goes.
     pub output: PathBuf,
@@ -58,7 +58,7 @@ pub struct Recipe {
     /// 1 to 100, for JPEG, WebP and AVIF.
     pub quality: u8,
     /// What to write.
-    pub format: Wanted,
+    pub format: OutputFormat,
     /// Whether a JPEG is written so that it appears at once and sharpens.
     pub progressive: bool,
     /// What to do with an animation.
@@ -69,7 +69,7 @@ pub struct Recipe {
     pub limits: ImageLimits,
 }
 
-/// A smaller one beside the result, as a still picture of the same format.
+/// A smaller one beside the result, as a still image of the same format.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ThumbnailRecipe {
     /// The longest side, in pixels.
@@ -96,7 +96,7 @@ pub enum Fit {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = ImageFormat)]
-pub enum Wanted {
+pub enum OutputFormat {
     /// What it was.
     #[default]
     Keep,
@@ -117,14 +117,14 @@ pub enum Wanted {
 #[serde(rename_all = "snake_case")]
 #[schema(as = ImageAnimated)]
 pub enum Animated {
-    /// Its first frame becomes a still picture.
+    /// Its first frame becomes a still image.
     #[default]
     FirstFrame,
     /// It stays an animation: GIF or WebP.
     Keep,
 }
 
-/// What a picture may cost.
+/// What an image may cost.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ImageLimits {
     /// Bytes of its file.
@@ -137,7 +137,7 @@ pub struct ImageLimits {
 
 /// What a recipe came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Picture {
+pub struct ProcessedImage {
     /// What was written.
     pub format: Format,
     /// Its size, upright.
@@ -148,7 +148,7 @@ pub struct Picture {
     pub original_format: Format,
     /// Its frames.
     pub original_frames: u32,
-    /// Frames that were written; 1 for a still picture.
+    /// Frames that were written; 1 for a still image.
     pub frames: u32,
     /// Whether colours were converted to sRGB.
     pub color_converted: bool,
@@ -156,7 +156,7 @@ pub struct Picture {
     pub thumbnails: Vec<Size>,
 }
 
-/// The size of a picture and of its file.
+/// The size of an image and of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Size {
     /// Pixels.
@@ -167,14 +167,14 @@ pub struct Size {
     pub bytes: u64,
 }
 
-/// Why no picture came of it.
+/// Why no image came of it.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// It is something else.
-    #[error("it is not a JPEG, PNG, WebP or GIF picture: {0}")]
+    #[error("it is not a JPEG, PNG, WebP or GIF image: {0}")]
     NotAnImage(String),
     /// It is one, damaged.
-    #[error("it is a damaged {format} picture: {reason}")]
+    #[error("it is a damaged {format} image: {reason}")]
     Broken {
         /// What it would be.
         format: Format,
@@ -261,7 +261,7 @@ impl Header {
     }
 }
 
-/// An opened picture, of which nothing but the header was read.
+/// An opened image, of which nothing but the header was read.
 enum Source {
     Jpeg(jpeg::JpegSource),
     Png(Box<png::PngSource>),
@@ -277,7 +277,7 @@ impl Source {
             Format::Png => png::PngSource::open(file, limits).map(|source| Self::Png(Box::new(source))),
             Format::Gif => gif::GifSource::open(file, limits, keeps).map(|source| Self::Gif(Box::new(source))),
             Format::Webp => webp::WebpSource::open(file, limits, keeps).map(|source| Self::Webp(Box::new(source))),
-            Format::Avif => Err(ImageError::Unsupported("AVIF pictures cannot be read".into())),
+            Format::Avif => Err(ImageError::Unsupported("AVIF images cannot be read".into())),
         }
     }
 
@@ -310,16 +310,16 @@ impl Source {
     }
 }
 
-/// The work as a child does it: a [`Recipe`] in, a [`Picture`] out.
+/// The work as a child does it: a [`Recipe`] in, a [`Image`] out.
 pub fn handle(args: &RawValue) -> Result<Value, Refusal> {
     let refused = |word: &str, message: String, is_final| Refusal { word: word.to_owned(), message, is_final };
     let recipe: Recipe = serde_json::from_str(args.get()).map_err(|error| refused("BadRequest", error.to_string(), true))?;
-    let picture = process(&recipe).map_err(|error| refused(error.word(), error.to_string(), error.is_final()))?;
-    serde_json::to_value(picture).map_err(|error| refused("BadResult", error.to_string(), true))
+    let image = process(&recipe).map_err(|error| refused(error.word(), error.to_string(), error.is_final()))?;
+    serde_json::to_value(image).map_err(|error| refused("BadResult", error.to_string(), true))
 }
 
 /// Makes what the recipe says.
-pub fn process(recipe: &Recipe) -> Result<Picture, ImageError> {
+pub fn process(recipe: &Recipe) -> Result<ProcessedImage, ImageError> {
     // A link is not followed, and a pipe does not keep us waiting.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let mut file = File::options().read(true).custom_flags(flags).open(&recipe.source).map_err(ImageError::Read)?;
@@ -341,14 +341,14 @@ pub fn process(recipe: &Recipe) -> Result<Picture, ImageError> {
     }
     let target = fitted(width, height, recipe.max_width.min(MAX_SIDE), recipe.max_height.min(MAX_SIDE));
     let made = make(recipe, source, header, target)?;
-    let (format, encoded) = encode::encode_wanted(recipe, original_format, &made.main)?;
+    let (format, encoded) = encode::encode_output(recipe, original_format, &made.main)?;
     let size = write(&recipe.output, &made.main, &encoded)?;
     let mut thumbnails = Vec::with_capacity(made.thumbnails.len());
     for (wanted, thumbnail) in recipe.thumbnails.iter().zip(&made.thumbnails) {
         let encoded = encode::encode(thumbnail, format, recipe.quality, false)?;
         thumbnails.push(write(&wanted.output, thumbnail, &encoded)?);
     }
-    Ok(Picture {
+    Ok(ProcessedImage {
         format,
         size,
         original: Size { width, height, bytes },

@@ -1,13 +1,13 @@
 //! What stands before the pixels of a JPEG, read by hand: its size, how it is coded, its profile and which way up it is.
 //!
-//! The decoder is only asked once this has found nothing wrong: it would begin to allocate by the header's word.
+//! The decoder is only asked once this has found nothing wrong: it would start to allocate by the header's word.
 
 use std::io::{BufRead, Read as _};
 
 use super::exif::Orientation;
 use super::{Format, ImageError};
 
-/// A progressive picture of more scans than this is made to keep a decoder busy; cameras and tools write ten or so.
+/// A progressive image of more scans than this is made to keep a decoder busy; cameras and tools write ten or so.
 const MAX_SCANS: u32 = 100;
 /// Segments before the first scan.
 const MAX_SEGMENTS: u32 = 2_000;
@@ -31,7 +31,7 @@ fn broken(reason: impl Into<String>) -> ImageError {
     ImageError::broken(Format::Jpeg, reason)
 }
 
-/// Reads up to the first scan; of a progressive picture all of it, to count the scans.
+/// Reads up to the first scan; of a progressive image all of it, to count the scans.
 pub(super) fn read(file: &mut impl BufRead) -> Result<Markers, ImageError> {
     let mut found = Markers::default();
     let mut pieces: Vec<(u8, Vec<u8>)> = Vec::new();
@@ -57,7 +57,7 @@ pub(super) fn read(file: &mut impl BufRead) -> Result<Markers, ImageError> {
             0xEE => found.has_adobe_mark |= segment.starts_with(b"Adobe"),
             0xDA => {
                 if found.width == 0 {
-                    return Err(broken("its pixels begin before its size is told"));
+                    return Err(broken("its pixels start before its size is told"));
                 }
                 pieces.sort_by_key(|(number, _)| *number);
                 found.profile =

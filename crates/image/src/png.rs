@@ -1,4 +1,4 @@
-//! PNG. Rows are shrunk as they come, unless the picture is interlaced.
+//! PNG. Rows are shrunk as they come, unless the image is interlaced.
 
 use std::fs::File;
 use std::io::BufReader;

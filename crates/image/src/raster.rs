@@ -36,14 +36,14 @@ impl Pixel {
     }
 }
 
-/// A picture, row by row, without padding.
+/// An image, row by row, without padding.
 #[derive(Clone, Debug)]
 pub(super) struct Raster {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) pixel: Pixel,
     pub(super) data: Vec<u8>,
-    /// How much of it the picture covers, from the upper left corner: a decoder that shrinks has to fill up its last column and row.
+    /// How much of it the image covers, from the upper left corner: a decoder that shrinks has to fill up its last column and row.
     extent: (f64, f64),
 }
 
@@ -52,7 +52,7 @@ impl Raster {
         Self { width, height, pixel, data, extent: (f64::from(width), f64::from(height)) }
     }
 
-    /// The same, where the picture covers a little less than all of it.
+    /// The same, where the image covers a little less than all of it.
     pub(super) fn covering(mut self, width: f64, height: f64) -> Self {
         self.extent = (width.clamp(1.0, f64::from(self.width)), height.clamp(1.0, f64::from(self.height)));
         self
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_fits_its_box_keeps_its_shape_and_never_grows() {
+    fn an_image_fits_its_box_keeps_its_shape_and_never_grows() {
         for ((width, height), (max_width, max_height), fits) in [
             ((4000, 3000), (1200, 800), (1067, 800)),
             ((4000, 2000), (1200, 800), (1200, 600)),

@@ -1,4 +1,4 @@
-//! Shrinks a picture by a whole number while it is read row by row, so that a huge one never stands in memory as a whole.
+//! Shrinks an image by a whole number while it is read row by row, so that a huge one never stands in memory as a whole.
 
 use super::raster::{Pixel, Raster};
 

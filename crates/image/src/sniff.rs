@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ImageError;
 
-/// A picture's format.
+/// An image's format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -53,7 +53,7 @@ impl std::fmt::Display for Format {
     }
 }
 
-/// The format of a file, which is left at its beginning.
+/// The format of a file, which is left at its start.
 pub(super) fn format_of(file: &mut File) -> Result<Format, ImageError> {
     let mut head = Vec::with_capacity(16);
     file.by_ref().take(16).read_to_end(&mut head).map_err(ImageError::Read)?;

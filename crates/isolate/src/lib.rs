@@ -9,9 +9,9 @@
 
 pub mod child;
 mod frame;
+mod idle_pool;
 mod process;
 mod settings;
-mod shelf;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +23,8 @@ use tokio::sync::{Semaphore, watch};
 pub use settings::IsolateConfig;
 
 use frame::{Answer, Request};
+use idle_pool::IdlePool;
 use process::Process;
-use shelf::Shelf;
 
 /// Why a child did not do it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +76,7 @@ pub enum IsolateError {
 pub struct Isolate {
     config: Arc<IsolateConfig>,
     turns: Arc<Semaphore>,
-    shelf: Arc<Shelf>,
+    idle_pool: Arc<IdlePool>,
     alive: Arc<watch::Sender<Vec<u32>>>,
 }
 
@@ -85,7 +85,7 @@ impl Isolate {
     pub fn new(config: IsolateConfig) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(config.children)),
-            shelf: Arc::new(Shelf::new(config.keep)),
+            idle_pool: Arc::new(IdlePool::new(config.keep)),
             alive: Arc::new(watch::Sender::new(Vec::new())),
             config: Arc::new(config),
         }
@@ -107,13 +107,13 @@ impl Isolate {
         let request = serde_json::to_vec(&Request { work, cpu_seconds: seconds, args }).map_err(unfit)?;
         let closed = |_| IsolateError::Unavailable { reason: "the server is ending".into() };
         let turn = self.turns.clone().acquire_owned().await.map_err(closed)?;
-        let mut process = match self.shelf.take() {
+        let mut process = match self.idle_pool.take() {
             Some(process) => process,
             None => Process::start(&self.config, self.alive.clone())?,
         };
         process.hold(turn);
         let limit = self.config.time_limit;
-        let Answer { resident, outcome } = match tokio::time::timeout(limit, process.ask(&request)).await {
+        let Answer { resident, outcome } = match tokio::time::timeout(limit, process.call(&request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(reason)) => return Err(process.autopsy(reason, &self.config).await),
             Err(_) => return Err(IsolateError::TimeLimit { limit }),
@@ -121,7 +121,7 @@ impl Isolate {
         let has_grown = resident > self.config.max_memory / 4;
         if process.served < self.config.requests_per_child && !has_grown {
             process.let_go();
-            self.shelf.put(process);
+            self.idle_pool.put(process);
         }
         match outcome {
             Ok(done) => serde_json::from_str(done.get()).map_err(unfit),

@@ -20,7 +20,7 @@ const LAST_GRACE: Duration = Duration::from_secs(2);
 const LAST_WORDS_BYTES: u64 = 4 << 10;
 /// What Rust says when memory runs out.
 const OUT_OF_MEMORY: &str = "memory allocation of";
-/// The allocator would reserve a gigabyte ahead, which counts against the limit; and it would give back after each picture what the next one
+/// The allocator would reserve a gigabyte ahead, which counts against the limit; and it would give back after each image what the next one
 /// needs again.
 const ALLOCATOR: [(&str, &str); 2] = [("MIMALLOC_ARENA_EAGER_COMMIT", "0"), ("MIMALLOC_PURGE_DELAY", "-1")];
 
@@ -69,7 +69,7 @@ impl Process {
     }
 
     /// One request and its answer. After an error it is of no use any more.
-    pub(super) async fn ask(&mut self, request: &[u8]) -> io::Result<Answer> {
+    pub(super) async fn call(&mut self, request: &[u8]) -> io::Result<Answer> {
         self.served += 1;
         self.stdin.write_all(&frame::prefix(request)?).await?;
         self.stdin.write_all(request).await?;

@@ -18,7 +18,7 @@ impl Recipient {
     /// Parses `ann@example.org` or `Ann Example <ann@example.org>`: one address. An international domain becomes its ASCII form.
     /// The error says what came and what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| format!("{:?} is not an e-mail address: {why}", shown(text));
+        let wrong = |why: &str| format!("{:?} is not an e-mail address: {why}", shortened(text));
         if text.chars().any(is_break) {
             return Err(wrong("it has a line break or a control character"));
         }
@@ -50,7 +50,7 @@ impl Recipient {
 /// Checks a subject: one line, not blank, at most [`LONGEST_SUBJECT`] characters. The error says what is wrong.
 pub fn check_subject(subject: &str) -> Result<(), String> {
     if subject.chars().any(is_break) {
-        return Err(format!("{:?} has a line break or a control character; a subject is one line of text", shown(subject)));
+        return Err(format!("{:?} has a line break or a control character; a subject is one line of text", shortened(subject)));
     }
     if subject.trim().is_empty() {
         return Err("is blank; a subject is one line of text".into());
@@ -67,7 +67,7 @@ fn is_break(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-fn shown(text: &str) -> String {
+fn shortened(text: &str) -> String {
     text.chars().take(100).collect()
 }
 

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lettre::address::Envelope;
-use lettre::transport::smtp::Error as SmtpError;
+use lettre::transport::smtp::Error as ClientError;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
@@ -29,7 +29,7 @@ use tokio_rustls::client::TlsStream;
 use crate::settings::{SmtpConfig, SmtpSecurity};
 
 /// The answer to a message may take so many times as long as one to a command: the server may check it before it answers, and giving
-/// up early makes its fate unknown.
+/// up early makes its outcome unknown.
 pub(super) const MESSAGE_PATIENCE: u32 = 4;
 /// How long a goodbye may take.
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ pub(super) const CLOSING: u16 = 421;
 
 /// Why a step failed.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum SmtpError {
     /// The server said no: 4xx or 5xx.
     Refused { code: u16, response: String },
     /// No SMTPUTF8, and the address needs it.
@@ -47,14 +47,14 @@ pub(super) enum Trouble {
     Broken(String),
 }
 
-impl Trouble {
+impl SmtpError {
     /// Whether the connection is of no use any more.
     pub(super) fn ends_connection(&self) -> bool {
         matches!(self, Self::Broken(_) | Self::Refused { code: CLOSING, .. })
     }
 }
 
-impl Display for Trouble {
+impl Display for SmtpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { response, .. } => f.write_str(response),
@@ -67,25 +67,27 @@ impl Display for Trouble {
 const LONGEST_TEXT: usize = 500;
 
 /// What a server said, fit for a log, a terminal and a result: on one line, without control characters, cut to [`LONGEST_TEXT`].
-pub(super) fn tamed(text: &str) -> String {
+pub(super) fn sanitize_reply(text: &str) -> String {
     let tame = |c: char| match c {
         '\t' | '\n' | '\r' => ' ',
         c if c.is_control() => char::REPLACEMENT_CHARACTER,
         c => c,
     };
-    let mut tamed: String = text.trim_end().chars().take(LONGEST_TEXT).map(tame).collect();
+    let mut sanitize_reply: String = text.trim_end().chars().take(LONGEST_TEXT).map(tame).collect();
     if text.trim_end().chars().nth(LONGEST_TEXT).is_some() {
-        tamed.push('…');
+        sanitize_reply.push('…');
     }
-    tamed
+    sanitize_reply
 }
 
-impl From<SmtpError> for Trouble {
-    fn from(error: SmtpError) -> Self {
+impl From<ClientError> for SmtpError {
+    fn from(error: ClientError) -> Self {
         let text = std::error::Error::source(&error).map(ToString::to_string);
         match error.status() {
-            Some(code) => Self::Refused { code: code.into(), response: tamed(&format!("{code} {}", text.unwrap_or_default())) },
-            None => Self::Broken(tamed(&error.to_string())),
+            Some(code) => {
+                Self::Refused { code: code.into(), response: sanitize_reply(&format!("{code} {}", text.unwrap_or_default())) }
+            }
+            None => Self::Broken(sanitize_reply(&error.to_string())),
         }
     }
 }
@@ -107,7 +109,7 @@ impl Connection {
         let stream = connect(config, tls, hello).await?;
         let smtp = within(timeout, "EHLO", AsyncSmtpConnection::connect_with_transport(stream, hello))
             .await
-            .and_then(|greeted| greeted.map_err(|error| Trouble::from(error).to_string()))
+            .and_then(|greeted| greeted.map_err(|error| SmtpError::from(error).to_string()))
             .map_err(|reason| format!("{at}: {reason}"))?;
         let mut connection = Self { smtp: Box::new(smtp), timeout, sent: 0, needs_reset: false };
         if let Some((user, password)) = &config.login {
@@ -115,23 +117,23 @@ impl Connection {
             let login = connection.smtp.auth(&[Mechanism::Plain, Mechanism::Login], &credentials);
             within(timeout, "AUTH", login)
                 .await
-                .and_then(|answer| answer.map_err(|error| Trouble::from(error).to_string()))
+                .and_then(|answer| answer.map_err(|error| SmtpError::from(error).to_string()))
                 .map_err(|reason| format!("{at}: the login failed: {reason}"))?;
         }
         Ok(connection)
     }
 
     /// Goes as far as the server's "go ahead": MAIL FROM, RCPT TO, DATA.
-    pub(super) async fn stage(&mut self, envelope: &Envelope) -> Result<(), Trouble> {
+    pub(super) async fn stage(&mut self, envelope: &Envelope) -> Result<(), SmtpError> {
         if self.needs_reset {
             // A server that does not know RSET any more refuses the connection, not this mail.
-            self.command("RSET", Rset).await.map_err(|trouble| Trouble::Broken(format!("the answer to RSET: {trouble}")))?;
+            self.command("RSET", Rset).await.map_err(|error| SmtpError::Broken(format!("the answer to RSET: {error}")))?;
         }
         let needs_utf8 = envelope.to().iter().chain(envelope.from()).any(|address| !AsRef::<str>::as_ref(address).is_ascii());
         let mut options = Vec::new();
         if needs_utf8 {
             if !self.smtp.server_info().supports_feature(Extension::SmtpUtfEight) {
-                return Err(Trouble::CannotTake("the address is not ASCII and the mail server does not offer SMTPUTF8".into()));
+                return Err(SmtpError::CannotTake("the address is not ASCII and the mail server does not offer SMTPUTF8".into()));
             }
             options.push(MailParameter::SmtpUtfEight);
         }
@@ -144,21 +146,21 @@ impl Connection {
         if answer.has_code(354) {
             Ok(())
         } else {
-            Err(Trouble::Broken(format!("an answer to DATA that is none: {}", answer.code())))
+            Err(SmtpError::Broken(format!("an answer to DATA that is none: {}", answer.code())))
         }
     }
 
-    /// Sends the message. From here on only an answer tells its fate.
-    pub(super) async fn send(&mut self, message: &[u8]) -> Result<String, Trouble> {
+    /// Sends the message. From here on only an answer tells its outcome.
+    pub(super) async fn send(&mut self, message: &[u8]) -> Result<String, SmtpError> {
         // The client library ends the last line itself.
         let message = message.strip_suffix(b"\r\n").unwrap_or(message);
         let answer = within(self.timeout * MESSAGE_PATIENCE, "the message", self.smtp.message(message))
             .await
-            .map_err(Trouble::Broken)??;
+            .map_err(SmtpError::Broken)??;
         let code = u16::from(answer.code());
-        let text = tamed(&format!("{code} {}", answer.message().collect::<Vec<_>>().join(" ")));
+        let text = sanitize_reply(&format!("{code} {}", answer.message().collect::<Vec<_>>().join(" ")));
         if !(200..300).contains(&code) {
-            return Err(Trouble::Broken(format!("an answer that is none: {text}")));
+            return Err(SmtpError::Broken(format!("an answer that is none: {text}")));
         }
         self.sent += 1;
         self.needs_reset = false;
@@ -172,8 +174,8 @@ impl Connection {
         }
     }
 
-    async fn command(&mut self, name: &str, command: impl Display) -> Result<Response, Trouble> {
-        Ok(within(self.timeout, name, self.smtp.command(command)).await.map_err(Trouble::Broken)??)
+    async fn command(&mut self, name: &str, command: impl Display) -> Result<Response, SmtpError> {
+        Ok(within(self.timeout, name, self.smtp.command(command)).await.map_err(SmtpError::Broken)??)
     }
 }
 
@@ -196,7 +198,7 @@ pub(super) async fn connect(
             SmtpSecurity::Tls => Ok(Box::new(secured(tls, &config.host, tcp, timeout, b"").await?) as _),
             SmtpSecurity::StartTls => {
                 let tcp = within(timeout, "STARTTLS", ask_for_tls(tcp, hello)).await??;
-                // Who speaks on begins with a greeting, and after STARTTLS the server gives none.
+                // Who speaks on starts with a greeting, and after STARTTLS the server gives none.
                 Ok(Box::new(secured(tls, &config.host, tcp, timeout, b"220 secured\r\n").await?) as _)
             }
         }

@@ -2,16 +2,16 @@
 //!
 //! Handing over has two steps, so that the caller can write down what it is about to do at the last moment: [`Mailer::prepare`] does all
 //! that can be undone (SMTP up to the server's "go ahead" after DATA), and [`Ready::hand_over`] sends the message. Dropping either future
-//! is allowed: before the hand-over nothing was sent, within it the fate of the mail is unknown, which is what the caller wrote down.
-//! A mail is never sent twice from here: what was handed over without an answer is [`MailFate::Unknown`], not tried again.
+//! is allowed: before the hand-over nothing was sent, within it the outcome of the mail is unknown, which is what the caller wrote down.
+//! A mail is never sent twice from here: what was handed over without an answer is [`MailOutcome::Unknown`], not tried again.
 
 mod address;
 mod connection;
-mod courier;
 mod message;
 pub mod outbox;
 mod pool;
 mod settings;
+mod smtp_connection;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +25,8 @@ pub use settings::{MailConfig, SmtpConfig, SmtpSecurity};
 use outbox::Outbox;
 
 pub use address::{Recipient, check_subject};
-pub use courier::{Courier, CourierLost, Parcel, Staging};
-pub use message::{Letter, Message};
+pub use message::{MailDraft, Message};
+pub use smtp_connection::{ConnectionLost, EnvelopeReply, SmtpConnection, WireMessage};
 
 use pool::{Pool, Staged};
 
@@ -49,7 +49,7 @@ pub enum MailError {
 
 /// What became of a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MailFate {
+pub enum MailOutcome {
     /// The server took it, or it is in the outbox.
     Accepted {
         /// What the server said; the file's name with the outbox.
@@ -108,31 +108,31 @@ impl Mailer {
         Ok(Self { from: from.into_mailbox(), route })
     }
 
-    /// Builds the message: the same bytes for the same letter.
-    pub fn compose(&self, letter: Letter<'_>) -> Result<Message, MailError> {
-        message::compose(&self.from, letter)
+    /// Builds the message: the same bytes for the same draft.
+    pub fn compose(&self, draft: MailDraft<'_>) -> Result<Message, MailError> {
+        message::compose(&self.from, draft)
     }
 
     /// Builds a message that has a Message-ID already, with more headers: names, and values of one line of ASCII.
     pub fn compose_with(
         &self,
-        letter: Letter<'_>,
+        draft: MailDraft<'_>,
         message_id: &str,
         headers: &[(&'static str, String)],
     ) -> Result<Message, MailError> {
-        message::compose_with(&self.from, letter, message_id, headers)
+        message::compose_with(&self.from, draft, message_id, headers)
     }
 
-    /// The Message-ID of the letter with this key.
+    /// The Message-ID of the draft with this key.
     pub fn message_id(&self, key: &str) -> String {
         message::id_of(&self.from, key)
     }
 
     /// A connection of its own for many mails, which holds `slot` for as long as it lives. `None` with the outbox.
-    pub async fn courier(&self, slot: OwnedSemaphorePermit) -> Option<Result<Courier, CourierLost>> {
+    pub async fn bulk_connection(&self, slot: OwnedSemaphorePermit) -> Option<Result<SmtpConnection, ConnectionLost>> {
         match &self.route {
             Route::Outbox(_) => None,
-            Route::Smtp(pool) => Some(pool.courier(slot).await),
+            Route::Smtp(pool) => Some(pool.bulk_connection(slot).await),
         }
     }
 
@@ -142,7 +142,7 @@ impl Mailer {
     }
 
     /// Does all but the hand-over. `Err` says what became of the mail if that was its end: rejected, deferred, or not sent.
-    pub async fn prepare<'a>(&'a self, message: &'a Message) -> Result<Ready<'a>, MailFate> {
+    pub async fn prepare<'a>(&'a self, message: &'a Message) -> Result<Ready<'a>, MailOutcome> {
         let to = match &self.route {
             Route::Outbox(outbox) => Destination::Outbox(outbox),
             Route::Smtp(pool) => Destination::Smtp(pool.stage(message).await?),
@@ -178,14 +178,14 @@ enum Destination<'a> {
 }
 
 impl Ready<'_> {
-    /// Hands the mail over. Call it without a stop in between: once begun, only its answer tells the mail's fate.
-    pub async fn hand_over(self) -> MailFate {
+    /// Hands the mail over. Call it without a stop in between: once started, only its answer tells the mail's outcome.
+    pub async fn hand_over(self) -> MailOutcome {
         match self.to {
             Destination::Outbox(outbox) => {
                 let name = self.message.file_name();
                 match outbox.put(name, self.message.bytes.clone()).await {
-                    Ok(()) => MailFate::Accepted { response: name.to_owned() },
-                    Err(reason) => MailFate::NotSent { reason },
+                    Ok(()) => MailOutcome::Accepted { response: name.to_owned() },
+                    Err(reason) => MailOutcome::NotSent { reason },
                 }
             }
             Destination::Smtp(staged) => staged.send(self.message).await,

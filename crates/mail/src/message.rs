@@ -7,11 +7,11 @@ use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 
-use super::{MailError, Parcel, Recipient};
+use super::{MailError, Recipient, WireMessage};
 
 /// What a message is made of.
 #[derive(Clone, Debug)]
-pub struct Letter<'a> {
+pub struct MailDraft<'a> {
     /// The same in all attempts, and in no other mail: of letters, digits, `-` and `.`. Message-ID and file name are made of it.
     pub key: &'a str,
     /// To whom.
@@ -48,11 +48,11 @@ impl Message {
         &self.file_name
     }
 
-    /// The same for a courier.
-    pub fn parcel(&self) -> Parcel {
+    /// The same for a smtp_connection.
+    pub fn wire_message(&self) -> WireMessage {
         let from = self.envelope.from().map(AsRef::as_ref).unwrap_or_default();
         let to = self.envelope.to().first().map(AsRef::as_ref).unwrap_or_default();
-        Parcel::new(from, to, &self.bytes)
+        WireMessage::new(from, to, &self.bytes)
     }
 }
 
@@ -60,34 +60,34 @@ pub(super) fn id_of(from: &Mailbox, key: &str) -> String {
     format!("<{key}@{}>", from.email.domain())
 }
 
-pub(super) fn compose(from: &Mailbox, letter: Letter<'_>) -> Result<Message, MailError> {
-    let id = id_of(from, letter.key);
-    compose_with(from, letter, &id, &[])
+pub(super) fn compose(from: &Mailbox, draft: MailDraft<'_>) -> Result<Message, MailError> {
+    let id = id_of(from, draft.key);
+    compose_with(from, draft, &id, &[])
 }
 
 pub(super) fn compose_with(
     from: &Mailbox,
-    letter: Letter<'_>,
+    draft: MailDraft<'_>,
     id: &str,
     headers: &[(&'static str, String)],
 ) -> Result<Message, MailError> {
     let wrong = |error: &dyn std::fmt::Display| MailError::Message(error.to_string());
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
-    if letter.key.is_empty() || letter.key.starts_with('.') || !letter.key.chars().all(is_plain) {
-        return Err(MailError::Message(format!("{:?} is not a key", letter.key)));
+    if draft.key.is_empty() || draft.key.starts_with('.') || !draft.key.chars().all(is_plain) {
+        return Err(MailError::Message(format!("{:?} is not a key", draft.key)));
     }
-    super::check_subject(letter.subject).map_err(|error| wrong(&error))?;
+    super::check_subject(draft.subject).map_err(|error| wrong(&error))?;
 
     if id.bytes().chain(headers.iter().flat_map(|(_, value)| value.bytes())).any(|byte| !(b' '..=b'~').contains(&byte)) {
         return Err(MailError::Message("a header is not one line of ASCII".into()));
     }
     let envelope =
-        Envelope::new(Some(from.email.clone()), vec![letter.to.mailbox().email.clone()]).map_err(|error| wrong(&error))?;
+        Envelope::new(Some(from.email.clone()), vec![draft.to.mailbox().email.clone()]).map_err(|error| wrong(&error))?;
     let mut builder = lettre::Message::builder()
         .from(from.clone())
-        .to(letter.to.mailbox().clone())
-        .subject(letter.subject.trim())
-        .date(SystemTime::from(letter.now))
+        .to(draft.to.mailbox().clone())
+        .subject(draft.subject.trim())
+        .date(SystemTime::from(draft.now))
         .message_id(Some(id.to_owned()))
         .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
         .envelope(envelope.clone());
@@ -96,19 +96,19 @@ pub(super) fn compose_with(
         // Links must not be folded, and these are ASCII as they are.
         builder = builder.raw_header(HeaderValue::dangerous_new_pre_encoded(name, value.clone(), value.clone()));
     }
-    let text = SinglePart::plain(cleaned(letter.text));
-    let built = match letter.html {
+    let text = SinglePart::plain(cleaned(draft.text));
+    let built = match draft.html {
         // The boundary follows from the key, so that every attempt makes the same bytes.
         Some(html) => builder.multipart(
             MultiPart::alternative()
-                .boundary(format!("=_{}", letter.key))
+                .boundary(format!("=_{}", draft.key))
                 .singlepart(text)
                 .singlepart(SinglePart::html(cleaned(html))),
         ),
         None => builder.singlepart(text),
     };
     let bytes = built.map_err(|error| wrong(&error))?.formatted();
-    let file_name = format!("{}-{}.eml", letter.submitted_at.strftime("%Y%m%dT%H%M%S%.6fZ"), letter.key);
+    let file_name = format!("{}-{}.eml", draft.submitted_at.strftime("%Y%m%dT%H%M%S%.6fZ"), draft.key);
     Ok(Message { envelope, bytes, id: id.to_owned(), file_name })
 }
 
@@ -139,8 +139,8 @@ fn is_clean(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn letter<'a>(to: &'a Recipient, subject: &'a str, text: &str, html: Option<&str>) -> Letter<'a> {
-        Letter {
+    fn draft<'a>(to: &'a Recipient, subject: &'a str, text: &str, html: Option<&str>) -> MailDraft<'a> {
+        MailDraft {
             key: "0190-aa.0",
             to,
             subject,
@@ -154,7 +154,7 @@ mod tests {
     fn composed(subject: &str, text: &str, html: Option<&str>) -> Message {
         let from = Recipient::parse("Legwork <legwork@example.org>").unwrap();
         let to = Recipient::parse("Jürgen <j@example.net>").unwrap();
-        compose(from.mailbox(), letter(&to, subject, text, html)).unwrap()
+        compose(from.mailbox(), draft(&to, subject, text, html)).unwrap()
     }
 
     #[test]
@@ -202,6 +202,6 @@ mod tests {
     #[test]
     fn a_subject_that_is_two_lines_makes_no_message() {
         let from = Recipient::parse("legwork@example.org").unwrap();
-        assert!(compose(from.mailbox(), letter(&from, "a\r\nBcc: x@example.org", "t", None)).is_err());
+        assert!(compose(from.mailbox(), draft(&from, "a\r\nBcc: x@example.org", "t", None)).is_err());
     }
 }

@@ -14,9 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use super::connection::{CLOSING, Connection, Trouble};
-use super::courier::{Courier, CourierLost};
-use super::{MailError, MailFate, Message};
+use super::connection::{CLOSING, Connection, SmtpError};
+use super::smtp_connection::{ConnectionLost, SmtpConnection};
+use super::{MailError, MailOutcome, Message};
 use crate::settings::SmtpConfig;
 
 /// The roots that browsers trust.
@@ -36,17 +36,17 @@ pub(super) struct Pool {
     hello: ClientId,
     /// One for each connection in use.
     slots: Semaphore,
-    shelf: Arc<Shelf>,
+    idle_pool: Arc<IdlePool>,
 }
 
 /// The connections that nobody uses, the one used last at the back.
-struct Shelf {
+struct IdlePool {
     keep: Duration,
-    state: Mutex<ShelfState>,
+    state: Mutex<IdlePoolState>,
 }
 
 #[derive(Default)]
-struct ShelfState {
+struct IdlePoolState {
     idle: VecDeque<(Instant, Connection)>,
     is_watched: bool,
     is_closed: bool,
@@ -62,15 +62,15 @@ impl Pool {
             config,
             tls: TlsConnector::from(tls),
             hello: ClientId::default(),
-            shelf: Arc::new(Shelf { keep, state: Mutex::default() }),
+            idle_pool: Arc::new(IdlePool { keep, state: Mutex::default() }),
         })
     }
 
     /// Waits for its turn and goes as far as the server's "go ahead".
-    pub(super) async fn stage(&self, message: &Message) -> Result<Staged<'_>, MailFate> {
-        let closed = || MailFate::NotSent { reason: "the mailer is closed".into() };
+    pub(super) async fn stage(&self, message: &Message) -> Result<Staged<'_>, MailOutcome> {
+        let closed = || MailOutcome::NotSent { reason: "the mailer is closed".into() };
         let slot = self.slots.acquire().await.map_err(|_| closed())?;
-        while let Some(mut connection) = self.shelf.take() {
+        while let Some(mut connection) = self.idle_pool.take() {
             if connection.sent >= self.config.messages_per_connection {
                 connection.quit().await;
                 continue;
@@ -78,38 +78,38 @@ impl Pool {
             match connection.stage(&message.envelope).await {
                 Ok(()) => return Ok(Staged { pool: self, connection, slot }),
                 // The server has closed it meanwhile, or is about to. The others may be as old: a fresh one is tried at once.
-                Err(trouble) if trouble.ends_connection() => {
-                    tracing::debug!(%trouble, "a kept connection to the mail server had ended");
-                    self.shelf.clear();
+                Err(error) if error.ends_connection() => {
+                    tracing::debug!(%error, "a kept connection to the mail server had ended");
+                    self.idle_pool.clear();
                 }
-                Err(trouble) => return Err(self.refused(connection, trouble)),
+                Err(error) => return Err(self.refused(connection, error)),
             }
         }
         let mut connection =
-            Connection::open(&self.config, &self.tls, &self.hello).await.map_err(|reason| MailFate::NotSent { reason })?;
+            Connection::open(&self.config, &self.tls, &self.hello).await.map_err(|reason| MailOutcome::NotSent { reason })?;
         match connection.stage(&message.envelope).await {
             Ok(()) => Ok(Staged { pool: self, connection, slot }),
-            Err(trouble) => Err(self.refused(connection, trouble)),
+            Err(error) => Err(self.refused(connection, error)),
         }
     }
 
     /// What a refusal before the message means for the mail; the connection is kept if it is of use.
-    fn refused(&self, connection: Connection, trouble: Trouble) -> MailFate {
-        if !trouble.ends_connection() {
-            self.shelf.put(connection);
+    fn refused(&self, connection: Connection, error: SmtpError) -> MailOutcome {
+        if !error.ends_connection() {
+            self.idle_pool.put(connection);
         }
-        match trouble {
-            Trouble::Refused { code, response } => refusal(code, response),
-            Trouble::CannotTake(response) => MailFate::Rejected { code: None, response },
-            Trouble::Broken(reason) => {
-                MailFate::NotSent { reason: format!("{}:{}: {reason}", self.config.host, self.config.port) }
+        match error {
+            SmtpError::Refused { code, response } => refusal(code, response),
+            SmtpError::CannotTake(response) => MailOutcome::Rejected { code: None, response },
+            SmtpError::Broken(reason) => {
+                MailOutcome::NotSent { reason: format!("{}:{}: {reason}", self.config.host, self.config.port) }
             }
         }
     }
 
     /// A connection of its own for many mails.
-    pub(super) async fn courier(&self, slot: OwnedSemaphorePermit) -> Result<Courier, CourierLost> {
-        Courier::open(&self.config, &self.tls, &self.hello, slot).await
+    pub(super) async fn bulk_connection(&self, slot: OwnedSemaphorePermit) -> Result<SmtpConnection, ConnectionLost> {
+        SmtpConnection::open(&self.config, &self.tls, &self.hello, slot).await
     }
 
     /// Opens a connection of its own, as a mail would, and ends it.
@@ -121,14 +121,14 @@ impl Pool {
 
     pub(super) async fn close(&self) {
         self.slots.close();
-        for connection in self.shelf.close() {
+        for connection in self.idle_pool.close() {
             connection.quit().await;
         }
     }
 }
 
-fn refusal(code: u16, response: String) -> MailFate {
-    if code >= 500 { MailFate::Rejected { code: Some(code), response } } else { MailFate::Deferred { code, response } }
+fn refusal(code: u16, response: String) -> MailOutcome {
+    if code >= 500 { MailOutcome::Rejected { code: Some(code), response } } else { MailOutcome::Deferred { code, response } }
 }
 
 /// A connection whose server waits for the message. Dropped, the connection ends and the server forgets the transaction.
@@ -139,24 +139,24 @@ pub(super) struct Staged<'a> {
 }
 
 impl Staged<'_> {
-    pub(super) async fn send(mut self, message: &Message) -> MailFate {
-        let fate = match self.connection.send(&message.bytes).await {
-            Ok(response) => MailFate::Accepted { response },
-            Err(Trouble::Refused { code, response }) => {
+    pub(super) async fn send(mut self, message: &Message) -> MailOutcome {
+        let outcome = match self.connection.send(&message.bytes).await {
+            Ok(response) => MailOutcome::Accepted { response },
+            Err(SmtpError::Refused { code, response }) => {
                 if code != CLOSING {
-                    self.pool.shelf.put(self.connection);
+                    self.pool.idle_pool.put(self.connection);
                 }
                 return refusal(code, response);
             }
-            Err(trouble) => return MailFate::Unknown { reason: trouble.to_string() },
+            Err(error) => return MailOutcome::Unknown { reason: error.to_string() },
         };
-        self.pool.shelf.put(self.connection);
+        self.pool.idle_pool.put(self.connection);
         drop(self.slot);
-        fate
+        outcome
     }
 }
 
-impl Shelf {
+impl IdlePool {
     fn take(&self) -> Option<Connection> {
         let mut state = self.state.lock();
         let (since, connection) = state.idle.pop_back()?;
@@ -203,13 +203,13 @@ impl Shelf {
 }
 
 /// Closes idle connections until there are none; one such task at a time, only while connections are idle.
-async fn watch(shelf: Weak<Shelf>, keep: Duration) {
+async fn watch(idle_pool: Weak<IdlePool>, keep: Duration) {
     let mut wake = Instant::now() + keep;
     loop {
         tokio::time::sleep_until(wake).await;
-        let Some(shelf) = shelf.upgrade() else { return };
-        let (expired, next) = shelf.expired();
-        drop(shelf);
+        let Some(idle_pool) = idle_pool.upgrade() else { return };
+        let (expired, next) = idle_pool.expired();
+        drop(idle_pool);
         for connection in expired {
             connection.quit().await;
         }

@@ -19,7 +19,7 @@
 //!
 //! # The two day fields
 //!
-//! As in Vixie cron: when day of month and day of week are both restricted, a day matches if **either** field matches it. A field that begins with `*`
+//! As in Vixie cron: when day of month and day of week are both restricted, a day matches if **either** field matches it. A field that starts with `*`
 //! (also `*/2`) is not restricted, and then both fields must match. Celery's own `crontab` requires both fields always; [`Crontab::either_day_matches`]
 //! tells an importer where the two differ.
 

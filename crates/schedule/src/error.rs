@@ -7,7 +7,7 @@ use crate::crontab::CronField;
 
 /// A schedule that cannot be accepted.
 ///
-/// Each message names the value, what is allowed and what to do. [`ScheduleError::field`] names the member of the request that is at fault, so that
+/// Each message names the value, what is allowed and what to do. [`ScheduleError::field`] names the member of the request that is at error, so that
 /// an API can point at it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -23,7 +23,7 @@ pub enum ScheduleError {
         /// How many fields it has.
         found: usize,
     },
-    /// A word that begins with `@` and is not known.
+    /// A word that starts with `@` and is not known.
     #[error(
         "\"{name}\" is not a known shorthand; use one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually, or five crontab fields"
     )]
@@ -36,7 +36,7 @@ pub enum ScheduleError {
     CrontabField {
         /// The field of the expression.
         field: CronField,
-        /// The part of the field that is at fault.
+        /// The part of the field that is at error.
         text: String,
         /// What is wrong with the part.
         problem: String,
@@ -156,7 +156,7 @@ pub enum ScheduleError {
 }
 
 impl ScheduleError {
-    /// The member of the request that is at fault, such as `expression`, `timezone` or `latitude`.
+    /// The member of the request that is at error, such as `expression`, `timezone` or `latitude`.
     pub fn field(&self) -> &'static str {
         match self {
             Self::FieldCount { .. } | Self::UnknownShorthand { .. } | Self::CrontabField { .. } | Self::NeverFires { .. } => {

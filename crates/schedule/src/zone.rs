@@ -110,11 +110,11 @@ impl Zone {
     /// The stretch of constant offset that holds an instant, given in seconds since 1970.
     pub(crate) fn segment(&self, second: i64) -> Segment {
         let instant = clamped(second);
-        let begun = self.0.preceding(clamped(second + 1)).next();
+        let started = self.0.preceding(clamped(second + 1)).next();
         let end = self.0.following(instant).next();
         Segment {
             offset: seconds(self.0.to_offset(instant)),
-            start: begun.map(|transition| {
+            start: started.map(|transition| {
                 let at = transition.timestamp().as_second();
                 Edge { second: at, other: seconds(self.0.to_offset(clamped(at - 1))) }
             }),
@@ -128,7 +128,7 @@ impl Zone {
 pub(crate) struct Segment {
     /// The offset from UTC.
     pub offset: i64,
-    /// The transition at which the stretch begins, and the offset before it.
+    /// The transition at which the stretch starts, and the offset before it.
     pub start: Option<Edge>,
     /// The transition at which the stretch ends, and the offset after it.
     pub end: Option<Edge>,

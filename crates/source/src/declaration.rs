@@ -61,7 +61,7 @@ impl SourcesConfig {
         config
     }
 
-    /// Reads a declaration. `vars` are the environment, which a `url = "env:NAME"` refers to. Each mistake begins with its line.
+    /// Reads a declaration. `vars` are the environment, which a `url = "env:NAME"` refers to. Each mistake starts with its line.
     pub fn parse(text: &str, vars: &BTreeMap<String, String>) -> Result<Self, Vec<String>> {
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut reader = Reader { text, vars, mistakes: Vec::new() };
@@ -70,10 +70,10 @@ impl SourcesConfig {
         }
         // What could not be read would only be missed again.
         if !errors.is_empty() {
-            return Err(reader.told());
+            return Err(reader.reported());
         }
         let sources = reader.root(root.get_ref());
-        if reader.mistakes.is_empty() { Ok(Self { sources }) } else { Err(reader.told()) }
+        if reader.mistakes.is_empty() { Ok(Self { sources }) } else { Err(reader.reported()) }
     }
 }
 
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
     }
 
     /// All mistakes in the order of their lines.
-    fn told(mut self) -> Vec<String> {
+    fn reported(mut self) -> Vec<String> {
         self.mistakes.sort_by_key(|(at, _)| *at);
         let line = |at: usize| self.text.get(..at).unwrap_or(self.text).matches('\n').count() + 1;
         self.mistakes.iter().map(|(at, what)| format!("line {}: {what}", line(*at))).collect()
@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
             }
         }
         if sources.is_empty() && self.mistakes.is_empty() {
-            self.wrong(0, "declares no source; one begins with [sources.app]");
+            self.wrong(0, "declares no source; one starts with [sources.app]");
         }
         sources
     }

@@ -3,16 +3,16 @@
 //! Names in a statement come out of the declaration, values are bound. A row is a JSON object by field name: times in RFC 3339 in UTC,
 //! days as `2026-01-31`. Statements never wait for ever; what streams does so from one snapshot, at the pace of who reads.
 
+mod aggregation;
 mod declaration;
 mod demo;
-mod fault;
+mod error;
 pub mod model;
 mod postgres;
 mod query;
 mod record;
 mod sql;
 mod sqlite;
-mod tally;
 mod write;
 
 use std::collections::BTreeMap;
@@ -29,10 +29,10 @@ use self::sqlite::File;
 use crate::model::{FieldType, Model, ModelField, ModelRole};
 pub use declaration::{DEFAULT_SOURCE, SourceConfig, SourcePlace, SourcesConfig};
 
-pub use fault::{QueryError, SourceError};
+pub use aggregation::{Aggregation, AggregationRow, Group, Measure, Order};
+pub use error::{QueryError, SourceError};
 pub use query::{Filter, Operator, Query};
 pub use record::{Cell, Cells, Chunk, json_of, time_of};
-pub use tally::{Group, Measure, Order, Tally, TallyRow};
 pub use write::Batch;
 
 /// Tells the present time; the caller decides which clock it is.

@@ -109,34 +109,36 @@ impl Filter {
     }
 
     /// A user's filters: `{"status": 1}` or `{"age": {"gte": 18, "lt": 65}}`. Only fields that the declaration opens for filters; every
-    /// fault is told, with a pointer below `at` (`/filters/age/gte`).
+    /// error is told, with a pointer below `at` (`/filters/age/gte`).
     pub fn parse(model: &Arc<Model>, filters: &Map<String, Value>, at: &str) -> Result<Self, Vec<QueryError>> {
-        let mut faults = Vec::new();
+        let mut field_errors = Vec::new();
         let mut conditions = Vec::new();
         for (name, wanted) in filters {
             let Some(field) = model.field(name).filter(|field| field.may_filter) else {
-                faults.push(unknown_field(model, at, name));
+                field_errors.push(unknown_field(model, at, name));
                 continue;
             };
             let at = pointer(at, name);
             let Value::Object(operators) = wanted else {
-                take(condition(field, Operator::Eq, wanted, &at), &mut conditions, &mut faults);
+                take(condition(field, Operator::Eq, wanted, &at), &mut conditions, &mut field_errors);
                 continue;
             };
             if operators.is_empty() {
-                faults.push(QueryError::new(&at, format!("names no operator; allowed are {}", operators_of(field.kind))));
+                field_errors.push(QueryError::new(&at, format!("names no operator; allowed are {}", operators_of(field.kind))));
             }
             for (word, value) in operators {
                 match Operator::parse(word).filter(|operator| operator.suits(field.kind)) {
-                    Some(operator) => take(condition(field, operator, value, &pointer(&at, word)), &mut conditions, &mut faults),
-                    None => faults.push(QueryError::new(pointer(&at, word), unknown_operator(word, field))),
+                    Some(operator) => {
+                        take(condition(field, operator, value, &pointer(&at, word)), &mut conditions, &mut field_errors)
+                    }
+                    None => field_errors.push(QueryError::new(pointer(&at, word), unknown_operator(word, field))),
                 }
             }
         }
         if conditions.len() > MOST_CONDITIONS {
-            faults.push(QueryError::new(at, format!("has {} conditions; {MOST_CONDITIONS} are allowed", conditions.len())));
+            field_errors.push(QueryError::new(at, format!("has {} conditions; {MOST_CONDITIONS} are allowed", conditions.len())));
         }
-        if faults.is_empty() { Ok(Self { model: model.clone(), conditions }) } else { Err(faults) }
+        if field_errors.is_empty() { Ok(Self { model: model.clone(), conditions }) } else { Err(field_errors) }
     }
 
     /// One condition more, by a kind itself: on any declared field.
@@ -175,7 +177,7 @@ pub struct Query {
 impl Query {
     /// A user's query. An empty list of fields is all that may be asked for. Faults point at `/fields/…` and `/filters/…`.
     pub fn parse(model: &Arc<Model>, fields: &[String], filters: &Map<String, Value>) -> Result<Self, Vec<QueryError>> {
-        let mut faults = Vec::new();
+        let mut field_errors = Vec::new();
         let mut chosen: Vec<ModelField> = Vec::new();
         for (index, name) in fields.iter().enumerate() {
             let at = format!("/fields/{index}");
@@ -183,13 +185,13 @@ impl Query {
                 None => {
                     let allowed: Vec<&str> = model.exportable().collect();
                     let known = allowed.join(", ");
-                    faults.push(QueryError::new(
+                    field_errors.push(QueryError::new(
                         at,
                         format!("{name:?} is no field of the model {}; allowed are {known}", model.name),
                     ));
                 }
                 Some(field) if chosen.iter().any(|known| known.name == field.name) => {
-                    faults.push(QueryError::new(at, format!("{name:?} is named twice")));
+                    field_errors.push(QueryError::new(at, format!("{name:?} is named twice")));
                 }
                 Some(field) => chosen.push(field.clone()),
             }
@@ -199,11 +201,11 @@ impl Query {
         }
         let filter = Filter::parse(model, filters, "/filters");
         match filter {
-            Ok(filter) if faults.is_empty() => Ok(Self { filter, fields: chosen }),
-            Ok(_) => Err(faults),
+            Ok(filter) if field_errors.is_empty() => Ok(Self { filter, fields: chosen }),
+            Ok(_) => Err(field_errors),
             Err(more) => {
-                faults.extend(more);
-                Err(faults)
+                field_errors.extend(more);
+                Err(field_errors)
             }
         }
     }
@@ -225,10 +227,10 @@ impl Query {
     }
 }
 
-fn take<T>(found: Result<T, QueryError>, good: &mut Vec<T>, faults: &mut Vec<QueryError>) {
+fn take<T>(found: Result<T, QueryError>, good: &mut Vec<T>, field_errors: &mut Vec<QueryError>) {
     match found {
         Ok(one) => good.push(one),
-        Err(fault) => faults.push(fault),
+        Err(field_error) => field_errors.push(field_error),
     }
 }
 
@@ -239,7 +241,7 @@ fn condition(field: &ModelField, operator: Operator, value: &Value, at: &str) ->
         (Operator::Eq, Value::Null) => Ok(made(Operator::IsNull, Operand::Whether(true))),
         (Operator::Ne, Value::Null) => Ok(made(Operator::IsNull, Operand::Whether(false))),
         (Operator::IsNull, Value::Bool(is)) => Ok(made(operator, Operand::Whether(*is))),
-        (Operator::IsNull, other) => Err(QueryError::new(at, format!("{} is neither true nor false", shown(other)))),
+        (Operator::IsNull, other) => Err(QueryError::new(at, format!("{} is neither true nor false", shortened(other)))),
         (Operator::In, Value::Array(values)) if values.is_empty() => {
             Err(QueryError::new(at, "is an empty list, which no row fits"))
         }
@@ -250,7 +252,7 @@ fn condition(field: &ModelField, operator: Operator, value: &Value, at: &str) ->
             let parsed = values.iter().enumerate().map(|(index, value)| one(value, &format!("{at}/{index}")));
             Ok(made(operator, Operand::Many(parsed.collect::<Result<_, _>>()?)))
         }
-        (Operator::In, other) => Err(QueryError::new(at, format!("{} is not a list of values", shown(other)))),
+        (Operator::In, other) => Err(QueryError::new(at, format!("{} is not a list of values", shortened(other)))),
         // Text without an operator that was meant as a list.
         (Operator::Eq, Value::Array(_)) => Err(QueryError::new(at, "is a list; write {\"in\": […]} for one of several values")),
         (operator, value) => Ok(made(operator, Operand::One(one(value, at)?))),
@@ -259,7 +261,7 @@ fn condition(field: &ModelField, operator: Operator, value: &Value, at: &str) ->
 
 /// The text to bind for a value of a type, in the form that both databases read.
 pub(super) fn bound(kind: FieldType, value: &Value) -> Result<String, String> {
-    let wrong = |what: &str| format!("{} is not {what}", shown(value));
+    let wrong = |what: &str| format!("{} is not {what}", shortened(value));
     match (kind, value) {
         (FieldType::Integer, Value::Number(number)) if number.is_i64() => Ok(number.to_string()),
         (FieldType::Integer, _) => Err(wrong("a whole number of 64 bits")),
@@ -325,7 +327,7 @@ fn operators_of(kind: FieldType) -> String {
 }
 
 /// A value for a message, cut where it is long.
-fn shown(value: &Value) -> String {
+fn shortened(value: &Value) -> String {
     const MOST: usize = 60;
     let text = value.to_string();
     if text.chars().count() <= MOST { text } else { text.chars().take(MOST).chain(['…']).collect() }

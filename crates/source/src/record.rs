@@ -132,7 +132,7 @@ impl<'a> Iterator for Cells<'a> {
     }
 }
 
-/// Where the cell ends that begins with a quote.
+/// Where the cell ends that starts with a quote.
 fn end_of_quoted(bytes: &[u8]) -> Option<usize> {
     let mut at = 1;
     loop {

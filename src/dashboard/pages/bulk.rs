@@ -152,7 +152,7 @@ pub(in crate::dashboard) async fn run(State(state): State<ApiState>, posted: Pos
     state.shutdown.spawn(async move {
         let mut done = 0_u64;
         for (id, _) in found {
-            if shutdown.is_begun() {
+            if shutdown.is_started() {
                 break;
             }
             let is_done = match action {

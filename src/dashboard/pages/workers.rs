@@ -17,7 +17,7 @@ use legwork_engine::queue::view::WorkerView;
 use legwork_engine::store::WorkerCommand;
 
 /// Running tasks that a card names.
-const RUNNING_SHOWN: usize = 6;
+const RUNNING_LISTED: usize = 6;
 /// A task that runs longer than this stands out.
 const LONG_SECONDS: f64 = 600.0;
 
@@ -53,7 +53,7 @@ struct Card {
     host: String,
     pid: u32,
     version: String,
-    beat_at: Moment,
+    heartbeat_at: Moment,
     drain_url: Option<String>,
 }
 
@@ -85,7 +85,7 @@ pub(super) fn slot_shares(worker: &WorkerView) -> Vec<Segment> {
 
 fn card(name: &str, worker: &WorkerView, now: Timestamp) -> Card {
     let explained = reason(worker.health);
-    let running = worker.running.iter().take(RUNNING_SHOWN).map(|task| {
+    let running = worker.running.iter().take(RUNNING_LISTED).map(|task| {
         let seconds = task.started_at.map_or(0.0, |started| seconds_between(started, now));
         Running {
             id: task.task_id.to_string(),
@@ -107,7 +107,7 @@ fn card(name: &str, worker: &WorkerView, now: Timestamp) -> Card {
         queues: worker.queues.iter().map(ToString::to_string).collect(),
         shares: slot_shares(worker),
         running: running.collect(),
-        running_more: worker.running.len().saturating_sub(RUNNING_SHOWN) as u64,
+        running_more: worker.running.len().saturating_sub(RUNNING_LISTED) as u64,
         tasks_url: tasks_of("worker", name),
         total: worker.total,
         failed: worker.failed,
@@ -117,7 +117,7 @@ fn card(name: &str, worker: &WorkerView, now: Timestamp) -> Card {
         host: worker.host.clone(),
         pid: worker.pid,
         version: worker.version.clone(),
-        beat_at: Moment::new(worker.beat_at, now),
+        heartbeat_at: Moment::new(worker.heartbeat_at, now),
         drain_url: matches!(worker.health, WorkerHealth::Healthy | WorkerHealth::Stalled)
             .then(|| format!("/workers/{}/drain", path_segment(name))),
     }

@@ -14,12 +14,12 @@ use super::super::extract::{Reader, TaskPath};
 use super::super::openapi;
 use super::super::state::ApiState;
 use legwork_engine::domain::{Principal, Progress, TaskId};
+use legwork_engine::queue::event_hub::{TaskEvent, TaskSubscription};
 use legwork_engine::queue::view::StatusView;
-use legwork_engine::queue::watch::{News, Watch};
 
 /// A comment goes out after so long a silence, so that proxies keep the connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// News may be lost; the row is looked at this often all the same.
+/// TaskEvent may be lost; the row is looked at this often all the same.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The live events of a task
@@ -35,22 +35,22 @@ pub(in crate::http) async fn events(
     State(state): State<ApiState>,
     TaskPath(id): TaskPath,
 ) -> Result<Response, ApiError> {
-    let watch = state.queue.watch(id);
+    let subscription = state.queue.subscribe(id);
     let first = state.queue.status(id, &principal).await?.ok_or_else(ApiError::no_task)?;
-    let teller = Teller {
+    let stream = EventStream {
         state,
         id,
         principal,
-        watch,
+        subscription,
         pending: Some(first),
         last: None,
         progress: None,
         look_at: Instant::now() + LOOK_EVERY,
     };
-    let events = stream::unfold(Some(teller), async |teller| {
-        let mut teller = teller?;
-        let event = teller.next().await?;
-        let rest = (!teller.has_ended()).then_some(teller);
+    let events = stream::unfold(Some(stream), async |stream| {
+        let mut stream = stream?;
+        let event = stream.next().await?;
+        let rest = (!stream.has_ended()).then_some(stream);
         Some((Ok::<_, Infallible>(event), rest))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here")).into_response())
@@ -58,7 +58,7 @@ pub(in crate::http) async fn events(
 
 /// What a listener has been told, to tell it changes only.
 #[derive(PartialEq)]
-struct Told {
+struct SentState {
     status: legwork_engine::domain::TaskStatus,
     queue: legwork_engine::domain::QueueName,
     priority: u8,
@@ -67,7 +67,7 @@ struct Told {
     revoke_requested: bool,
 }
 
-impl Told {
+impl SentState {
     fn of(view: &StatusView) -> Self {
         let revoke_requested = view.revoke_requested_at.is_some();
         Self {
@@ -81,50 +81,50 @@ impl Told {
     }
 }
 
-struct Teller {
+struct EventStream {
     state: ApiState,
     id: TaskId,
     principal: Principal,
-    watch: Watch,
-    /// A status that was read and not yet told.
+    subscription: TaskSubscription,
+    /// A status that was read and not yet sent.
     pending: Option<StatusView>,
-    last: Option<Told>,
+    last: Option<SentState>,
     progress: Option<Progress>,
     look_at: Instant,
 }
 
-impl Teller {
+impl EventStream {
     fn has_ended(&self) -> bool {
-        self.last.as_ref().is_some_and(|told| told.status.is_ended())
+        self.last.as_ref().is_some_and(|sent| sent.status.is_ended())
     }
 
     /// The next event; `None` at the end of the process, or of the task's record.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(view) = self.pending.take()
-                && let Some(event) = self.tell(&view)
+                && let Some(event) = self.event_for(&view)
             {
                 return Some(event);
             }
             let shutdown = self.state.shutdown.clone();
-            let news = tokio::select! {
+            let task_event = tokio::select! {
                 biased;
-                () = shutdown.begun() => return None,
-                news = self.watch.next() => news,
+                () = shutdown.started() => return None,
+                task_event = self.subscription.next() => task_event,
                 () = tokio::time::sleep_until(self.look_at) => None,
             };
-            match news {
+            match task_event {
                 // What a look at the row has told before its signal came is not told again.
-                Some(News::Progress(progress)) if self.progress.as_ref() == Some(&progress) => {}
-                Some(News::Progress(progress)) => {
+                Some(TaskEvent::Progress(progress)) if self.progress.as_ref() == Some(&progress) => {}
+                Some(TaskEvent::Progress(progress)) => {
                     self.progress = Some(progress.clone());
                     return Some(event("progress", &progress));
                 }
-                Some(News::Changed(_)) => self.look().await?,
+                Some(TaskEvent::Changed(_)) => self.look().await?,
                 // Lost or due: look, but no more often than this, whatever the signals do.
                 None => {
                     tokio::select! {
-                        () = shutdown.begun() => return None,
+                        () = shutdown.started() => return None,
                         () = tokio::time::sleep_until(self.look_at) => {}
                     }
                     self.look().await?;
@@ -145,10 +145,10 @@ impl Teller {
     }
 
     /// The event of what was read, where it is new.
-    fn tell(&mut self, view: &StatusView) -> Option<Event> {
-        let told = Told::of(view);
-        if self.last.as_ref() != Some(&told) {
-            self.last = Some(told);
+    fn event_for(&mut self, view: &StatusView) -> Option<Event> {
+        let sent = SentState::of(view);
+        if self.last.as_ref() != Some(&sent) {
+            self.last = Some(sent);
             self.progress.clone_from(&view.progress);
             return Some(event("status", view));
         }

@@ -1,4 +1,4 @@
-//! Stored files: pictures come in with a token, files go out by a signed link.
+//! Stored files: images come in with a token, files go out by a signed link.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::error::ApiError;
-use super::super::extract::{FileOf, Submitter, bearer, media_type, principal_with};
+use super::super::extract::{FilePathParam, Submitter, bearer, media_type, principal_with};
 use super::super::openapi;
 use super::super::params::Params;
-use super::super::range::{self, Wanted};
+use super::super::range::{self, RangeRequest};
 use super::super::state::ApiState;
 use crate::files::{FileReader, LinkError, Upload};
 use legwork_engine::domain::{FilePath, Principal, Scope};
@@ -55,19 +55,19 @@ pub(in crate::http) struct FileStored {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it stands for the form in the document; the form itself is streamed")]
 pub(in crate::http) struct FileUpload {
-    /// The picture: JPEG, PNG, WebP or GIF, by its content.
+    /// The image: JPEG, PNG, WebP or GIF, by its content.
     #[schema(format = Binary, content_media_type = "application/octet-stream")]
     file: String,
 }
 
-/// Upload a picture
+/// Upload an image
 ///
-/// A form with one field, `file`. The picture is stored under a name of the server's own; its type is read from its content (JPEG, PNG,
+/// A form with one field, `file`. The image is stored under a name of the server's own; its type is read from its content (JPEG, PNG,
 /// WebP, GIF), not from its name; anything else is refused. At most `UPLOAD_LIMIT` bytes (20 MiB by default). The answer's `file_path` is
 /// what `image.process` and others take.
 #[utoipa::path(post, path = "/api/v1/files", tag = "files", operation_id = "uploadFile",
     security(("bearer" = ["tasks:submit"])),
-    request_body(content = FileUpload, content_type = "multipart/form-data", description = "The picture."),
+    request_body(content = FileUpload, content_type = "multipart/form-data", description = "The image."),
     responses((status = 201, description = "It is stored.", body = FileStored), (status = 429, response = openapi::RateLimited)))]
 pub(in crate::http) async fn upload(
     Submitter(principal): Submitter,
@@ -107,8 +107,8 @@ async fn form_of(mut request: Request, state: &ApiState) -> Result<Multipart, Ap
         return Err(ApiError::MediaType("multipart/form-data"));
     }
     let most = state.config.upload_limit.saturating_add(ENVELOPE_BYTES);
-    let told = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if told.is_some_and(|bytes| bytes > most) {
+    let declared = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|bytes| bytes > most) {
         return Err(ApiError::UploadTooLarge(state.config.upload_limit));
     }
     DefaultBodyLimit::max(most).apply(&mut request);
@@ -143,7 +143,7 @@ fn broken(error: &MultipartError, limit: usize) -> ApiError {
 ///
 /// By a signed link, which results of tasks bring (`download_url`): no token is needed then. The link holds for its path, until `expires`.
 /// Or, without `expires` and `signature`, by a token of the file's owner or of an admin, for as long as the file is kept. Ranges and
-/// `If-None-Match` are answered; what is not a picture comes as an attachment.
+/// `If-None-Match` are answered; what is not an image comes as an attachment.
 #[utoipa::path(get, path = "/api/v1/files/{*path}", tag = "files", operation_id = "fetchFile",
     security((), ("bearer" = ["tasks:read"])),
     params(openapi::FileParam, openapi::LinkParams),
@@ -157,13 +157,13 @@ fn broken(error: &MultipartError, limit: usize) -> ApiError {
     ))]
 pub(in crate::http) async fn fetch(
     State(state): State<ApiState>,
-    FileOf(path): FileOf,
+    FilePathParam(path): FilePathParam,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let reader = asker(&state, &path, query.as_deref(), &headers)?;
-    let keeper = state.files.clone();
-    let row = keeper.find(&path).await?;
+    let reader = authorize_download(&state, &path, query.as_deref(), &headers)?;
+    let file_service = state.files.clone();
+    let row = file_service.find(&path).await?;
     if reader.is_some_and(|reader| !is_of(row.as_ref(), &reader)) {
         return Err(ApiError::no_file(&path));
     }
@@ -174,35 +174,35 @@ pub(in crate::http) async fn fetch(
     if tag.as_deref().is_some_and(|tag| range::is_known(&headers, tag)) {
         return Ok((StatusCode::NOT_MODIFIED, described(&path, row.as_ref(), tag)?).into_response());
     }
-    let size = keeper.storage().metadata(&path).await?.ok_or_else(|| ApiError::no_file(&path))?.size;
-    let wanted = range::wanted(&headers, size, tag.as_deref());
-    let part = match wanted {
-        Wanted::Whole => None,
-        Wanted::Part(part) => Some(part),
-        Wanted::Outside => return Err(ApiError::RangeOutside(size)),
+    let size = file_service.storage().metadata(&path).await?.ok_or_else(|| ApiError::no_file(&path))?.size;
+    let requested = range::requested(&headers, size, tag.as_deref());
+    let part = match requested {
+        RangeRequest::Whole => None,
+        RangeRequest::Part(part) => Some(part),
+        RangeRequest::Outside => return Err(ApiError::RangeOutside(size)),
     };
-    let reader = keeper.storage().open_range(&path, part.clone()).await?;
+    let reader = file_service.storage().open_range(&path, part.clone()).await?;
     Ok(answer(reader, part.is_some(), described(&path, row.as_ref(), tag)?))
 }
 
 /// Remove a file
 ///
-/// A picture that was uploaded, or a file that a task of yours has made. Links to it lead nowhere from then on.
+/// An image that was uploaded, or a file that a task of yours has made. Links to it lead nowhere from then on.
 #[utoipa::path(delete, path = "/api/v1/files/{*path}", tag = "files", operation_id = "removeFile",
     security(("bearer" = ["tasks:submit"])), params(openapi::FileParam),
     responses((status = 204, description = "It is gone.")))]
 pub(in crate::http) async fn remove(
     Submitter(principal): Submitter,
     State(state): State<ApiState>,
-    FileOf(path): FileOf,
+    FilePathParam(path): FilePathParam,
 ) -> Result<StatusCode, ApiError> {
-    let keeper = state.files.clone();
-    let row = keeper.find(&path).await?;
-    let is_there = row.is_some() || keeper.storage().exists(&path).await?;
+    let file_service = state.files.clone();
+    let row = file_service.find(&path).await?;
+    let is_there = row.is_some() || file_service.storage().exists(&path).await?;
     if !is_there || !is_of(row.as_ref(), &principal) {
         return Err(ApiError::no_file(&path));
     }
-    keeper.remove(&path).await?;
+    file_service.remove(&path).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -212,7 +212,12 @@ fn is_of(row: Option<&FileRow>, principal: &Principal) -> bool {
 }
 
 /// Who asks by a token; `None` who has a good link. A link counts before a token.
-fn asker(state: &ApiState, path: &FilePath, query: Option<&str>, headers: &HeaderMap) -> Result<Option<Principal>, ApiError> {
+fn authorize_download(
+    state: &ApiState,
+    path: &FilePath,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Option<Principal>, ApiError> {
     if query.is_none_or(str::is_empty) && bearer(headers).is_some() {
         return principal_with(Scope::Read, headers, state).map(Some);
     }
@@ -233,10 +238,10 @@ fn described(path: &FilePath, row: Option<&FileRow>, tag: Option<String>) -> Res
     let content_type = row.map_or("application/octet-stream", |row| row.content_type.as_str());
     // A report has no script, and the policy lets none run.
     let is_report = content_type.starts_with("text/html") && path.as_str().starts_with("reports/");
-    let is_picture = content_type.starts_with("image/") && content_type != "image/svg+xml";
+    let is_image = content_type.starts_with("image/") && content_type != "image/svg+xml";
     let mut all = vec![
         (CONTENT_TYPE, content_type.to_owned()),
-        (CONTENT_DISPOSITION, disposition(path, is_picture || is_report)),
+        (CONTENT_DISPOSITION, disposition(path, is_image || is_report)),
         (ACCEPT_RANGES, "bytes".to_owned()),
         (CACHE_CONTROL, "private, no-cache".to_owned()),
         (CONTENT_SECURITY_POLICY, SANDBOX.to_owned()),
@@ -273,8 +278,8 @@ fn answer(reader: FileReader, is_part: bool, described: HeaderMap) -> Response {
     headers.extend(described);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end.saturating_sub(range.start)));
     if is_part {
-        let told = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
-        headers.extend(HeaderValue::try_from(told).ok().map(|told| (CONTENT_RANGE, told)));
+        let content_range = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
+        headers.extend(HeaderValue::try_from(content_range).ok().map(|value| (CONTENT_RANGE, value)));
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     response

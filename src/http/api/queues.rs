@@ -91,7 +91,7 @@ pub(in crate::http) async fn change(
 
 /// Pause a queue
 ///
-/// Its waiting tasks stay and are not begun until it is resumed; what runs goes on. A queue that is not known becomes known.
+/// Its waiting tasks stay and are not started until it is resumed; what runs goes on. A queue that is not known becomes known.
 #[utoipa::path(post, path = "/api/v1/queues/{queue}/pause", tag = "queues", operation_id = "pauseQueue",
     security(("bearer" = ["tasks:control"])), params(openapi::QueueParam),
     responses((status = 200, description = "How it is set now.", body = QueueSettings)))]
@@ -105,7 +105,7 @@ pub(in crate::http) async fn pause(
 
 /// Resume a queue
 ///
-/// Its waiting tasks are begun again. A queue that is not paused stays as it is.
+/// Its waiting tasks are started again. A queue that is not paused stays as it is.
 #[utoipa::path(post, path = "/api/v1/queues/{queue}/resume", tag = "queues", operation_id = "resumeQueue",
     security(("bearer" = ["tasks:control"])), params(openapi::QueueParam),
     responses((status = 200, description = "How it is set now.", body = QueueSettings)))]

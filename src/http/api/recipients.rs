@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::super::error::ApiError;
 use super::super::extract::{Reader, TaskPath};
 use super::super::openapi;
-use super::super::params::{Params, shown};
+use super::super::params::{Params, shortened};
 use super::super::state::ApiState;
 use legwork_engine::domain::{Principal, TaskId};
 use legwork_engine::queue::QueueError;
@@ -29,7 +29,7 @@ const CSV_HEAD: &str = "part,recipient,outcome,response,message_id,reference,att
 /// Which recipients, and which page of them.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "the query is parsed by name, so that all faults are told at once; the struct describes it")]
+#[expect(dead_code, reason = "the query is parsed by name, so that all errors are told at once; the struct describes it")]
 pub(in crate::http) struct RecipientsQuery {
     /// With one of these outcomes: repeated, or with commas.
     #[param(inline, style = Form, explode = true)]
@@ -40,7 +40,7 @@ pub(in crate::http) struct RecipientsQuery {
     /// At most so many.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u16>,
-    /// Where the page begins: `next_cursor` of the page before.
+    /// Where the page starts: `next_cursor` of the page before.
     #[param(pattern = "^[0-9]{1,9}$")]
     cursor: Option<String>,
 }
@@ -50,7 +50,7 @@ pub(in crate::http) struct RecipientsQuery {
 pub(in crate::http) struct RecipientList {
     /// The recipients, in the order of the submission.
     items: Vec<RecipientView>,
-    /// Where the next page begins; null on the last.
+    /// Where the next page starts; null on the last.
     next_cursor: Option<String>,
     /// How many there are in each state, whatever was asked for.
     counts: RecipientCounts,
@@ -59,7 +59,7 @@ pub(in crate::http) struct RecipientList {
 /// The recipients of a task
 ///
 /// What became of each recipient of a task that reaches many (`email.bulk`), also while it runs. A task of another kind has none. With
-/// `format=csv`, or `Accept: text/csv`, all of them in one file; cells that a spreadsheet would take for a formula begin with an apostrophe.
+/// `format=csv`, or `Accept: text/csv`, all of them in one file; cells that a spreadsheet would take for a formula start with an apostrophe.
 #[utoipa::path(get, path = "/api/v1/tasks/{task_id}/recipients", tag = "tasks", operation_id = "taskRecipients",
     security(("bearer" = ["tasks:read"])), params(openapi::TaskParam, RecipientsQuery),
     responses((status = 200, description = "The recipients.", content((RecipientList = "application/json"), (String = "text/csv")))))]
@@ -75,12 +75,12 @@ pub(in crate::http) async fn recipients(
     let format = params.one("format", |text| match text {
         "json" => Ok(false),
         "csv" => Ok(true),
-        other => Err(format!("{:?} is neither json nor csv", shown(other))),
+        other => Err(format!("{:?} is neither json nor csv", shortened(other))),
     });
     let limit = params.number("limit", 1..=1_000).unwrap_or(100_u32);
     let after = params.one("cursor", |text| {
         let place = text.parse::<i32>().ok().filter(|place| *place >= 0 && text.len() < 10);
-        place.ok_or_else(|| format!("{:?} is not a cursor; take it from next_cursor of the page before", shown(text)))
+        place.ok_or_else(|| format!("{:?} is not a cursor; take it from next_cursor of the page before", shortened(text)))
     });
     params.finish()?;
     let filter = RecipientFilter { states, after };

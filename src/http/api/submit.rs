@@ -13,7 +13,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::super::error::{ApiError, Problem};
-use super::super::extract::{JsonBytes, KeyHeader, Submitter, json_within};
+use super::super::extract::{IdempotencyKey, JsonBytes, Submitter, json_within};
 use super::super::openapi;
 use super::super::state::ApiState;
 use crate::kinds::TaskKind;
@@ -114,7 +114,7 @@ fn key_for(scope: &str, key: Option<String>, body: &Bytes) -> Option<SubmitKey> 
 pub(in crate::http) async fn submit_task(
     Submitter(principal): Submitter,
     State(state): State<ApiState>,
-    KeyHeader(key): KeyHeader,
+    IdempotencyKey(key): IdempotencyKey,
     request: Request,
 ) -> Result<Response, ApiError> {
     // What a kind's own route takes is taken here as well.
@@ -152,7 +152,7 @@ pub(in crate::http) fn typed_route(kind: &Arc<TaskKind>, path: &str) -> MethodRo
     post(
         async move |Submitter(principal): Submitter,
                     State(state): State<ApiState>,
-                    KeyHeader(key): KeyHeader,
+                    IdempotencyKey(key): IdempotencyKey,
                     request: Request|
                     -> Result<Response, ApiError> {
             let body = json_within(request, state.config.body_limit.max(kind.policy.args_limit)).await?;
@@ -181,7 +181,7 @@ pub(in crate::http) fn typed_route(kind: &Arc<TaskKind>, path: &str) -> MethodRo
 pub(in crate::http) async fn submit_batch(
     Submitter(principal): Submitter,
     State(state): State<ApiState>,
-    KeyHeader(key): KeyHeader,
+    IdempotencyKey(key): IdempotencyKey,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response, ApiError> {
     let items = TaskBody::of_batch(&body)?;
@@ -282,28 +282,29 @@ fn batch_answer(answers: Vec<Result<Submitted, ApiError>>) -> Result<Response, A
     Ok(response)
 }
 
-/// Nothing was accepted: the first failure of ours, if there is one (sending it again helps), else every fault of every item.
+/// Nothing was accepted: the first failure of ours, if there is one (sending it again helps), else every error of every item.
 fn none_accepted(errors: Vec<ApiError>) -> ApiError {
-    let mut faults = Vec::new();
+    let mut field_errors = Vec::new();
     for (index, error) in errors.into_iter().enumerate() {
         match error {
             ApiError::Unavailable(_) | ApiError::Internal(_) => return error,
-            ApiError::Invalid(wrong) => faults.extend(wrong),
-            other => faults.push(FieldError::new(format!("/tasks/{index}"), other.problem().detail)),
+            ApiError::Invalid(wrong) => field_errors.extend(wrong),
+            other => field_errors.push(FieldError::new(format!("/tasks/{index}"), other.problem().detail)),
         }
     }
-    ApiError::NoneAccepted(faults)
+    ApiError::NoneAccepted(field_errors)
 }
 
-/// The faults of an item as faults of the batch.
+/// The errors of an item as errors of the batch.
 fn at_item(index: usize, error: ApiError) -> ApiError {
     let ApiError::Invalid(wrong) = error else { return error };
-    let moved =
-        wrong.into_iter().map(|fault| FieldError::new(format!("/tasks/{index}{}", item_pointer(&fault.pointer)), fault.detail));
+    let moved = wrong
+        .into_iter()
+        .map(|field_error| FieldError::new(format!("/tasks/{index}{}", item_pointer(&field_error.pointer)), field_error.detail));
     ApiError::Invalid(moved.collect())
 }
 
-/// A fault of an item's key is told by the name of the header elsewhere.
+/// A error of an item's key is told by the name of the header elsewhere.
 fn item_pointer(pointer: &str) -> &str {
     if pointer == "Idempotency-Key" { "/idempotency_key" } else { pointer }
 }

@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::super::error::ApiError;
 use super::super::extract::{Controller, JsonOf, NamePath};
 use super::super::openapi;
-use super::super::params::{Params, shown};
+use super::super::params::{Params, shortened};
 use super::super::state::ApiState;
 use crate::files::LinkError;
 use legwork_engine::domain::FieldError;
@@ -40,7 +40,7 @@ const PAGE_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 
 /// Which suppressions, and which page of them.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "the query is parsed by name, so that all faults are told at once; the struct describes it")]
+#[expect(dead_code, reason = "the query is parsed by name, so that all errors are told at once; the struct describes it")]
 pub(in crate::http) struct SuppressionsQuery {
     /// With this text in the address.
     #[param(min_length = 1, max_length = 200, pattern = "^[^\\x00]+$")]
@@ -51,7 +51,7 @@ pub(in crate::http) struct SuppressionsQuery {
     /// At most so many.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u16>,
-    /// Where the page begins: `next_cursor` of the page before.
+    /// Where the page starts: `next_cursor` of the page before.
     #[param(min_length = 2, max_length = 400, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
@@ -61,7 +61,7 @@ pub(in crate::http) struct SuppressionsQuery {
 pub(in crate::http) struct SuppressionList {
     /// The suppressions, by address.
     items: Vec<SuppressionView>,
-    /// Where the next page begins; null on the last.
+    /// Where the next page starts; null on the last.
     next_cursor: Option<String>,
 }
 
@@ -84,7 +84,7 @@ pub(in crate::http) async fn list(
     let after = params.one("cursor", |text| {
         let address = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let address = address.filter(|address| !address.contains('\0'));
-        address.ok_or_else(|| format!("{:?} is not a cursor; take it from next_cursor of the page before", shown(text)))
+        address.ok_or_else(|| format!("{:?} is not a cursor; take it from next_cursor of the page before", shortened(text)))
     });
     params.finish()?;
     let mut items = state.queue.list_suppressions(&SuppressionFilter { after, text, reason }, limit + 1).await?;

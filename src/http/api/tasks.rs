@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::super::error::ApiError;
 use super::super::extract::{Controller, JsonOf, Reader, TaskPath};
 use super::super::openapi;
-use super::super::params::{Params, shown};
+use super::super::params::{Params, shortened};
 use super::super::state::ApiState;
 use super::LONGEST_WAIT;
 use super::kinds::KindView;
@@ -69,7 +69,7 @@ pub(in crate::http) async fn detail(
 /// Which tasks, and which page of them.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "the query is parsed by name, so that all faults are told at once; the struct describes it")]
+#[expect(dead_code, reason = "the query is parsed by name, so that all errors are told at once; the struct describes it")]
 pub(in crate::http) struct ListQuery {
     /// In one of these states: repeated, or with commas.
     #[param(inline, style = Form, explode = true)]
@@ -97,7 +97,7 @@ pub(in crate::http) struct ListQuery {
     /// At most so many.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<u16>,
-    /// Where the page begins: `next_cursor` of the page before.
+    /// Where the page starts: `next_cursor` of the page before.
     #[param(min_length = 22, max_length = 22, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     cursor: Option<String>,
 }
@@ -116,12 +116,12 @@ impl ListQuery {
             principal: params.switch("mine").filter(|mine| *mine).map(|_| principal.subject.clone()),
         };
         if filter.submitted_from.zip(filter.submitted_to).is_some_and(|(from, to)| from > to) {
-            params.fault("from", "is later than to");
+            params.field_error("from", "is later than to");
         }
         let limit = params.number("limit", 1..=500);
         let after = params.one("cursor", |text| {
             text.parse::<Cursor>()
-                .map_err(|_| format!("{:?} is not a cursor; take it from next_cursor of the page before", shown(text)))
+                .map_err(|_| format!("{:?} is not a cursor; take it from next_cursor of the page before", shortened(text)))
         });
         params.finish()?;
         Ok((filter, PageRequest { after, limit: limit.unwrap_or(50) }))
@@ -133,7 +133,7 @@ impl ListQuery {
 pub(in crate::http) struct TaskList {
     /// The tasks, newest first.
     items: Vec<StatusView>,
-    /// Where the next page begins; null on the last.
+    /// Where the next page starts; null on the last.
     next_cursor: Option<String>,
 }
 
@@ -158,11 +158,11 @@ pub(in crate::http) async fn list(
 #[serde(deny_unknown_fields)]
 #[schema(min_properties = 1)]
 pub(in crate::http) struct TaskPatch {
-    /// Begin at this time (RFC 3339, with an offset). Not together with `countdown`.
+    /// Start at this time (RFC 3339, with an offset). Not together with `countdown`.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, format = DateTime, example = "2030-01-01T09:00:00Z")]
     eta: Option<String>,
-    /// Begin after so many seconds from now. Not together with `eta`.
+    /// Start after so many seconds from now. Not together with `eta`.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, minimum = 0, maximum = 315_360_000)]
     countdown: Option<f64>,

@@ -1,4 +1,4 @@
-//! The fleet.
+//! The cluster.
 
 use axum::Json;
 use axum::extract::State;
@@ -18,7 +18,7 @@ use legwork_engine::store::WorkerCommand;
 /// What each one has done, what it runs, the queues it serves, its slots, memory and health. Read from heartbeats, so the answer comes at once, also
 /// where every worker is busy or frozen. A principal without the scope `admin` finds only its own tasks under `running`.
 #[utoipa::path(get, path = "/api/v1/tasks/workers", tag = "workers", operation_id = "listWorkers",
-    security(("bearer" = ["tasks:read"])), responses((status = 200, description = "The fleet.", body = WorkersView)))]
+    security(("bearer" = ["tasks:read"])), responses((status = 200, description = "The cluster.", body = WorkersView)))]
 pub(in crate::http) async fn workers(
     Reader(principal): Reader,
     State(state): State<ApiState>,
@@ -53,7 +53,7 @@ pub(in crate::http) async fn drain(
 
 /// Let a worker end
 ///
-/// It fetches no more, finishes what runs within its grace time, hands back the rest, and its process ends.
+/// It fetches no more, finishes what runs within its grace time, releases the rest, and its process ends.
 #[utoipa::path(post, path = "/api/v1/workers/{name}/shutdown", tag = "workers", operation_id = "shutdownWorker",
     security(("bearer" = ["tasks:control"])), params(openapi::WorkerParam),
     responses((status = 202, description = "The order is taken down.", body = WorkerOrder)))]

@@ -182,7 +182,7 @@ impl<'h> Parts<'h> {
     }
 }
 
-/// Where the next tag, comment or declaration begins; the end where there is none.
+/// Where the next tag, comment or declaration starts; the end where there is none.
 fn tag_start(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut from = 0;
@@ -195,7 +195,7 @@ fn tag_start(text: &str) -> usize {
     text.len()
 }
 
-/// Where a tag or comment that begins at 0 ends; `None` where it does not.
+/// Where a tag or comment that starts at 0 ends; `None` where it does not.
 fn tag_end(text: &str) -> Option<usize> {
     if text.is_empty() {
         return Some(0);

@@ -21,7 +21,7 @@ fn with_files(files: &[(&str, &str)]) -> Result<Renderer, RenderError> {
 
 fn render(renderer: &Renderer, name: &str, context: Value) -> Result<Rendered, RenderError> {
     let Value::Object(context) = context else { panic!("an object") };
-    renderer.render(name, Scope { recipient_email: "ann@example.net", subject: "News <now>" }, &Context::new(context))
+    renderer.render(name, Scope { recipient_email: "ann@example.net", subject: "TaskEvent <now>" }, &Context::new(context))
 }
 
 #[test]
@@ -54,8 +54,8 @@ fn a_missing_variable_is_named_with_its_file_and_line() {
     for (name, variable, line) in [("newsletter", "content", 2), ("notification", "message", 2), ("weekly_stats", "stats", 9)] {
         let error = render(&built_in(), name, json!({})).unwrap_err();
         assert!(matches!(error, RenderError::MissingVariable { .. }), "{error:?}");
-        let told = format!("template {name:?} needs {variable}, which the context does not give ({name}.html, line {line})");
-        assert_eq!(error.to_string(), told);
+        let reported = format!("template {name:?} needs {variable}, which the context does not give ({name}.html, line {line})");
+        assert_eq!(error.to_string(), reported);
     }
     let own = with_files(&[
         ("x.txt", "a\n{{ order.total }}"),

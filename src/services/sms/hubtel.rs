@@ -9,7 +9,7 @@ use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::{SmsFate, SmsMessage, accepted, refusal};
+use super::{SmsMessage, SmsOutcome, accepted, refusal};
 use legwork_outbound::{Answer, Call, Redirects};
 
 /// Longer ids are cut: it is a stranger's text.
@@ -49,29 +49,31 @@ impl Hubtel {
 }
 
 /// What an answer means. A success without a body that says so is none: somebody else may have answered.
-pub(super) fn judge(answer: &Answer, now: Timestamp) -> SmsFate {
+pub(super) fn to_outcome(answer: &Answer, now: Timestamp) -> SmsOutcome {
     let status = answer.status;
     let said: Option<Map<String, Value>> = serde_json::from_slice(&answer.body).ok();
     let field = |name: &str| said.iter().flatten().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
     let code = field("status").and_then(|code| code.as_i64().or_else(|| code.as_str()?.trim().parse().ok()));
     let id = field("messageid").and_then(Value::as_str).filter(|id| !id.is_empty());
     let id = id.map(|id| id.chars().filter(|c| !c.is_control()).take(LONGEST_ID).collect::<String>());
-    let told = |code: i64| match meaning(code) {
+    let describe = |code: i64| match meaning(code) {
         Some(meaning) => format!("the provider answered {status}, code {code}: {meaning}"),
         None => format!("the provider answered {status}, code {code}"),
     };
     match (status.as_u16(), code) {
         (200..=299, Some(TAKEN)) => accepted(status, id),
         (200..=299, None) if id.is_some() => accepted(status, id),
-        (200..=299 | 400, Some(NO_CREDIT)) => SmsFate::Unwelcome { response: told(NO_CREDIT) },
-        (200..=299 | 400, Some(code)) if code != TAKEN => SmsFate::Rejected { response: told(code) },
+        (200..=299 | 400, Some(NO_CREDIT)) => SmsOutcome::ProviderRefused { response: describe(NO_CREDIT) },
+        (200..=299 | 400, Some(code)) if code != TAKEN => SmsOutcome::Rejected { response: describe(code) },
         (200..=299, _) => {
-            SmsFate::Unknown { reason: format!("the provider answered {status} with what is no answer of Hubtel's") }
+            SmsOutcome::Unknown { reason: format!("the provider answered {status} with what is no answer of Hubtel's") }
         }
         // The person has not agreed to messages: that says nothing about others.
-        (403, _) => SmsFate::Rejected { response: format!("the provider answered {status}: the recipient has not agreed to it") },
+        (403, _) => {
+            SmsOutcome::Rejected { response: format!("the provider answered {status}: the recipient has not agreed to it") }
+        }
         // There was no gateway to give it to.
-        (502, _) => SmsFate::Deferred { response: format!("the provider answered {status}"), after: None },
+        (502, _) => SmsOutcome::Deferred { response: format!("the provider answered {status}"), after: None },
         _ => refusal(answer, now),
     }
 }

@@ -15,13 +15,13 @@ impl PhoneNumber {
                 "{what}; allowed is the international form +233201234567: '+', the country's code, 7 to 15 digits in all"
             ))
         };
-        let Some(digits) = text.strip_prefix('+') else { return wrong("does not begin with '+'") };
+        let Some(digits) = text.strip_prefix('+') else { return wrong("does not start with '+'") };
         if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return wrong("has something else than digits behind its '+'");
         }
         match (digits.len(), digits.starts_with('0')) {
             (7..=15, false) => Ok(Self(text.to_owned())),
-            (7..=15, true) => wrong("has a 0 where the country's code begins"),
+            (7..=15, true) => wrong("has a 0 where the country's code starts"),
             (count, _) => wrong(&format!("has {count} {}", if count == 1 { "digit" } else { "digits" })),
         }
     }

@@ -13,7 +13,7 @@ use reqwest::Method;
 use reqwest::header::HeaderName;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{SmsFate, SmsMessage, SmsSetupError, accepted, refusal};
+use super::{SmsMessage, SmsOutcome, SmsSetupError, accepted, refusal};
 use crate::config::SmsHttpConfig;
 use legwork_outbound::{Answer, Call, Redirects};
 
@@ -30,12 +30,12 @@ const LONGEST_ID: usize = 200;
 /// A request cannot be made of a message. It holds nothing of either.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{setting} does not work for this message: {reason}")]
-pub(super) struct TemplateFault {
+pub(super) struct TemplateError {
     setting: &'static str,
     reason: String,
 }
 
-impl TemplateFault {
+impl TemplateError {
     /// The same, where it is found at start.
     pub(super) fn setup(self) -> SmsSetupError {
         SmsSetupError { setting: self.setting, reason: self.reason }
@@ -64,7 +64,7 @@ impl TemplateProvider {
         env.set_formatter(formatted);
         let mut add = |name: String, setting: &'static str, source: &SecretString| {
             let added = env.add_template_owned(name, source.expose_secret().to_owned());
-            added.map_err(|error| SmsSetupError { setting, reason: told(&error) })
+            added.map_err(|error| SmsSetupError { setting, reason: kind_and_line(&error) })
         };
         add(URL.into(), URL, &config.url)?;
         add(BODY.into(), BODY, &config.body)?;
@@ -77,7 +77,7 @@ impl TemplateProvider {
         for (setting, expression) in [(ACCEPTED_IF, &config.accepted_if), (MESSAGE_ID, &config.message_id)] {
             if let Some(expression) = expression {
                 let compiled = env.compile_expression_owned(expression.clone());
-                compiled.map(drop).map_err(|error| SmsSetupError { setting, reason: told(&error) })?;
+                compiled.map(drop).map_err(|error| SmsSetupError { setting, reason: kind_and_line(&error) })?;
             }
         }
         let method = Method::from_bytes(config.method.as_bytes());
@@ -91,7 +91,7 @@ impl TemplateProvider {
         })
     }
 
-    pub(super) fn call(&self, message: &SmsMessage, time_limit: Duration) -> Result<Call, TemplateFault> {
+    pub(super) fn call(&self, message: &SmsMessage, time_limit: Duration) -> Result<Call, TemplateError> {
         let scope = context! {
             to => message.to.as_str(),
             to_digits => message.to.digits(),
@@ -101,13 +101,13 @@ impl TemplateProvider {
         };
         let render = |name: &str, setting: &'static str| {
             let rendered = self.env.get_template(name).and_then(|template| template.render(scope.clone()));
-            rendered.map_err(|error| TemplateFault { setting, reason: told(&error) })
+            rendered.map_err(|error| TemplateError { setting, reason: kind_and_line(&error) })
         };
         let mut headers = Vec::with_capacity(self.headers.len());
         for name in &self.headers {
             let value = render(&header_template(name), HEADERS)?;
             if !value.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
-                return Err(TemplateFault { setting: HEADERS, reason: format!("the header {name} would not be visible ASCII") });
+                return Err(TemplateError { setting: HEADERS, reason: format!("the header {name} would not be visible ASCII") });
             }
             headers.push((name.clone(), value));
         }
@@ -117,23 +117,23 @@ impl TemplateProvider {
     }
 
     /// What an answer means: taken where its status is one of `SMS_HTTP_ACCEPTED` and `SMS_HTTP_ACCEPTED_IF` holds, or is not set.
-    pub(super) fn judge(&self, answer: &Answer, now: Timestamp) -> SmsFate {
+    pub(super) fn to_outcome(&self, answer: &Answer, now: Timestamp) -> SmsOutcome {
         let status = answer.status;
         if !self.accepted.contains(&status.as_u16()) {
             return refusal(answer, now);
         }
-        let said = said(answer);
+        let said = response_variables(answer);
         match self.accepted_if.as_deref().map(|condition| self.evaluated(condition, &said)) {
             None => {}
             Some(Ok(value)) if value.is_true() => {}
             Some(Ok(_)) => {
-                return SmsFate::Rejected {
+                return SmsOutcome::Rejected {
                     response: format!("the provider answered {status}, and {ACCEPTED_IF} does not hold"),
                 };
             }
             Some(Err(_)) => {
                 let reason = format!("the provider answered {status} with what {ACCEPTED_IF} cannot be asked of");
-                return SmsFate::Unknown { reason };
+                return SmsOutcome::Unknown { reason };
             }
         }
         let id = self.message_id.as_deref().and_then(|id| self.evaluated(id, &said).ok());
@@ -146,7 +146,7 @@ impl TemplateProvider {
 }
 
 /// What expressions are asked about. Without `json` where the body is none.
-fn said(answer: &Answer) -> Value {
+fn response_variables(answer: &Answer) -> Value {
     let (status, text) = (answer.status.as_u16(), String::from_utf8_lossy(&answer.body).into_owned());
     if let Ok(json) = serde_json::from_slice::<serde_json::Value>(&answer.body) {
         context! { status, text, json => Value::from(Serde(json)) }
@@ -198,7 +198,7 @@ fn formatted(out: &mut Output, state: &mut State, value: &Value) -> Result<(), m
 }
 
 /// Kind and line only: more would quote the template, which may hold a key.
-fn told(error: &minijinja::Error) -> String {
+fn kind_and_line(error: &minijinja::Error) -> String {
     match error.line() {
         Some(line) => format!("{} (line {line})", error.kind()),
         None => error.kind().to_string(),

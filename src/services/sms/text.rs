@@ -28,9 +28,9 @@ impl MessageText {
             let name = name.trim();
             let is_name = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
             if !name.split('.').all(is_name) {
-                let shown: String = name.chars().take(50).collect();
+                let shortened: String = name.chars().take(50).collect();
                 return Err(format!(
-                    "has the place {shown:?}; allowed is a name of the context, as in {{{{ name }}}} or {{{{ order.id }}}}"
+                    "has the place {shortened:?}; allowed is a name of the context, as in {{{{ name }}}} or {{{{ order.id }}}}"
                 ));
             }
             parts.extend([Part::Given(before.to_owned()), Part::Place(name.to_owned())]);

@@ -128,29 +128,30 @@ pub async fn an_unknown_kind_is_422(engine: Engine) {
 
 pub async fn every_bad_field_is_pointed_at(engine: Engine) {
     let service = TestService::over(engine);
-    let faults = async |method: Method, path: &str, body: serde_json::Value| {
+    let field_errors = async |method: Method, path: &str, body: serde_json::Value| {
         let answer = service.request(method, path).json(&body).send().await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
-        let line =
-            |fault: &serde_json::Value| format!("{} {}", fault["pointer"].as_str().unwrap(), fault["detail"].as_str().unwrap());
+        let line = |field_error: &serde_json::Value| {
+            format!("{} {}", field_error["pointer"].as_str().unwrap(), field_error["detail"].as_str().unwrap())
+        };
         answer.json()["errors"].as_array().unwrap().iter().map(line).collect::<Vec<_>>().join("\n")
     };
-    assert_snapshot!(faults(Method::POST, "/api/v1/tasks/email/send", json!({ "colour": 1, "priority": "x", "eta": 5 })).await, @r#"
+    assert_snapshot!(field_errors(Method::POST, "/api/v1/tasks/email/send", json!({ "colour": 1, "priority": "x", "eta": 5 })).await, @r#"
     /eta 5 is not a time (RFC 3339, with an offset)
     /priority "x" is not a whole number from 0 to 9
     "#);
-    assert_snapshot!(faults(Method::POST, "/api/v1/tasks/email/send", json!({})).await, @r"
+    assert_snapshot!(field_errors(Method::POST, "/api/v1/tasks/email/send", json!({})).await, @r"
     /recipient_email is missing
     /subject is missing
     ");
-    assert_snapshot!(faults(Method::POST, "/api/v1/auth/token", json!({})).await, @"/name is missing");
+    assert_snapshot!(field_errors(Method::POST, "/api/v1/auth/token", json!({})).await, @"/name is missing");
     let id = service.submitted(&json!({ "kind": "system.echo", "countdown": 60 })).await;
     let task = format!("/api/v1/tasks/{id}");
-    assert_snapshot!(faults(Method::PATCH, &task, json!({ "priority": 300 })).await, @"/priority is not a whole number from 0 to 9");
+    assert_snapshot!(field_errors(Method::PATCH, &task, json!({ "priority": 300 })).await, @"/priority is not a whole number from 0 to 9");
     let hook = json!({ "kind": "system.echo", "callback_url": "https://example.com/\n" });
-    assert_snapshot!(faults(Method::POST, TASKS, hook).await, @"/callback_url holds a control character; a URL has none");
+    assert_snapshot!(field_errors(Method::POST, TASKS, hook).await, @"/callback_url holds a control character; a URL has none");
     let never = json!({ "kind": "system.echo", "eta": "9999-12-31T23:59:59Z" });
-    assert_snapshot!(faults(Method::POST, TASKS, never).await, @"/eta is more than ten years away");
+    assert_snapshot!(field_errors(Method::POST, TASKS, never).await, @"/eta is more than ten years away");
 }
 
 pub async fn a_queue_too_many_is_refused_alone(engine: Engine) {
@@ -268,7 +269,7 @@ pub async fn a_bad_id_is_422_and_an_unknown_one_404(engine: Engine) {
       "type": "urn:legwork:problem:not_found"
     }
     "#);
-    assert_snapshot!(service.post("/api/v1/queues/No%20Queue/pause", &json!(null)).await.text_at("/detail"), @r#"queue: queue "No Queue" is not a name: 1 to 100 characters of a-z, 0-9, '_', '-' and '.', beginning with a letter or digit"#);
+    assert_snapshot!(service.post("/api/v1/queues/No%20Queue/pause", &json!(null)).await.text_at("/detail"), @r#"queue: queue "No Queue" is not a name: 1 to 100 characters of a-z, 0-9, '_', '-' and '.', start with a letter or digit"#);
 }
 
 pub async fn an_unknown_path_is_404_and_a_wrong_method_405(engine: Engine) {
@@ -311,14 +312,14 @@ pub async fn bad_query_parameters_are_all_named(engine: Engine) {
 
     {
       "code": "invalid",
-      "detail": "status: \"DONE\" is not a status; allowed are PENDING, STARTED, RETRY, SUCCESS, FAILURE, REVOKED; kind: kind \"No Kind\" is not a name: 1 to 100 characters of a-z, 0-9, '_', '-' and '.', beginning with a letter or digit; from: \"yesterday\" is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset); and 3 more",
+      "detail": "status: \"DONE\" is not a status; allowed are PENDING, STARTED, RETRY, SUCCESS, FAILURE, REVOKED; kind: kind \"No Kind\" is not a name: 1 to 100 characters of a-z, 0-9, '_', '-' and '.', start with a letter or digit; from: \"yesterday\" is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset); and 3 more",
       "errors": [
         {
           "detail": "\"DONE\" is not a status; allowed are PENDING, STARTED, RETRY, SUCCESS, FAILURE, REVOKED",
           "pointer": "status"
         },
         {
-          "detail": "kind \"No Kind\" is not a name: 1 to 100 characters of a-z, 0-9, '_', '-' and '.', beginning with a letter or digit",
+          "detail": "kind \"No Kind\" is not a name: 1 to 100 characters of a-z, 0-9, '_', '-' and '.', start with a letter or digit",
           "pointer": "kind"
         },
         {

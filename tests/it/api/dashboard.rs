@@ -191,8 +191,8 @@ pub async fn what_users_write_stays_text(engine: Engine) {
         assert!(!page.text().contains("<script>alert") && !page.text().contains("<img src=x"), "{path}");
     }
     let notice = browser.post("/suppressions", &[("address", HOSTILE)]).await;
-    let shown = format!("{}; {}", browser.cookies, cookies_of(&notice));
-    let page = service.anonymous(Method::GET, "/suppressions").header("cookie", &shown).send().await;
+    let rendered = format!("{}; {}", browser.cookies, cookies_of(&notice));
+    let page = service.anonymous(Method::GET, "/suppressions").header("cookie", &rendered).send().await;
     assert!(page.text().contains("is no e-mail address") && !page.text().contains("<script>alert"));
     let missing = browser.get("/kinds/%3Cscript%3Ealert(1)%3C%2Fscript%3E").await;
     assert!(!missing.text().contains("<script>alert"));

@@ -29,16 +29,16 @@ fn the_kept_document_is_the_present_one() {
 #[test]
 fn every_operation_is_described_with_all_its_answers() {
     let document = document();
-    let (mut faults, mut open) = (Vec::new(), Vec::new());
+    let (mut field_errors, mut open) = (Vec::new(), Vec::new());
     for (name, operation) in operations(&document) {
         for field in ["summary", "description", "operationId", "tags", "security", "responses"] {
             if operation.get(field).is_none() {
-                faults.push(format!("{name} has no {field}"));
+                field_errors.push(format!("{name} has no {field}"));
             }
         }
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             if parameter["description"].as_str().unwrap_or_default().is_empty() {
-                faults.push(format!("{name}: {} is not described", parameter["name"]));
+                field_errors.push(format!("{name}: {} is not described", parameter["name"]));
             }
         }
         let answers = operation["responses"].as_object().unwrap();
@@ -48,19 +48,19 @@ fn every_operation_is_described_with_all_its_answers() {
         } else if name.contains("/api/v1/") {
             for status in ["401", "403", "500", "503", "504"] {
                 if !answers.contains_key(status) {
-                    faults.push(format!("{name} does not name {status}"));
+                    field_errors.push(format!("{name} does not name {status}"));
                 }
             }
         }
         if operation.get("requestBody").is_some() && operation["requestBody"].to_string().contains("\"$ref\"") {
             for status in ["400", "413", "415", "422"] {
                 if !answers.contains_key(status) {
-                    faults.push(format!("{name} takes a body and does not name {status}"));
+                    field_errors.push(format!("{name} takes a body and does not name {status}"));
                 }
             }
         }
     }
-    assert_eq!(faults, Vec::<String>::new());
+    assert_eq!(field_errors, Vec::<String>::new());
     let links = ["get /api/v1/unsubscribe/{token}", "post /api/v1/unsubscribe/{token}"];
     let named = [&["post /api/v1/auth/token"][..], &links, &["get /healthz", "get /metrics", "get /readyz"]].concat();
     assert_eq!(open, named, "what needs no token");
@@ -69,18 +69,18 @@ fn every_operation_is_described_with_all_its_answers() {
 #[test]
 fn every_field_is_described() {
     let document = document();
-    let mut faults = Vec::new();
+    let mut field_errors = Vec::new();
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
         let parts = schema["allOf"].as_array().into_iter().flatten().chain([schema]);
         for (field, property) in parts.filter_map(|part| part["properties"].as_object()).flatten() {
             // What may be null and is a type of its own carries the text beside its reference.
             let alternatives = property["oneOf"].as_array().into_iter().flatten().chain([property]);
             if !alternatives.into_iter().any(|one| one.get("description").is_some()) {
-                faults.push(format!("{name}.{field}"));
+                field_errors.push(format!("{name}.{field}"));
             }
         }
     }
-    assert_eq!(faults, Vec::<String>::new());
+    assert_eq!(field_errors, Vec::<String>::new());
 }
 
 #[test]
@@ -110,8 +110,8 @@ fn every_example_of_a_body_fits_its_schema() {
         schema["components"] = document["components"].clone();
         let validator = jsonschema::options().build(&schema).unwrap();
         for (example_name, example) in content["examples"].as_object().into_iter().flatten() {
-            let faults: Vec<String> = validator.iter_errors(&example["value"]).map(|error| error.to_string()).collect();
-            assert_eq!(faults, Vec::<String>::new(), "{name}: {example_name}");
+            let field_errors: Vec<String> = validator.iter_errors(&example["value"]).map(|error| error.to_string()).collect();
+            assert_eq!(field_errors, Vec::<String>::new(), "{name}: {example_name}");
         }
     }
 }

@@ -51,9 +51,9 @@ pub async fn the_stream_tells_the_present_state_and_ends_with_the_task(engine: E
     switch.release(1);
     let (mut seen, mut progress) = (Vec::new(), json!(null));
     while let Some((name, data)) = events.next().await {
-        let told = if name == "progress" { &data } else { &data["progress"] };
-        assert!(name == "status" || *told != progress, "{told} is told twice");
-        progress = told.clone();
+        let actual = if name == "progress" { &data } else { &data["progress"] };
+        assert!(name == "status" || *actual != progress, "{actual} is told twice");
+        progress = actual.clone();
         seen.push(if name == "status" { data["status"].as_str().unwrap().to_owned() } else { name });
     }
     assert_eq!(seen.last().map(String::as_str), Some("SUCCESS"), "{seen:?}");
@@ -65,7 +65,7 @@ pub async fn the_stream_ends_with_the_process(engine: Engine) {
     let id = service.submitted(&json!({ "kind": "system.echo", "countdown": 60 })).await;
     let mut events = Events::of(&service, &id).await;
     assert_eq!(events.next().await.unwrap().1["status"], "PENDING");
-    service.engine.shutdown.begin();
+    service.engine.shutdown.start();
     assert_eq!(events.next().await, None);
     let ready = service.anonymous(Method::GET, "/readyz").send().await;
     assert_eq!((ready.status, &ready.json()["failed"][0]["check"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("shutdown")));

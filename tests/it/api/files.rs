@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use axum::body::{Body, Bytes};
 use axum::http::{Method, StatusCode};
 use futures_util::stream;
-use legwork::app::place_picture;
-use legwork::files::FileFacts;
+use legwork::app::place_image;
+use legwork::files::NewFile;
 use legwork::http::Readiness;
 use legwork_engine::domain::{FilePath, Scope};
 use serde_json::json;
@@ -21,7 +21,7 @@ const UPLOAD: &str = "/api/v1/files";
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\
     \0\0\0\x1etEXtComment\0for more than its head\0\0\0\0\0\0\0\0IEND\xaeB`\x82";
 
-/// A picture that no kind reads.
+/// An image that no kind reads.
 const AVIF: &[u8] = b"\0\0\0\x1cftypavif\0\0\0\0mif1miaf";
 
 /// A form of one part, as browsers and curl send it.
@@ -66,11 +66,11 @@ fn link(engine: &Engine, path: &FilePath) -> String {
 }
 
 async fn keep(engine: &Engine, name: &str, content_type: &str, bytes: &[u8]) -> FilePath {
-    let facts = FileFacts {
+    let facts = NewFile {
         path: path(name),
         content_type: content_type.into(),
         principal: "ann".into(),
-        maker: None,
+        produced_by: None,
         created_at: at(0),
         expires_at: Some(at(30)),
     };
@@ -80,7 +80,7 @@ async fn keep(engine: &Engine, name: &str, content_type: &str, bytes: &[u8]) -> 
     path(name)
 }
 
-pub async fn a_picture_is_stored_by_its_content_under_a_name_of_our_own(engine: Engine) {
+pub async fn an_image_is_stored_by_its_content_under_a_name_of_our_own(engine: Engine) {
     let service = TestService::over(engine.clone());
     let answer = uploaded(&service, "../../../etc/cron.d/evil.php", PNG).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer}");
@@ -107,7 +107,7 @@ pub async fn a_picture_is_stored_by_its_content_under_a_name_of_our_own(engine: 
     assert!(fetched.header("content-security-policy").ends_with("sandbox"));
 }
 
-pub async fn every_sort_of_picture_is_told_by_its_first_bytes(engine: Engine) {
+pub async fn every_sort_of_image_is_told_by_its_first_bytes(engine: Engine) {
     let service = TestService::over(engine);
     for (content, expected) in [
         (b"\xff\xd8\xff\xe0".as_slice(), "image/jpeg"),
@@ -119,10 +119,10 @@ pub async fn every_sort_of_picture_is_told_by_its_first_bytes(engine: Engine) {
     }
 }
 
-pub async fn what_is_no_picture_is_refused_whatever_it_is_called(engine: Engine) {
+pub async fn what_is_no_image_is_refused_whatever_it_is_called(engine: Engine) {
     let service = TestService::over(engine.clone());
     let page = [b"<!doctype html><script>alert(1)</script>".as_slice(), &[b' '; 100]].concat();
-    assert_snapshot!(uploaded(&service, "picture.jpg", &page).await, @r#"
+    assert_snapshot!(uploaded(&service, "image.jpg", &page).await, @r#"
     415 Unsupported Media Type
     content-type: application/problem+json
 
@@ -136,9 +136,9 @@ pub async fn what_is_no_picture_is_refused_whatever_it_is_called(engine: Engine)
     }
     "#);
     for content in [b"<svg onload=alert(1)>".as_slice(), b"MZ\x90", b"%PDF-1.7", b"PK\x03\x04", b"\xff\xd8", b"x", AVIF] {
-        assert_eq!(uploaded(&service, "picture.jpg", content).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert_eq!(uploaded(&service, "image.jpg", content).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
-    let empty = uploaded(&service, "picture.jpg", b"").await;
+    let empty = uploaded(&service, "image.jpg", b"").await;
     assert_eq!(
         (empty.status, empty.text_at("/errors/0/detail").as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, "the file is empty")
@@ -146,20 +146,20 @@ pub async fn what_is_no_picture_is_refused_whatever_it_is_called(engine: Engine)
     assert_eq!(stored(&engine), [] as [&str; 0]);
 }
 
-pub async fn a_picture_that_is_something_else_too_is_refused_and_leaves_nothing(engine: Engine) {
+pub async fn an_image_that_is_something_else_too_is_refused_and_leaves_nothing(engine: Engine) {
     let service = TestService::over(engine.clone());
     let archive = [b"PK\x05\x06".as_slice(), &[0; 18]].concat();
     for (content, reason) in [
         ([PNG, &archive].concat(), "it is an archive (ZIP) too"),
-        ([PNG, b"<html>"].concat(), "6 bytes of something else follows the picture's end"),
+        ([PNG, b"<html>"].concat(), "6 bytes of something else follows the image's end"),
         (b"GIF89a/*\0\0\0\0*/=1;alert(1);//".to_vec(), "its blocks are broken at byte"),
         (b"\xff\xd8\xff\xfe\0\x10<?php exec(1);".to_vec(), "it holds a script (<?php) outside its pixels"),
         (b"\xff\xd8\xff\xfe\0\x10%PDF-1.7 and so".to_vec(), "it is a PDF too"),
     ] {
-        let answer = uploaded(&service, "picture.jpg", &content).await;
+        let answer = uploaded(&service, "image.jpg", &content).await;
         assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{reason}: {answer}");
-        let told = format!("the file is not a picture alone: {reason}");
-        assert!(answer.text_at("/detail").starts_with(&told), "{answer}");
+        let actual = format!("the file is not only an image: {reason}");
+        assert!(answer.text_at("/detail").starts_with(&actual), "{answer}");
     }
     assert_eq!(stored(&engine), [] as [&str; 0]);
 }
@@ -188,8 +188,8 @@ pub async fn a_file_too_large_is_413_and_leaves_nothing(engine: Engine) {
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{answer}");
     // One that says so is not even read.
     let never = stream::pending::<Result<Bytes, std::io::Error>>();
-    let told = upload(&service, Body::from_stream(never)).header("content-length", "99999999").send().await;
-    assert_eq!(told.status, StatusCode::PAYLOAD_TOO_LARGE, "{told}");
+    let actual = upload(&service, Body::from_stream(never)).header("content-length", "99999999").send().await;
+    assert_eq!(actual.status, StatusCode::PAYLOAD_TOO_LARGE, "{actual}");
     // The limit itself is allowed.
     let exact = [PNG, &vec![0; (100 << 10) - PNG.len()]].concat();
     assert_eq!(uploaded(&service, "a.png", &exact).await.status, StatusCode::CREATED);
@@ -211,10 +211,9 @@ pub async fn a_form_that_is_broken_or_holds_something_else_is_refused_and_leaves
         (StatusCode::UNPROCESSABLE_ENTITY, "/file"),
         "{answer}"
     );
-    for (body, pointer, detail) in [
-        (b"--XX--\r\n".to_vec(), "/file", "is missing"),
-        (form("picture", "a.png", PNG), "/picture", "is unknown; allowed is file"),
-    ] {
+    for (body, pointer, detail) in
+        [(b"--XX--\r\n".to_vec(), "/file", "is missing"), (form("image", "a.png", PNG), "/image", "is unknown; allowed is file")]
+    {
         let answer = status_of(body).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
         assert_eq!(
@@ -384,11 +383,11 @@ fn refusal(answer: &Answer, path: &str) -> (StatusCode, String) {
     (answer.status, answer.text().replace(path, "<path>"))
 }
 
-pub async fn a_picture_of_another_is_as_good_as_missing(engine: Engine) {
+pub async fn an_image_of_another_is_as_good_as_missing(engine: Engine) {
     let service = TestService::over(engine.clone());
     let uploads = uploaded(&service, "a.png", PNG).await.text_at("/file_path");
     let made = keep(&engine, "images/made.png", "image/png", PNG).await.to_string();
-    place_picture(&engine.files.clone(), at(0)).await.unwrap();
+    place_image(&engine.files.clone(), at(0)).await.unwrap();
     let process = async |who: &str, scopes: &[Scope], name: &str| {
         let call = service.anonymous(Method::POST, "/api/v1/tasks/image/process").bearer(&service.token(who, scopes));
         call.json(&json!({ "file_path": name })).send().await
@@ -410,11 +409,11 @@ pub async fn a_picture_of_another_is_as_good_as_missing(engine: Engine) {
         [&made, "images/none.png"].map(|name| json!({ "kind": "image.process", "args": { "file_path": name, "quality": 0 } }));
     let call = service.anonymous(Method::POST, "/api/v1/tasks/batch").bearer(&token);
     let batch = call.json(&json!({ "tasks": items })).send().await;
-    let told = |index: usize| batch.json()["errors"].as_array().unwrap()[2 * index..][..2].to_vec();
-    let pointers = told(0).iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let actual = |index: usize| batch.json()["errors"].as_array().unwrap()[2 * index..][..2].to_vec();
+    let pointers = actual(0).iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(pointers, ["/tasks/0/args/quality", "/tasks/0/args/file_path"], "{batch}");
-    let as_of_the_other = json!(told(1)).to_string().replace("/tasks/1", "/tasks/0").replace("images/none.png", &made);
-    assert_eq!(json!(told(0)).to_string(), as_of_the_other);
+    let as_of_the_other = json!(actual(1)).to_string().replace("/tasks/1", "/tasks/0").replace("images/none.png", &made);
+    assert_eq!(json!(actual(0)).to_string(), as_of_the_other);
 }
 
 pub async fn a_file_is_fetched_by_a_token_of_its_owner_or_of_an_admin(engine: Engine) {

@@ -109,7 +109,7 @@ pub async fn what_a_worker_runs_is_counted_as_it_is_listed(engine: Engine) {
 pub async fn workers_are_listed_and_told_to_drain(engine: Engine) {
     let service = TestService::over(engine);
     let mut pool = service.engine.start_pool().await;
-    pool.heart.beat_once(&service.engine.store).await;
+    pool.heartbeat.heartbeat_once(&service.engine.store).await;
     let workers = service.get("/api/v1/tasks/workers/").await.json();
     let name = format!("worker-{}", pool.worker);
     assert_eq!((&workers["total_workers"], &workers["total_active_tasks"]), (&json!(1), &json!(0)));
@@ -117,7 +117,7 @@ pub async fn workers_are_listed_and_told_to_drain(engine: Engine) {
     assert_eq!((&worker["health"], &worker["slots"], &worker["total"]), (&json!("healthy"), &json!(10), &json!(0)));
     let order = service.post(&format!("/api/v1/workers/{name}/drain"), &json!(null)).await;
     assert_eq!((order.status, order.json()["command"].clone()), (StatusCode::ACCEPTED, json!("drain")));
-    pool.heart.beat_once(&service.engine.store).await;
+    pool.heartbeat.heartbeat_once(&service.engine.store).await;
     assert!(pool.pool.is_draining());
     assert_snapshot!(service.post("/api/v1/workers/nobody/shutdown", &json!(null)).await, @r#"
     404 Not Found

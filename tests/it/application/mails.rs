@@ -47,7 +47,7 @@ async fn who_is_not_there_or_has_no_address_is_a_failure_at_once() {
             assert_eq!((word.as_str(), said.as_str()), ("NoAddress", "the user 7 has no e-mail address"));
         }
         assert!(place.mails().is_empty());
-        for (args, fault) in [
+        for (args, field_error) in [
             (json!({}), "/user_id is missing: whom to welcome, as user_type is user"),
             (json!({ "user_type": "admin", "user_id": 1 }), "/admin_id is missing: whom to welcome, as user_type is admin"),
             (json!({ "user_type": "admin", "user_id": 1 }), "/user_id does not go with the user_type admin"),
@@ -57,8 +57,11 @@ async fn who_is_not_there_or_has_no_address_is_a_failure_at_once() {
             (json!({ "user_id": 1, "user_type": "guest" }), "/user_type"),
             (json!({ "user_id": 1, "subject": "a\r\nBcc: b@example.org" }), "/subject"),
         ] {
-            let faults = place.faults("email.welcome", &args);
-            assert!(faults.iter().any(|told| told.starts_with(fault) || told.starts_with("/source")), "{args}: {faults:?}");
+            let field_errors = place.field_errors("email.welcome", &args);
+            assert!(
+                field_errors.iter().any(|actual| actual.starts_with(field_error) || actual.starts_with("/source")),
+                "{args}: {field_errors:?}"
+            );
         }
     })
     .await;
@@ -77,7 +80,7 @@ async fn a_user_is_told_by_key() {
         let mail = &place.mails()[&user];
         assert!(mail.parts[0].body.contains("We expect you at <nine>.") && mail.parts[0].body.contains("https://example.org/a"));
         assert!(mail.parts[1].body.contains("&lt;nine&gt;"), "{}", mail.parts[1].body);
-        for (args, fault) in [
+        for (args, field_error) in [
             (json!({ "user_id": 3, "subject": "S", "message": " " }), "/message is blank"),
             (
                 json!({ "user_id": 3, "subject": "S", "message": "M", "template_name": "nope" }),
@@ -90,8 +93,8 @@ async fn a_user_is_told_by_key() {
             ),
             (json!({ "user_id": 3, "subject": "S", "message": "M", "action_label": "Open" }), "/action_label stands beside"),
         ] {
-            let faults = place.faults("email.notify_user", &args);
-            assert!(faults.len() == 1 && faults[0].starts_with(fault), "{faults:?}");
+            let field_errors = place.field_errors("email.notify_user", &args);
+            assert!(field_errors.len() == 1 && field_errors[0].starts_with(field_error), "{field_errors:?}");
         }
     })
     .await;
@@ -134,13 +137,13 @@ async fn every_active_admin_gets_one_mail_however_often_it_is_tried() {
         let mails = place.mails();
         assert_eq!((ids.len(), mails.len()), (submitted, submitted));
         assert!(mails.values().all(|mail| mail.parts[0].body.contains("Only 2 GB are left.")));
-        for (args, fault) in [
+        for (args, field_error) in [
             (json!({ "subject": "S" }), "/message is missing or blank"),
             (json!({ "subject": "S", "template_name": "nope" }), "/template_name there is no template"),
             (json!({ "subject": "S", "message": "M", "source": "x" }), "/source there is no source"),
         ] {
-            let faults = place.faults("notify.admins", &args);
-            assert!(faults.len() == 1 && faults[0].starts_with(fault), "{faults:?}");
+            let field_errors = place.field_errors("notify.admins", &args);
+            assert!(field_errors.len() == 1 && field_errors[0].starts_with(field_error), "{field_errors:?}");
         }
         pool.end().await;
     })

@@ -117,7 +117,7 @@ async fn what_is_wrong_is_named_field_by_field() {
             args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             args
         };
-        for (args, fault) in [
+        for (args, field_error) in [
             (with(json!({ "user_ids": [] })), "/user_ids has 0 ids"),
             (with(json!({ "user_ids": null })), "/user_ids is missing"),
             (with(json!({ "user_ids": [1, "x"] })), "/user_ids/1 "),
@@ -128,8 +128,8 @@ async fn what_is_wrong_is_named_field_by_field() {
             (with(json!({ "message": " " })), "/message is blank"),
             (with(json!({ "source": "x" })), "/source there is no source"),
         ] {
-            let faults = place.faults("notifications.bulk", &args);
-            assert!(faults.len() == 1 && faults[0].starts_with(fault), "{faults:?}");
+            let field_errors = place.field_errors("notifications.bulk", &args);
+            assert!(field_errors.len() == 1 && field_errors[0].starts_with(field_error), "{field_errors:?}");
         }
     })
     .await;

@@ -61,8 +61,8 @@ async fn what_has_expired_and_old_logs_are_cleaned_up() {
         assert_eq!(again["expired"], json!(0));
         assert!(place.count("activity", json!({ at: { "lt": "2026-11-20T08:00:00Z" } })).await == 0);
         for days in [0, 3_651] {
-            let faults = place.faults("content.cleanup_expired", &json!({ "days": days }));
-            assert!(faults.len() == 1 && faults[0].starts_with("/days"), "{faults:?}");
+            let field_errors = place.field_errors("content.cleanup_expired", &json!({ "days": days }));
+            assert!(field_errors.len() == 1 && field_errors[0].starts_with("/days"), "{field_errors:?}");
         }
     })
     .await;

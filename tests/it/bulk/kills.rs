@@ -8,7 +8,7 @@ use legwork_engine::domain::{TaskId, TaskStatus};
 use legwork_engine::queue::control::Revoked;
 use legwork_engine::store::QueueChange;
 
-use super::{addresses, body, mailing, outcomes, rows, succeeded_by, tally};
+use super::{addresses, body, count_outcomes, mailing, outcomes, rows, succeeded_by};
 use crate::support::engine::{Engine, PATIENCE, ann};
 use crate::support::smtp::{Act, Moment, Setup, SmtpServer};
 
@@ -32,7 +32,7 @@ pub async fn a_worker_that_dies_within_a_hand_over_leaves_that_one_unknown(engin
     let (next, pool) = succeeded_by(&engine, pool).await;
     let status = next.ended(id).await;
     assert_eq!(status.status, TaskStatus::Success, "{status:?}");
-    assert_eq!(tally(&next, id).await, BTreeMap::from([("accepted", 59), ("unknown", 1)]));
+    assert_eq!(count_outcomes(&next, id).await, BTreeMap::from([("accepted", 59), ("unknown", 1)]));
     assert_eq!(outcomes(&next, id).await["r30@example.net"], "unknown");
     let copies = server.copies();
     assert!(copies.len() == 60 && copies.values().all(|&copies| copies == 1), "{copies:?}");
@@ -106,8 +106,8 @@ pub async fn a_store_that_is_away_for_a_while_loses_no_answer(engine: Engine) {
     let pool = engine.start_pool().await;
     let id = engine.submit("email.bulk", body(&addresses(200))).await;
     until(&server, 50).await;
-    for fault in 0..3 {
-        if fault == 1 {
+    for field_error in 0..3 {
+        if field_error == 1 {
             engine.faults.lose_answers("write_recipients");
         } else {
             engine.faults.fail("write_recipients");
@@ -119,7 +119,7 @@ pub async fn a_store_that_is_away_for_a_while_loses_no_answer(engine: Engine) {
         engine.faults.mend("write_recipients");
     }
     assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
-    assert_eq!(tally(&engine, id).await, BTreeMap::from([("accepted", 200)]));
+    assert_eq!(count_outcomes(&engine, id).await, BTreeMap::from([("accepted", 200)]));
     assert!(server.copies().values().all(|&copies| copies == 1));
     pool.end().await;
 }
@@ -147,8 +147,8 @@ pub async fn a_revoke_stops_in_the_middle(engine: Engine) {
     tokio::time::timeout(PATIENCE, server.until(|counts| counts.silent >= 1)).await.expect("it hangs");
     assert!(matches!(engine.queue.revoke(id, true, &ann()).await.unwrap(), Revoked::Revoking { .. }));
     assert_eq!(engine.ended(id).await.status, TaskStatus::Revoked);
-    let tally = tally(&engine, id).await;
-    assert!(tally["queued"] >= 70, "{tally:?}");
+    let count_outcomes = count_outcomes(&engine, id).await;
+    assert!(count_outcomes["queued"] >= 70, "{count_outcomes:?}");
     assert!(server.copies().values().all(|&copies| copies == 1));
     pool.end().await;
 }
@@ -164,14 +164,14 @@ pub async fn a_paused_queue_stops_in_the_middle_and_goes_on(engine: Engine) {
     let queue = engine.row(id).await.queue;
     engine.queue.change_queue(&queue, &QueueChange { paused: Some(true), concurrency: None }).await.unwrap();
     engine.row_when(id, |row| row.status == TaskStatus::Pending).await;
-    let tally_then = tally(&engine, id).await;
-    assert!(tally_then.keys().all(|outcome| ["accepted", "queued"].contains(outcome)), "{tally_then:?}");
-    assert!(tally_then["queued"] > 0);
+    let counts_then = count_outcomes(&engine, id).await;
+    assert!(counts_then.keys().all(|outcome| ["accepted", "queued"].contains(outcome)), "{counts_then:?}");
+    assert!(counts_then["queued"] > 0);
     engine.queue.change_queue(&queue, &QueueChange { paused: Some(false), concurrency: None }).await.unwrap();
     engine.clock.advance(std::time::Duration::from_secs(2));
-    scheduler.relay().await.unwrap();
+    scheduler.dispatch_due().await.unwrap();
     assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
-    assert_eq!(tally(&engine, id).await, BTreeMap::from([("accepted", 40)]));
+    assert_eq!(count_outcomes(&engine, id).await, BTreeMap::from([("accepted", 40)]));
     assert!(server.copies().values().all(|&copies| copies == 1));
     pool.end().await;
 }
@@ -182,17 +182,17 @@ pub async fn a_retry_by_hand_mails_those_who_were_not_reached(engine: Engine) {
     let pool = engine.start_pool().await;
     let id = engine.submit("email.bulk", body(&addresses(50))).await;
     tokio::time::timeout(PATIENCE, server.until(|counts| counts.silent >= 3)).await.expect("it hangs");
-    // An answer that is not yet recorded when the attempt is ended by force is of unknown fate.
-    engine.seen_when(|| tally(&engine, id), |tally| tally.get("accepted") == Some(&30)).await;
+    // An answer that is not yet recorded when the attempt is ended by force is of unknown outcome.
+    engine.seen_when(|| count_outcomes(&engine, id), |count_outcomes| count_outcomes.get("accepted") == Some(&30)).await;
     engine.queue.revoke(id, true, &ann()).await.unwrap();
     assert_eq!(engine.ended(id).await.status, TaskStatus::Revoked);
-    let reached = tally(&engine, id).await["accepted"];
+    let reached = count_outcomes(&engine, id).await["accepted"];
     assert!(reached > 0 && reached < 50, "{reached}");
     gate.store(true, Ordering::SeqCst);
     let again: TaskId = engine.queue.retry(id, &ann()).await.unwrap().id;
     engine.note_accepted(again);
     assert_eq!(engine.ended(again).await.status, TaskStatus::Success);
-    assert_eq!(tally(&engine, again).await, BTreeMap::from([("accepted", 50)]));
+    assert_eq!(count_outcomes(&engine, again).await, BTreeMap::from([("accepted", 50)]));
     let copies = server.copies();
     assert!(copies.len() == 50 && copies.values().all(|&copies| copies == 1), "{copies:?}");
     assert!(rows(&engine, again).await.iter().all(|row| row.message_id.contains(&id.to_string())), "Message-IDs stay");

@@ -121,8 +121,8 @@ pub async fn what_is_wrong_with_a_list_is_named(engine: Engine) {
     ] {
         let answer = service.post("/api/v1/tasks/email/bulk", &body).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
-        let faults = answer.json()["errors"].to_string();
-        assert!(faults.contains(&format!("{pointer:?}")) && faults.contains(word), "{pointer}: {faults}");
+        let field_errors = answer.json()["errors"].to_string();
+        assert!(field_errors.contains(&format!("{pointer:?}")) && field_errors.contains(word), "{pointer}: {field_errors}");
     }
 }
 

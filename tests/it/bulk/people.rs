@@ -6,7 +6,7 @@ use axum::http::{Method, StatusCode};
 use legwork_engine::domain::Scope;
 use serde_json::json;
 
-use super::{addresses, body, mailing, outcomes, run, tally};
+use super::{addresses, body, count_outcomes, mailing, outcomes, run};
 use crate::support::engine::Engine;
 use crate::support::mime::Mime;
 use crate::support::service::TestService;
@@ -47,7 +47,7 @@ pub async fn an_address_that_does_not_exist_gets_nothing_any_more(engine: Engine
     let engine = mailing(&engine, &server);
     let service = TestService::over(engine.clone());
     let (id, _) = run(&engine, body(&addresses(3))).await;
-    assert_eq!(tally(&engine, id).await, BTreeMap::from([("accepted", 1), ("rejected", 2)]));
+    assert_eq!(count_outcomes(&engine, id).await, BTreeMap::from([("accepted", 1), ("rejected", 2)]));
     let list = service.get(LIST).await.json();
     assert_eq!(list["items"].as_array().unwrap().len(), 1, "{list}");
     let bounced = &list["items"][0];
@@ -183,7 +183,7 @@ pub async fn what_would_break_out_of_a_header_does_not(engine: Engine) {
         }),
     )
     .await;
-    assert_eq!(tally(&engine, id).await, BTreeMap::from([("accepted", 2), ("rejected", 2)]));
+    assert_eq!(count_outcomes(&engine, id).await, BTreeMap::from([("accepted", 2), ("rejected", 2)]));
     let copies = server.copies();
     assert_eq!(copies.keys().collect::<Vec<_>>(), ["a@example.net", "d@example.net"]);
     for mail in server.mails() {

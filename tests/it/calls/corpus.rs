@@ -87,8 +87,8 @@ async fn no_address_of_the_corpus_is_taken_or_called() {
     for url in urls {
         for method in ["GET", "POST"] {
             let args = json!({ "method": method, "url": url });
-            let faults = bench.faults(&args);
-            assert!(faults.len() == 1 && faults[0].pointer == "/url", "{url}: {faults:?}");
+            let field_errors = bench.field_errors(&args);
+            assert!(field_errors.len() == 1 && field_errors[0].pointer == "/url", "{url}: {field_errors:?}");
             // A row that got in all the same, by an older version or another way.
             let (word, said, is_retried) = failed(bench.run(&args).await);
             assert!(word == "AddressRefused" && !is_retried, "{url}: {word}: {said}");

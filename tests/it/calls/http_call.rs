@@ -205,8 +205,8 @@ async fn neither_signature_nor_keys_follow_a_redirect_to_another_origin() {
     assert_eq!(carried.header("accept"), Some("text/plain"));
     let first = Receiver::start(&[&answer("307 Temporary Redirect", &to_other, "")]).await;
     let failure = failed(bench().run(&json!({ "url": first.url("/"), "json": { "secret": 1 } })).await);
-    let told = "the answer is a redirect to another origin, which is not to get the body";
-    assert_eq!(failure, ("AddressRefused".into(), told.into(), false));
+    let actual = "the answer is a redirect to another origin, which is not to get the body";
+    assert_eq!(failure, ("AddressRefused".into(), actual.into(), false));
     // Within an origin they do.
     let receiver = Receiver::start(&[&answer("308 Permanent Redirect", "location: /b\r\n", ""), &answer("200 OK", "", "")]).await;
     bench().run(&json!({ "url": receiver.url("/a"), "headers": headers })).await.unwrap();
@@ -246,17 +246,21 @@ async fn what_is_wrong_with_args_is_named_field_by_field_and_no_value_of_a_heade
         (with("headers", json!({ "X-A": "1", "x-a": "2" })), "/headers/x-a", "twice"),
         (with("body", json!("x")), "/body", "unknown"),
     ] {
-        let faults = bench.faults(&args);
-        let told = faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect::<Vec<_>>().join("\n");
-        assert!(faults.len() == 1 && faults[0].pointer == pointer && told.contains(words), "{args}: {told}");
-        assert!(!told.contains("hidden") && !told.contains("hïdden"), "{told}");
+        let field_errors = bench.field_errors(&args);
+        let actual = field_errors
+            .iter()
+            .map(|field_error| format!("{} {}", field_error.pointer, field_error.detail))
+            .collect::<Vec<_>>()
+            .join("\n");
+        assert!(field_errors.len() == 1 && field_errors[0].pointer == pointer && actual.contains(words), "{args}: {actual}");
+        assert!(!actual.contains("hidden") && !actual.contains("hïdden"), "{actual}");
     }
-    let faults = bench.faults(&json!({ "method": "GET", "url": "https://example.org/", "json": 1 }));
-    assert_eq!(faults[0].pointer, "/json");
+    let field_errors = bench.field_errors(&json!({ "method": "GET", "url": "https://example.org/", "json": 1 }));
+    assert_eq!(field_errors[0].pointer, "/json");
     let unsigned = Bench::with("http.call", &[], |_| {});
-    let faults = unsigned.faults(&json!({ "url": "https://example.org/" }));
-    assert!(faults[0].pointer == "/url" && faults[0].detail.contains("WEBHOOK_SECRET"), "{faults:?}");
-    assert_eq!(bench.faults(&bench.kind.example), []);
+    let field_errors = unsigned.field_errors(&json!({ "url": "https://example.org/" }));
+    assert!(field_errors[0].pointer == "/url" && field_errors[0].detail.contains("WEBHOOK_SECRET"), "{field_errors:?}");
+    assert_eq!(bench.field_errors(&bench.kind.example), []);
 }
 
 #[tokio::test]

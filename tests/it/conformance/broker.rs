@@ -4,7 +4,7 @@
 
 mod fairness;
 mod holding;
-mod telling;
+mod signals;
 mod waiting;
 
 /// Stamps the cases onto both sides. A case that hangs fails.

@@ -3,10 +3,8 @@
 //! A case is `async fn a_sentence(store: Arc<dyn Store>)` on a fresh, migrated store. The list below stamps each case for each side.
 
 mod accounts;
-mod begin;
 mod callbacks;
 mod control;
-mod figures;
 mod files;
 mod insert;
 mod keys;
@@ -15,7 +13,9 @@ mod reads;
 mod recipients;
 mod retention;
 mod settle;
+mod start;
 mod sweeps;
+mod task_stats;
 mod whole;
 mod workers;
 
@@ -37,12 +37,12 @@ macro_rules! conformance {
 }
 
 conformance! {
-    sides: sqlite, postgres, sealed_sqlite, sealed_postgres;
+    sides: sqlite, postgres, encrypted_sqlite, encrypted_postgres;
     cases: {
         insert {
             an_inserted_task_is_read_back_as_it_was_submitted,
-            a_task_that_its_submitter_rings_is_not_rung_by_the_relay,
-            a_task_that_nobody_rings_is_rung_by_the_relay_at_its_time,
+            a_task_that_its_submitter_dispatches_is_not_dispatched_by_the_due_sweep,
+            a_task_that_nobody_dispatches_is_dispatched_by_the_due_sweep_at_its_time,
             a_batch_is_answered_in_the_order_it_was_given_in,
             one_bad_row_does_not_fail_its_batch,
             an_empty_batch_is_answered_with_nothing,
@@ -59,27 +59,27 @@ conformance! {
             what_a_task_did_outside_is_kept_for_as_long_as_its_result,
             the_key_of_an_effect_is_kept_for_the_retries_of_its_task,
         }
-        begin {
-            a_begun_attempt_carries_all_that_it_needs,
-            a_batch_begins_in_the_order_of_its_references,
-            only_one_of_two_workers_begins_an_attempt,
-            a_reference_given_twice_begins_once,
-            a_stale_reference_begins_nothing,
-            the_attempt_number_rises_with_every_begin,
-            an_expired_task_is_ended_instead_of_begun,
-            a_task_that_expires_later_begins,
-            a_task_of_a_paused_queue_waits_and_is_rung_again,
+        start {
+            a_started_attempt_carries_all_that_it_needs,
+            a_batch_starts_in_the_order_of_its_references,
+            only_one_of_two_workers_starts_an_attempt,
+            a_reference_given_twice_starts_once,
+            a_stale_reference_starts_nothing,
+            the_attempt_number_rises_with_every_start,
+            an_expired_task_is_ended_instead_of_started,
+            a_task_that_expires_later_starts,
+            a_task_of_a_paused_queue_waits_and_is_dispatched_again,
             a_task_that_is_not_due_waits_for_its_time,
-            a_task_that_was_rung_at_its_time_begins_by_a_clock_that_lags,
-            a_task_that_has_seen_two_workers_die_begins_alone,
-            a_begun_task_is_not_rung,
+            a_task_that_was_dispatched_at_its_time_starts_by_a_clock_that_lags,
+            a_task_that_has_seen_two_workers_die_starts_alone,
+            a_started_task_is_not_dispatched,
         }
         settle {
             a_success_is_kept_with_its_result,
             a_failure_is_kept_with_its_error,
             a_retry_waits_for_its_time_and_spends_one,
             a_crash_is_counted_and_spends_no_retry,
-            a_hand_back_spends_nothing_and_restores_what_was,
+            a_release_spends_nothing_and_restores_what_was,
             a_worker_that_was_given_up_can_no_longer_write,
             a_settlement_whose_answer_was_lost_is_known_again,
             a_wait_whose_answer_was_lost_is_known_again,
@@ -91,7 +91,7 @@ conformance! {
             one_bad_settlement_does_not_fail_its_batch,
             a_first_attempt_that_succeeds_leaves_no_attempt_row,
             every_other_attempt_is_written_down_with_its_end,
-            a_hand_back_leaves_no_attempt_row,
+            a_release_leaves_no_attempt_row,
             the_rescue_settles_in_the_name_of_the_dead,
         }
         callbacks {
@@ -106,7 +106,7 @@ conformance! {
             the_revoke_of_a_running_task_is_written_down,
             a_revoke_of_what_has_ended_or_never_was_says_so,
             a_retry_by_hand_is_a_new_task_and_both_know_of_each_other,
-            a_retry_of_a_retry_knows_where_the_chain_began,
+            a_retry_of_a_retry_knows_where_the_chain_started,
             two_retries_by_hand_at_once_make_one_task,
             only_what_failed_or_was_revoked_is_retried_by_hand,
             a_change_moves_a_waiting_task_and_makes_old_references_stale,
@@ -132,20 +132,20 @@ conformance! {
         }
         sweeps {
             due_rows_are_taken_once_by_their_time_up_to_the_limit,
-            two_relays_at_once_ring_each_row_once,
-            a_doorbell_names_the_lane_and_the_attempt,
-            a_lost_doorbell_is_rung_again_in_its_lane_only,
-            lost_doorbells_are_taken_up_to_the_limit_oldest_ring_first,
-            what_the_relay_has_yet_to_ring_is_not_lost,
-            a_ring_that_failed_is_handed_to_the_relay,
+            two_due_sweeps_at_once_dispatch_each_row_once,
+            a_dispatch_names_the_lane_and_the_attempt,
+            a_lost_dispatch_is_sent_again_in_its_lane_only,
+            lost_dispatches_are_taken_up_to_the_limit_oldest_dispatch_first,
+            what_the_due_sweep_has_yet_to_dispatch_is_not_lost,
+            a_dispatch_that_failed_is_handed_to_the_due_sweep,
             a_poll_finds_what_is_due_most_urgent_first_and_changes_nothing,
-            a_poll_finds_what_the_relay_has_yet_to_ring,
+            a_poll_finds_what_the_due_sweep_has_yet_to_dispatch,
             a_poll_leaves_paused_queues_alone,
             an_attempt_past_its_hard_limit_and_grace_is_found,
             what_has_expired_is_ended_up_to_the_limit,
-            a_retry_rings_at_its_time_and_begins_with_the_new_number,
+            a_retry_dispatches_at_its_time_and_starts_with_the_new_number,
             sweeps_of_an_empty_store_find_nothing,
-            a_backlog_is_rung_in_the_order_it_is_due,
+            a_backlog_is_dispatched_in_the_order_it_is_due,
         }
         retention {
             results_and_attempts_are_forgotten_after_their_time,
@@ -154,14 +154,14 @@ conformance! {
             pruning_an_empty_store_leaves_nothing_to_do,
         }
         workers {
-            a_beat_is_read_back_as_it_was_told,
-            a_beat_is_answered_with_a_time_that_goes_on,
+            a_heartbeat_is_read_back_as_it_was_told,
+            a_heartbeat_is_answered_with_a_time_that_goes_on,
             a_worker_that_left_is_gone,
-            a_command_reaches_the_live_worker_of_the_name_with_every_beat,
+            a_command_reaches_the_live_worker_of_the_name_with_every_heartbeat,
             a_command_to_nobody_or_to_the_dead_says_so,
             the_attempts_of_a_worker_are_told_with_what_they_are_judged_by,
             the_attempts_of_the_dead_are_found_up_to_the_limit,
-            a_dead_worker_that_beats_again_lives,
+            a_dead_worker_that_heartbeats_again_lives,
             the_attempts_of_a_worker_that_nobody_knows_are_lost,
         }
         accounts {
@@ -177,7 +177,7 @@ conformance! {
             a_mail_is_claimed_by_the_present_attempt_only,
             a_mail_is_claimed_only_while_it_is_to_be_sent,
         }
-        figures {
+        task_stats {
             what_ended_is_grouped_by_kind_state_and_time,
             only_what_ended_within_the_time_counts,
         }
@@ -190,7 +190,7 @@ conformance! {
             only_what_has_expired_is_forgotten_as_expired,
         }
         recipients {
-            a_list_is_enrolled_once_and_then_sealed,
+            a_list_is_added_once_and_then_encrypted,
             a_recipient_is_claimed_once_and_recorded,
             only_the_present_attempt_claims,
             what_a_dead_attempt_left_sending_is_unknown,

@@ -67,15 +67,15 @@ impl World {
         }
     }
 
-    /// Some time passes: hearts beat, sweeps sweep.
+    /// Some time passes: heartbeats heartbeat, sweeps sweep.
     async fn pass(&mut self, seconds: u64) {
         self.engine.clock.advance(Duration::from_secs(seconds));
         for pool in &mut self.pools {
-            pool.beat().await;
+            pool.heartbeat().await;
         }
         let _count = self.scheduler.rescue().await.unwrap();
-        let _count = self.scheduler.ring_lost().await.unwrap();
-        let _count = self.scheduler.relay().await.unwrap();
+        let _count = self.scheduler.redispatch_lost().await.unwrap();
+        let _count = self.scheduler.dispatch_due().await.unwrap();
     }
 
     /// Lets the time pass until all has ended.
@@ -91,7 +91,7 @@ impl World {
             self.pass(5).await;
             round += 1;
             if round % 20 == 0 {
-                self.pools[0].pool.look_once(true).await;
+                self.pools[0].pool.recover_missed_once(true).await;
             }
         }
         ended.await.unwrap();
@@ -121,8 +121,8 @@ pub async fn nothing_is_lost_and_nothing_ends_twice_whatever_happens(engine: Eng
     let rows = world.rows().await;
     assert_eq!(rows.len(), ROUNDS * TASKS_A_ROUND);
     for row in &rows {
-        let (begun, runs) = (usize::try_from(row.attempt.0).unwrap(), world.tasks[&row.id].runs());
-        assert!(runs <= begun, "{runs} ran, {begun} were begun: {row:?}");
+        let (started_task, runs) = (usize::try_from(row.attempt.0).unwrap(), world.tasks[&row.id].runs());
+        assert!(runs <= started_task, "{runs} ran, {started_task} were started: {row:?}");
         let is_sound = match row.status {
             TaskStatus::Success => runs >= 1 && row.result.is_some(),
             TaskStatus::Failure => row.error.is_some(),

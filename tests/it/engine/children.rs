@@ -57,7 +57,7 @@ async fn retried(engine: &Engine, id: TaskId) -> TaskId {
 }
 
 /// What a task submitted that has failed with the ids as its message.
-async fn told(engine: &Engine, id: TaskId) -> Vec<TaskId> {
+async fn actual(engine: &Engine, id: TaskId) -> Vec<TaskId> {
     ids(&engine.settled(id).await.error.unwrap().message)
 }
 
@@ -67,18 +67,18 @@ pub async fn a_retry_by_hand_finds_the_children_of_its_chain_and_retries_what_fa
     let step = |ending| child.submitted(&json!(["fail", "fail", "succeed"]), ending);
     let plan = json!([step("fail"), step("retry"), step("fail"), step("succeed")]);
     let first = engine.submit("test.probe", switch.args(&plan)).await;
-    let made = told(&engine, first).await;
+    let made = actual(&engine, first).await;
     let (echo, probe) = (made[0], made[1]);
     assert_eq!(engine.ended(echo).await.status, TaskStatus::Success);
     assert_eq!(engine.ended(probe).await.status, TaskStatus::Failure);
     let second = retried(&engine, first).await;
-    let again = told(&engine, second).await;
+    let again = actual(&engine, second).await;
     assert_eq!((again[0], engine.row(again[1]).await.retry_of), (echo, Some(probe)));
     assert_eq!(engine.ended(again[1]).await.status, TaskStatus::Failure);
     // Another attempt of the same retry finds what this one submitted, although that has failed.
     engine.pass_delay(&scheduler, second).await;
     assert_eq!(engine.ended(second).await.status, TaskStatus::Failure);
-    assert_eq!(told(&engine, second).await, again);
+    assert_eq!(actual(&engine, second).await, again);
     let third = retried(&engine, second).await;
     engine.ended(third).await;
     let last = ids(engine.row(third).await.result.as_deref().unwrap());
@@ -97,7 +97,7 @@ pub async fn a_retry_by_hand_leaves_a_child_alone_that_was_revoked_or_may_have_a
         let plan = json!([if state.is_some() { "fail" } else { "wait" }, "succeed"]);
         let plan = json!([child.submitted(&plan, "fail"), child.submitted(&plan, "succeed")]);
         let first = engine.submit("test.probe", switch.args(&plan)).await;
-        let probe = told(&engine, first).await[1];
+        let probe = actual(&engine, first).await[1];
         match state {
             None => {
                 child.started().await;
@@ -124,10 +124,10 @@ pub async fn a_retry_by_hand_leaves_a_child_alone_that_was_revoked_or_may_have_a
 pub async fn a_child_that_is_refused_says_why_and_the_others_are_taken(engine: Engine) {
     let pool = engine.start_pool().await;
     let parent = engine.submit("test.probe", Switch::new().args(&json!(["submit_bad"]))).await;
-    let told = result(&engine, parent).await;
-    let line = |index: usize| told[index].as_str().unwrap().to_owned();
-    assert!(line(0).starts_with("BadChild: the task http.call (bad) could not be submitted: /url "), "{told}");
-    assert!(!line(0).contains("hidden"), "{told}");
+    let actual = result(&engine, parent).await;
+    let line = |index: usize| actual[index].as_str().unwrap().to_owned();
+    assert!(line(0).starts_with("BadChild: the task http.call (bad) could not be submitted: /url "), "{actual}");
+    assert!(!line(0).contains("hidden"), "{actual}");
     assert_eq!(
         line(1),
         "BadChild: the task system.callback (unknown) could not be submitted: kind \"system.callback\" is unknown"
@@ -143,7 +143,10 @@ pub async fn a_call_runs_through_the_engine_and_its_secrets_are_not_shown(engine
     let id = engine.submit("http.call", args).await;
     assert_eq!(result(&engine, id).await["body"], "done");
     assert_eq!(receiver.requests().await[0].header("x-key"), Some("hidden"));
-    let shown = serde_json::to_string(&engine.detail(id).await).unwrap();
-    assert!(!shown.contains("hidden") && shown.contains(r#""headers":"[sensitive]""#) && shown.contains("/work"), "{shown}");
+    let rendered = serde_json::to_string(&engine.detail(id).await).unwrap();
+    assert!(
+        !rendered.contains("hidden") && rendered.contains(r#""headers":"[sensitive]""#) && rendered.contains("/work"),
+        "{rendered}"
+    );
     pool.end().await;
 }

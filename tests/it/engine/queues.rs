@@ -38,7 +38,7 @@ pub async fn a_paused_queue_runs_nothing_until_it_is_resumed(engine: Engine) {
     assert_eq!(engine.ended(elsewhere).await.status, TaskStatus::Success);
     let waiting = engine.status(id).await;
     assert_eq!((waiting.status, waiting.waiting_for.unwrap().reason), (TaskStatus::Pending, WaitingReason::Paused));
-    assert_eq!(engine.scheduler().ring_lost().await.unwrap(), 0);
+    assert_eq!(engine.scheduler().redispatch_lost().await.unwrap(), 0);
     assert_eq!(switch.runs(), 0);
     pause(&engine, "quiet", false).await;
     assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
@@ -46,21 +46,21 @@ pub async fn a_paused_queue_runs_nothing_until_it_is_resumed(engine: Engine) {
     pool.end().await;
 }
 
-pub async fn a_delivery_in_flight_when_its_queue_is_paused_is_put_off(engine: Engine) {
+pub async fn a_delivery_in_flight_when_its_queue_is_paused_is_postponed(engine: Engine) {
     let switch = Switch::new();
     let (pool, scheduler) = (engine.start_pool().await, engine.scheduler());
-    let gate = engine.faults.hold("begin");
+    let gate = engine.faults.hold("start");
     let id = probe_in(&engine, &switch, "default", "succeed").await;
     gate.arrived().await;
     pause(&engine, "default", true).await;
     gate.open();
-    engine.faults.mend("begin");
+    engine.faults.mend("start");
     assert!(pool.pool.running().empty_within(crate::support::engine::PATIENCE).await);
     let row = engine.row(id).await;
     assert_eq!((row.status, row.attempt.0, switch.runs()), (TaskStatus::Pending, 0, 0));
     pause(&engine, "default", false).await;
     engine.clock.advance(Duration::from_secs(1));
-    assert_eq!(scheduler.relay().await.unwrap(), 1);
+    assert_eq!(scheduler.dispatch_due().await.unwrap(), 1);
     assert_eq!((engine.ended(id).await.attempts, switch.runs()), (1, 1));
     pool.end().await;
 }
@@ -158,7 +158,7 @@ pub async fn where_there_are_too_many_queues_those_that_exist_go_on(engine: Engi
     assert!(into("q5").await.is_ok());
     assert!(into("q999").await.is_ok());
     match into("one.more").await {
-        Err(SubmitError::Invalid(faults)) => assert_eq!(faults[0].pointer, "/queue"),
+        Err(SubmitError::Invalid(field_errors)) => assert_eq!(field_errors[0].pointer, "/queue"),
         other => panic!("{other:?}"),
     }
 }
@@ -187,8 +187,8 @@ pub async fn a_drained_worker_finishes_what_runs_and_fetches_nothing_more(engine
     let running = probe_in(&engine, &switch, "default", "wait").await;
     switch.started().await;
     assert!(engine.queue.command_worker(&drained.name, WorkerCommand::Drain).await.unwrap());
-    drained.beat().await;
-    drained.beat().await;
+    drained.heartbeat().await;
+    drained.heartbeat().await;
     assert!(drained.pool.is_draining());
     let next = engine.start_pool().await;
     for _ in 0..10 {

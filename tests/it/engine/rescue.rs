@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use legwork_engine::domain::{TaskId, TaskStatus};
 use legwork_engine::scheduler::Scheduler;
-use legwork_engine::store::BeginBatch;
+use legwork_engine::store::StartBatch;
 use serde_json::{Value, json};
 
 use crate::support::engine::{Engine, PATIENCE};
 use crate::support::probe::Switch;
 
-/// A worker of its own begins what is due and is killed once `count` attempts run.
+/// A worker of its own starts what is due and is killed once `count` attempts run.
 async fn crash(engine: &Engine, scheduler: &Scheduler, switch: &Switch, count: usize) {
     let doomed = engine.another().start_pool().await;
-    scheduler.relay().await.unwrap();
+    scheduler.dispatch_due().await.unwrap();
     for _ in 0..count {
         switch.started().await;
     }
@@ -33,12 +33,12 @@ pub async fn the_tasks_of_a_killed_worker_run_again_after_its_lease(engine: Engi
     switch.started().await;
     doomed.kill();
     let (scheduler, mut pool) = (engine.scheduler(), engine.start_pool().await);
-    assert_eq!(scheduler.rescue().await.unwrap(), 0, "who has just begun to look must not judge");
+    assert_eq!(scheduler.rescue().await.unwrap(), 0, "who has just started to look must not declare anybody dead");
     assert_eq!(engine.status(id).await.status, TaskStatus::Started);
     assert_eq!(engine.pass_lease(&scheduler, &mut [&mut pool]).await, 1);
     let waiting = engine.row(id).await;
     assert_eq!((waiting.status, waiting.retries_used, waiting.crashes), (TaskStatus::Retry, 0, 1));
-    assert_eq!(scheduler.relay().await.unwrap(), 1);
+    assert_eq!(scheduler.dispatch_due().await.unwrap(), 1);
     let status = engine.ended(id).await;
     assert_eq!((status.status, status.attempts, status.retries), (TaskStatus::Success, 2, 0));
     let detail = engine.detail(id).await;
@@ -49,12 +49,12 @@ pub async fn the_tasks_of_a_killed_worker_run_again_after_its_lease(engine: Engi
     pool.end().await;
 }
 
-pub async fn what_a_dead_worker_had_received_and_not_begun_is_given_to_others(engine: Engine) {
+pub async fn what_a_dead_worker_had_fetched_and_not_started_is_given_to_others(engine: Engine) {
     let switch = Switch::new();
     let process = engine.another();
     let doomed = process.start_pool().await;
     let worker = doomed.worker;
-    let gate = process.faults.hold("begin");
+    let gate = process.faults.hold("start");
     let id = engine.submit("test.probe", switch.args(&json!(["succeed"]))).await;
     gate.arrived().await;
     doomed.kill();
@@ -64,13 +64,13 @@ pub async fn what_a_dead_worker_had_received_and_not_begun_is_given_to_others(en
         assert_eq!(engine.broker.left(), [worker], "once");
     }
     // The memory broker does not know who holds what; there it is the reclaim that finds it.
-    pool.pool.look_once(false).await;
+    pool.pool.recover_missed_once(false).await;
     assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
     assert_eq!(switch.runs(), 1);
     pool.end().await;
 }
 
-pub async fn who_was_blind_for_a_while_does_not_judge(engine: Engine) {
+pub async fn who_was_blind_for_a_while_does_not_rescue(engine: Engine) {
     let switch = Switch::new();
     let pool = engine.start_pool().await;
     let id = engine.submit("test.probe", switch.args(&json!(["wait"]))).await;
@@ -106,7 +106,7 @@ pub async fn a_process_that_has_the_store_to_itself_rescues_at_once(engine: Engi
     let scheduler = engine.scheduler();
     crash(&engine, &scheduler, &switch, 1).await;
     let pool = engine.start_pool().await;
-    assert_eq!(scheduler.relay().await.unwrap(), 1);
+    assert_eq!(scheduler.dispatch_due().await.unwrap(), 1);
     assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
     assert_eq!(switch.runs(), 2);
     pool.end().await;
@@ -120,7 +120,7 @@ pub async fn a_frozen_worker_that_thaws_cannot_settle_what_another_has_done(engi
     frozen.cut_off();
     let (scheduler, mut pool) = (engine.scheduler(), engine.start_pool().await);
     assert_eq!(engine.pass_lease(&scheduler, &mut [&mut pool]).await, 1);
-    scheduler.relay().await.unwrap();
+    scheduler.dispatch_due().await.unwrap();
     let done = engine.ended(id).await;
     frozen.reconnect();
     switch.release(1);
@@ -155,7 +155,7 @@ pub async fn progress_forgives_the_crashes_before_it(engine: Engine) {
     let scheduler = engine.scheduler();
     for attempt in 1..=4 {
         let doomed = engine.another().start_pool().await;
-        scheduler.relay().await.unwrap();
+        scheduler.dispatch_due().await.unwrap();
         switch.started().await;
         engine.row_when(id, |row| row.attempt.0 == attempt && row.progress.is_some()).await;
         doomed.kill();
@@ -163,7 +163,7 @@ pub async fn progress_forgives_the_crashes_before_it(engine: Engine) {
         assert_eq!(engine.row(id).await.crashes, 1);
     }
     let pool = engine.start_pool().await;
-    scheduler.relay().await.unwrap();
+    scheduler.dispatch_due().await.unwrap();
     switch.release(1);
     assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
     pool.end().await;
@@ -181,7 +181,7 @@ pub async fn a_task_that_has_seen_two_workers_die_runs_alone(engine: Engine) {
         engine.submit("test.probe", others.args(&json!(["wait"]))).await;
         others.started().await;
     }
-    scheduler.relay().await.unwrap();
+    scheduler.dispatch_due().await.unwrap();
     others.release(3);
     suspect.started().await;
     assert_eq!(pool.pool.running().counts().running, 1, "the others have ended");
@@ -193,18 +193,18 @@ pub async fn a_task_that_has_seen_two_workers_die_runs_alone(engine: Engine) {
     pool.end().await;
 }
 
-pub async fn a_suspect_that_finds_no_solitude_is_put_off_and_keeps_nobody(engine: Engine) {
+pub async fn a_suspect_that_finds_no_solitude_is_postponed_and_keeps_nobody(engine: Engine) {
     let (suspect, others) = (Switch::new(), Switch::new());
     let id = engine.submit("test.probe", suspect.args(&json!(["wait"]))).await;
     let scheduler = engine.scheduler();
     for _ in 0..2 {
         crash(&engine, &scheduler, &suspect, 1).await;
     }
-    // It waits for solitude for a quarter of a lease.
+    // It waits for exclusive execution for a quarter of a lease.
     let mut hasty = engine.tuned(|config| config.worker.lease = Duration::from_millis(200)).start_pool().await;
     let long = engine.submit("test.probe", others.args(&json!(["wait"]))).await;
     hasty.alive_while(others.started()).await;
-    scheduler.relay().await.unwrap();
+    scheduler.dispatch_due().await.unwrap();
     let row = hasty.alive_while(engine.row_when(id, |row| row.due_at > engine.now())).await;
     assert_eq!((row.due_at, row.crashes, row.retries_used), (engine.now() + Duration::from_mins(1), 2, 0));
     let neighbour = engine.submit("test.probe", others.args(&json!(["succeed"]))).await;
@@ -216,7 +216,7 @@ pub async fn a_suspect_that_finds_no_solitude_is_put_off_and_keeps_nobody(engine
     hasty.end().await;
     let pool = engine.start_pool().await;
     engine.clock.advance(Duration::from_mins(1));
-    scheduler.relay().await.unwrap();
+    scheduler.dispatch_due().await.unwrap();
     suspect.started().await;
     suspect.release(1);
     assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
@@ -234,7 +234,7 @@ pub async fn tasks_that_are_to_run_alone_do_not_wait_for_each_other_for_ever(eng
         crash(&engine, &scheduler, &switch, 3).await;
     }
     let pool = engine.start_pool().await;
-    scheduler.relay().await.unwrap();
+    scheduler.dispatch_due().await.unwrap();
     for _ in &ids {
         switch.started().await;
         assert_eq!(pool.pool.running().counts().running, 1);
@@ -253,34 +253,34 @@ pub async fn what_runs_is_stopped_before_the_lease_ends(engine: Engine) {
     let asked = engine.submit("test.probe", fair.args(&json!(["wait"]))).await;
     let forced = engine.submit("test.probe", deaf.args(&json!(["deaf"]))).await;
     tokio::join!(fair.started(), deaf.started());
-    engine.faults.fail("beat");
+    engine.faults.fail("heartbeat");
     for _ in 0..7 {
         engine.clock.advance(Duration::from_secs(3));
-        pool.beat().await;
+        pool.heartbeat().await;
     }
     assert_eq!(pool.pool.running().counts().running, 2);
     engine.clock.advance(Duration::from_secs(3));
-    pool.beat().await;
+    pool.heartbeat().await;
     let row = engine.settled(asked).await;
     assert_eq!((row.status, row.attempts), (TaskStatus::Pending, 1));
     assert_eq!(engine.status(forced).await.status, TaskStatus::Started);
     engine.clock.advance(Duration::from_secs(3));
-    pool.beat().await;
+    pool.heartbeat().await;
     assert_eq!(engine.settled(forced).await.status, TaskStatus::Pending);
-    engine.faults.mend("beat");
+    engine.faults.mend("heartbeat");
     pool.end().await;
 }
 
 pub async fn an_attempt_that_the_store_gave_away_is_stopped(engine: Engine) {
-    for (step, beats) in [("wait", 2), ("deaf", 3)] {
+    for (step, heartbeats) in [("wait", 2), ("deaf", 3)] {
         let switch = Switch::new();
         let mut pool = engine.start_pool().await;
         let id = engine.submit("test.probe", switch.args(&json!([step]))).await;
         switch.started().await;
         engine.scheduler().rescue_all().await.unwrap();
-        for _ in 0..beats {
+        for _ in 0..heartbeats {
             assert_eq!(pool.pool.running().counts().running, 1, "a difference counts if it is there twice");
-            pool.beat().await;
+            pool.heartbeat().await;
         }
         assert!(pool.pool.running().empty_within(PATIENCE).await);
         let row = engine.row(id).await;
@@ -296,8 +296,8 @@ pub async fn a_newer_attempt_on_the_same_worker_ends_the_older_one(engine: Engin
     switch.started().await;
     let scheduler = engine.scheduler();
     scheduler.rescue_all().await.unwrap();
-    pool.beat().await;
-    scheduler.relay().await.unwrap();
+    pool.heartbeat().await;
+    scheduler.dispatch_due().await.unwrap();
     switch.started().await;
     // The older one may take a permit in the moment in which it is ended; its outcome is refused.
     switch.release(2);
@@ -307,26 +307,26 @@ pub async fn a_newer_attempt_on_the_same_worker_ends_the_older_one(engine: Engin
     pool.end().await;
 }
 
-pub async fn what_the_store_says_we_run_and_we_do_not_is_handed_back(engine: Engine) {
+pub async fn what_the_store_says_we_run_and_we_do_not_is_released(engine: Engine) {
     let switch = Switch::new();
     let mut pool = engine.start_pool().await;
-    engine.broker.lose_doorbells(true);
+    engine.broker.lose_dispatches(true);
     let id = engine.submit("test.probe", switch.args(&json!(["succeed"]))).await;
-    engine.broker.lose_doorbells(false);
-    begin_by_hand(&engine, &pool.name, pool.worker, id).await;
-    pool.beat().await;
-    assert_eq!(engine.status(id).await.status, TaskStatus::Started, "once may be a begin that is under way");
-    pool.beat().await;
+    engine.broker.lose_dispatches(false);
+    start_by_hand(&engine, &pool.name, pool.worker, id).await;
+    pool.heartbeat().await;
+    assert_eq!(engine.status(id).await.status, TaskStatus::Started, "once may be a start that is under way");
+    pool.heartbeat().await;
     let row = engine.row(id).await;
     assert_eq!((row.status, row.attempt.0, row.crashes), (TaskStatus::Pending, 1, 0));
-    engine.scheduler().relay().await.unwrap();
+    engine.scheduler().dispatch_due().await.unwrap();
     assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
     assert_eq!(switch.runs(), 1);
     pool.end().await;
 }
 
-async fn begin_by_hand(engine: &Engine, worker_name: &str, worker: legwork_engine::domain::WorkerId, id: TaskId) {
+async fn start_by_hand(engine: &Engine, worker_name: &str, worker: legwork_engine::domain::WorkerId, id: TaskId) {
     let refs = [legwork_engine::domain::TaskRef { id, attempt: engine.row(id).await.attempt }];
-    let batch = BeginBatch { worker, worker_name, now: engine.now(), alone: false, refs: &refs };
-    engine.ground().store.begin(&batch).await.unwrap();
+    let batch = StartBatch { worker, worker_name, now: engine.now(), exclusive: false, refs: &refs };
+    engine.ground().store.start(&batch).await.unwrap();
 }

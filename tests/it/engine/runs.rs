@@ -29,12 +29,12 @@ pub async fn a_task_waits_for_its_time(engine: Engine) {
     let id = engine.submit_with("system.echo", json!({}), json!({ "countdown": 60 })).await;
     let scheduler = engine.scheduler();
     engine.clock.advance(Duration::from_secs(59));
-    assert_eq!(scheduler.relay().await.unwrap(), 0);
+    assert_eq!(scheduler.dispatch_due().await.unwrap(), 0);
     let waiting = engine.status(id).await;
     assert_eq!(waiting.status, TaskStatus::Pending);
     assert_eq!(waiting.waiting_for.unwrap().reason, WaitingReason::Time);
     engine.clock.advance(Duration::from_secs(1));
-    assert_eq!(scheduler.relay().await.unwrap(), 1);
+    assert_eq!(scheduler.dispatch_due().await.unwrap(), 1);
     assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
     pool.end().await;
 }
@@ -52,7 +52,7 @@ pub async fn a_failed_attempt_is_retried_after_its_delay_until_none_is_left(engi
         let expected = f64::from(60 * 2_u32.pow(retry));
         assert!((expected * 0.9..=expected * 1.1).contains(&delay), "retry {retry} after {delay} s");
         engine.clock.advance(Duration::from_secs_f64(delay + 1.0));
-        assert_eq!(scheduler.relay().await.unwrap(), 1);
+        assert_eq!(scheduler.dispatch_due().await.unwrap(), 1);
     }
     let status = engine.ended(id).await;
     assert_eq!((status.status, status.attempts, status.retries), (TaskStatus::Failure, 4, 3));
@@ -83,9 +83,9 @@ pub async fn a_retry_waits_as_long_as_the_other_side_asked_for(engine: Engine) {
     let status = engine.settled(id).await;
     assert_eq!(status.due_at, engine.now() + Duration::from_mins(10));
     engine.clock.advance(Duration::from_secs(599));
-    assert_eq!(scheduler.relay().await.unwrap(), 0);
+    assert_eq!(scheduler.dispatch_due().await.unwrap(), 0);
     engine.clock.advance(Duration::from_secs(1));
-    assert_eq!(scheduler.relay().await.unwrap(), 1);
+    assert_eq!(scheduler.dispatch_due().await.unwrap(), 1);
     assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
     assert_eq!(switch.runs(), 2);
     pool.end().await;
@@ -122,19 +122,19 @@ pub async fn a_panic_ends_its_attempt_and_not_the_pool(engine: Engine) {
     pool.end().await;
 }
 
-pub async fn what_this_version_cannot_run_is_handed_back_and_costs_nothing(engine: Engine) {
+pub async fn what_this_version_cannot_run_is_released_and_costs_nothing(engine: Engine) {
     let switch = Switch::new();
     let unknown = engine.submit("test.probe", switch.args(&json!(["succeed"]))).await;
     let mut unreadable = tasks::task(0);
     unreadable.args = r#"{"seconds":"a while"}"#.into();
     unreadable.kind = KindName::parse("system.sleep").unwrap();
     let newer = unreadable.id;
-    let submitted = SubmittedTask { task: unreadable, rung: false, key: None };
+    let submitted = SubmittedTask { task: unreadable, dispatched: false, key: None };
     engine.ground().store.insert(&[submitted]).await.unwrap();
     engine.note_accepted(newer);
 
     let older = engine.older().start_pool().await;
-    engine.scheduler().relay().await.unwrap();
+    engine.scheduler().dispatch_due().await.unwrap();
     for id in [unknown, newer] {
         let status = engine.settled(id).await;
         assert_eq!((status.status, status.attempts, status.retries), (TaskStatus::Pending, 1, 0));
@@ -165,11 +165,11 @@ pub async fn what_nobody_can_run_fails_in_the_end(engine: Engine) {
     older.end().await;
 }
 
-pub async fn an_expired_task_is_not_begun(engine: Engine) {
+pub async fn an_expired_task_is_not_started(engine: Engine) {
     let switch = Switch::new();
     let args = || switch.args(&json!(["succeed"]));
     let swept = engine.submit_with("test.probe", args(), json!({ "expires": 10, "countdown": 5 })).await;
-    let rung = engine.submit_with("test.probe", args(), json!({ "expires": 20 })).await;
+    let dispatched = engine.submit_with("test.probe", args(), json!({ "expires": 20 })).await;
     let scheduler = engine.scheduler();
     engine.clock.advance(Duration::from_secs(9));
     assert_eq!(scheduler.expire().await.unwrap(), 0);
@@ -177,11 +177,11 @@ pub async fn an_expired_task_is_not_begun(engine: Engine) {
     assert_eq!(scheduler.expire().await.unwrap(), 1, "the sweep ends what nobody has come across");
     engine.clock.advance(Duration::from_secs(10));
     let pool = engine.start_pool().await;
-    for id in [swept, rung] {
+    for id in [swept, dispatched] {
         let status = engine.ended(id).await;
         assert_eq!((status.status, status.reason.as_deref(), status.attempts), (TaskStatus::Revoked, Some("expired"), 0));
     }
-    assert_eq!(scheduler.expire().await.unwrap(), 0, "the begin has ended the other one");
+    assert_eq!(scheduler.expire().await.unwrap(), 0, "the start has ended the other one");
     assert_eq!(switch.runs(), 0);
     pool.end().await;
 }

@@ -20,13 +20,13 @@ async fn is_revoked(engine: &Engine, id: TaskId) {
     assert_eq!((status.status, status.reason.as_deref()), (TaskStatus::Revoked, Some("revoked")), "{status:?}");
 }
 
-/// Runs a task to its end on a pool with one slot: what was rung before has been looked at then.
+/// Runs a task to its end on a pool with one slot: what was dispatched before has been looked at then.
 async fn marker(engine: &Engine) {
     let id = engine.submit_with("system.echo", json!({}), json!({ "priority": 4 })).await;
     assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
 }
 
-pub async fn a_waiting_task_is_revoked_at_once_and_its_doorbell_starts_nothing(engine: Engine) {
+pub async fn a_waiting_task_is_revoked_at_once_and_its_dispatch_starts_nothing(engine: Engine) {
     let engine = engine.tuned(|config| config.worker.concurrency = 1);
     let switch = Switch::new();
     let due = engine.submit("test.probe", switch.args(&json!(["succeed"]))).await;
@@ -37,7 +37,7 @@ pub async fn a_waiting_task_is_revoked_at_once_and_its_doorbell_starts_nothing(e
         assert_eq!(engine.attempts(id).await, []);
     }
     engine.clock.advance(Duration::from_secs(61));
-    assert_eq!(engine.scheduler().relay().await.unwrap(), 0);
+    assert_eq!(engine.scheduler().dispatch_due().await.unwrap(), 0);
     let pool = engine.start_pool().await;
     marker(&engine).await;
     assert_eq!(switch.runs(), 0);
@@ -52,7 +52,7 @@ pub async fn a_task_that_waits_for_its_retry_is_revoked_at_once(engine: Engine) 
     assert_eq!(revoke(&engine, id, false).await.unwrap(), Revoked::Revoked);
     is_revoked(&engine, id).await;
     engine.clock.advance(Duration::from_hours(1));
-    assert_eq!(engine.scheduler().relay().await.unwrap(), 0);
+    assert_eq!(engine.scheduler().dispatch_due().await.unwrap(), 0);
     assert_eq!(engine.attempts(id).await[0], (1, "retry"));
     assert_eq!(switch.runs(), 1);
     pool.end().await;
@@ -117,7 +117,7 @@ pub async fn a_revoke_whose_signal_was_lost_is_found_by_the_next_heartbeat(engin
     api.broker.take_away();
     assert!(matches!(revoke(&api, id, false).await.unwrap(), Revoked::Revoking { .. }));
     assert_eq!(engine.status(id).await.status, TaskStatus::Started);
-    pool.beat().await;
+    pool.heartbeat().await;
     is_revoked(&engine, id).await;
     pool.end().await;
 }
@@ -134,7 +134,7 @@ pub async fn a_revoke_survives_the_death_of_everybody_who_knew_of_it(engine: Eng
     assert_eq!(engine.scheduler().rescue_all().await.unwrap(), 1);
     is_revoked(&engine, id).await;
     let pool = engine.start_pool().await;
-    assert_eq!(engine.scheduler().relay().await.unwrap(), 0);
+    assert_eq!(engine.scheduler().dispatch_due().await.unwrap(), 0);
     marker(&engine).await;
     assert_eq!(switch.runs(), 1, "it is not run again");
     pool.end().await;
@@ -146,19 +146,19 @@ pub async fn revokes_that_race_with_the_ends_leave_one_end_each(engine: Engine) 
     let args = switch.args(&json!(["succeed"]));
     let ids = join_all((0..200).map(|_| engine.submit("test.probe", args.clone()))).await;
     let answers = join_all(ids.iter().map(|id| revoke(&engine, *id, true))).await;
-    let mut begun = 0;
+    let mut started_task = 0;
     for (id, answer) in ids.into_iter().zip(answers) {
         let status = engine.ended(id).await;
         let is_as_told = match answer {
             Ok(Revoked::Revoked) => status.status == TaskStatus::Revoked && status.attempts == 0,
             Ok(Revoked::Revoking { .. }) => matches!(status.status, TaskStatus::Revoked | TaskStatus::Success),
-            Err(ControlError::Ended(told)) => status.status == told,
+            Err(ControlError::Ended(actual)) => status.status == actual,
             Err(_) => false,
         };
         assert!(is_as_told, "{answer:?}, but {status:?}");
-        begun += usize::try_from(status.attempts).unwrap();
+        started_task += usize::try_from(status.attempts).unwrap();
     }
-    assert!(switch.runs() <= begun, "{} ran, {begun} were begun", switch.runs());
+    assert!(switch.runs() <= started_task, "{} ran, {started_task} were started", switch.runs());
     pool.end().await;
 }
 
@@ -188,7 +188,7 @@ pub async fn a_retry_by_hand_is_a_new_task_made_once_of_one_that_ended_badly(eng
     pool.end().await;
 }
 
-pub async fn a_changed_task_moves_and_its_old_doorbell_starts_nothing(engine: Engine) {
+pub async fn a_changed_task_moves_and_its_old_dispatch_starts_nothing(engine: Engine) {
     let engine = engine.tuned(|config| config.worker.concurrency = 1);
     let switch = Switch::new();
     let id = engine.submit("test.probe", switch.args(&json!(["wait"]))).await;

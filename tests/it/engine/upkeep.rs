@@ -4,7 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use legwork::files::{FileError, FileFacts, Maker};
+use legwork::files::{FileError, NewFile, ProducedBy};
 use legwork_engine::domain::{Attempt, QueueName, TaskId, TaskStatus};
 use legwork_engine::queue::view::StatusView;
 use serde_json::{Value, json};
@@ -25,10 +25,10 @@ fn result(status: &StatusView) -> Value {
 
 pub async fn a_health_check_tells_of_each_thing_with_its_latency(engine: Engine) {
     let pool = engine.start_pool().await;
-    let told = result_of(&engine, "system.health_check", json!({})).await;
-    assert_eq!((&told["success"], &told["healthy"], &told["failed"]), (&json!(true), &json!(true), &json!([])), "{told}");
+    let actual = result_of(&engine, "system.health_check", json!({})).await;
+    assert_eq!((&actual["success"], &actual["healthy"], &actual["failed"]), (&json!(true), &json!(true), &json!([])), "{actual}");
     for name in ["database", "cache", "queue", "storage", "mail"] {
-        let check = &told["checks"][name];
+        let check = &actual["checks"][name];
         assert_eq!(check["status"], "ok", "{name}");
         assert!(check["latency_ms"].as_f64().unwrap() >= 0.0);
     }
@@ -46,16 +46,16 @@ pub async fn a_health_check_succeeds_and_says_what_is_not_well(engine: Engine) {
     // Work that nobody serves.
     engine.submit_with("system.echo", json!({}), json!({ "queue": "forgotten" })).await;
     engine.clock.advance(Duration::from_mins(5));
-    pool.beat().await;
-    let told = result_of(&engine, "system.health_check", json!({})).await;
-    assert_eq!((&told["success"], &told["healthy"]), (&json!(true), &json!(false)));
-    assert_eq!(told["failed"], json!(["queue", "storage", "mail"]), "{told}");
-    assert_eq!(told["message"], "not well: queue, storage, mail");
+    pool.heartbeat().await;
+    let actual = result_of(&engine, "system.health_check", json!({})).await;
+    assert_eq!((&actual["success"], &actual["healthy"]), (&json!(true), &json!(false)));
+    assert_eq!(actual["failed"], json!(["queue", "storage", "mail"]), "{actual}");
+    assert_eq!(actual["message"], "not well: queue, storage, mail");
     let late = "forgotten has 1 due tasks, the oldest for 300 s, and 0 workers serve it";
-    assert_eq!(told["checks"]["queue"]["error"], late);
+    assert_eq!(actual["checks"]["queue"]["error"], late);
     for name in ["storage", "mail"] {
-        assert_eq!(told["checks"][name]["status"], "failed");
-        assert!(!told["checks"][name]["error"].as_str().unwrap().is_empty());
+        assert_eq!(actual["checks"][name]["status"], "failed");
+        assert!(!actual["checks"][name]["error"].as_str().unwrap().is_empty());
     }
     pool.end().await;
 }
@@ -69,16 +69,16 @@ pub async fn what_ended_is_counted_by_kind(engine: Engine) {
     engine.submit_with("test.probe", switch.args(&json!(["fail"])), json!({ "max_retries": 0 })).await;
     engine.all_ended().await;
     engine.clock.advance(Duration::from_mins(1));
-    let told = result_of(&engine, "system.aggregate_metrics", json!({ "window_minutes": 10 })).await;
+    let actual = result_of(&engine, "system.aggregate_metrics", json!({ "window_minutes": 10 })).await;
     assert_eq!(
-        (&told["all"]["total"], &told["all"]["success"], &told["all"]["failure"]),
+        (&actual["all"]["total"], &actual["all"]["success"], &actual["all"]["failure"]),
         (&json!(4), &json!(3), &json!(1)),
-        "{told}"
+        "{actual}"
     );
-    let kinds: Vec<&str> = told["kinds"].as_array().unwrap().iter().map(|kind| kind["kind"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> = actual["kinds"].as_array().unwrap().iter().map(|kind| kind["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["system.echo", "test.probe"]);
-    assert_eq!(told["kinds"][1]["failure_rate"], json!(1.0));
-    assert_eq!(told["kinds"][0]["per_second"], json!(3.0 / 600.0));
+    assert_eq!(actual["kinds"][1]["failure_rate"], json!(1.0));
+    assert_eq!(actual["kinds"][0]["per_second"], json!(3.0 / 600.0));
     engine.clock.advance(Duration::from_hours(1));
     let later = result_of(&engine, "system.aggregate_metrics", json!({ "window_minutes": 10 })).await;
     assert_eq!((&later["all"]["total"], &later["kinds"]), (&json!(0), &json!([])));
@@ -98,8 +98,8 @@ pub async fn results_are_pruned_by_age(engine: Engine) {
     let kept = result_of(&engine, "results.prune", json!({})).await;
     assert_eq!((&kept["success"], &kept["older_than_days"]), (&json!(true), &json!(30.0)));
     assert!(engine.ground().store.find(old).await.unwrap().is_some());
-    let told = result_of(&engine, "results.prune", json!({ "older_than_days": 3 })).await;
-    assert_eq!(told["message"], "results older than 3 days are forgotten");
+    let actual = result_of(&engine, "results.prune", json!({ "older_than_days": 3 })).await;
+    assert_eq!(actual["message"], "results older than 3 days are forgotten");
     assert!(engine.ground().store.find(old).await.unwrap().is_none());
     assert!(engine.ground().store.find(young).await.unwrap().is_some());
     pool.end().await;
@@ -114,24 +114,24 @@ pub async fn expired_and_forgotten_files_are_removed_and_those_of_running_tasks_
     let over = TaskId::made(engine.now());
     let old = engine.now() - SignedDuration::from_mins(61);
     let mut kept = Vec::new();
-    let of = |task, attempt| Some(Maker { task, attempt: Attempt(attempt) });
+    let of = |task, attempt| Some(ProducedBy { task, attempt: Attempt(attempt) });
     let owners = [(of(running, 1), old), (of(over, 1), old), (None, old), (None, engine.now()), (of(running, 0), old)];
     for (owner, written) in owners {
         let scratch = files.scratch(owner).await.unwrap();
         File::options().write(true).open(scratch.path()).unwrap().set_modified(written.into()).unwrap();
         kept.push((scratch.path().to_owned(), scratch));
     }
-    let facts = FileFacts {
+    let facts = NewFile {
         path: path("exports/x.csv"),
         content_type: "text/csv".into(),
         principal: "ann".into(),
-        maker: None,
+        produced_by: None,
         created_at: engine.now(),
         expires_at: Some(engine.now()),
     };
     engine.files.clone().create(facts).await.unwrap().finish().await.unwrap();
-    let told = result_of(&engine, "files.prune", json!({})).await;
-    assert_eq!((&told["expired"], &told["temporary"]), (&json!(1), &json!(3)), "{told}");
+    let actual = result_of(&engine, "files.prune", json!({})).await;
+    assert_eq!((&actual["expired"], &actual["temporary"]), (&json!(1), &json!(3)), "{actual}");
     assert!(!files.exists(&path("exports/x.csv")).await.unwrap());
     let there: Vec<bool> = kept.iter().map(|(path, _)| path.exists()).collect();
     assert_eq!(there, [true, false, false, true, false]);
@@ -171,8 +171,8 @@ pub async fn exports_on_no_list_go_when_they_would_have_expired(engine: Engine) 
         std::fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
         File::create(root.join(name)).unwrap().set_modified(written.into()).unwrap();
     }
-    let told = result_of(&engine, "files.prune", json!({})).await;
-    assert_eq!(told["unlisted"], json!(2), "{told}");
+    let actual = result_of(&engine, "files.prune", json!({})).await;
+    assert_eq!(actual["unlisted"], json!(2), "{actual}");
     let left =
         ["exports/old.csv", "exports/young.csv", "reports/old.html", "images/old.jpg"].map(|name| root.join(name).exists());
     assert_eq!(left, [false, true, false, true]);
@@ -185,22 +185,22 @@ pub async fn an_attempt_that_was_overtaken_keeps_no_file(engine: Engine) {
     let task = engine.submit("test.probe", switch.args(&json!(["wait"]))).await;
     switch.started().await;
     let mut files = task_files(engine.services.files.clone(), task, engine.clock.clone());
-    files.keeper = engine.files.clone();
+    files.file_service = engine.files.clone();
     let export = path("exports/x.csv");
-    let begun = async |bytes: &[u8]| {
+    let started_task = async |bytes: &[u8]| {
         let mut writer = files.create(export.clone(), "text/csv", None).await.unwrap();
         writer.write(bytes).await.unwrap();
         writer
     };
-    let stalled = begun(b"stalled").await;
-    let row = begun(b"good").await.finish().await.unwrap();
+    let stalled = started_task(b"stalled").await;
+    let row = started_task(b"good").await.finish().await.unwrap();
     let scratch = files.scratch().await.unwrap();
     switch.release(1);
     engine.ended(task).await;
     let late = [stalled.finish().await.unwrap_err(), files.publish(scratch, export.clone(), "text/csv", None).await.unwrap_err()];
     assert!(late.iter().all(|error| matches!(error, FileError::Overtaken(_))), "{late:?}");
     assert_eq!(files.storage().read(&export, 100).await.unwrap(), b"good");
-    assert_eq!(files.keeper.find(&export).await.unwrap(), Some(row));
+    assert_eq!(files.file_service.find(&export).await.unwrap(), Some(row));
     assert_eq!(files.storage().old_scratch(jiff::Timestamp::MAX).await.unwrap(), []);
     pool.end().await;
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Fleet, in_database};
+use super::{Cluster, in_database};
 use crate::support::engine::PATIENCE;
 use crate::support::smtp::{Act, Moment, Setup};
 
@@ -27,16 +27,16 @@ async fn a_bulk_mail_outlives_kills_and_drops_with_nobody_twice_and_nobody_missi
         .start()
         .await;
     in_database(|database| async move {
-        let mut fleet = Fleet::mailing(database, 1, smtp).await;
+        let mut cluster = Cluster::mailing(database, 1, smtp).await;
         let to: Vec<String> = (0..PEOPLE).map(|n| format!("r{n}@example.net")).collect();
         let args =
-            json!({ "recipient_emails": to, "subject": "News", "template_name": "newsletter", "context": { "content": "C" } });
-        let id = fleet.submit(vec![json!({ "kind": "email.bulk", "args": args })]).await.remove(0);
+            json!({ "recipient_emails": to, "subject": "TaskEvent", "template_name": "newsletter", "context": { "content": "C" } });
+        let id = cluster.submit(vec![json!({ "kind": "email.bulk", "args": args })]).await.remove(0);
         let mut kills = 0;
         for taken in [200, 600, 601, 1_200, 1_700, 2_300] {
-            let enough = fleet.smtp.until(|counts| counts.taken >= taken);
+            let enough = cluster.smtp.until(|counts| counts.taken >= taken);
             tokio::time::timeout(PATIENCE, enough).await.expect("mails came");
-            let worker = fleet.workers.remove(0);
+            let worker = cluster.workers.remove(0);
             // One of them is told to end: that leaves nothing in doubt.
             if taken == 1_200 {
                 assert_eq!(worker.end().await.code(), Some(0));
@@ -44,14 +44,14 @@ async fn a_bulk_mail_outlives_kills_and_drops_with_nobody_twice_and_nobody_missi
                 worker.kill().await;
                 kills += 1;
             }
-            fleet.start_worker(10).await;
+            cluster.start_worker(10).await;
         }
-        let status = fleet.ended(&id).await;
+        let status = cluster.ended(&id).await;
         assert_eq!(status["status"], "SUCCESS", "{status}");
 
-        let copies = fleet.smtp.copies();
+        let copies = cluster.smtp.copies();
         assert!(copies.values().all(|&copies| copies == 1), "somebody was mailed twice");
-        let outcomes = fleet.outcomes(&id).await;
+        let outcomes = cluster.outcomes(&id).await;
         assert_eq!(outcomes.len(), PEOPLE, "somebody is missing");
         let mut doubtful = 0;
         for (address, outcome) in &outcomes {
@@ -67,7 +67,7 @@ async fn a_bulk_mail_outlives_kills_and_drops_with_nobody_twice_and_nobody_missi
     .await;
 }
 
-impl Fleet {
+impl Cluster {
     /// The outcome of each recipient.
     async fn outcomes(&self, id: &str) -> BTreeMap<String, String> {
         let (mut outcomes, mut cursor) = (BTreeMap::new(), String::new());

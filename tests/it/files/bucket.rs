@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use legwork::files::{FileError, FileKeeper, Files};
+use legwork::files::{FileError, FileService, Files};
 use legwork_engine::domain::TaskFailure;
 use legwork_engine::store::{FileRegistry as _, FileRow};
 
@@ -48,8 +48,8 @@ async fn a_small_file_goes_in_one_request_and_is_read_back() {
     writer.write(b"ab").await.unwrap();
     writer.write(b"c").await.unwrap();
     assert_eq!(place.requests(), [] as [&str; 0]);
-    let sealed = writer.finish().await.unwrap();
-    assert_eq!((sealed.size, sealed.sha256), (3, ABC));
+    let digest = writer.finish().await.unwrap();
+    assert_eq!((digest.size, digest.sha256), (3, ABC));
     assert_eq!(place.requests(), ["PUT"]);
     assert_eq!(place.keys(), ["app/one/exports/grün 1.csv"]);
     assert_eq!(place.files.read(&name, 3).await.unwrap(), b"abc");
@@ -74,7 +74,7 @@ async fn a_large_file_goes_in_parts_and_is_visible_at_its_end_only() {
     assert_eq!(place.keys(), [] as [&str; 0]);
     assert_eq!(writer.finish().await.unwrap().size, LARGE as u64);
     let requests = place.requests();
-    assert_eq!((requests.first().unwrap().as_str(), requests.last().unwrap().as_str()), ("POST begin", "POST complete"));
+    assert_eq!((requests.first().unwrap().as_str(), requests.last().unwrap().as_str()), ("POST start", "POST complete"));
     assert_eq!(requests.iter().filter(|request| *request == "PUT part").count(), 3);
     assert_eq!(place.files.read(&name, LARGE).await.unwrap(), bytes);
     assert!(place.server.contents.lock().uploads.is_empty());
@@ -167,10 +167,10 @@ async fn old_files_on_no_list_are_removed_from_a_bucket() {
         expires_at: None,
     };
     list.write_file(&row, None).await.unwrap();
-    let keeper = FileKeeper::new(place.files.clone(), Arc::new(list));
+    let file_service = FileService::new(place.files.clone(), Arc::new(list));
     let written: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
-    assert_eq!(keeper.remove_unlisted("exports", written).await.unwrap(), 0);
-    assert_eq!(keeper.remove_unlisted("exports", written + SignedDuration::from_secs(1)).await.unwrap(), 1);
+    assert_eq!(file_service.remove_unlisted("exports", written).await.unwrap(), 0);
+    assert_eq!(file_service.remove_unlisted("exports", written + SignedDuration::from_secs(1)).await.unwrap(), 1);
     let left: Vec<String> = before.into_iter().filter(|key| !key.ends_with("exports/old.csv")).collect();
     assert_eq!(place.keys(), left);
 }

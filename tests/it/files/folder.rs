@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use jiff::{SignedDuration, Timestamp};
-use legwork::files::{FileError, Maker};
+use legwork::files::{FileError, ProducedBy};
 use legwork_engine::domain::{Attempt, TaskId};
 
 use super::{ABC, all_files, bytes_of, put};
@@ -20,10 +20,10 @@ async fn a_finished_file_is_there_whole_with_its_size_and_hash() {
     let mut writer = files.create(&name, None).await.unwrap();
     writer.write(b"a").await.unwrap();
     writer.write(b"bc").await.unwrap();
-    assert_eq!(writer.sealed().size, 3);
+    assert_eq!(writer.digest().size, 3);
     assert!(!files.exists(&name).await.unwrap(), "nothing is visible before the end");
-    let sealed = writer.finish().await.unwrap();
-    assert_eq!((sealed.size, sealed.sha256), (3, ABC));
+    let digest = writer.finish().await.unwrap();
+    assert_eq!((digest.size, digest.sha256), (3, ABC));
     assert_eq!(files.metadata(&name).await.unwrap().unwrap().size, 3);
     assert_eq!(files.read(&name, 3).await.unwrap(), b"abc");
     assert_eq!(all_files(folder.path()), ["root/exports/2026/grün.csv"]);
@@ -82,7 +82,7 @@ async fn more_than_the_reader_takes_is_not_read() {
 async fn a_scratch_file_is_published_whole_and_a_local_path_leads_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let files = storage(folder.path());
-    let scratch = files.scratch(Some(maker())).await.unwrap();
+    let scratch = files.scratch(Some(produced_by())).await.unwrap();
     fs::write(scratch.path(), b"abc").unwrap();
     assert_eq!(files.measure(&scratch).await.unwrap().sha256, ABC);
     files.publish(scratch, &path("images/x.jpg")).await.unwrap();
@@ -160,16 +160,16 @@ async fn a_pipe_in_the_folder_does_not_stop_a_reader() {
     assert!(matches!(error, Some(FileError::Refused { .. })), "{error:?}");
 }
 
-fn maker() -> Maker {
-    Maker { task: TaskId::made(at(0)), attempt: Attempt(12) }
+fn produced_by() -> ProducedBy {
+    ProducedBy { task: TaskId::made(at(0)), attempt: Attempt(12) }
 }
 
 #[tokio::test]
 async fn a_scratch_file_that_a_killed_process_left_is_found_with_its_task() {
     let folder = tempfile::tempdir().unwrap();
     let files = storage(folder.path());
-    let maker = maker();
-    for owner in [Some(maker), None] {
+    let produced_by = produced_by();
+    for owner in [Some(produced_by), None] {
         let mut writer = files.create(&path("x"), owner).await.unwrap();
         writer.write(b"half").await.unwrap();
         // As if the process had been killed: nobody drops it.
@@ -179,9 +179,9 @@ async fn a_scratch_file_that_a_killed_process_left_is_found_with_its_task() {
     let hour = SignedDuration::from_hours(1);
     assert!(files.old_scratch(made - hour).await.unwrap().is_empty());
     let old = files.old_scratch(made + hour).await.unwrap();
-    let mut makers: Vec<_> = old.iter().map(|old| old.maker).collect();
+    let mut makers: Vec<_> = old.iter().map(|old| old.produced_by).collect();
     makers.sort_by_key(Option::is_some);
-    assert_eq!(makers, [None, Some(maker)]);
+    assert_eq!(makers, [None, Some(produced_by)]);
     for old in &old {
         files.remove_scratch(old).await.unwrap();
         files.remove_scratch(old).await.unwrap();

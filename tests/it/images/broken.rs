@@ -1,13 +1,13 @@
-//! Bad pictures: each gets a clear final failure, or the right picture; none brings anything down.
+//! Bad images: each gets a clear final failure, or the right image; none brings anything down.
 
-use legwork_image::{Animated, Picture, Wanted};
+use legwork_image::{Animated, OutputFormat, ProcessedImage};
 use legwork_isolate::IsolateError;
 use png::{BitDepth, ColorType};
 
 use super::Studio;
 use super::make::{self, Jpeg, chunk, exif, seen, with_chunk};
 
-/// What may be said of a bad picture.
+/// What may be said of a bad image.
 const WORDS: [&str; 4] = ["NotAnImage", "BrokenImage", "UnsupportedImage", "ImageTooHeavy"];
 
 fn patched(mut bytes: Vec<u8>, at: usize, with: &[u8]) -> Vec<u8> {
@@ -54,7 +54,7 @@ fn by_hand() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     vec![
         ("nothing", Vec::new(), "NotAnImage"),
         ("one byte", vec![0xFF], "NotAnImage"),
-        ("text", b"this is a text that calls itself a picture".to_vec(), "NotAnImage"),
+        ("text", b"this is a text that calls itself an image".to_vec(), "NotAnImage"),
         ("HTML", b"<!DOCTYPE html><img src=x>".to_vec(), "NotAnImage"),
         ("SVG", b"<svg xmlns='http://www.w3.org/2000/svg'/>".to_vec(), "NotAnImage"),
         ("PDF", b"%PDF-1.7 and so on and so forth".to_vec(), "NotAnImage"),
@@ -124,19 +124,19 @@ fn without_tables(jpeg: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn fifty_bad_files_each_get_their_word() {
     let studio = Studio::new();
-    let mut faults = Vec::new();
+    let mut field_errors = Vec::new();
     for (name, bytes, word) in by_hand() {
         match studio.run(&studio.recipe(&bytes)).await {
             Err(IsolateError::Refused { word: said, is_final: true, .. }) if said == word => {}
-            other => faults.push(format!("{name}: {other:?}")),
+            other => field_errors.push(format!("{name}: {other:?}")),
         }
     }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(field_errors.is_empty(), "{}", field_errors.join("\n"));
     assert_eq!(studio.isolate.children().borrow().len(), 1, "one child has outlived them all");
 }
 
 #[tokio::test]
-async fn what_is_odd_and_not_broken_is_the_right_picture() {
+async fn what_is_odd_and_not_broken_is_the_right_image() {
     let studio = Studio::new();
     let (jpeg, png, gif) = (make::jpeg(64, 48), make::plain_png(64, 48), make::gif(64, 48, &[5]));
     let zip = b"PK\x03\x04\x14\0\0\0\0\0 and the rest of an archive".as_slice();
@@ -154,8 +154,8 @@ async fn what_is_odd_and_not_broken_is_the_right_picture() {
         ("a JPEG whose EXIF data leads nowhere", bad_exif),
         ("a JPEG without tables, which has the usual ones", without_tables(&jpeg)),
     ] {
-        let (picture, bytes) = studio.made(&studio.recipe(&bytes)).await;
-        assert_eq!((picture.size.width, picture.size.height), (40, 30), "{name}");
+        let (image, bytes) = studio.made(&studio.recipe(&bytes)).await;
+        assert_eq!((image.size.width, image.size.height), (40, 30), "{name}");
         assert!(!bytes.windows(8).any(|part| part == b"<script>"), "{name}");
         let made = seen(&bytes);
         let color: &[u8] = if name.contains("GIF") { &[5, 250, 128] } else { &[130, 130, 90] };
@@ -168,8 +168,8 @@ async fn a_file_is_what_it_holds_and_not_what_it_is_called() {
     let studio = Studio::new();
     let source = studio.path("called.jpg");
     std::fs::write(&source, make::plain_png(64, 48)).unwrap();
-    let (picture, _) = studio.made(&super::recipe(&source, &studio.path("output"))).await;
-    assert_eq!(picture.original_format.as_str(), "png");
+    let (image, _) = studio.made(&super::recipe(&source, &studio.path("output"))).await;
+    assert_eq!(image.original_format.as_str(), "png");
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn bombs_are_refused_or_pass_and_memory_stays_bounded() {
     let international = [b"Comment\0\x01\0\0\0".as_slice(), &packed].concat();
     studio.made(&studio.recipe(&with_chunk(&png, *b"iTXt", &international))).await;
     match studio.run(&studio.recipe(&with_chunk(&png, *b"iCCP", &profile))).await {
-        Ok(Picture { color_converted: false, .. }) => {}
+        Ok(ProcessedImage { color_converted: false, .. }) => {}
         Err(IsolateError::Refused { word, is_final: true, .. }) if word == "ImageTooHeavy" => {}
         other => panic!("{other:?}"),
     }
@@ -194,8 +194,8 @@ async fn bombs_are_refused_or_pass_and_memory_stays_bounded() {
     let bomb = [&png[..8], &chunk(*b"IHDR", &header), &chunk(*b"IDAT", &packed), &chunk(*b"IEND", b"")].concat();
     let mut recipe = studio.recipe(&bomb);
     recipe.limits.max_pixels = 20_000_000;
-    let (picture, _) = studio.made(&recipe).await;
-    assert_eq!((picture.size.width, picture.size.height), (40, 1));
+    let (image, _) = studio.made(&recipe).await;
+    assert_eq!((image.size.width, image.size.height), (40, 1));
     // Every frame counts where every frame is decoded.
     let animation = make::gif(1_000, 1_000, &[3; 120]);
     let mut recipe = studio.recipe(&animation);
@@ -237,7 +237,7 @@ async fn what_asks_for_more_than_it_may_have_is_told_the_setting() {
 async fn an_animation_is_not_kept_in_a_format_that_cannot_hold_it() {
     let studio = Studio::new();
     let mut recipe = studio.recipe(&make::gif(64, 48, &[1, 2]));
-    (recipe.animated, recipe.format) = (Animated::Keep, Wanted::Jpeg);
+    (recipe.animated, recipe.format) = (Animated::Keep, OutputFormat::Jpeg);
     let (word, message) = studio.refused(&recipe).await;
     assert_eq!(
         (word.as_str(), message.as_str()),
@@ -270,7 +270,7 @@ async fn hundreds_of_mutations_bring_nothing_down() {
             let mut recipe = studio.recipe(bytes);
             recipe.animated = if index % 2 == 0 { Animated::Keep } else { Animated::FirstFrame };
             match studio.run(&recipe).await {
-                Ok(picture) => assert!(picture.size.width <= 40 && picture.size.height <= 40, "{name} {index}: {picture:?}"),
+                Ok(image) => assert!(image.size.width <= 40 && image.size.height <= 40, "{name} {index}: {image:?}"),
                 Err(IsolateError::Refused { word, is_final: true, .. }) if WORDS.contains(&word.as_str()) => {}
                 Err(error) => panic!("{name} {index}: {error:?}"),
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use legwork::kinds::child_failure;
 use legwork_engine::domain::TaskFailure;
-use legwork_image::{Animated, Picture};
+use legwork_image::{Animated, ProcessedImage};
 use legwork_isolate::{Isolate, IsolateError};
 use serde_json::{Value, json};
 
@@ -83,7 +83,7 @@ async fn there_are_never_more_children_than_are_allowed() {
         recipe.output = studio.path(&format!("output-{index}"));
         let isolate = studio.isolate.clone();
         tokio::spawn(async move {
-            let made: Picture = isolate.call(legwork_image::WORK, &recipe).await.unwrap();
+            let made: ProcessedImage = isolate.call(legwork_image::WORK, &recipe).await.unwrap();
             (made.size.width, isolate.children().borrow().len())
         })
     });
@@ -126,10 +126,10 @@ async fn memory_beyond_the_limit_ends_the_work_and_names_the_setting() {
     (recipe.max_width, recipe.max_height) = (4_000, 4_000);
     let error = studio.run(&recipe).await.unwrap_err();
     assert_eq!(error, IsolateError::OutOfMemory { limit_mib: 40 });
-    let told = child_failure(error, "uploads/x.png", "ImageTooHeavy");
-    let TaskFailure::Fail(told) = told else { panic!("{told:?}") };
-    assert_eq!(told.kind, "ImageTooHeavy");
-    assert_eq!(told.message, "uploads/x.png: it takes more memory than the 40 MiB that CHILD_MAX_MEMORY allows");
+    let actual = child_failure(error, "uploads/x.png", "ImageTooHeavy");
+    let TaskFailure::Fail(actual) = actual else { panic!("{actual:?}") };
+    assert_eq!(actual.kind, "ImageTooHeavy");
+    assert_eq!(actual.message, "uploads/x.png: it takes more memory than the 40 MiB that CHILD_MAX_MEMORY allows");
     // The next one has a child of its own.
     studio.made(&studio.recipe(&make::jpeg(64, 48))).await;
 }
@@ -145,7 +145,7 @@ async fn a_child_that_never_answers_is_ended_at_the_limit() {
     let isolate = Isolate::new(settings);
     let error = asked(&isolate).await.unwrap_err();
     assert_eq!(error, IsolateError::TimeLimit { limit: Duration::from_millis(50) });
-    assert!(matches!(child_failure(error, "x", "ImageTooHeavy"), TaskFailure::Fail(told) if told.kind == "ImageTooHeavy"));
+    assert!(matches!(child_failure(error, "x", "ImageTooHeavy"), TaskFailure::Fail(actual) if actual.kind == "ImageTooHeavy"));
     until(&isolate, 0).await;
 }
 
@@ -182,13 +182,13 @@ async fn each_way_to_die_has_its_meaning() {
     ] {
         let isolate = script(folder.path(), text);
         let error = asked(&isolate).await.unwrap_err();
-        let told = match child_failure(error.clone(), "uploads/x.jpg", "Heavy") {
-            TaskFailure::Fail(told) => (told.kind, true, told.message),
-            TaskFailure::Retry { error: told, .. } => (told.kind, false, told.message),
+        let actual = match child_failure(error.clone(), "uploads/x.jpg", "Heavy") {
+            TaskFailure::Fail(actual) => (actual.kind, true, actual.message),
+            TaskFailure::Retry { error: actual, .. } => (actual.kind, false, actual.message),
             other => panic!("{other:?} is no failure"),
         };
-        assert_eq!((told.0.as_str(), told.1), (word, is_final), "{text}: {error:?}");
-        assert!(told.2.starts_with("uploads/x.jpg: "), "{}", told.2);
+        assert_eq!((actual.0.as_str(), actual.1), (word, is_final), "{text}: {error:?}");
+        assert!(actual.2.starts_with("uploads/x.jpg: "), "{}", actual.2);
         until(&isolate, 0).await;
     }
 }

@@ -79,11 +79,12 @@ impl Bench {
         kinds.get(&self.cx.kind).unwrap().run(&args.to_string(), self.cx.clone())?.await
     }
 
-    /// Each fault as `pointer: detail`.
-    fn faults(&self, args: &Value) -> Vec<String> {
+    /// Each error as `pointer: detail`.
+    fn field_errors(&self, args: &Value) -> Vec<String> {
         let kinds = KindSet::compiled();
-        let faults = kinds.get(&self.cx.kind).unwrap().check(&args.to_string(), &self.cx.services).err().unwrap_or_default();
-        faults.into_iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).collect()
+        let field_errors =
+            kinds.get(&self.cx.kind).unwrap().check(&args.to_string(), &self.cx.services).err().unwrap_or_default();
+        field_errors.into_iter().map(|field_error| format!("{}: {}", field_error.pointer, field_error.detail)).collect()
     }
 
     fn names_in(&self, folder: &str) -> Vec<String> {
@@ -100,10 +101,10 @@ fn body() -> Value {
 }
 
 #[tokio::test]
-async fn the_documents_body_makes_a_picture_and_two_thumbnails() {
+async fn the_documents_body_makes_an_image_and_two_thumbnails() {
     let bench = Bench::new();
     bench.upload("uploads/image.jpg", &make::jpeg(1_600, 1_200));
-    assert_eq!(bench.faults(&body()), Vec::<String>::new());
+    assert_eq!(bench.field_errors(&body()), Vec::<String>::new());
     let result = bench.run(&body()).await.unwrap();
     let task = bench.cx.task;
     assert_eq!(result["success"], true);
@@ -141,7 +142,7 @@ async fn formats_and_fits_are_in_the_names() {
         "file_path": "uploads/a.png", "format": "webp",
         "thumbnails": [{ "size": 100 }, { "size": 100, "fit": "fit" }],
     });
-    assert_eq!(bench.faults(&args), Vec::<String>::new());
+    assert_eq!(bench.field_errors(&args), Vec::<String>::new());
     let result = bench.run(&args).await.unwrap();
     let task = bench.cx.task;
     assert_eq!(bench.names_in("images"), [format!("{task}.webp"), format!("{task}_100.webp"), format!("{task}_100_fit.webp")]);
@@ -154,26 +155,27 @@ async fn formats_and_fits_are_in_the_names() {
 async fn what_is_wrong_is_told_at_submission_each_by_its_field() {
     let bench = Bench::new();
     bench.upload("uploads/image.jpg", b"x");
-    let missing = bench.faults(&json!({ "file_path": "uploads/none.jpg" }));
+    let missing = bench.field_errors(&json!({ "file_path": "uploads/none.jpg" }));
     assert_eq!(missing, ["/file_path: there is no stored file uploads/none.jpg"]);
     let wrong = json!({
         "file_path": "uploads/image.jpg", "max_width": 0, "max_height": 20_000, "quality": 101,
         "thumbnails": [{ "size": 0 }, { "size": 9 }, { "size": 9, "fit": "crop" }, { "size": 5_000 }],
     });
-    let pointers: Vec<String> = bench.faults(&wrong).iter().map(|fault| fault.split(": ").next().unwrap().to_owned()).collect();
+    let pointers: Vec<String> =
+        bench.field_errors(&wrong).iter().map(|field_error| field_error.split(": ").next().unwrap().to_owned()).collect();
     for pointer in ["/max_width", "/max_height", "/quality", "/thumbnails/0/size", "/thumbnails/2", "/thumbnails/3/size"] {
         assert!(pointers.contains(&pointer.to_owned()), "{pointer}: {pointers:?}");
     }
     for path in ["/etc/passwd", "../secret", "uploads/../../etc/passwd", "uploads%2f..%2fx", "uploads\\x", "", ".tmp/x"] {
-        let faults = bench.faults(&json!({ "file_path": path }));
-        assert!(faults.len() == 1 && faults[0].starts_with("/file_path: "), "{path}: {faults:?}");
+        let field_errors = bench.field_errors(&json!({ "file_path": path }));
+        assert!(field_errors.len() == 1 && field_errors[0].starts_with("/file_path: "), "{path}: {field_errors:?}");
     }
-    let unknown = bench.faults(&json!({ "file_path": "uploads/image.jpg", "format": "bmp" }));
+    let unknown = bench.field_errors(&json!({ "file_path": "uploads/image.jpg", "format": "bmp" }));
     assert!(unknown[0].starts_with("/format: "), "{unknown:?}");
 }
 
 #[tokio::test]
-async fn pictures_are_kept_as_long_as_the_setting_says_and_links_no_longer() {
+async fn images_are_kept_as_long_as_the_setting_says_and_links_no_longer() {
     for (retention, kept, link) in [
         (None, json!(null), "2026-11-28T08:00:00Z"),
         (Some(Duration::from_hours(24)), json!("2026-11-22T08:00:00Z"), "2026-11-22T08:00:00Z"),
@@ -184,7 +186,7 @@ async fn pictures_are_kept_as_long_as_the_setting_says_and_links_no_longer() {
         let result = bench.run(&json!({ "file_path": "uploads/a.png", "thumbnails": [{ "size": 10 }] })).await.unwrap();
         for made in [&result, &result["thumbnails"][0]] {
             assert_eq!((&made["expires_at"], &made["download_url_expires_at"]), (&kept, &json!(link)));
-            let row = bench.cx.files.keeper.find(&files::path(made["file_path"].as_str().unwrap())).await.unwrap().unwrap();
+            let row = bench.cx.files.file_service.find(&files::path(made["file_path"].as_str().unwrap())).await.unwrap().unwrap();
             assert_eq!(json!(row.expires_at), kept);
         }
     }
@@ -195,8 +197,8 @@ async fn pictures_are_kept_as_long_as_the_setting_says_and_links_no_longer() {
 async fn avif_is_refused_at_submission_by_a_program_without_it() {
     let bench = Bench::new();
     bench.upload("uploads/image.jpg", b"x");
-    let faults = bench.faults(&json!({ "file_path": "uploads/image.jpg", "format": "avif" }));
-    assert_eq!(faults, ["/format: this program was built without AVIF as an output; build it with --features avif"]);
+    let field_errors = bench.field_errors(&json!({ "file_path": "uploads/image.jpg", "format": "avif" }));
+    assert_eq!(field_errors, ["/format: this program was built without AVIF as an output; build it with --features avif"]);
 }
 
 #[cfg(feature = "avif")]
@@ -226,13 +228,9 @@ async fn what_is_wrong_with_the_file_fails_at_once_names_it_and_leaves_nothing()
         (
             "uploads/text.jpg",
             "NotAnImage",
-            "uploads/text.jpg: it is not a JPEG, PNG, WebP or GIF picture: its first bytes are those of no such format",
+            "uploads/text.jpg: it is not a JPEG, PNG, WebP or GIF image: its first bytes are those of no such format",
         ),
-        (
-            "uploads/cut.jpg",
-            "BrokenImage",
-            "uploads/cut.jpg: it is a damaged JPEG picture: it is cut off, or its data is damaged",
-        ),
+        ("uploads/cut.jpg", "BrokenImage", "uploads/cut.jpg: it is a damaged JPEG image: it is cut off, or its data is damaged"),
     ] {
         let failure = bench.run(&json!({ "file_path": path })).await.unwrap_err();
         let TaskFailure::Fail(report) = failure else { panic!("{failure:?}") };

@@ -1,11 +1,11 @@
-//! Makes pictures, good ones and bad ones.
+//! Makes images, good ones and bad ones.
 
 use mozjpeg::{ColorSpace, Compress, Decompress, Marker};
 
 /// Red, green, blue.
 pub type Rgb = [u8; 3];
 
-/// A picture by a rule.
+/// An image by a rule.
 pub fn rgb(width: u32, height: u32, color: impl Fn(u32, u32) -> Rgb) -> Vec<u8> {
     (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| color(x, y)).collect()
 }
@@ -182,7 +182,7 @@ pub fn webp(width: u32, height: u32) -> Vec<u8> {
     made
 }
 
-/// A picture as its pixels: what was written is read by others than those who read it in the program, where there are others.
+/// An image as its pixels: what was written is read by others than those who read it in the program, where there are others.
 pub struct Seen {
     pub width: u32,
     pub height: u32,

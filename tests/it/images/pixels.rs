@@ -1,6 +1,6 @@
-//! What comes of good pictures, looked at pixel by pixel.
+//! What comes of good images, looked at pixel by pixel.
 
-use legwork_image::{Animated, Fit, Format, Wanted};
+use legwork_image::{Animated, Fit, Format, OutputFormat};
 use moxcms::ColorProfile;
 use mozjpeg::ColorSpace;
 use png::{BitDepth, ColorType};
@@ -47,9 +47,9 @@ async fn each_of_the_eight_orientations_comes_out_upright_with_its_thumbnails() 
         let jpeg = Jpeg { exif: Some(exif(orientation, orientation % 2 == 0)), ..Jpeg::default() }.rgb(width, height, &data);
         let mut recipe = studio.recipe(&jpeg);
         recipe.thumbnails = vec![thumbnail(&studio, 16, Fit::Crop), thumbnail(&studio, 16, Fit::Fit)];
-        let (picture, bytes) = studio.made(&recipe).await;
-        assert_eq!((picture.size.width, picture.size.height), (40, 20), "{orientation}");
-        assert_eq!((picture.original.width, picture.original.height), (64, 32), "{orientation}");
+        let (image, bytes) = studio.made(&recipe).await;
+        assert_eq!((image.size.width, image.size.height), (40, 20), "{orientation}");
+        assert_eq!((image.original.width, image.original.height), (64, 32), "{orientation}");
         let made = seen(&bytes);
         for (x, y, color) in [(8, 4, RED), (32, 4, GREEN), (8, 15, BLUE), (32, 15, WHITE)] {
             assert!(made.is_near(x, y, &color, 12), "{orientation}: {:?} at {x}, {y}", made.at(x, y));
@@ -77,8 +77,8 @@ async fn a_png_and_a_webp_are_put_upright_too() {
     encoder.set_exif_metadata(exif(6, false)[6..].to_vec());
     encoder.encode(&data, 32, 64, image_webp::ColorType::Rgb8).unwrap();
     for bytes in [turned, webp] {
-        let (picture, bytes) = studio.made(&studio.recipe(&bytes)).await;
-        assert_eq!((picture.size.width, picture.size.height), (40, 20));
+        let (image, bytes) = studio.made(&studio.recipe(&bytes)).await;
+        assert_eq!((image.size.width, image.size.height), (40, 20));
         let made = seen(&bytes);
         for (x, y, color) in [(8, 4, RED), (32, 4, GREEN), (8, 15, BLUE), (32, 15, WHITE)] {
             assert!(made.is_near(x, y, &color, 12), "{:?} at {x}, {y}", made.at(x, y));
@@ -87,17 +87,17 @@ async fn a_png_and_a_webp_are_put_upright_too() {
 }
 
 #[tokio::test]
-async fn nothing_is_ever_enlarged_and_small_pictures_make_small_thumbnails() {
+async fn nothing_is_ever_enlarged_and_small_images_make_small_thumbnails() {
     let studio = Studio::new();
     for bytes in [make::jpeg(20, 10), make::plain_png(20, 10), make::gif(20, 10, &[5]), make::webp(20, 10)] {
         let mut recipe = studio.recipe(&bytes);
         recipe.thumbnails = vec![thumbnail(&studio, 300, Fit::Crop), thumbnail(&studio, 15, Fit::Fit)];
-        let (picture, bytes) = studio.made(&recipe).await;
-        assert_eq!((picture.size.width, picture.size.height), (20, 10));
-        assert_eq!(picture.size.bytes, bytes.len() as u64);
-        let sizes: Vec<(u32, u32)> = picture.thumbnails.iter().map(|size| (size.width, size.height)).collect();
+        let (image, bytes) = studio.made(&recipe).await;
+        assert_eq!((image.size.width, image.size.height), (20, 10));
+        assert_eq!(image.size.bytes, bytes.len() as u64);
+        let sizes: Vec<(u32, u32)> = image.thumbnails.iter().map(|size| (size.width, size.height)).collect();
         assert_eq!(sizes, [(10, 10), (15, 8)]);
-        assert_eq!(picture.format, picture.original_format);
+        assert_eq!(image.format, image.original_format);
     }
 }
 
@@ -106,8 +106,8 @@ async fn thumbnails_larger_than_the_result_are_made_of_the_original() {
     let studio = Studio::new();
     let mut recipe = studio.recipe(&make::jpeg(400, 300));
     recipe.thumbnails = vec![thumbnail(&studio, 200, Fit::Crop)];
-    let (picture, _) = studio.made(&recipe).await;
-    assert_eq!((picture.size.width, picture.size.height), (40, 30));
+    let (image, _) = studio.made(&recipe).await;
+    assert_eq!((image.size.width, image.size.height), (40, 30));
     let made = seen(&std::fs::read(&recipe.thumbnails[0].output).unwrap());
     assert_eq!((made.width, made.height), (200, 200));
     assert!(made.is_near(100, 100, &[127, 127, 90], 4), "{:?}", made.at(100, 100));
@@ -120,14 +120,14 @@ async fn a_jpeg_is_shrunk_while_it_is_decoded_and_stays_in_its_place() {
     for (width, height) in [(401, 303), (399, 1201), (1003, 77)] {
         let mut recipe = studio.recipe(&make::jpeg(width, height));
         (recipe.max_width, recipe.max_height) = (100, 100);
-        let (picture, bytes) = studio.made(&recipe).await;
+        let (image, bytes) = studio.made(&recipe).await;
         let made = seen(&bytes);
         for (x, y) in [(3, 3), (made.width / 2, made.height / 2), (made.width - 4, made.height - 4)] {
             let value = |at: u32, of: u32| u8::try_from((2 * at + 1) * 255 / (2 * of)).unwrap();
             let color = [value(x, made.width), value(y, made.height), 90];
             assert!(made.is_near(x, y, &color, 5), "{width}: {:?} and not {color:?}", made.at(x, y));
         }
-        assert_eq!(picture.original.width, width);
+        assert_eq!(image.original.width, width);
     }
 }
 
@@ -170,8 +170,8 @@ async fn a_profile_is_converted_to_srgb_and_left_out() {
         let png = make::png_with(info, ColorType::Rgb, BitDepth::Eight, &data);
         let jpeg = Jpeg { profile: Some(profile.clone()), ..Jpeg::default() }.rgb(16, 16, &data);
         for (bytes, by) in [(png, 1), (jpeg, 3)] {
-            let (picture, bytes) = studio.made(&studio.recipe(&bytes)).await;
-            assert!(picture.color_converted);
+            let (image, bytes) = studio.made(&studio.recipe(&bytes)).await;
+            assert!(image.color_converted);
             let (made, wanted) = (seen(&bytes), from_p3(color));
             assert!(made.is_near(8, 8, &wanted, by), "{color:?}: {:?} and not {wanted:?}", made.at(8, 8));
             assert!(!bytes.windows(4).any(|part| part == b"iCCP" || part == b"ICC_"), "the profile is left out");
@@ -187,8 +187,8 @@ async fn srgb_and_nonsense_for_a_profile_leave_the_colours_alone() {
         let mut info = png::Info::with_size(16, 16);
         info.icc_profile = Some(profile.into());
         let png = make::png_with(info, ColorType::Rgb, BitDepth::Eight, &make::rgb(16, 16, |_, _| [200, 100, 50]));
-        let (picture, bytes) = studio.made(&studio.recipe(&png)).await;
-        assert!(!picture.color_converted);
+        let (image, bytes) = studio.made(&studio.recipe(&png)).await;
+        assert!(!image.color_converted);
         assert!(seen(&bytes).is_near(8, 8, &[200, 100, 50], 0));
     }
 }
@@ -223,8 +223,8 @@ async fn every_sort_of_png_comes_out_with_its_colours() {
         ("with opacity", make::png(64, 48, ColorType::Rgba, BitDepth::Eight, &see_through), vec![200, 100, 50, 128]),
         ("by a palette", make::png_with(palette, ColorType::Indexed, BitDepth::Eight, &[1; 64 * 48]), color.to_vec()),
     ] {
-        let (picture, bytes) = studio.made(&studio.recipe(&bytes)).await;
-        assert_eq!((picture.format, picture.size.width, picture.size.height), (Format::Png, 40, 30), "{name}");
+        let (image, bytes) = studio.made(&studio.recipe(&bytes)).await;
+        assert_eq!((image.format, image.size.width, image.size.height), (Format::Png, 40, 30), "{name}");
         let made = seen(&bytes);
         assert_eq!(made.channels, wanted.len(), "{name}");
         assert!(made.is_near(20, 15, &wanted, 1), "{name}: {:?}", made.at(20, 15));
@@ -236,9 +236,9 @@ async fn what_is_transparent_becomes_white_in_a_jpeg_and_stays_transparent_elsew
     let studio = Studio::new();
     let clear = make::png(64, 48, ColorType::Rgba, BitDepth::Eight, &[0, 0, 0, 0].repeat(64 * 48));
     let mut recipe = studio.recipe(&clear);
-    recipe.format = Wanted::Jpeg;
+    recipe.format = OutputFormat::Jpeg;
     assert!(seen(&studio.made(&recipe).await.1).is_near(20, 15, &[255, 255, 255], 1));
-    recipe.format = Wanted::Webp;
+    recipe.format = OutputFormat::Webp;
     assert_eq!(seen(&studio.made(&recipe).await.1).at(20, 15)[3], 0);
 }
 
@@ -246,11 +246,13 @@ async fn what_is_transparent_becomes_white_in_a_jpeg_and_stays_transparent_elsew
 async fn every_format_is_written_when_it_is_asked_for() {
     let studio = Studio::new();
     for source in [make::jpeg(64, 48), make::plain_png(64, 48), make::webp(64, 48)] {
-        for (wanted, format) in [(Wanted::Jpeg, Format::Jpeg), (Wanted::Png, Format::Png), (Wanted::Webp, Format::Webp)] {
+        for (wanted, format) in
+            [(OutputFormat::Jpeg, Format::Jpeg), (OutputFormat::Png, Format::Png), (OutputFormat::Webp, Format::Webp)]
+        {
             let mut recipe = studio.recipe(&source);
             recipe.format = wanted;
-            let (picture, bytes) = studio.made(&recipe).await;
-            assert_eq!(picture.format, format);
+            let (image, bytes) = studio.made(&recipe).await;
+            assert_eq!(image.format, format);
             let made = seen(&bytes);
             assert!(made.is_near(20, 15, &[130, 131, 90], 8), "{format}: {:?}", made.at(20, 15));
         }
@@ -266,13 +268,13 @@ async fn auto_writes_the_smaller_of_what_it_was_and_webp() {
     let two_colors = make::rgb(100, 100, |x, _| if x < 50 { RED } else { BLUE });
     let plain = make::png(100, 100, ColorType::Rgb, BitDepth::Eight, &two_colors);
     let mut recipe = studio.recipe(&grainy);
-    recipe.format = Wanted::Auto;
+    recipe.format = OutputFormat::Auto;
     assert_eq!(studio.made(&recipe).await.0.format, Format::Webp);
     for bytes in [grainy, plain] {
         let mut recipe = studio.recipe(&bytes);
         (recipe.max_width, recipe.max_height) = (100, 100);
         let mut sizes = Vec::new();
-        for format in [Wanted::Auto, Wanted::Keep, Wanted::Webp] {
+        for format in [OutputFormat::Auto, OutputFormat::Keep, OutputFormat::Webp] {
             recipe.format = format;
             sizes.push(studio.made(&recipe).await.0.size.bytes);
         }
@@ -285,13 +287,13 @@ async fn an_animation_becomes_its_first_frame_or_stays_one() {
     let studio = Studio::new();
     let gif = make::gif(80, 60, &[10, 120, 240]);
     let mut recipe = studio.recipe(&gif);
-    let (picture, bytes) = studio.made(&recipe).await;
-    assert_eq!((picture.format, picture.original_frames, picture.frames), (Format::Gif, 3, 1));
+    let (image, bytes) = studio.made(&recipe).await;
+    assert_eq!((image.format, image.original_frames, image.frames), (Format::Gif, 3, 1));
     assert!(seen(&bytes).is_near(20, 15, &[10, 245, 128], 2));
 
     recipe.animated = Animated::Keep;
-    let (picture, bytes) = studio.made(&recipe).await;
-    assert_eq!((picture.format, picture.original_frames, picture.frames), (Format::Gif, 3, 3));
+    let (image, bytes) = studio.made(&recipe).await;
+    assert_eq!((image.format, image.original_frames, image.frames), (Format::Gif, 3, 3));
     let mut decoder = gif::DecodeOptions::new().read_info(bytes.as_slice()).unwrap();
     let mut frames = 0;
     while let Some(frame) = decoder.read_next_frame().unwrap() {
@@ -300,16 +302,16 @@ async fn an_animation_becomes_its_first_frame_or_stays_one() {
     }
     assert_eq!(frames, 3);
 
-    recipe.format = Wanted::Webp;
-    let (picture, animated) = studio.made(&recipe).await;
-    assert_eq!((picture.format, picture.frames), (Format::Webp, 3));
+    recipe.format = OutputFormat::Webp;
+    let (image, animated) = studio.made(&recipe).await;
+    assert_eq!((image.format, image.frames), (Format::Webp, 3));
     let decoder = image_webp::WebPDecoder::new(std::io::Cursor::new(&animated)).unwrap();
     assert_eq!((decoder.is_animated(), decoder.num_frames(), decoder.dimensions()), (true, 3, (40, 30)));
 
     // And from there back to one frame, which is the first.
     let recipe = studio.recipe(&animated);
-    let (picture, bytes) = studio.made(&recipe).await;
-    assert_eq!((picture.original_frames, picture.frames), (3, 1));
+    let (image, bytes) = studio.made(&recipe).await;
+    assert_eq!((image.original_frames, image.frames), (3, 1));
     assert!(seen(&bytes).is_near(20, 15, &[10, 245, 128], 12), "{:?}", seen(&bytes).at(20, 15));
 }
 
@@ -319,7 +321,7 @@ async fn a_huge_png_passes_through_a_small_memory() {
     let huge = make::png(4_000, 4_000, ColorType::Rgb, BitDepth::Eight, &[70, 80, 90].repeat(16_000_000));
     let mut recipe = studio.recipe(&huge);
     recipe.limits.max_memory = 40 << 20;
-    let (picture, bytes) = studio.made(&recipe).await;
-    assert_eq!((picture.original.width, picture.size.width), (4_000, 40));
+    let (image, bytes) = studio.made(&recipe).await;
+    assert_eq!((image.original.width, image.size.width), (4_000, 40));
     assert!(seen(&bytes).is_near(20, 20, &[70, 80, 90], 1));
 }

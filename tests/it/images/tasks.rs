@@ -1,6 +1,6 @@
-//! Pictures as tasks, through the engine: limits that truly end, and children that are killed.
+//! Images as tasks, through the engine: limits that truly end, and children that are killed.
 
-use legwork::files::FileFacts;
+use legwork::files::NewFile;
 use legwork_engine::domain::TaskStatus;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ async fn is_made(engine: &Engine) {
     assert_eq!(status.status, TaskStatus::Success, "{:?}", status.error);
 }
 
-async fn the_hard_limit_ends_a_picture_that_takes_for_ever_and_its_child(engine: Engine) {
+async fn the_hard_limit_ends_an_image_that_takes_for_ever_and_its_child(engine: Engine) {
     upload(&engine, "uploads/slow.gif", &make::slow_gif(90));
     upload(&engine, "uploads/image.jpg", &make::jpeg(64, 48));
     let pool = engine.start_pool().await;
@@ -44,7 +44,7 @@ async fn the_hard_limit_ends_a_picture_that_takes_for_ever_and_its_child(engine:
     pool.end().await;
 }
 
-async fn a_picture_whose_child_is_killed_is_tried_again(engine: Engine) {
+async fn an_image_whose_child_is_killed_is_tried_again(engine: Engine) {
     upload(&engine, "uploads/slow.gif", &make::slow_gif(90));
     upload(&engine, "uploads/image.jpg", &make::jpeg(64, 48));
     let pool = engine.start_pool().await;
@@ -64,7 +64,7 @@ async fn a_picture_whose_child_is_killed_is_tried_again(engine: Engine) {
     pool.end().await;
 }
 
-async fn a_bad_picture_fails_at_once_and_is_not_tried_again(engine: Engine) {
+async fn a_bad_image_fails_at_once_and_is_not_tried_again(engine: Engine) {
     upload(&engine, "uploads/bad.jpg", &make::jpeg(640, 480)[..3_000]);
     let pool = engine.start_pool().await;
     let id = engine.submit("image.process", json!({ "file_path": "uploads/bad.jpg" })).await;
@@ -72,20 +72,20 @@ async fn a_bad_picture_fails_at_once_and_is_not_tried_again(engine: Engine) {
     assert_eq!((status.status, status.attempts), (TaskStatus::Failure, 1));
     assert_eq!(
         status.error.unwrap().message,
-        "uploads/bad.jpg: it is a damaged JPEG picture: it is cut off, or its data is damaged"
+        "uploads/bad.jpg: it is a damaged JPEG image: it is cut off, or its data is damaged"
     );
     pool.end().await;
 }
 
-async fn a_picture_that_turns_out_to_be_anothers_is_not_read(engine: Engine) {
+async fn an_image_that_turns_out_to_be_anothers_is_not_read(engine: Engine) {
     upload(&engine, "uploads/image.jpg", &make::jpeg(64, 48));
     let id = engine.submit("image.process", json!({ "file_path": "uploads/image.jpg" })).await;
     // Its row comes after the submission, which could not know.
-    let facts = FileFacts {
+    let facts = NewFile {
         path: path("uploads/image.jpg"),
         content_type: "image/jpeg".into(),
         principal: "bob".into(),
-        maker: None,
+        produced_by: None,
         created_at: engine.now(),
         expires_at: None,
     };
@@ -95,8 +95,8 @@ async fn a_picture_that_turns_out_to_be_anothers_is_not_read(engine: Engine) {
     let pool = engine.start_pool().await;
     let status = engine.ended(id).await;
     let error = status.error.unwrap();
-    let told = (error.kind.as_str(), error.message.as_str());
-    assert_eq!((status.status, told), (TaskStatus::Failure, ("FileNotFound", "there is no stored file uploads/image.jpg")));
+    let actual = (error.kind.as_str(), error.message.as_str());
+    assert_eq!((status.status, actual), (TaskStatus::Failure, ("FileNotFound", "there is no stored file uploads/image.jpg")));
     pool.end().await;
 }
 
@@ -117,8 +117,8 @@ macro_rules! on_both {
 }
 
 on_both!(
-    the_hard_limit_ends_a_picture_that_takes_for_ever_and_its_child,
-    a_picture_whose_child_is_killed_is_tried_again,
-    a_bad_picture_fails_at_once_and_is_not_tried_again,
-    a_picture_that_turns_out_to_be_anothers_is_not_read,
+    the_hard_limit_ends_an_image_that_takes_for_ever_and_its_child,
+    an_image_whose_child_is_killed_is_tried_again,
+    a_bad_image_fails_at_once_and_is_not_tried_again,
+    an_image_that_turns_out_to_be_anothers_is_not_read,
 );

@@ -18,7 +18,7 @@ impl fmt::Display for PathUse {
     }
 }
 
-/// Every path with at least two segments in `text`, the file of this name; a path that begins with an imported name is resolved.
+/// Every path with at least two segments in `text`, the file of this name; a path that starts with an imported name is resolved.
 pub fn paths_of(file: &str, text: &str) -> Vec<PathUse> {
     let tokens = tokens_of(&without_comments_and_strings(text));
     let mut reader = Reader { tokens: &tokens, at: 0, module: module_of(file), inline: Vec::new(), found: Vec::new() };
@@ -209,7 +209,7 @@ impl Reader<'_> {
     }
 }
 
-/// A path that begins with a name which the file imports is the imported path and what follows.
+/// A path that starts with a name which the file imports is the imported path and what follows.
 fn resolve_imported(found: Vec<Found>) -> Vec<PathUse> {
     let imports: BTreeMap<String, Vec<String>> =
         found.iter().filter_map(|found| found.import_as.clone().map(|name| (name, found.path.segments.clone()))).collect();
@@ -264,7 +264,7 @@ fn without_comments_and_strings(text: &str) -> String {
     out
 }
 
-/// Where the comment or literal that begins at `at` ends; `at` where none begins.
+/// Where the comment or literal that starts at `at` ends; `at` where none starts.
 fn literal_or_comment_end(chars: &[char], at: usize) -> usize {
     let next = chars.get(at + 1).copied().unwrap_or(' ');
     match chars[at] {

@@ -2,9 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use legwork_mail::{Letter, MailFate, Recipient};
+use legwork_mail::{MailDraft, MailOutcome, Recipient};
 
-use super::{letter, mailer, send, send_one, to_outbox};
+use super::{draft, mailer, send, send_one, to_outbox};
 use crate::support::mime::Mime;
 use crate::support::smtp::SmtpServer;
 
@@ -16,7 +16,7 @@ async fn both_parts_arrive_as_they_were_given() {
     let text = format!(".\n..\n.x\nFrom here\n--\n=_key-1.0\nGrüße, 日本 🎉\n{}\n", "long ".repeat(400));
     let html = format!("<!DOCTYPE html>\n<p>ü = \"{}\"</p>\n", "x".repeat(3_000));
     let subject = "Änderungen an Ihrem Konto: ".repeat(10);
-    let letter = Letter {
+    let draft = MailDraft {
         key: "key-1.0",
         to: &to,
         subject: &subject,
@@ -25,9 +25,9 @@ async fn both_parts_arrive_as_they_were_given() {
         submitted_at: "2026-11-21T08:00:00Z".parse().unwrap(),
         now: "2026-11-21T08:00:01Z".parse().unwrap(),
     };
-    let message = mailer.compose(letter).unwrap();
-    let fate = send(&mailer, &message).await;
-    assert!(matches!(fate, MailFate::Accepted { .. }), "{fate:?}");
+    let message = mailer.compose(draft).unwrap();
+    let outcome = send(&mailer, &message).await;
+    assert!(matches!(outcome, MailOutcome::Accepted { .. }), "{outcome:?}");
 
     let mail = Mime::parse(&server.mails()[0].bytes);
     let mut names = mail.header_names();
@@ -50,8 +50,8 @@ async fn the_outbox_holds_the_same_message_under_a_name_that_sorts_by_time() {
     let folder = tempfile::tempdir().unwrap();
     let server = SmtpServer::start().await;
     let outbox = legwork_mail::Mailer::new(&to_outbox(folder.path())).unwrap();
-    let fate = send_one(&outbox).await;
-    assert_eq!(fate, MailFate::Accepted { response: "20261121T080000.000000Z-key-1.0.eml".into() });
+    let outcome = send_one(&outbox).await;
+    assert_eq!(outcome, MailOutcome::Accepted { response: "20261121T080000.000000Z-key-1.0.eml".into() });
     send_one(&mailer(&server, |_| ())).await;
     let file = std::fs::read(folder.path().join("outbox/20261121T080000.000000Z-key-1.0.eml")).unwrap();
     assert_eq!(file, server.mails()[0].bytes);
@@ -65,7 +65,7 @@ async fn a_mail_that_goes_into_the_outbox_twice_is_there_once() {
     let outbox = legwork_mail::Mailer::new(&to_outbox(folder.path())).unwrap();
     send_one(&outbox).await;
     send_one(&outbox).await;
-    send(&outbox, &letter(&outbox, "key-2.0", "bob@example.net")).await;
+    send(&outbox, &draft(&outbox, "key-2.0", "bob@example.net")).await;
     let mut names: Vec<_> =
         std::fs::read_dir(folder.path().join("outbox")).unwrap().map(|file| file.unwrap().file_name()).collect();
     names.sort();
@@ -77,6 +77,6 @@ async fn an_outbox_that_cannot_be_written_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("outbox"), "a file").unwrap();
     let outbox = legwork_mail::Mailer::new(&to_outbox(folder.path())).unwrap();
-    let MailFate::NotSent { reason } = send_one(&outbox).await else { panic!("not sent") };
+    let MailOutcome::NotSent { reason } = send_one(&outbox).await else { panic!("not sent") };
     assert!(reason.contains("outbox"), "{reason}");
 }

@@ -4,21 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use legwork_mail::SmtpSecurity;
-use legwork_mail::{MailFate, Mailer};
+use legwork_mail::{MailOutcome, Mailer};
 
-use super::{letter, mailer, send, send_many, send_one, smtp, to_relay};
+use super::{draft, mailer, send, send_many, send_one, smtp, to_relay};
 use crate::support::smtp::{Act, Moment, Setup, SmtpServer};
 
-fn is_accepted(fate: &MailFate) -> bool {
-    matches!(fate, MailFate::Accepted { .. })
+fn is_accepted(outcome: &MailOutcome) -> bool {
+    matches!(outcome, MailOutcome::Accepted { .. })
 }
 
 #[tokio::test]
 async fn many_mails_at_once_go_over_few_connections_and_each_goes_once() {
     let server = SmtpServer::start().await;
     let mailer = Arc::new(mailer(&server, |smtp| smtp.connections = 3));
-    let fates = send_many(mailer, 300).await;
-    assert!(fates.iter().all(is_accepted));
+    let outcomes = send_many(mailer, 300).await;
+    assert!(outcomes.iter().all(is_accepted));
     let counts = server.counts();
     assert_eq!((counts.taken, counts.most_at_once, counts.opened), (300, 3, 3));
     let copies = server.copies();
@@ -70,8 +70,8 @@ async fn a_refused_mail_leaves_the_connection_usable() {
     for (to, accepted) in
         [("nobody@example.net", false), ("ann@example.net", true), ("later@example.net", false), ("bob@example.net", true)]
     {
-        let fate = send(&mailer, &letter(&mailer, "key-1", to)).await;
-        assert_eq!(is_accepted(&fate), accepted, "{to}: {fate:?}");
+        let outcome = send(&mailer, &draft(&mailer, "key-1", to)).await;
+        assert_eq!(is_accepted(&outcome), accepted, "{to}: {outcome:?}");
     }
     assert_eq!(server.counts().opened, 1);
 }
@@ -87,7 +87,7 @@ async fn a_server_that_refuses_to_reset_gets_a_fresh_connection() {
         .start()
         .await;
     let mailer = mailer(&server, |_| ());
-    assert!(!is_accepted(&send(&mailer, &letter(&mailer, "key-1", "nobody@example.net")).await));
+    assert!(!is_accepted(&send(&mailer, &draft(&mailer, "key-1", "nobody@example.net")).await));
     assert!(is_accepted(&send_one(&mailer).await));
 }
 
@@ -109,15 +109,15 @@ async fn a_closed_mailer_says_goodbye_and_sends_no_more() {
     send_one(&mailer).await;
     mailer.close().await;
     server.until(|counts| counts.closed == 1).await;
-    assert!(matches!(send_one(&mailer).await, MailFate::NotSent { .. }));
+    assert!(matches!(send_one(&mailer).await, MailOutcome::NotSent { .. }));
 }
 
 #[tokio::test]
 async fn a_mail_that_is_dropped_before_its_hand_over_is_not_sent() {
     let server = SmtpServer::start().await;
     let mailer = mailer(&server, |smtp| smtp.connections = 1);
-    let message = letter(&mailer, "key-1", "ann@example.net");
-    drop(mailer.prepare(&message).await.unwrap_or_else(|fate| panic!("{fate:?}")));
+    let message = draft(&mailer, "key-1", "ann@example.net");
+    drop(mailer.prepare(&message).await.unwrap_or_else(|outcome| panic!("{outcome:?}")));
     server.until(|counts| counts.closed == 1).await;
     assert!(server.mails().is_empty());
     assert!(is_accepted(&send_one(&mailer).await));

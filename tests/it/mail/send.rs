@@ -32,7 +32,7 @@ use crate::support::files;
 use crate::support::ledger::MemoryLedger;
 use crate::support::mime::Mime;
 use crate::support::smtp::{Act, Moment, Setup, SmtpServer};
-use crate::support::tasks::{at, begun, mishap, reference, settle, started, task};
+use crate::support::tasks::{at, mishap, reference, settle, start_ref, started, task};
 
 /// A mail reads no source.
 fn no_sources() -> Sources {
@@ -121,12 +121,13 @@ impl Bench {
     }
 
     /// The pointers of what is wrong with `args`, and everything that is said.
-    fn faults(&self, args: &Value) -> (Vec<String>, String) {
+    fn field_errors(&self, args: &Value) -> (Vec<String>, String) {
         let kinds = KindSet::compiled();
         let kind = kinds.get(&KindName::parse("email.send").unwrap()).unwrap();
-        let faults = kind.check(&args.to_string(), &self.cx.services).err().unwrap_or_default();
-        let said: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).collect();
-        (faults.into_iter().map(|fault| fault.pointer).collect(), said.join("\n"))
+        let field_errors = kind.check(&args.to_string(), &self.cx.services).err().unwrap_or_default();
+        let said: Vec<String> =
+            field_errors.iter().map(|field_error| format!("{}: {}", field_error.pointer, field_error.detail)).collect();
+        (field_errors.into_iter().map(|field_error| field_error.pointer).collect(), said.join("\n"))
     }
 
     async fn remember(&self, state: LedgerState, response: Option<&str>) {
@@ -172,7 +173,7 @@ fn failed(outcome: Result<Value, TaskFailure>) -> (String, bool) {
 #[tokio::test]
 async fn the_documents_body_puts_a_mail_with_both_parts_into_the_outbox() {
     let (folder, bench) = outbox();
-    assert_eq!(bench.faults(&body()).0, Vec::<String>::new());
+    assert_eq!(bench.field_errors(&body()).0, Vec::<String>::new());
     let result = bench.run(1, &body()).await.unwrap();
     let name = result["outbox_file"].as_str().unwrap();
     assert!(name.contains(&bench.cx.task.to_string()), "{name}");
@@ -189,7 +190,7 @@ async fn the_documents_body_puts_a_mail_with_both_parts_into_the_outbox() {
 async fn a_text_may_be_given_instead_of_a_template() {
     let (folder, bench) = outbox();
     let args = json!({ "recipient_email": "Ann <a@example.org>", "subject": "S", "text": "T", "html": "<p>H</p>" });
-    assert_eq!(bench.faults(&args).0, Vec::<String>::new());
+    assert_eq!(bench.field_errors(&args).0, Vec::<String>::new());
     let result = bench.run(1, &args).await.unwrap();
     let file = folder.path().join("outbox").join(result["outbox_file"].as_str().unwrap());
     let mail = Mime::parse(&std::fs::read(file).unwrap());
@@ -227,12 +228,12 @@ async fn what_is_wrong_with_args_is_named_field_by_field() {
         (with("context", "x".into()), "/context", "object"),
         (with("on_unknown", "guess".into()), "/on_unknown", "hold"),
     ] {
-        let (pointers, said) = bench.faults(&args);
+        let (pointers, said) = bench.field_errors(&args);
         assert!(pointers == [pointer] && said.contains(word), "{args}: {said}");
     }
-    let (pointers, said) = bench.faults(&with("bcc", "b@example.org".into()));
+    let (pointers, said) = bench.field_errors(&with("bcc", "b@example.org".into()));
     assert!(pointers.contains(&"/bcc".to_owned()) && said.contains("recipient_email"), "{said}");
-    let (pointers, _) = bench.faults(&json!({ "recipient_email": "x", "subject": "\n", "template_name": "y" }));
+    let (pointers, _) = bench.field_errors(&json!({ "recipient_email": "x", "subject": "\n", "template_name": "y" }));
     assert_eq!(pointers, ["/recipient_email", "/subject", "/template_name"]);
 }
 
@@ -276,7 +277,7 @@ async fn what_became_of_the_mail_decides_what_becomes_of_the_task() {
     for (act, word, is_retried, last) in [
         (Act::Say("550 5.7.1 spam".into()), "MailRejected", false, Some(LedgerState::Rejected)),
         (Act::Say("450 4.2.1 busy".into()), "MailDeferred", true, Some(LedgerState::Deferred)),
-        (Act::TakeAndClose, "MailFateUnknown", false, Some(LedgerState::Unknown)),
+        (Act::TakeAndClose, "MailOutcomeUnknown", false, Some(LedgerState::Unknown)),
     ] {
         let server = Setup::new()
             .script(move |step| if matches!(step.moment, Moment::Message(_)) { act.clone() } else { Act::Go })
@@ -303,13 +304,13 @@ async fn a_mail_that_was_accepted_before_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_mail_whose_fate_is_unknown_is_sent_again_only_on_request() {
+async fn a_mail_whose_outcome_is_unknown_is_sent_again_only_on_request() {
     let server = SmtpServer::start().await;
     for state in [LedgerState::Sending, LedgerState::Unknown] {
         let bench = Bench::new(mailer(&server, |_| ()));
         bench.remember(state, None).await;
         let taken = server.counts().taken;
-        assert_eq!(failed(bench.run(2, &body()).await), ("MailFateUnknown".to_owned(), false));
+        assert_eq!(failed(bench.run(2, &body()).await), ("MailOutcomeUnknown".to_owned(), false));
         assert_eq!(server.counts().taken, taken);
         let mut args = body();
         args["on_unknown"] = "resend".into();
@@ -319,7 +320,7 @@ async fn a_mail_whose_fate_is_unknown_is_sent_again_only_on_request() {
 }
 
 #[tokio::test]
-async fn with_resend_an_unknown_fate_is_followed_by_another_attempt() {
+async fn with_resend_an_unknown_outcome_is_followed_by_another_attempt() {
     let server = Setup::new()
         .script(|step| match step.moment {
             Moment::Message(_) if step.connection == 1 => Act::Close,
@@ -330,7 +331,7 @@ async fn with_resend_an_unknown_fate_is_followed_by_another_attempt() {
     let bench = Bench::new(mailer(&server, |_| ()));
     let mut args = body();
     args["on_unknown"] = "resend".into();
-    assert_eq!(failed(bench.run(1, &args).await), ("MailFateUnknown".to_owned(), true));
+    assert_eq!(failed(bench.run(1, &args).await), ("MailOutcomeUnknown".to_owned(), true));
     bench.run(2, &args).await.unwrap();
     assert_eq!(server.copies()["user@example.com"], 1);
 }
@@ -407,7 +408,7 @@ async fn thawed(bench: &mut Bench, meanwhile: impl AsyncFnOnce(Bench)) -> Result
     let (outcome, ()) = tokio::join!(thawing.run(1, &args), async {
         gate.arrived().await;
         settle(&store, &first, at(2), Next::Crashed { due_at: at(2), crashes: 1, error: mishap() }).await;
-        begun(&store, 2, reference(first.id, 1), at(3)).await;
+        start_ref(&store, 2, reference(first.id, 1), at(3)).await;
         meanwhile(bench.clone()).await;
         gate.open();
     });

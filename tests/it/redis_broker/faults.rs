@@ -1,14 +1,14 @@
-//! After every fault a publish reaches a receive again, without a restart and without more connections than before.
+//! After every fault a publish reaches a fetch again, without a restart and without more connections than before.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use legwork_engine::broker::{BrokerError, SharedBroker, Signal};
-use legwork_engine::domain::Band;
+use legwork_engine::domain::PriorityBand;
 use redis::aio::MultiplexedConnection;
 use tokio::time::timeout;
 
-use crate::support::brokers::{bells, connect, fresh_prefix, queue, ring, rings, waiting, want, worker};
+use crate::support::brokers::{bells, connect, dispatch, dispatches, fresh_prefix, queue, request, waiting, worker};
 use crate::support::redis_server::RedisServer;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -17,19 +17,19 @@ fn on(server: &RedisServer) -> SharedBroker {
     connect(&server.url(), "legwork")
 }
 
-/// A publish arrives, both where a receive waits for it and where it is there already.
+/// A publish arrives, both where a fetch waits for it and where it is there already.
 async fn works(broker: &SharedBroker) {
-    let sent = ring("a", Band::Normal, 0);
+    let sent = dispatch("a", PriorityBand::Normal, 0);
     broker.publish(std::slice::from_ref(&sent)).await.unwrap();
-    let got = broker.receive(&want(&["a"], 5)).await.unwrap();
+    let got = broker.fetch(&request(&["a"], 5)).await.unwrap();
     assert_eq!(bells(&got), std::slice::from_ref(&sent));
     broker.acknowledge(&got).await.unwrap();
     let wanted = waiting(&["a"], 5);
-    let (got, rung) =
-        timeout(LIMIT, async { tokio::join!(broker.receive(&wanted), broker.publish(std::slice::from_ref(&sent))) })
+    let (got, dispatched) =
+        timeout(LIMIT, async { tokio::join!(broker.fetch(&wanted), broker.publish(std::slice::from_ref(&sent))) })
             .await
-            .expect("a receive that waits gets what is rung");
-    rung.unwrap();
+            .expect("a fetch that waits gets what is dispatched");
+    dispatched.unwrap();
     let got = got.unwrap();
     assert_eq!(bells(&got), [sent]);
     broker.acknowledge(&got).await.unwrap();
@@ -50,9 +50,9 @@ async fn a_redis_that_comes_later_is_found() {
     let mut server = RedisServer::start(&[]);
     server.kill();
     let broker = on(&server);
-    assert!(is_away(&broker.publish(&rings("a", Band::Normal, 1)).await));
-    assert!(is_away(&broker.receive(&waiting(&["a"], 5)).await));
-    assert!(is_away(&broker.oldest_held(&queue("a"), Band::Normal).await));
+    assert!(is_away(&broker.publish(&dispatches("a", PriorityBand::Normal, 1)).await));
+    assert!(is_away(&broker.fetch(&waiting(&["a"], 5)).await));
+    assert!(is_away(&broker.oldest_held(&queue("a"), PriorityBand::Normal).await));
     assert!(is_away(&broker.ping().await));
     server.restart();
     works(&broker).await;
@@ -65,18 +65,18 @@ async fn a_redis_that_was_killed_and_comes_back_empty_is_taken_up_again() {
     works(&broker).await;
     for _ in 0..3 {
         let receiver = Arc::clone(&broker);
-        let receive = tokio::spawn(async move { receiver.receive(&waiting(&["a"], 5)).await });
+        let fetch = tokio::spawn(async move { receiver.fetch(&waiting(&["a"], 5)).await });
         broker.ping().await.unwrap();
         server.kill();
-        assert!(is_away(&receive.await.unwrap()));
-        assert!(is_away(&broker.publish(&rings("a", Band::Normal, 1)).await));
+        assert!(is_away(&fetch.await.unwrap()));
+        assert!(is_away(&broker.publish(&dispatches("a", PriorityBand::Normal, 1)).await));
         server.restart();
         works(&broker).await;
     }
 }
 
 #[tokio::test]
-async fn a_flush_of_everything_is_survived_also_by_a_receive_that_waits() {
+async fn a_flush_of_everything_is_survived_also_by_a_fetch_that_waits() {
     let server = RedisServer::start(&[]);
     let broker = on(&server);
     works(&broker).await;
@@ -84,8 +84,8 @@ async fn a_flush_of_everything_is_survived_also_by_a_receive_that_waits() {
     let () = redis::cmd("FLUSHALL").query_async(&mut connection).await.unwrap();
     works(&broker).await;
     let wanted = waiting(&["a"], 5);
-    let sent = ring("a", Band::High, 0);
-    let (got, ()) = tokio::join!(broker.receive(&wanted), async {
+    let sent = dispatch("a", PriorityBand::High, 0);
+    let (got, ()) = tokio::join!(broker.fetch(&wanted), async {
         for _ in 0..5 {
             let () = redis::cmd("FLUSHALL").query_async(&mut connection).await.unwrap();
             let () = redis::cmd("SCRIPT").arg("FLUSH").query_async(&mut connection).await.unwrap();
@@ -103,13 +103,13 @@ async fn a_frozen_redis_fails_commands_at_their_deadline_and_the_next_ones_work(
     let broker = on(&server);
     works(&broker).await;
     server.freeze();
-    let (published, received, held) = timeout(Duration::from_secs(8), async {
-        let (doorbells, wanted, queue) = (rings("b", Band::Normal, 1), waiting(&["a"], 5), queue("a"));
-        tokio::join!(broker.publish(&doorbells), broker.receive(&wanted), broker.oldest_held(&queue, Band::Low))
+    let (published, fetched, held) = timeout(Duration::from_secs(8), async {
+        let (dispatches, wanted, queue) = (dispatches("b", PriorityBand::Normal, 1), waiting(&["a"], 5), queue("a"));
+        tokio::join!(broker.publish(&dispatches), broker.fetch(&wanted), broker.oldest_held(&queue, PriorityBand::Low))
     })
     .await
     .unwrap();
-    assert!(is_away(&published) && is_away(&received) && is_away(&held));
+    assert!(is_away(&published) && is_away(&fetched) && is_away(&held));
     server.thaw();
     works(&broker).await;
 }
@@ -126,7 +126,7 @@ async fn callers_that_give_up_early_do_not_keep_a_dead_connection_alive() {
     let id = format!("{} ", pinged.split(' ').next().unwrap());
     server.freeze();
     for _ in 0..5 {
-        assert!(timeout(Duration::from_millis(300), broker.publish(&rings("b", Band::Normal, 1))).await.is_err());
+        assert!(timeout(Duration::from_millis(300), broker.publish(&dispatches("b", PriorityBand::Normal, 1))).await.is_err());
     }
     server.thaw();
     works(&broker).await;
@@ -140,12 +140,12 @@ async fn a_slow_redis_is_waited_for_by_the_wake_no_longer_than_a_moment() {
     let broker = on(&server);
     works(&broker).await;
     let receiver = Arc::clone(&broker);
-    let receive = tokio::spawn(async move { receiver.receive(&waiting(&["a"], 5)).await });
+    let fetch = tokio::spawn(async move { receiver.fetch(&waiting(&["a"], 5)).await });
     broker.ping().await.unwrap();
     server.freeze();
     broker.wake();
     // Frozen at the first command it is a failure, in the blocking read it is empty; at once it is in either case.
-    drop(timeout(Duration::from_secs(2), receive).await.unwrap().unwrap());
+    drop(timeout(Duration::from_secs(2), fetch).await.unwrap().unwrap());
     server.thaw();
     works(&broker).await;
 }
@@ -200,8 +200,8 @@ async fn what_nobody_here_has_written_is_thrown_away() {
 async fn a_tombstone_is_not_reclaimed() {
     let server = RedisServer::start(&[]);
     let broker = on(&server);
-    broker.publish(&rings("a", Band::Normal, 2)).await.unwrap();
-    let got = broker.receive(&want(&["a"], 5)).await.unwrap();
+    broker.publish(&dispatches("a", PriorityBand::Normal, 2)).await.unwrap();
+    let got = broker.fetch(&request(&["a"], 5)).await.unwrap();
     let mut connection = server.connection().await;
     let _: i64 = redis::cmd("XDEL").arg(&["{legwork}:queue:a:normal", &got[0].entry]).query_async(&mut connection).await.unwrap();
     let again = broker.reclaim(worker(), &[queue("a")], Duration::ZERO, 9).await.unwrap();
@@ -212,16 +212,16 @@ async fn a_tombstone_is_not_reclaimed() {
 async fn a_full_redis_refuses() {
     let server = RedisServer::start(&["--maxmemory", "1"]);
     let broker = on(&server);
-    assert!(matches!(broker.publish(&rings("a", Band::Normal, 1)).await, Err(BrokerError::Refused(_))));
+    assert!(matches!(broker.publish(&dispatches("a", PriorityBand::Normal, 1)).await, Err(BrokerError::Refused(_))));
 }
 
 #[tokio::test]
 async fn a_worker_that_has_left_is_no_consumer_any_more() {
     let server = RedisServer::start(&[]);
     let broker = connect(&server.url(), &fresh_prefix());
-    let wanted = want(&["a"], 5);
-    broker.publish(&rings("a", Band::Normal, 1)).await.unwrap();
-    broker.receive(&wanted).await.unwrap();
+    let wanted = request(&["a"], 5);
+    broker.publish(&dispatches("a", PriorityBand::Normal, 1)).await.unwrap();
+    broker.fetch(&wanted).await.unwrap();
     broker.leave(wanted.worker, &[queue("a")]).await.unwrap();
     let mut connection = server.connection().await;
     let keys: Vec<String> = redis::cmd("KEYS").arg("*:normal").query_async(&mut connection).await.unwrap();
@@ -234,18 +234,18 @@ async fn a_worker_that_has_left_is_no_consumer_any_more() {
 async fn an_entry_that_was_acknowledged_and_not_deleted_does_not_pass_for_held() {
     let server = RedisServer::start(&[]);
     let broker = on(&server);
-    let sent = rings("a", Band::Normal, 4);
+    let sent = dispatches("a", PriorityBand::Normal, 4);
     broker.publish(&sent).await.unwrap();
-    let got = broker.receive(&want(&["a"], 3)).await.unwrap();
+    let got = broker.fetch(&request(&["a"], 3)).await.unwrap();
     let mut connection = server.connection().await;
     let key = "{legwork}:queue:a:normal";
     for orphan in &got[..2] {
         let _: i64 = redis::cmd("XACK").arg(&[key, "workers", &orphan.entry]).query_async(&mut connection).await.unwrap();
     }
-    let oldest = async || broker.oldest_held(&queue("a"), Band::Normal).await.unwrap();
-    assert_eq!(oldest().await, Some(sent[2].rung_at), "handed out");
+    let oldest = async || broker.oldest_held(&queue("a"), PriorityBand::Normal).await.unwrap();
+    assert_eq!(oldest().await, Some(sent[2].dispatched_at), "handed out");
     broker.acknowledge(&got[2..]).await.unwrap();
-    assert_eq!(oldest().await, Some(sent[3].rung_at), "not handed out yet");
+    assert_eq!(oldest().await, Some(sent[3].dispatched_at), "not handed out yet");
     let left: usize = redis::cmd("XLEN").arg(key).query_async(&mut connection).await.unwrap();
     assert_eq!(left, 1);
 }
@@ -254,10 +254,10 @@ async fn an_entry_that_was_acknowledged_and_not_deleted_does_not_pass_for_held()
 async fn what_cannot_be_given_back_stays_with_the_worker_until_it_is_reclaimed() {
     let server = RedisServer::start(&[]);
     let broker = on(&server);
-    let sent = rings("a", Band::Normal, 2);
+    let sent = dispatches("a", PriorityBand::Normal, 2);
     broker.publish(&sent).await.unwrap();
-    let leaver = want(&["a"], 5);
-    broker.receive(&leaver).await.unwrap();
+    let leaver = request(&["a"], 5);
+    broker.fetch(&leaver).await.unwrap();
     let mut connection = server.connection().await;
     let mut limit = async |bytes: &str| {
         let () = redis::cmd("CONFIG").arg(&["SET", "maxmemory", bytes]).query_async(&mut connection).await.unwrap();

@@ -5,21 +5,21 @@ use std::process::{Command, Stdio};
 
 use legwork_engine::broker::redis::RedisBroker;
 use legwork_engine::broker::{BrokerError, SharedBroker};
-use legwork_engine::domain::Band;
+use legwork_engine::domain::PriorityBand;
 
-use crate::support::brokers::{bells, connect, rings, waiting, want};
+use crate::support::brokers::{bells, connect, dispatches, request, waiting};
 use crate::support::redis_server::RedisServer;
 
 /// References go through, by the script and by the blocking read.
 async fn works(broker: &SharedBroker) {
-    let sent = rings("a", Band::High, 3);
+    let sent = dispatches("a", PriorityBand::High, 3);
     broker.publish(&sent).await.unwrap();
-    let got = broker.receive(&want(&["a"], 5)).await.unwrap();
+    let got = broker.fetch(&request(&["a"], 5)).await.unwrap();
     assert_eq!(bells(&got), sent);
     broker.acknowledge(&got).await.unwrap();
     let wanted = waiting(&["a"], 1);
-    let (got, rung) = tokio::join!(broker.receive(&wanted), broker.publish(&sent[..1]));
-    rung.unwrap();
+    let (got, dispatched) = tokio::join!(broker.fetch(&wanted), broker.publish(&sent[..1]));
+    dispatched.unwrap();
     broker.acknowledge(&got.unwrap()).await.unwrap();
     broker.ping().await.unwrap();
 }
@@ -33,12 +33,12 @@ async fn a_user_with_a_password_needs_only_the_keys_and_the_channel_of_the_prefi
     works(&broker).await;
     // CLIENT UNBLOCK is not allowed to this user; the connection is closed in its place.
     let wanted = waiting(&["a"], 1);
-    let (woken, ()) = tokio::join!(broker.receive(&wanted), async { broker.wake() });
+    let (woken, ()) = tokio::join!(broker.fetch(&wanted), async { broker.wake() });
     assert_eq!(woken.unwrap(), []);
     works(&broker).await;
-    let refused = connect(&url("wrong"), "shop").publish(&rings("a", Band::Low, 1)).await;
+    let refused = connect(&url("wrong"), "shop").publish(&dispatches("a", PriorityBand::Low, 1)).await;
     assert!(matches!(refused, Err(BrokerError::Refused(_))), "{refused:?}");
-    let elsewhere = connect(&url("s%40crt"), "office").publish(&rings("a", Band::Low, 1)).await;
+    let elsewhere = connect(&url("s%40crt"), "office").publish(&dispatches("a", PriorityBand::Low, 1)).await;
     assert!(matches!(elsewhere, Err(BrokerError::Refused(_))), "{elsewhere:?}");
 }
 
@@ -65,7 +65,7 @@ async fn tls_trusts_the_authority_that_the_url_names_and_no_other() {
     });
     let url = format!("rediss://127.0.0.1:{}", server.port);
     works(&connect(&format!("{url}?ca={}/ca.crt", server.folder().display()), "legwork")).await;
-    let distrusted = connect(&url, "legwork").publish(&rings("a", Band::Low, 1)).await;
+    let distrusted = connect(&url, "legwork").publish(&dispatches("a", PriorityBand::Low, 1)).await;
     assert!(distrusted.is_err());
     assert!(RedisBroker::connect(&format!("{url}?ca=/nowhere.pem").into(), "legwork").is_err());
 }
@@ -112,7 +112,7 @@ async fn a_fail_over_by_sentinel_is_followed() {
     works(&broker).await;
     sentinel.logged("+slave slave").await;
     master.kill();
-    assert!(matches!(broker.publish(&rings("a", Band::Low, 1)).await, Err(BrokerError::Unavailable(_))));
+    assert!(matches!(broker.publish(&dispatches("a", PriorityBand::Low, 1)).await, Err(BrokerError::Unavailable(_))));
     sentinel.logged("+switch-master").await;
     works(&broker).await;
 }

@@ -1,11 +1,11 @@
-//! Figures, counted by hand.
+//! TaskStats, counted by hand.
 
 use serde_json::{Value, json};
 
 use super::{both, january};
 
 /// The points of a series that are not all zero.
-fn shown(result: &Value) -> Vec<Value> {
+fn rendered(result: &Value) -> Vec<Value> {
     let is_shown =
         |point: &&Value| point.as_object().unwrap().values().any(|value| value.as_u64().is_some_and(|value| value > 0));
     result["series"].as_array().unwrap().iter().filter(is_shown).cloned().collect()
@@ -22,7 +22,7 @@ async fn activity_is_counted_from_the_first_second_to_the_last() {
             { "date": "2024-01-15", "actions": 2, "active_users": 1 },
             { "date": "2024-01-31", "actions": 1, "active_users": 1 },
         ]);
-        assert_eq!(json!(shown(&result)), points);
+        assert_eq!(json!(rendered(&result)), points);
         assert_eq!(
             result["top"]["actions"],
             json!([{ "key": "view", "label": "view", "count": 4 }, { "key": "login", "label": "login", "count": 2 }])
@@ -82,7 +82,7 @@ async fn contents_are_counted_by_their_creation_and_their_publication() {
             { "date": "2024-01-06", "created": 0, "published": 1 },
             { "date": "2024-01-31", "created": 1, "published": 0 },
         ]);
-        assert_eq!(json!(shown(&result)), points);
+        assert_eq!(json!(rendered(&result)), points);
         // Who is no admin is called by the key.
         assert_eq!(
             result["top"]["authors"],
@@ -98,7 +98,7 @@ async fn contents_are_counted_by_their_creation_and_their_publication() {
 }
 
 #[tokio::test]
-async fn a_long_range_is_told_by_weeks_that_begin_on_monday() {
+async fn a_long_range_is_told_by_weeks_that_start_on_monday() {
     both(|bench| async move {
         let args = json!({ "report_type": "activity", "date_from": "2023-12-01", "date_to": "2024-04-30" });
         let result = bench.run(&args).await;
@@ -110,7 +110,7 @@ async fn a_long_range_is_told_by_weeks_that_begin_on_monday() {
             { "date": "2024-01-15", "actions": 2, "active_users": 1 },
             { "date": "2024-01-29", "actions": 2, "active_users": 2 },
         ]);
-        assert_eq!(json!(shown(&result)), points);
+        assert_eq!(json!(rendered(&result)), points);
         assert!(bench.page(&result).await.contains("by week"));
     })
     .await;

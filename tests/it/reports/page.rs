@@ -102,9 +102,9 @@ async fn each_address_gets_one_mail_however_many_attempts_there_are() {
     let first = bench.attempt(1, &args).await.unwrap();
     let second = bench.attempt(2, &args).await.unwrap();
     assert_eq!(first["emails"], second["emails"]);
-    let told: Vec<&str> =
+    let actual: Vec<&str> =
         first["emails"].as_array().unwrap().iter().map(|mail| mail["recipient_email"].as_str().unwrap()).collect();
-    assert_eq!(told, ["Ann <ann@example.org>", "bob@example.org"]);
+    assert_eq!(actual, ["Ann <ann@example.org>", "bob@example.org"]);
     let sent: Vec<(String, Value)> =
         bench.post.taken.lock().iter().map(|(part, (_, args))| (part.clone(), args.clone())).collect();
     assert_eq!(sent.iter().map(|(part, _)| part.as_str()).collect::<Vec<_>>(), ["email-0", "email-1"]);

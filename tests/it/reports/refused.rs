@@ -5,14 +5,19 @@ use serde_json::{Value, json};
 
 use super::{Bench, MODELS, january, sources};
 
-fn told(bench: &Bench, args: &Value) -> String {
-    bench.faults(args).iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect::<Vec<_>>().join("\n")
+fn actual(bench: &Bench, args: &Value) -> String {
+    bench
+        .field_errors(args)
+        .iter()
+        .map(|field_error| format!("{} {}", field_error.pointer, field_error.detail))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[tokio::test]
 async fn each_bad_field_is_told_by_its_pointer() {
     let bench = Bench::new(None);
-    assert_eq!(told(&bench, &january("activity")), "");
+    assert_eq!(actual(&bench, &january("activity")), "");
     let mut args = january("activity");
     for (field, value, wanted) in [
         ("date_from", json!("2024-02-01"), "/date_to 2024-01-31 is before date_from, 2024-02-01"),
@@ -22,7 +27,7 @@ async fn each_bad_field_is_told_by_its_pointer() {
     ] {
         let good = args[field].take();
         args[field] = value;
-        assert_eq!(told(&bench, &args), wanted);
+        assert_eq!(actual(&bench, &args), wanted);
         args[field] = good;
     }
     for (field, value, pointer) in [
@@ -36,10 +41,10 @@ async fn each_bad_field_is_told_by_its_pointer() {
     ] {
         let mut args = january("activity");
         args[field] = value;
-        let told = told(&bench, &args);
-        assert!(told.starts_with(pointer) && told.lines().count() == 1, "{field}: {told}");
+        let actual = actual(&bench, &args);
+        assert!(actual.starts_with(pointer) && actual.lines().count() == 1, "{field}: {actual}");
     }
-    let missing = told(&bench, &json!({}));
+    let missing = actual(&bench, &json!({}));
     for field in ["report_type", "date_from", "date_to"] {
         assert!(missing.contains(&format!("/{field} is missing")), "{missing}");
     }
@@ -49,7 +54,7 @@ async fn each_bad_field_is_told_by_its_pointer() {
 async fn a_model_that_is_not_declared_is_refused_at_the_submission() {
     let users = "[sources.app.models.user]\ntable = \"users\"\nfields = { id = \"integer\", email = \"text\" }\n";
     let bench = Bench::new(Some(sources("sqlite:/nonexistent/app.db", users)));
-    let told_of = |about| told(&bench, &january(about));
+    let told_of = |about| actual(&bench, &january(about));
     assert_eq!(
         told_of("activity"),
         "/report_type no model of the source app has the role activity: declare [sources.app.models.activity] in SOURCES"
@@ -63,7 +68,7 @@ async fn a_model_that_is_not_declared_is_refused_at_the_submission() {
 #[tokio::test]
 async fn a_source_that_is_away_is_tried_again() {
     let bench = Bench::new(Some(sources("sqlite:/nonexistent/app.db", &MODELS.replace("{schema}", ""))));
-    assert_eq!(told(&bench, &january("users")), "");
+    assert_eq!(actual(&bench, &january("users")), "");
     let failure = bench.attempt(1, &january("users")).await.unwrap_err();
     assert!(matches!(&failure, TaskFailure::Retry { error, .. } if error.kind == "SourceUnavailable"), "{failure:?}");
 }

@@ -59,12 +59,12 @@ async fn rows(engine: &Engine, id: TaskId) -> Vec<RecipientRow> {
     engine.ground().store.recipients(id, &RecipientFilter::default(), 1_000).await.unwrap()
 }
 
-async fn tally(engine: &Engine, id: TaskId) -> BTreeMap<&'static str, usize> {
-    let mut tally = BTreeMap::new();
+async fn count_outcomes(engine: &Engine, id: TaskId) -> BTreeMap<&'static str, usize> {
+    let mut count_outcomes = BTreeMap::new();
     for row in rows(engine, id).await {
-        *tally.entry(row.state.as_str()).or_default() += 1;
+        *count_outcomes.entry(row.state.as_str()).or_default() += 1;
     }
-    tally
+    count_outcomes
 }
 
 /// The result of a task that succeeded.
@@ -89,7 +89,7 @@ mod cases {
             [json!(true), json!(4), json!(2), json!(2), json!(0), json!(0), json!(0), json!(4),]
         );
         let refused: Vec<_> = rows(&engine, id).await.into_iter().filter(|row| row.state.as_str() == "rejected").collect();
-        assert!(refused[0].response.as_ref().unwrap().contains("does not begin with '+'"), "{refused:?}");
+        assert!(refused[0].response.as_ref().unwrap().contains("does not start with '+'"), "{refused:?}");
         let files = std::fs::read_dir(&engine.config.sms.outbox).unwrap().count();
         assert_eq!(files, 2);
         pool.end().await;
@@ -140,7 +140,7 @@ mod cases {
         let id = engine.submit("sms.bulk", json!({ "phone_numbers": numbers(5), "message": "Come." })).await;
         let row = engine.row_when(id, |row| row.attempt.0 == 1 && row.status != TaskStatus::Started).await;
         assert_eq!(row.due_at.duration_since(engine.now()).as_secs(), 120);
-        assert_eq!(tally(&engine, id).await, BTreeMap::from([("accepted", 2), ("deferred", 1), ("queued", 2)]));
+        assert_eq!(count_outcomes(&engine, id).await, BTreeMap::from([("accepted", 2), ("deferred", 1), ("queued", 2)]));
         engine.pass_delay(&engine.scheduler(), id).await;
         assert_eq!(result(&engine, id).await["accepted"], 5);
         let mut copies = gateway.copies();
@@ -159,7 +159,7 @@ mod cases {
         let status = engine.settled(id).await;
         assert_eq!(status.status, TaskStatus::Retry, "{status:?}");
         assert_eq!(status.error.unwrap().kind, "SmsError");
-        assert_eq!(tally(&engine, id).await, BTreeMap::from([("deferred", 1), ("queued", 2)]));
+        assert_eq!(count_outcomes(&engine, id).await, BTreeMap::from([("deferred", 1), ("queued", 2)]));
         pool.end().await;
     }
 
@@ -171,7 +171,7 @@ mod cases {
         let status = engine.settled(id).await;
         assert_eq!(status.status, TaskStatus::Retry, "{status:?}");
         assert_eq!(status.error.unwrap().message, "the provider answered 401 Unauthorized");
-        assert_eq!(tally(&engine, id).await, BTreeMap::from([("deferred", 1), ("queued", 2)]));
+        assert_eq!(count_outcomes(&engine, id).await, BTreeMap::from([("deferred", 1), ("queued", 2)]));
         assert_eq!(gateway.messages().len(), 1);
         pool.end().await;
     }
@@ -182,7 +182,7 @@ mod cases {
         let pool = engine.start_pool().await;
         let id = engine.submit("sms.bulk", json!({ "phone_numbers": numbers(20), "message": "Come." })).await;
         assert_eq!(engine.settled(id).await.status, TaskStatus::Retry);
-        assert_eq!(tally(&engine, id).await, BTreeMap::from([("queued", 17), ("unknown", 3)]));
+        assert_eq!(count_outcomes(&engine, id).await, BTreeMap::from([("queued", 17), ("unknown", 3)]));
         pool.end().await;
     }
 
@@ -229,7 +229,7 @@ mod cases {
         let engine = engine.tuned(|config| config.bulk.recipient_limit = 3);
         let kind = legwork::kinds::KindSet::compiled();
         let kind = kind.get(&legwork_engine::domain::KindName::parse("sms.bulk").unwrap()).unwrap().clone();
-        let faults = |args: Value| format!("{:?}", kind.check(&args.to_string(), &engine.services).unwrap_err());
+        let field_errors = |args: Value| format!("{:?}", kind.check(&args.to_string(), &engine.services).unwrap_err());
         let one = json!([{ "phone_number": "+233201234567", "context": { "name": "Ama" } }]);
         for (args, words) in [
             (json!({ "message": "x" }), "/phone_numbers\", detail: \"is missing"),
@@ -242,7 +242,7 @@ mod cases {
             (json!({ "message": "x", "phone_numbers": numbers(1), "rate": 0 }), "/rate"),
             (json!({ "message": "x", "phone_numbers": numbers(1), "sender_id": "" }), "/sender_id"),
         ] {
-            let said = faults(args.clone());
+            let said = field_errors(args.clone());
             assert!(said.contains(words), "{args}: {said}");
         }
         let literal = json!({ "message": "{{ as it is", "phone_numbers": numbers(1) });

@@ -82,16 +82,16 @@ async fn the_settings_say_which_answers_mean_that_a_message_was_taken() {
     let text = [("SMS_HTTP_ACCEPTED_IF", "text is startingwith('OK')"), ("SMS_HTTP_ACCEPTED", "200")];
     for (settings, status, said, outcome) in [
         (&[][..], "200 OK", "rubbish", Ok(Value::Null)),
-        (&[][..], "203 Non-Authoritative Information", "", Err(("SmsFateUnknown", false))),
+        (&[][..], "203 Non-Authoritative Information", "", Err(("SmsOutcomeUnknown", false))),
         (&condition[..], "200 OK", r#"{"code":0,"id":"a\nb"}"#, Ok(json!("ab"))),
         (&condition[..], "200 OK", r#"{"code":0}"#, Ok(Value::Null)),
         (&condition[..], "200 OK", r#"{"code":7,"id":"a"}"#, Err(("SmsRejected", false))),
-        (&condition[..], "200 OK", "rubbish", Err(("SmsFateUnknown", false))),
+        (&condition[..], "200 OK", "rubbish", Err(("SmsOutcomeUnknown", false))),
         (&condition[..], "500 Internal Server Error", r#"{"code":0}"#, Err(("SmsDeferred", true))),
         (&text[..], "200 OK", "OK 12", Ok(Value::Null)),
         (&text[..], "200 OK", "ERROR 12", Err(("SmsRejected", false))),
-        (&text[..], "201 Created", "OK 12", Err(("SmsFateUnknown", false))),
-        (&[][..], "502 Bad Gateway", "", Err(("SmsFateUnknown", false))),
+        (&text[..], "201 Created", "OK 12", Err(("SmsOutcomeUnknown", false))),
+        (&[][..], "502 Bad Gateway", "", Err(("SmsOutcomeUnknown", false))),
         (&[][..], "403 Forbidden", "", Err(("SmsProviderRefused", false))),
         (&[][..], "400 Bad Request", "", Err(("SmsRejected", false))),
         (&[][..], "307 Temporary Redirect", "", Err(("SmsProviderRefused", false))),
@@ -109,7 +109,7 @@ async fn the_settings_say_which_answers_mean_that_a_message_was_taken() {
 #[tokio::test]
 async fn settings_that_cannot_work_are_told_at_start_without_their_secrets() {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at("2026-11-21T08:00:00Z".parse().unwrap()));
-    let told = |settings: &[(&str, &str)]| {
+    let actual = |settings: &[(&str, &str)]| {
         let secret = ("FILES_SECRET", SECRET);
         let vars = settings.iter().chain([&secret]).map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         match Config::read(vars) {
@@ -133,7 +133,7 @@ async fn settings_that_cannot_work_are_told_at_start_without_their_secrets() {
         (&[("SMS_FROM", "Much too long")], "SMS_FROM: is no sender"),
         (&[http, url], ""),
     ] {
-        let said = told(settings);
+        let said = actual(settings);
         assert!(said.contains(words) && (said.is_empty() || !words.is_empty()), "{settings:?}: {said}");
         assert!(!said.contains("hidden"), "{said}");
     }

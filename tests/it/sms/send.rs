@@ -14,7 +14,7 @@ use crate::outbound::receiver::{Receiver, answer};
 async fn without_a_provider_a_message_is_a_file_in_the_outbox() {
     let bench = Bench::new("sms.send", &[("SMS_FROM", "YEA Poultry")]);
     let example = bench.kind.example.clone();
-    assert_eq!(bench.faults(&example), []);
+    assert_eq!(bench.field_errors(&example), []);
     let result = bench.run(1, &example).await.unwrap();
     let file = result["outbox_file"].as_str().unwrap();
     assert!(file.starts_with("20261121T080000") && file.ends_with(".0.sms.json"), "{file}");
@@ -66,7 +66,7 @@ async fn what_hubtel_answers_decides_what_becomes_of_the_task() {
     let rejected = ("SmsRejected", false, LedgerState::Rejected);
     let refused = ("SmsProviderRefused", false, LedgerState::Rejected);
     let deferred = ("SmsDeferred", true, LedgerState::Deferred);
-    let unknown = ("SmsFateUnknown", false, LedgerState::Unknown);
+    let unknown = ("SmsOutcomeUnknown", false, LedgerState::Unknown);
     for (status, body, (word, is_retried, state)) in [
         ("400 Bad Request", r#"{"status":1,"statusDescription":"hidden"}"#, rejected),
         ("400 Bad Request", "hidden", rejected),
@@ -135,8 +135,8 @@ async fn a_message_without_an_answer_is_held_or_sent_again_on_request() {
     for bytes in ["", "rubbish\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhal"] {
         let receiver = Receiver::start(&[bytes, &taken]).await;
         let bench = Bench::hubtel(&receiver.url("/"));
-        assert_eq!(failed(&bench.run(1, &body()).await), ("SmsFateUnknown".into(), false), "{bytes:?}");
-        assert_eq!(failed(&bench.run(2, &body()).await), ("SmsFateUnknown".into(), false));
+        assert_eq!(failed(&bench.run(1, &body()).await), ("SmsOutcomeUnknown".into(), false), "{bytes:?}");
+        assert_eq!(failed(&bench.run(2, &body()).await), ("SmsOutcomeUnknown".into(), false));
         assert_eq!(receiver.requests().await.len(), 1);
         let mut again = body();
         again["on_unknown"] = "resend".into();
@@ -146,7 +146,7 @@ async fn a_message_without_an_answer_is_held_or_sent_again_on_request() {
     let receiver = Receiver::start(&[""]).await;
     let mut again = body();
     again["on_unknown"] = "resend".into();
-    assert_eq!(failed(&Bench::hubtel(&receiver.url("/")).run(1, &again).await), ("SmsFateUnknown".into(), true));
+    assert_eq!(failed(&Bench::hubtel(&receiver.url("/")).run(1, &again).await), ("SmsOutcomeUnknown".into(), true));
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn a_provider_that_never_answers_is_given_up_after_the_timeout() {
     let mut settings = hubtel(&url).to_vec();
     settings.push(("SMS_TIMEOUT", "50ms"));
     let outcome = Bench::new("sms.send", &settings).run(1, &body()).await;
-    assert_eq!(failed(&outcome), ("SmsFateUnknown".into(), false));
+    assert_eq!(failed(&outcome), ("SmsOutcomeUnknown".into(), false));
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn an_attempt_that_died_within_its_hand_over_is_not_followed_by_another_me
     }
     assert_eq!(bench.cx.ledger.read_ledger(bench.cx.task).await.unwrap()[0].state, LedgerState::Sending);
     let outcome = bench.run(2, &args).await;
-    assert_eq!(failed(&outcome), ("SmsFateUnknown".into(), false));
+    assert_eq!(failed(&outcome), ("SmsOutcomeUnknown".into(), false));
     assert_eq!(gateway.messages().len(), 1);
 }
 
@@ -195,11 +195,11 @@ async fn what_is_wrong_with_args_is_named_field_by_field() {
         (with("on_unknown", "guess".into()), "/on_unknown", "hold"),
         (with("text", "x".into()), "/text", "phone_number"),
     ] {
-        let faults = bench.faults(&args);
-        let said = format!("{faults:?}");
-        assert!(faults.iter().any(|fault| fault.pointer == pointer) && said.contains(word), "{args}: {said}");
+        let field_errors = bench.field_errors(&args);
+        let said = format!("{field_errors:?}");
+        assert!(field_errors.iter().any(|field_error| field_error.pointer == pointer) && said.contains(word), "{args}: {said}");
     }
-    assert_eq!(bench.faults(&with("message", "a".repeat(306).into())), []);
-    let shown = bench.kind.policy.mask_args(body().to_string());
-    assert!(!shown.contains("123456\"") && shown.contains("[sensitive]"), "{shown}");
+    assert_eq!(bench.field_errors(&with("message", "a".repeat(306).into())), []);
+    let rendered = bench.kind.policy.mask_args(body().to_string());
+    assert!(!rendered.contains("123456\"") && rendered.contains("[sensitive]"), "{rendered}");
 }

@@ -200,9 +200,13 @@ async fn every_bad_arg_is_pointed_at_when_it_is_submitted() {
             (json!({ "model_name": "user", "source": "shop" }), "/source", "there are app"),
             (json!({ "model_name": "user", "sheet": "x" }), "/sheet", "unknown"),
         ] {
-            let faults = kind.check(&args.to_string(), &engine.services).unwrap_err();
-            let told: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).collect();
-            assert!(faults.len() == 1 && faults[0].pointer == pointer && faults[0].detail.contains(word), "{args}: {told:?}");
+            let field_errors = kind.check(&args.to_string(), &engine.services).unwrap_err();
+            let actual: Vec<String> =
+                field_errors.iter().map(|field_error| format!("{}: {}", field_error.pointer, field_error.detail)).collect();
+            assert!(
+                field_errors.len() == 1 && field_errors[0].pointer == pointer && field_errors[0].detail.contains(word),
+                "{args}: {actual:?}"
+            );
         }
     })
     .await;
@@ -235,7 +239,7 @@ async fn a_table_that_is_missing_fails_at_once_and_a_source_that_is_away_is_trie
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_attempt_that_is_killed_leaves_nothing_and_the_next_begins_anew() {
+async fn an_attempt_that_is_killed_leaves_nothing_and_the_next_starts_anew() {
     in_postgres(&|config: SourcesConfig| {
         let table = config.sources["app"].models["person"].table.clone();
         with_sources(config, |engine| async move {
@@ -249,7 +253,7 @@ async fn an_attempt_that_is_killed_leaves_nothing_and_the_next_begins_anew() {
             blocker.execute("ROLLBACK").await.unwrap();
             let mut second = engine.start_pool().await;
             engine.pass_lease(&engine.scheduler(), &mut [&mut second]).await;
-            engine.scheduler().relay().await.unwrap();
+            engine.scheduler().dispatch_due().await.unwrap();
             let ended = engine.ended(id).await;
             assert_eq!((ended.status, ended.attempts), (TaskStatus::Success, 2));
             let files = engine.config.data_dir.join("files");

@@ -1,7 +1,7 @@
 //! What is read is the same from both databases.
 
 use legwork_engine::domain::TaskFailure;
-use legwork_source::{Chunk, Filter, Group, Measure, Operator, Order, Query, SourceError, Tally, rows_of};
+use legwork_source::{Aggregation, Chunk, Filter, Group, Measure, Operator, Order, Query, SourceError, rows_of};
 use serde_json::{Map, json};
 use tokio::sync::mpsc;
 
@@ -129,7 +129,7 @@ async fn pages_follow_the_key() {
 async fn tallies_count_by_field_and_by_day() {
     both(|source| async move {
         let all = Filter::all(&model(&source, "person"));
-        let tally = |groups: Vec<Group>, order| Tally {
+        let aggregation = |groups: Vec<Group>, order| Aggregation {
             filter: all.clone(),
             groups,
             measures: vec![
@@ -141,19 +141,28 @@ async fn tallies_count_by_field_and_by_day() {
             order,
             limit: 10,
         };
-        let total = source.tally(&tally(vec![], Order::Group)).await.unwrap();
+        let total = source.aggregate(&aggregation(vec![], Order::Group)).await.unwrap();
         assert_eq!((total[0].count, &total[0].measures), (5, &vec![Some(179.25), Some(2.0), Some(3.0), Some(2.0)]));
-        let by_id = source.tally(&Tally { limit: 2, ..tally(vec![Group::Field("id".into())], Order::Group) }).await.unwrap();
+        let by_id = source
+            .aggregate(&Aggregation { limit: 2, ..aggregation(vec![Group::Field("id".into())], Order::Group) })
+            .await
+            .unwrap();
         assert_eq!(by_id.iter().map(|row| &row.group[0]).collect::<Vec<_>>(), [&json!(1), &json!(2)]);
-        let by_here = source.tally(&tally(vec![Group::Field("is_here".into())], Order::Count)).await.unwrap();
+        let by_here = source.aggregate(&aggregation(vec![Group::Field("is_here".into())], Order::Count)).await.unwrap();
         let counts: Vec<(String, u64)> = by_here.iter().map(|row| (row.group[0].to_string(), row.count)).collect();
         assert_eq!(counts, [("false".into(), 2), ("true".into(), 2), ("null".into(), 1)]);
         let seen = all.clone().and("seen_at", Operator::Gte, &json!("2025-01-01")).unwrap();
-        let by_day = Tally { filter: seen, measures: vec![], ..tally(vec![Group::Day("seen_at".into())], Order::Group) };
-        let days: Vec<(String, u64)> =
-            source.tally(&by_day).await.unwrap().iter().map(|row| (row.group[0].as_str().unwrap().into(), row.count)).collect();
+        let by_day =
+            Aggregation { filter: seen, measures: vec![], ..aggregation(vec![Group::Day("seen_at".into())], Order::Group) };
+        let days: Vec<(String, u64)> = source
+            .aggregate(&by_day)
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| (row.group[0].as_str().unwrap().into(), row.count))
+            .collect();
         assert_eq!(days, [("2025-12-31".into(), 1), ("2026-01-31".into(), 1), ("2026-02-01".into(), 1)]);
-        let missing = source.tally(&tally(vec![Group::Day("nope".into())], Order::Group)).await.unwrap_err();
+        let missing = source.aggregate(&aggregation(vec![Group::Day("nope".into())], Order::Group)).await.unwrap_err();
         assert!(missing.to_string().contains("has no field \"nope\""));
     })
     .await;

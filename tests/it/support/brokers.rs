@@ -9,9 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use legwork_engine::broker::memory::MemoryBroker;
 use legwork_engine::broker::redis::RedisBroker;
-use legwork_engine::broker::{Delivery, Lane, SharedBroker, Want};
+use legwork_engine::broker::{Delivery, FetchRequest, QueueQuota, SharedBroker};
 use legwork_engine::clock::ManualClock;
-use legwork_engine::domain::{Attempt, Band, Doorbell, QueueName, TaskId, TaskRef, WorkerId};
+use legwork_engine::domain::{Attempt, Dispatch, PriorityBand, QueueName, TaskId, TaskRef, WorkerId};
 
 /// 2025-11-21T08:00:00Z
 pub const START: Timestamp = Timestamp::constant(1_763_712_000, 0);
@@ -56,28 +56,28 @@ pub fn worker() -> WorkerId {
     WorkerId::made(START)
 }
 
-/// A doorbell of a new task, rung `at` seconds after the start.
-pub fn ring(name: &str, band: Band, at: i64) -> Doorbell {
-    let rung_at = START + Duration::from_secs(u64::try_from(at).unwrap());
-    Doorbell { task: TaskRef { id: TaskId::made(rung_at), attempt: Attempt(0) }, queue: queue(name), band, rung_at }
+/// A dispatch of a new task, dispatched `at` seconds after the start.
+pub fn dispatch(name: &str, band: PriorityBand, at: i64) -> Dispatch {
+    let dispatched_at = START + Duration::from_secs(u64::try_from(at).unwrap());
+    Dispatch { task: TaskRef { id: TaskId::made(dispatched_at), attempt: Attempt(0) }, queue: queue(name), band, dispatched_at }
 }
 
 /// As many, a second apart.
-pub fn rings(name: &str, band: Band, count: usize) -> Vec<Doorbell> {
-    (0..count).map(|at| ring(name, band, i64::try_from(at).unwrap())).collect()
+pub fn dispatches(name: &str, band: PriorityBand, count: usize) -> Vec<Dispatch> {
+    (0..count).map(|at| dispatch(name, band, i64::try_from(at).unwrap())).collect()
 }
 
 /// A worker that has `max` free slots for these queues, and does not wait.
-pub fn want(queues: &[&str], max: usize) -> Want {
-    let lanes = queues.iter().map(|name| Lane { queue: queue(name), max }).collect();
-    Want { worker: worker(), lanes, max, wait: Duration::ZERO }
+pub fn request(queues: &[&str], max: usize) -> FetchRequest {
+    let quotas = queues.iter().map(|name| QueueQuota { queue: queue(name), max }).collect();
+    FetchRequest { worker: worker(), quotas, max, wait: Duration::ZERO }
 }
 
 /// The same, but it waits for the first one; longer than any test may take.
-pub fn waiting(queues: &[&str], max: usize) -> Want {
-    Want { wait: Duration::from_hours(1), ..want(queues, max) }
+pub fn waiting(queues: &[&str], max: usize) -> FetchRequest {
+    FetchRequest { wait: Duration::from_hours(1), ..request(queues, max) }
 }
 
-pub fn bells(deliveries: &[Delivery]) -> Vec<Doorbell> {
-    deliveries.iter().map(|delivery| delivery.doorbell.clone()).collect()
+pub fn bells(deliveries: &[Delivery]) -> Vec<Dispatch> {
+    deliveries.iter().map(|delivery| delivery.dispatch.clone()).collect()
 }

@@ -88,7 +88,7 @@ async fn answer(
     let (true, Some(key)) = (is_signed, key) else { return StatusCode::FORBIDDEN.into_response() };
     let query: HashMap<String, String> = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
     let sort = match (method.as_str(), query.contains_key("uploadId"), query.contains_key("uploads")) {
-        ("POST", false, true) => "POST begin",
+        ("POST", false, true) => "POST start",
         ("PUT", true, _) => "PUT part",
         ("POST", true, _) => "POST complete",
         ("DELETE", true, _) => "DELETE upload",
@@ -110,7 +110,7 @@ async fn answer(
             contents.objects.insert(key, body);
             [(ETAG, "\"whole\"")].into_response()
         }
-        "POST begin" => {
+        "POST start" => {
             let upload = format!("upload-{}", contents.requests.len());
             contents.uploads.insert(upload.clone(), BTreeMap::new());
             xml(&format!("<InitiateMultipartUploadResult><UploadId>{upload}</UploadId></InitiateMultipartUploadResult>"))
@@ -170,8 +170,8 @@ fn object_of(object: &Bytes, range: Option<&str>) -> Response {
     if part.start >= part.end {
         return StatusCode::RANGE_NOT_SATISFIABLE.into_response();
     }
-    let told = [(CONTENT_RANGE, format!("bytes {}-{}/{size}", part.start, part.end - 1))];
-    (StatusCode::PARTIAL_CONTENT, known, told, Body::from(object.slice(part))).into_response()
+    let actual = [(CONTENT_RANGE, format!("bytes {}-{}/{size}", part.start, part.end - 1))];
+    (StatusCode::PARTIAL_CONTENT, known, actual, Body::from(object.slice(part))).into_response()
 }
 
 fn xml(text: &str) -> Response {

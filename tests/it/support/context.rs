@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use legwork::files::{FileKeeper, TaskFiles};
+use legwork::files::{FileService, TaskFiles};
 use legwork::kinds::upkeep::NoEngine;
 use legwork::kinds::{NoChildren, ProgressSink, TaskContext};
 use legwork::services::Services;
@@ -31,7 +31,7 @@ pub fn context(kind: &KindName, services: impl Into<Arc<Services>>, clock: Arc<d
         recipients: ledger,
         suppressions: None,
         files: TaskFiles {
-            keeper: FileKeeper::new(services.files.clone(), Arc::new(TransientFiles::default())),
+            file_service: FileService::new(services.files.clone(), Arc::new(TransientFiles::default())),
             task,
             attempt: Attempt(1),
             principal: Principal::system().subject,

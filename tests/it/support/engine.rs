@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use legwork::app::build_services;
 use legwork::config::Config;
-use legwork::files::{FileKeeper, FileUpkeep};
+use legwork::files::{FileService, FileUpkeep};
 use legwork::kinds::{KindRunner, KindSet, TaskKind};
 use legwork::services::Services;
 use legwork_engine::broker::SharedBroker;
@@ -22,7 +22,7 @@ use legwork_engine::queue::{Queue, QueueParts};
 use legwork_engine::scheduler::Scheduler;
 use legwork_engine::shutdown::Shutdown;
 use legwork_engine::store::{SharedStore, Store};
-use legwork_engine::worker::heartbeat::Heart;
+use legwork_engine::worker::heartbeat::Heartbeat;
 use legwork_engine::worker::pool::{Pool, PoolParts};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -53,7 +53,7 @@ pub struct Engine {
     pub clock: Arc<ManualClock>,
     pub kinds: KindSet,
     pub services: Arc<Services>,
-    pub files: FileKeeper,
+    pub files: FileService,
     pub upkeep: FileUpkeep,
     pub config: Config,
     pub shutdown: Shutdown,
@@ -104,7 +104,7 @@ where
 {
     case(engine.clone()).await;
     engine.check_ledger().await;
-    engine.shutdown.begin();
+    engine.shutdown.start();
 }
 
 impl Engine {
@@ -133,7 +133,7 @@ impl Engine {
         let faults = FaultyStore::over(ground.store.clone(), ground.written.clone());
         let store: SharedStore = faults.clone();
         let broker = FaultyBroker::over(ground.broker.clone());
-        let files = FileKeeper::new(services.files.clone(), store.clone());
+        let files = FileService::new(services.files.clone(), store.clone());
         let upkeep = FileUpkeep::new(files.clone(), store.clone(), clock.clone(), services.export_retention);
         let runner =
             KindRunner { kinds: kinds.clone(), services: services.clone(), files: files.clone(), upkeep: upkeep.clone() };
@@ -179,7 +179,7 @@ impl Engine {
         Self::on(self.ground.clone(), self.clock.clone(), self.config.clone(), KindSet::compiled())
     }
 
-    /// A pool that runs and whose heart has beaten once. It knows the kinds' queues.
+    /// A pool that runs and whose heartbeat has beaten once. It knows the kinds' queues.
     pub async fn start_pool(&self) -> RunningPool {
         let queues = ["default", "callbacks"].map(QueueName::from_store);
         self.ground.store.ensure_queues(&queues, self.now()).await.unwrap();
@@ -189,10 +189,11 @@ impl Engine {
             PoolParts { queue: self.queue.clone(), config: self.config.worker.clone(), worker, worker_name: name.clone() };
         let pool = Pool::new(parts);
         let shutdown = Shutdown::new();
-        let heart = Heart::new(pool.clone(), self.queue.clone(), self.config.worker.clone(), worker, &name, shutdown.clone());
+        let heartbeat =
+            Heartbeat::new(pool.clone(), self.queue.clone(), self.config.worker.clone(), worker, &name, shutdown.clone());
         let run = tokio::spawn(pool.clone().run(shutdown.clone()));
-        let mut running = RunningPool { pool, heart, worker, name, shutdown, engine: self.clone(), run };
-        running.beat().await;
+        let mut running = RunningPool { pool, heartbeat, worker, name, shutdown, engine: self.clone(), run };
+        running.heartbeat().await;
         running
     }
 
@@ -296,11 +297,11 @@ impl Engine {
         found.unwrap_or_else(|| panic!("it never was as it should be; last it was {last:?}"))
     }
 
-    /// Lets the time pass until a task is due, and relays.
+    /// Lets the time pass until a task is due, and dispatches it.
     pub async fn pass_delay(&self, scheduler: &Scheduler, id: TaskId) {
         let delay = self.row(id).await.due_at.duration_since(self.now()).unsigned_abs();
         self.clock.advance(delay + Duration::from_millis(1));
-        scheduler.relay().await.unwrap();
+        scheduler.dispatch_due().await.unwrap();
     }
 
     /// Waits until every task that was accepted so far has ended.
@@ -337,27 +338,27 @@ impl Engine {
         &self.ground
     }
 
-    /// Lets a lease pass, step by step, so that the scheduler may judge; the hearts of those who live beat. How many were rescued.
+    /// Lets a lease pass, step by step, so that the scheduler may judge; the heartbeats of those who live heartbeat. How many were rescued.
     pub async fn pass_lease(&self, scheduler: &Scheduler, live: &mut [&mut RunningPool]) -> usize {
         let mut rescued = 0;
         for _ in 0..=4 {
             for pool in live.iter_mut() {
-                pool.beat().await;
+                pool.heartbeat().await;
             }
             rescued += scheduler.rescue().await.unwrap();
             self.clock.advance(self.config.worker.lease / 3);
         }
         for pool in live.iter_mut() {
-            pool.beat().await;
+            pool.heartbeat().await;
         }
         rescued + scheduler.rescue().await.unwrap()
     }
 }
 
-/// A pool that runs, and its heart, which beats when the test says so.
+/// A pool that runs, and its heartbeat, which heartbeats when the test says so.
 pub struct RunningPool {
     pub pool: Arc<Pool>,
-    pub heart: Heart,
+    pub heartbeat: Heartbeat,
     pub worker: WorkerId,
     pub name: Arc<str>,
     pub shutdown: Shutdown,
@@ -366,28 +367,28 @@ pub struct RunningPool {
 }
 
 impl RunningPool {
-    /// Its heart beats.
-    pub async fn beat(&mut self) {
-        self.heart.beat_once(&self.engine.store).await;
-        self.heart.handed_back().await;
+    /// Its heartbeat heartbeats.
+    pub async fn heartbeat(&mut self) {
+        self.heartbeat.heartbeat_once(&self.engine.store).await;
+        self.heartbeat.released().await;
     }
 
-    /// Its heart beats without a pause until `work` is done: for leases that are shorter than a busy machine is slow.
+    /// Its heartbeat heartbeats without a pause until `work` is done: for leases that are shorter than a busy machine is slow.
     pub async fn alive_while<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let beats = async {
+        let heartbeats = async {
             loop {
-                self.beat().await;
+                self.heartbeat().await;
             }
         };
         tokio::select! {
             done = work => done,
-            () = beats => unreachable!("it beats without an end"),
+            () = heartbeats => unreachable!("it heartbeats without an end"),
         }
     }
 
     /// Ends it in good order.
     pub async fn end(self) {
-        self.shutdown.begin();
+        self.shutdown.start();
         tokio::time::timeout(PATIENCE, self.run).await.expect("the pool ended").unwrap();
     }
 
@@ -396,7 +397,7 @@ impl RunningPool {
         self.cut_off();
         self.run.abort();
         for (_, attempt) in self.pool.running().all() {
-            attempt.stopper.force(legwork_engine::worker::running::StopReason::LeaseLost);
+            attempt.cancel_handle.force(legwork_engine::worker::running::StopReason::LeaseLost);
         }
     }
 

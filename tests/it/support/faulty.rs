@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use legwork_engine::broker::{Broker, BrokerError, Delivery, SharedBroker, Signal, Want};
+use legwork_engine::broker::{Broker, BrokerError, Delivery, FetchRequest, SharedBroker, Signal};
 use legwork_engine::domain::{
-    Attempt, Band, Doorbell, FilePath, Page, PageRequest, Progress, QueueName, ScopeSet, TaskFilter, TaskId, TaskRef, TaskRow,
-    WorkerId, WorkerInfo, WorkerRow,
+    Attempt, Dispatch, FilePath, Page, PageRequest, PriorityBand, Progress, QueueName, ScopeSet, TaskFilter, TaskId, TaskRef,
+    TaskRow, WorkerId, WorkerInfo, WorkerRow,
 };
 use legwork_engine::store::{
-    AccountInfo, AccountRow, Accounts, AttemptRow, BeatAnswer, BeginAnswer, BeginBatch, ChangeAnswer, Ended, EndedGroup, Figures,
-    FileRegistry, FileRow, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts,
-    QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
-    RetryAnswer, RevokeAnswer, RevokeOrder, Settled, Settlement, Standing, StartedRow, Store, StoreError, StoreResult,
-    SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl, TaskReads, TaskWrites,
-    WorkerCommand, Workers,
+    AccountInfo, AccountRow, Accounts, AttemptRow, AttemptStanding, ChangeAnswer, Ended, EndedGroup, FileRegistry, FileRow,
+    HeartbeatAnswer, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts, QueueRow,
+    RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend, RetryAnswer,
+    RevokeAnswer, RevokeOrder, Settled, Settlement, StartAnswer, StartBatch, StartedRow, Store, StoreError, StoreResult,
+    SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl, TaskReads, TaskStats,
+    TaskWrites, WorkerCommand, Workers,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, broadcast};
@@ -151,7 +151,7 @@ macro_rules! through {
 through! {
     TaskWrites true {
         insert(tasks: &[SubmittedTask]) -> Vec<Result<InsertAnswer, StoreError>>;
-        begin(batch: &BeginBatch<'_>) -> Vec<BeginAnswer>;
+        start(batch: &StartBatch<'_>) -> Vec<StartAnswer>;
         settle(settlements: &[Settlement]) -> Vec<Result<Settled, StoreError>>;
     }
     TaskControl true {
@@ -171,20 +171,20 @@ through! {
         queue_counts(now: Timestamp) -> Vec<QueueCounts>;
     }
     Sweeps true {
-        take_due(now: Timestamp, limit: u32) -> Vec<Doorbell>;
-        next_ring() -> Option<Timestamp>;
-        take_lost(queue: &QueueName, band: Band, rung_before: Timestamp, now: Timestamp, limit: u32) -> Vec<Doorbell>;
-        hand_to_relay(refs: &[TaskRef], now: Timestamp) -> ();
-        poll(queues: &[QueueName], now: Timestamp, limit: u32) -> Vec<Doorbell>;
+        take_due(now: Timestamp, limit: u32) -> Vec<Dispatch>;
+        next_dispatch_at() -> Option<Timestamp>;
+        take_lost(queue: &QueueName, band: PriorityBand, dispatched_before: Timestamp, now: Timestamp, limit: u32) -> Vec<Dispatch>;
+        mark_undispatched(refs: &[TaskRef], now: Timestamp) -> ();
+        poll(queues: &[QueueName], now: Timestamp, limit: u32) -> Vec<Dispatch>;
         started_by(worker: WorkerId) -> Vec<StartedRow>;
-        started_by_the_dead(beat_before: Timestamp, now: Timestamp, limit: u32) -> Vec<StartedRow>;
+        started_by_the_dead(heartbeat_before: Timestamp, now: Timestamp, limit: u32) -> Vec<StartedRow>;
         overrun(grace: Duration, now: Timestamp, limit: u32) -> Vec<StartedRow>;
         expire(now: Timestamp, limit: u32) -> Vec<Ended>;
         make_partitions(now: Timestamp) -> ();
         prune(prune: &Prune) -> bool;
     }
     Workers true {
-        beat(info: &WorkerInfo, now: Timestamp) -> BeatAnswer;
+        heartbeat(info: &WorkerInfo, now: Timestamp) -> HeartbeatAnswer;
         leave(worker: WorkerId) -> ();
         workers() -> Vec<WorkerRow>;
         command(name: &str, command: WorkerCommand) -> bool;
@@ -199,7 +199,7 @@ through! {
         revoke_token(jti: &str, expires_at: Timestamp) -> ();
         revoked_tokens(now: Timestamp) -> Vec<String>;
     }
-    Figures false {
+    TaskStats false {
         ended_groups(from: Timestamp, to: Timestamp) -> Vec<EndedGroup>;
     }
     FileRegistry false {
@@ -216,12 +216,12 @@ through! {
     }
     RecipientLedger true {
         open_list(task: TaskId, now: Timestamp) -> bool;
-        enrol(task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> ();
-        seal_list(task: TaskId, now: Timestamp) -> ();
+        add_recipients(task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> ();
+        complete_list(task: TaskId, now: Timestamp) -> ();
         adopt(task: TaskId, attempt: Attempt, resend: Option<Resend>, now: Timestamp) -> Option<RecipientCounts>;
         to_send(task: TaskId, after: Option<i32>, now: Timestamp, limit: u32) -> Vec<RecipientRow>;
         write_recipients(steps: &[RecipientStep]) -> Vec<Option<RecipientState>>;
-        standing(task: TaskId, attempt: Attempt) -> Standing;
+        attempt_standing(task: TaskId, attempt: Attempt) -> AttemptStanding;
         recipients(task: TaskId, filter: &RecipientFilter, limit: u32) -> Vec<RecipientRow>;
         count_recipients(task: TaskId) -> RecipientCounts;
     }
@@ -296,17 +296,17 @@ impl FaultyBroker {
     }
 
     /// From now on what is published is lost, although the broker says that it has it.
-    pub fn lose_doorbells(&self, loses: bool) {
+    pub fn lose_dispatches(&self, loses: bool) {
         self.is_mute.store(loses, Ordering::SeqCst);
     }
 
     /// From now on what is published is refused; everything else works.
-    pub fn refuse_doorbells(&self, refuses: bool) {
+    pub fn refuse_dispatches(&self, refuses: bool) {
         self.is_full.store(refuses, Ordering::SeqCst);
     }
 
     /// From now on what is published arrives when the gate is open, also where the publisher has stopped waiting.
-    pub fn delay_doorbells(&self) -> Arc<Gate> {
+    pub fn delay_dispatches(&self) -> Arc<Gate> {
         self.slow.lock().insert(Gate::closed()).clone()
     }
 
@@ -315,7 +315,7 @@ impl FaultyBroker {
         self.left.lock().clone()
     }
 
-    /// How many doorbells were rung so far.
+    /// How many dispatches were dispatched so far.
     pub fn published(&self) -> usize {
         self.published.load(Ordering::SeqCst)
     }
@@ -330,27 +330,27 @@ impl FaultyBroker {
 
 #[async_trait]
 impl Broker for FaultyBroker {
-    async fn publish(&self, doorbells: &[Doorbell]) -> Result<(), BrokerError> {
+    async fn publish(&self, dispatches: &[Dispatch]) -> Result<(), BrokerError> {
         let broker = self.there()?;
         if self.is_full.load(Ordering::SeqCst) {
             return Err(BrokerError::Refused("refused by the test".into()));
         }
-        self.published.fetch_add(doorbells.len(), Ordering::SeqCst);
+        self.published.fetch_add(dispatches.len(), Ordering::SeqCst);
         if self.is_mute.load(Ordering::SeqCst) {
             return Ok(());
         }
         let slow = self.slow.lock().clone();
-        let Some(gate) = slow else { return broker.publish(doorbells).await };
-        let (broker, doorbells) = (broker.clone(), doorbells.to_vec());
+        let Some(gate) = slow else { return broker.publish(dispatches).await };
+        let (broker, dispatches) = (broker.clone(), dispatches.to_vec());
         let arrival = tokio::spawn(async move {
             gate.pass().await;
-            broker.publish(&doorbells).await
+            broker.publish(&dispatches).await
         });
         arrival.await.expect("the publish did not panic")
     }
 
-    async fn receive(&self, want: &Want) -> Result<Vec<Delivery>, BrokerError> {
-        self.there()?.receive(want).await
+    async fn fetch(&self, request: &FetchRequest) -> Result<Vec<Delivery>, BrokerError> {
+        self.there()?.fetch(request).await
     }
 
     fn wake(&self) {
@@ -371,7 +371,7 @@ impl Broker for FaultyBroker {
         self.there()?.reclaim(worker, queues, idle, max).await
     }
 
-    async fn oldest_held(&self, queue: &QueueName, band: Band) -> Result<Option<Timestamp>, BrokerError> {
+    async fn oldest_held(&self, queue: &QueueName, band: PriorityBand) -> Result<Option<Timestamp>, BrokerError> {
         self.there()?.oldest_held(queue, band).await
     }
 

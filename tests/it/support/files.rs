@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use legwork::config::{FilesConfig, Storage};
-use legwork::files::{FileKeeper, Files, TaskFiles};
+use legwork::files::{FileService, Files, TaskFiles};
 use legwork_engine::clock::Clock;
 use legwork_engine::domain::{Attempt, FilePath, TaskId};
 use legwork_engine::store::{FileRegistry, FileRow, StoreResult};
@@ -69,8 +69,8 @@ pub fn storage(folder: &Path) -> Arc<Files> {
 
 /// Files as an attempt of `task` makes them.
 pub fn task_files(storage: Arc<Files>, task: TaskId, clock: Arc<dyn Clock>) -> TaskFiles {
-    let keeper = FileKeeper::new(storage, Arc::new(MemoryFileList::default()));
-    TaskFiles { keeper, task, attempt: Attempt(1), principal: "ann".into(), clock }
+    let file_service = FileService::new(storage, Arc::new(MemoryFileList::default()));
+    TaskFiles { file_service, task, attempt: Attempt(1), principal: "ann".into(), clock }
 }
 
 /// A stored path.

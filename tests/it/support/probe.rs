@@ -172,7 +172,7 @@ impl Kind for Probe {
             }
             Step::Fail => return Err(TaskFailure::fail("ProbeError", "as planned")),
             Step::Panic => panic!("as planned"),
-            Step::Wait => cx.or_stop(switch.released.acquire()).await?.unwrap().forget(),
+            Step::Wait => cx.or_cancelled(switch.released.acquire()).await?.unwrap().forget(),
             Step::Deaf => switch.released.acquire().await.unwrap().forget(),
             Step::DeafRetry => {
                 switch.released.acquire().await.unwrap().forget();
@@ -201,16 +201,16 @@ impl Kind for Probe {
                 let unknown = Child::new("unknown", "system.callback", json!({}));
                 let good = Child::new("good", "system.echo", json!({}));
                 let answers = cx.submit(vec![bad, unknown, good]).await?;
-                let told = answers.into_iter().map(|answer| match answer {
+                let actual = answers.into_iter().map(|answer| match answer {
                     Ok(id) => id.to_string(),
                     Err(TaskFailure::Fail(error)) => error.to_string(),
                     Err(other) => panic!("{other:?}"),
                 });
-                return Ok(told.collect());
+                return Ok(actual.collect());
             }
             Step::Progress => {
-                cx.tell(u64::from(cx.attempt.0.unsigned_abs()), Some(9), Some("half way".into()));
-                cx.or_stop(switch.released.acquire()).await?.unwrap().forget();
+                cx.report_progress(u64::from(cx.attempt.0.unsigned_abs()), Some(9), Some("half way".into()));
+                cx.or_cancelled(switch.released.acquire()).await?.unwrap().forget();
             }
         }
         Ok(json!({ "attempt": cx.attempt }))

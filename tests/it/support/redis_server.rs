@@ -121,11 +121,11 @@ fn spawn(folder: &Path, arguments: &[String]) -> (Child, BufReader<ChildStdout>)
 }
 
 fn read_until(log: &mut impl BufRead, text: &str) {
-    let mut told = String::new();
+    let mut actual = String::new();
     loop {
-        let at = told.len();
-        assert!(log.read_line(&mut told).unwrap() > 0, "the server ended before it said {text:?}: {told}");
-        if told[at..].contains(text) {
+        let at = actual.len();
+        assert!(log.read_line(&mut actual).unwrap() > 0, "the server ended before it said {text:?}: {actual}");
+        if actual[at..].contains(text) {
             return;
         }
     }

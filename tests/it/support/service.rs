@@ -200,7 +200,7 @@ fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap()
 }
 
-/// Each UUID by a letter, in the order of appearance: the tests fix the time in an id, not its random part.
+/// Each UUID by a draft, in the order of appearance: the tests fix the time in an id, not its random part.
 fn named_ids(text: &str) -> String {
     const LENGTH: usize = 36;
     let mut known: Vec<String> = Vec::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use legwork_engine::store::EncryptionKey;
 use legwork_engine::store::Store;
-use legwork_engine::store::sealed::{KeyRing, SealedStore};
+use legwork_engine::store::encrypted::{EncryptedStore, KeyRing};
 use legwork_engine::store::sqlite::SqliteStore;
 
 pub use super::postgres::postgres;
@@ -22,34 +22,34 @@ where
     rethrow(run(store, case).await);
 }
 
-/// A ring of keys with these ids; the same id is the same key.
-pub fn ring(ids: &[&str]) -> KeyRing {
+/// A key_ring of keys with these ids; the same id is the same key.
+pub fn key_ring(ids: &[&str]) -> KeyRing {
     let secret = |id: &str| format!("{}{}=", id.repeat(22 / id.len()), "A".repeat(43 - id.len() * (22 / id.len())));
     let keys: Vec<EncryptionKey> = ids.iter().map(|&id| EncryptionKey { id: id.into(), secret: secret(id).into() }).collect();
     KeyRing::new(&keys).unwrap()
 }
 
-/// The same store, sealed with a key.
-pub fn sealed(store: Arc<dyn Store>) -> Arc<dyn Store> {
-    Arc::new(SealedStore::over(store, ring(&["k1"])))
+/// The same store, encrypted with a key.
+pub fn encrypted(store: Arc<dyn Store>) -> Arc<dyn Store> {
+    Arc::new(EncryptedStore::over(store, key_ring(&["k1"])))
 }
 
-/// Runs `case` on a fresh SQLite file that is sealed.
-pub async fn sealed_sqlite<C, F>(case: C)
+/// Runs `case` on a fresh SQLite file that is encrypted.
+pub async fn encrypted_sqlite<C, F>(case: C)
 where
     C: FnOnce(Arc<dyn Store>) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    sqlite(|store| case(sealed(store))).await;
+    sqlite(|store| case(encrypted(store))).await;
 }
 
-/// Runs `case` on a fresh schema that is sealed.
-pub async fn sealed_postgres<C, F>(case: C)
+/// Runs `case` on a fresh schema that is encrypted.
+pub async fn encrypted_postgres<C, F>(case: C)
 where
     C: FnOnce(Arc<dyn Store>) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    postgres(|store| case(sealed(store))).await;
+    postgres(|store| case(encrypted(store))).await;
 }
 
 /// Migrates the store, runs the case as a task of its own, so that what follows runs even if it panics, and closes the store.

@@ -1,18 +1,19 @@
-//! Tasks at fixed times, and the steps that most cases begin with.
+//! Tasks at fixed times, and the steps that most cases start with.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use legwork_engine::domain::{
-    Attempt, Begun, ErrorReport, KindName, NewTask, Next, Priority, QueueName, TaskId, TaskRef, TaskRow, TaskStatus, WorkerId,
+    Attempt, ErrorReport, KindName, NewTask, Next, Priority, QueueName, StartedTask, TaskId, TaskRef, TaskRow, TaskStatus,
+    WorkerId,
 };
 use legwork_engine::store::{
-    BeginAnswer, BeginBatch, Ended, IdempotencyKey, InsertAnswer, Settled, Settlement, Store, SubmittedTask,
+    Ended, IdempotencyKey, InsertAnswer, Settled, Settlement, StartAnswer, StartBatch, Store, SubmittedTask,
 };
 use uuid::Uuid;
 
-/// When every test begins: 2026-11-21T08:00:00Z.
+/// When every test starts: 2026-11-21T08:00:00Z.
 pub fn start() -> Timestamp {
     Timestamp::from_second(1_795_248_000).unwrap()
 }
@@ -62,23 +63,23 @@ pub fn task_with_callback() -> NewTask {
     NewTask { callback_url: Some("https://example.org/hook".into()), ..task(0) }
 }
 
-/// A submission whose submitter rings.
-pub fn rung(task: NewTask) -> SubmittedTask {
-    SubmittedTask { task, rung: true, key: None }
+/// A submission whose submitter dispatches.
+pub fn dispatched(task: NewTask) -> SubmittedTask {
+    SubmittedTask { task, dispatched: true, key: None }
 }
 
-/// A submission that the relay rings at its time.
+/// A submission that the sweep of due tasks dispatches at its time.
 pub fn unrung(task: NewTask) -> SubmittedTask {
-    SubmittedTask { task, rung: false, key: None }
+    SubmittedTask { task, dispatched: false, key: None }
 }
 
 /// A submission with an idempotency key; `body` stands for the hash of its body.
 pub fn keyed(task: NewTask, key: &str, body: u8) -> SubmittedTask {
     let key = IdempotencyKey { scope: "/api/v1/tasks/echo".into(), key: key.into(), body_hash: [body; 32] };
-    SubmittedTask { task, rung: true, key: Some(key) }
+    SubmittedTask { task, dispatched: true, key: Some(key) }
 }
 
-/// The reference of a task that has begun `attempt` times.
+/// The reference of a task that has started `attempt` times.
 pub fn reference(id: TaskId, attempt: i32) -> TaskRef {
     TaskRef { id, attempt: Attempt(attempt) }
 }
@@ -95,39 +96,39 @@ pub async fn insert(store: &Arc<dyn Store>, tasks: &[SubmittedTask]) {
     }
 }
 
-/// Inserts one task as rung, and returns its id.
+/// Inserts one task as dispatched, and returns its id.
 pub async fn inserted(store: &Arc<dyn Store>, task: NewTask) -> TaskId {
     let id = task.id;
-    insert(store, &[rung(task)]).await;
+    insert(store, &[dispatched(task)]).await;
     id
 }
 
-/// Begins as the `n`th worker, while others run on it too.
-pub async fn begin(store: &Arc<dyn Store>, n: u128, refs: &[TaskRef], now: Timestamp) -> Vec<BeginAnswer> {
+/// Starts as the `n`th worker, while others run on it too.
+pub async fn start_refs(store: &Arc<dyn Store>, n: u128, refs: &[TaskRef], now: Timestamp) -> Vec<StartAnswer> {
     let name = format!("worker-{n}");
-    let batch = BeginBatch { worker: worker(n), worker_name: &name, now, alone: false, refs };
-    store.begin(&batch).await.unwrap()
+    let batch = StartBatch { worker: worker(n), worker_name: &name, now, exclusive: false, refs };
+    store.start(&batch).await.unwrap()
 }
 
-/// Begins one attempt as the `n`th worker; it has to begin.
-pub async fn begun(store: &Arc<dyn Store>, n: u128, reference: TaskRef, now: Timestamp) -> Begun {
-    match begin(store, n, &[reference], now).await.pop() {
-        Some(BeginAnswer::Begun(begun)) => *begun,
-        other => panic!("it did not begin: {other:?}"),
+/// Starts one attempt as the `n`th worker; it has to start.
+pub async fn start_ref(store: &Arc<dyn Store>, n: u128, reference: TaskRef, now: Timestamp) -> StartedTask {
+    match start_refs(store, n, &[reference], now).await.pop() {
+        Some(StartAnswer::Started(started_task)) => *started_task,
+        other => panic!("it did not start: {other:?}"),
     }
 }
 
-/// A task that the first worker has begun at `at(seconds)`.
-pub async fn started(store: &Arc<dyn Store>, task: NewTask, seconds: i64) -> Begun {
+/// A task that the first worker has started at `at(seconds)`.
+pub async fn started(store: &Arc<dyn Store>, task: NewTask, seconds: i64) -> StartedTask {
     let id = inserted(store, task).await;
-    begun(store, 1, reference(id, 0), at(seconds)).await
+    start_ref(store, 1, reference(id, 0), at(seconds)).await
 }
 
-/// The end of what the `n`th worker began.
-pub fn settlement(n: u128, begun: &Begun, now: Timestamp, next: Next) -> Settlement {
+/// The end of what the `n`th worker started.
+pub fn settlement(n: u128, started_task: &StartedTask, now: Timestamp, next: Next) -> Settlement {
     Settlement {
-        id: begun.id,
-        attempt: begun.attempt,
+        id: started_task.id,
+        attempt: started_task.attempt,
         worker: worker(n),
         worker_name: format!("worker-{n}").into(),
         at: now,
@@ -137,8 +138,8 @@ pub fn settlement(n: u128, begun: &Begun, now: Timestamp, next: Next) -> Settlem
 }
 
 /// Settles one attempt of the first worker.
-pub async fn settle(store: &Arc<dyn Store>, begun: &Begun, now: Timestamp, next: Next) -> Settled {
-    settle_all(store, &[settlement(1, begun, now, next)]).await.remove(0)
+pub async fn settle(store: &Arc<dyn Store>, started_task: &StartedTask, now: Timestamp, next: Next) -> Settled {
+    settle_all(store, &[settlement(1, started_task, now, next)]).await.remove(0)
 }
 
 /// Settles many; none is refused.
@@ -148,9 +149,9 @@ pub async fn settle_all(store: &Arc<dyn Store>, settlements: &[Settlement]) -> V
 
 /// A task that has ended at `at(seconds)` as `next` says, at its first attempt.
 pub async fn ended(store: &Arc<dyn Store>, task: NewTask, seconds: i64, next: Next) -> TaskId {
-    let begun = started(store, task, seconds).await;
-    assert!(matches!(settle(store, &begun, at(seconds), next).await, Settled::Ended(_)));
-    begun.id
+    let started_task = started(store, task, seconds).await;
+    assert!(matches!(settle(store, &started_task, at(seconds), next).await, Settled::Ended(_)));
+    started_task.id
 }
 
 /// The end in the answer.

@@ -3,12 +3,12 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `{legwork}:queue:<queue>:<band>` | a stream; one entry a doorbell, deleted when it is acknowledged |
+//! | `{legwork}:queue:<queue>:<band>` | a stream; one entry a dispatch, deleted when it is acknowledged |
 //! | `{legwork}:signals` | a Pub/Sub channel |
 //!
 //! An ACL user needs `~{legwork}:*` and `&{legwork}:*`.
 
-use crate::domain::{Band, QueueName};
+use crate::domain::{PriorityBand, QueueName};
 
 /// The consumer group of every stream. It starts at 0, never at `$`, so that a stream that was made anew loses nothing.
 pub const GROUP: &str = "workers";
@@ -23,13 +23,13 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Names that begin with `{prefix}`.
+    /// Names that start with `{prefix}`.
     pub fn new(prefix: &str) -> Self {
         Self { tag: format!("{{{prefix}}}") }
     }
 
     /// The stream of one queue and band.
-    pub fn stream(&self, queue: &QueueName, band: Band) -> String {
+    pub fn stream(&self, queue: &QueueName, band: PriorityBand) -> String {
         format!("{}:queue:{queue}:{}", self.tag, band.as_str())
     }
 
@@ -52,7 +52,7 @@ mod tests {
     fn all_names_of_a_prefix_share_one_hash_tag() {
         let keys = Keys::new("legwork");
         let queue = QueueName::parse("email.bulk").unwrap();
-        assert_eq!(keys.stream(&queue, Band::High), "{legwork}:queue:email.bulk:high");
+        assert_eq!(keys.stream(&queue, PriorityBand::High), "{legwork}:queue:email.bulk:high");
         assert_eq!(keys.signals(), "{legwork}:signals");
         assert_eq!(keys.hash_tag(), "{legwork}");
     }

@@ -1,6 +1,6 @@
 //! The broker inside one process: the same contract as Redis, kept by one lock and a list of those who wait.
 //!
-//! A publish wakes at most as many waiting receives as it brings references, and only such as serve their queues. A receive that was woken
+//! A publish wakes at most as many waiting fetches as it brings references, and only such as serve their queues. A fetch that was woken
 //! and goes away before it has looked wakes the next one in its place.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 use tokio::sync::{broadcast, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::turns::{Turn, Turns};
-use super::{Broker, BrokerError, Delivery, Lane, Signal, Want};
+use super::fair_share::{FairShare, Turn};
+use super::{Broker, BrokerError, Delivery, FetchRequest, QueueQuota, Signal};
 use crate::clock::Clock;
-use crate::domain::{Band, Doorbell, QueueName, TaskRef, WorkerId};
+use crate::domain::{Dispatch, PriorityBand, QueueName, TaskRef, WorkerId};
 
 /// A listener that falls behind by more loses the oldest; signals may be lost.
 const KEPT_SIGNALS: usize = 4096;
@@ -30,10 +30,10 @@ pub struct MemoryBroker {
 
 #[derive(Default)]
 struct State {
-    lanes: HashMap<QueueName, [Stream; 3]>,
+    streams: HashMap<QueueName, [Stream; 3]>,
     /// The name of the next entry; entries sort by age.
     next_entry: u64,
-    turns: Turns,
+    fair_share: FairShare,
     waiting: VecDeque<Waiter>,
     next_waiter: u64,
     /// A wake that found nobody waiting ends the next wait.
@@ -51,7 +51,7 @@ struct Stream {
 struct Entry {
     name: u64,
     task: TaskRef,
-    rung_at: Timestamp,
+    dispatched_at: Timestamp,
 }
 
 struct Held {
@@ -62,12 +62,12 @@ struct Held {
 struct Waiter {
     id: u64,
     queues: Vec<QueueName>,
-    bell: oneshot::Sender<Bell>,
+    waker: oneshot::Sender<WakeReason>,
 }
 
-/// Why a waiting receive goes on.
+/// Why a waiting fetch goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bell {
+enum WakeReason {
     /// Something has come for it.
     Work,
     /// It is to return.
@@ -81,59 +81,59 @@ impl MemoryBroker {
     }
 
     /// What is there, or else a place in the line of those who wait.
-    fn take_or_line_up(&self, want: &Want, may_wait: bool) -> Result<Taken<'_>, BrokerError> {
+    fn take_or_wait(&self, request: &FetchRequest, may_wait: bool) -> Result<Taken<'_>, BrokerError> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         if state.closed {
             return Err(closed());
         }
-        let taken = state.take(want, now);
+        let taken = state.take(request, now);
         if !taken.is_empty() || !may_wait || std::mem::take(&mut state.woken_ahead) {
             return Ok(Taken::Now(taken));
         }
-        let (bell, rung) = oneshot::channel();
+        let (waker, woken) = oneshot::channel();
         let id = state.next_waiter;
         state.next_waiter += 1;
-        let queues: Vec<QueueName> = match want.max {
+        let queues: Vec<QueueName> = match request.max {
             0 => Vec::new(),
-            _ => want.lanes.iter().filter(|lane| lane.max > 0).map(|lane| lane.queue.clone()).collect(),
+            _ => request.quotas.iter().filter(|quota| quota.max > 0).map(|quota| quota.queue.clone()).collect(),
         };
-        state.waiting.push_back(Waiter { id, queues: queues.clone(), bell });
-        Ok(Taken::Later(InLine { broker: self, id, queues, rung: Some(rung) }))
+        state.waiting.push_back(Waiter { id, queues: queues.clone(), waker });
+        Ok(Taken::Later(WaitingFetch { broker: self, id, queues, woken: Some(woken) }))
     }
 }
 
 enum Taken<'a> {
     Now(Vec<Delivery>),
-    Later(InLine<'a>),
+    Later(WaitingFetch<'a>),
 }
 
 /// A place among those who wait.
-struct InLine<'a> {
+struct WaitingFetch<'a> {
     broker: &'a MemoryBroker,
     id: u64,
     queues: Vec<QueueName>,
     /// `None` once it was answered.
-    rung: Option<oneshot::Receiver<Bell>>,
+    woken: Option<oneshot::Receiver<WakeReason>>,
 }
 
-impl InLine<'_> {
-    /// The bell, or `None` at the deadline.
-    async fn wait(mut self, until: Instant) -> Option<Bell> {
-        let rung = self.rung.as_mut()?;
-        let bell = timeout_at(until, rung).await.ok()?.ok();
-        self.rung = None;
-        bell
+impl WaitingFetch<'_> {
+    /// Why the wait ended; `None` at the deadline.
+    async fn wait(mut self, until: Instant) -> Option<WakeReason> {
+        let woken = self.woken.as_mut()?;
+        let reason = timeout_at(until, woken).await.ok()?.ok();
+        self.woken = None;
+        reason
     }
 }
 
-impl Drop for InLine<'_> {
+impl Drop for WaitingFetch<'_> {
     fn drop(&mut self) {
-        let Some(mut rung) = self.rung.take() else { return };
+        let Some(mut woken) = self.woken.take() else { return };
         let mut state = self.broker.state.lock();
         if let Some(at) = state.waiting.iter().position(|waiter| waiter.id == self.id) {
             state.waiting.remove(at);
-        } else if rung.try_recv() == Ok(Bell::Work) {
+        } else if woken.try_recv() == Ok(WakeReason::Work) {
             // It was woken in place of another, who must not sleep beside work.
             state.pass_on(&self.queues);
         }
@@ -142,30 +142,30 @@ impl Drop for InLine<'_> {
 
 impl State {
     /// Takes what is there by the rules of the port, and holds it.
-    fn take(&mut self, want: &Want, now: Timestamp) -> Vec<Delivery> {
-        let mut lanes: Vec<Lane> =
-            want.lanes.iter().filter(|lane| lane.max > 0 && self.lanes.contains_key(&lane.queue)).cloned().collect();
-        if want.max == 0 || lanes.is_empty() {
+    fn take(&mut self, request: &FetchRequest, now: Timestamp) -> Vec<Delivery> {
+        let mut quotas: Vec<QueueQuota> =
+            request.quotas.iter().filter(|quota| quota.max > 0 && self.streams.contains_key(&quota.queue)).cloned().collect();
+        if request.max == 0 || quotas.is_empty() {
             return Vec::new();
         }
-        let turn = self.turns.next(want.max);
-        let first = turn.first_lane % lanes.len();
-        lanes.rotate_left(first);
-        let mut hand = Hand { lanes: &mut self.lanes, room: lanes, left: want.max, now, taken: Vec::new() };
-        hand.fill(turn);
-        let taken = hand.taken;
-        self.turns.handed_out(taken.len());
+        let turn = self.fair_share.next(request.max);
+        let first = turn.first_queue % quotas.len();
+        quotas.rotate_left(first);
+        let mut selection = Selection { streams: &mut self.streams, room: quotas, left: request.max, now, taken: Vec::new() };
+        selection.fill(turn);
+        let taken = selection.taken;
+        self.fair_share.handed_out(taken.len());
         taken
     }
 
     /// Wakes up to `count` of those who wait for this queue, in the order in which they came.
-    fn ring(&mut self, queue: &QueueName, mut count: usize) {
+    fn wake_waiters(&mut self, queue: &QueueName, mut count: usize) {
         let mut at = 0;
         while count > 0 && at < self.waiting.len() {
             if !self.waiting[at].queues.contains(queue) {
                 at += 1;
             } else if let Some(waiter) = self.waiting.remove(at)
-                && waiter.bell.send(Bell::Work).is_ok()
+                && waiter.waker.send(WakeReason::Work).is_ok()
             {
                 count -= 1;
             }
@@ -174,92 +174,93 @@ impl State {
 
     fn pass_on(&mut self, queues: &[QueueName]) {
         for queue in queues {
-            let count = self.lanes.get(queue).map_or(0, |bands| bands.iter().map(|stream| stream.waiting.len()).sum());
-            self.ring(queue, count.min(1));
+            let count = self.streams.get(queue).map_or(0, |bands| bands.iter().map(|stream| stream.waiting.len()).sum());
+            self.wake_waiters(queue, count.min(1));
         }
     }
 
     fn wake_all(&mut self) {
         for waiter in self.waiting.drain(..) {
             // Who does not listen any more has gone by himself.
-            let _heard = waiter.bell.send(Bell::Wake);
+            let _sent = waiter.waker.send(WakeReason::Wake);
         }
     }
 }
 
-/// A receive at work.
-struct Hand<'a> {
-    lanes: &'a mut HashMap<QueueName, [Stream; 3]>,
-    /// What each lane may still give, in the order of their turn.
-    room: Vec<Lane>,
+/// A fetch under way.
+struct Selection<'a> {
+    streams: &'a mut HashMap<QueueName, [Stream; 3]>,
+    /// What each queue may still give, in the order of their turn.
+    room: Vec<QueueQuota>,
     left: usize,
     now: Timestamp,
     taken: Vec<Delivery>,
 }
 
-impl Hand<'_> {
+impl Selection<'_> {
     /// Band by band, but for what is owed to those below the first one that has work.
     fn fill(&mut self, turn: Turn) {
         let mut owed = turn.owed;
         let mut top = None;
-        for band in Band::ALL {
+        for band in PriorityBand::ALL {
             if self.take(band, self.left.saturating_sub(owed)) > 0 && top.is_none() {
                 top = Some(band);
             }
         }
-        let (one, other) = if turn.lowest_first { (Band::Low, Band::Normal) } else { (Band::Normal, Band::Low) };
+        let (one, other) =
+            if turn.lowest_first { (PriorityBand::Low, PriorityBand::Normal) } else { (PriorityBand::Normal, PriorityBand::Low) };
         let half = owed.div_ceil(2);
         for (band, share) in [(one, half), (other, owed - half), (one, owed), (other, owed)] {
             if top.is_none_or(|top| band > top) {
                 owed -= self.take(band, share.min(owed).min(self.left));
             }
         }
-        for band in Band::ALL {
+        for band in PriorityBand::ALL {
             self.take(band, self.left);
         }
     }
 
-    /// Takes up to `count` of one band, the lanes sharing it evenly, and what one leaves goes to the others.
-    fn take(&mut self, band: Band, count: usize) -> usize {
+    /// Takes up to `count` of one band, the queues sharing it evenly, and what one leaves goes to the others.
+    fn take(&mut self, band: PriorityBand, count: usize) -> usize {
         let mut left = count;
         loop {
-            let mut open = (0..self.room.len()).filter(|&lane| self.offers(lane, band) > 0).count();
+            let mut open = (0..self.room.len()).filter(|&quota| self.offers(quota, band) > 0).count();
             if left == 0 || open == 0 {
                 return count - left;
             }
-            for lane in 0..self.room.len() {
-                let offers = self.offers(lane, band);
+            for quota in 0..self.room.len() {
+                let offers = self.offers(quota, band);
                 if offers > 0 && left > 0 {
                     let share = offers.min(left.div_ceil(open));
                     open -= 1;
-                    self.draw(lane, band, share);
+                    self.take_from(quota, band, share);
                     left -= share;
                 }
             }
         }
     }
 
-    fn offers(&self, lane: usize, band: Band) -> usize {
-        let lane = &self.room[lane];
-        self.lanes.get(&lane.queue).map_or(0, |bands| bands[band as usize].waiting.len().min(lane.max))
+    fn offers(&self, quota: usize, band: PriorityBand) -> usize {
+        let quota = &self.room[quota];
+        self.streams.get(&quota.queue).map_or(0, |bands| bands[band as usize].waiting.len().min(quota.max))
     }
 
-    fn draw(&mut self, lane: usize, band: Band, count: usize) {
-        let lane = &mut self.room[lane];
-        let Some(bands) = self.lanes.get_mut(&lane.queue) else { return };
+    fn take_from(&mut self, quota: usize, band: PriorityBand, count: usize) {
+        let quota = &mut self.room[quota];
+        let Some(bands) = self.streams.get_mut(&quota.queue) else { return };
         let stream = &mut bands[band as usize];
-        lane.max -= count;
+        quota.max -= count;
         self.left -= count;
         for entry in stream.waiting.drain(..count) {
-            self.taken.push(delivery(&lane.queue, band, &entry));
+            self.taken.push(delivery(&quota.queue, band, &entry));
             stream.held.insert(entry.name, Held { entry, since: self.now });
         }
     }
 }
 
-fn delivery(queue: &QueueName, band: Band, entry: &Entry) -> Delivery {
+fn delivery(queue: &QueueName, band: PriorityBand, entry: &Entry) -> Delivery {
     Delivery {
-        doorbell: Doorbell { task: entry.task, queue: queue.clone(), band, rung_at: entry.rung_at },
+        dispatch: Dispatch { task: entry.task, queue: queue.clone(), band, dispatched_at: entry.dispatched_at },
         entry: entry.name.to_string(),
     }
 }
@@ -270,40 +271,40 @@ fn closed() -> BrokerError {
 
 #[async_trait]
 impl Broker for MemoryBroker {
-    async fn publish(&self, doorbells: &[Doorbell]) -> Result<(), BrokerError> {
+    async fn publish(&self, dispatches: &[Dispatch]) -> Result<(), BrokerError> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(closed());
         }
-        for run in doorbells.chunk_by(|one, next| one.queue == next.queue) {
+        for run in dispatches.chunk_by(|one, next| one.queue == next.queue) {
             let queue = &run[0].queue;
             let mut name = state.next_entry;
-            if !state.lanes.contains_key(queue) {
-                state.lanes.insert(queue.clone(), Default::default());
+            if !state.streams.contains_key(queue) {
+                state.streams.insert(queue.clone(), Default::default());
             }
-            if let Some(bands) = state.lanes.get_mut(queue) {
-                for doorbell in run {
-                    let entry = Entry { name, task: doorbell.task, rung_at: doorbell.rung_at };
-                    bands[doorbell.band as usize].waiting.push_back(entry);
+            if let Some(bands) = state.streams.get_mut(queue) {
+                for dispatch in run {
+                    let entry = Entry { name, task: dispatch.task, dispatched_at: dispatch.dispatched_at };
+                    bands[dispatch.band as usize].waiting.push_back(entry);
                     name += 1;
                 }
             }
             state.next_entry = name;
-            state.ring(queue, run.len());
+            state.wake_waiters(queue, run.len());
         }
         Ok(())
     }
 
-    async fn receive(&self, want: &Want) -> Result<Vec<Delivery>, BrokerError> {
-        let until = Instant::now() + want.wait;
+    async fn fetch(&self, request: &FetchRequest) -> Result<Vec<Delivery>, BrokerError> {
+        let until = Instant::now() + request.wait;
         loop {
-            let in_line = match self.take_or_line_up(want, Instant::now() < until)? {
+            let waiting = match self.take_or_wait(request, Instant::now() < until)? {
                 Taken::Now(taken) => return Ok(taken),
-                Taken::Later(in_line) => in_line,
+                Taken::Later(waiting) => waiting,
             };
-            match in_line.wait(until).await {
-                Some(Bell::Work) => {}
-                Some(Bell::Wake) | None => return Ok(Vec::new()),
+            match waiting.wait(until).await {
+                Some(WakeReason::Work) => {}
+                Some(WakeReason::Wake) | None => return Ok(Vec::new()),
             }
         }
     }
@@ -318,8 +319,8 @@ impl Broker for MemoryBroker {
         let mut state = self.state.lock();
         for delivery in deliveries {
             let Ok(name) = delivery.entry.parse::<u64>() else { continue };
-            if let Some(bands) = state.lanes.get_mut(&delivery.doorbell.queue) {
-                bands[delivery.doorbell.band as usize].held.remove(&name);
+            if let Some(bands) = state.streams.get_mut(&delivery.dispatch.queue) {
+                bands[delivery.dispatch.band as usize].held.remove(&name);
             }
         }
         Ok(())
@@ -336,9 +337,9 @@ impl Broker for MemoryBroker {
         let idle = jiff::SignedDuration::try_from(idle).unwrap_or(jiff::SignedDuration::MAX);
         let mut state = self.state.lock();
         let mut taken = Vec::new();
-        for band in Band::ALL {
+        for band in PriorityBand::ALL {
             for queue in queues {
-                let Some(bands) = state.lanes.get_mut(queue) else { continue };
+                let Some(bands) = state.streams.get_mut(queue) else { continue };
                 let held = bands[band as usize].held.values_mut();
                 let idle_ones = held.filter(|held| now.duration_since(held.since) >= idle);
                 for held in idle_ones.take(max - taken.len()) {
@@ -350,12 +351,12 @@ impl Broker for MemoryBroker {
         Ok(taken)
     }
 
-    async fn oldest_held(&self, queue: &QueueName, band: Band) -> Result<Option<Timestamp>, BrokerError> {
+    async fn oldest_held(&self, queue: &QueueName, band: PriorityBand) -> Result<Option<Timestamp>, BrokerError> {
         let state = self.state.lock();
-        let Some(stream) = state.lanes.get(queue).map(|bands| &bands[band as usize]) else { return Ok(None) };
+        let Some(stream) = state.streams.get(queue).map(|bands| &bands[band as usize]) else { return Ok(None) };
         let waiting = stream.waiting.front();
         let held = stream.held.first_key_value().map(|(_, held)| &held.entry);
-        Ok(waiting.into_iter().chain(held).min_by_key(|entry| entry.name).map(|entry| entry.rung_at))
+        Ok(waiting.into_iter().chain(held).min_by_key(|entry| entry.name).map(|entry| entry.dispatched_at))
     }
 
     /// Who it was handed to is not kept: what a worker left behind becomes idle, and is reclaimed.

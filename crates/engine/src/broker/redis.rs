@@ -1,7 +1,7 @@
 //! The broker on Redis Streams: one server, Sentinel or Cluster.
 //!
 //! - A stream per queue and band ([`keys`](super::keys) names them), with one consumer group, `workers`, whose consumers are worker ids.
-//!   An entry is a doorbell in 28 bytes. Handing out puts it on the group's list of the worker; the acknowledgement takes it off and
+//!   An entry is a dispatch in 28 bytes. Handing out puts it on the group's list of the worker; the acknowledgement takes it off and
 //!   deletes it, so the first entry of a stream is the oldest that is held.
 //! - Three connections a process, each made when it is needed and made anew after every break: one for all commands, one that blocks in
 //!   a read for the worker pool, one that listens to the signals.
@@ -10,9 +10,9 @@
 
 mod address;
 mod entry;
+mod fetch;
 mod link;
 mod readers;
-mod receive;
 mod signals;
 
 use std::collections::HashMap;
@@ -31,14 +31,14 @@ use tokio_util::task::TaskTracker;
 
 use self::address::Servers;
 use self::entry::Read;
-use self::link::{COMMAND_DEADLINE, Link, Request, judge};
+use self::fetch::{FETCH, PendingFetch, Wake, dispatch_again, settled};
+use self::link::{COMMAND_DEADLINE, Link, Request, to_broker_error};
 use self::readers::Readers;
-use self::receive::{Handover, RECEIVE, Wake, ring_again, settled};
 use self::signals::Signals;
+use super::fair_share::FairShare;
 use super::keys::{GROUP, Keys};
-use super::turns::Turns;
-use super::{Broker, BrokerError, Delivery, Signal, Want};
-use crate::domain::{Band, Doorbell, QueueName, WorkerId};
+use super::{Broker, BrokerError, Delivery, FetchRequest, Signal};
+use crate::domain::{Dispatch, PriorityBand, QueueName, WorkerId};
 
 /// References that a worker still holds when it leaves are read so many at a time.
 const LEFT_BEHIND: usize = 1000;
@@ -60,14 +60,14 @@ struct Inner {
     readers: Readers,
     signals: Signals,
     script: Script,
-    turns: Mutex<Turns>,
+    fair_share: Mutex<FairShare>,
     wake: Wake,
     closing: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl RedisBroker {
-    /// Parses the URL and begins to listen to the signals. Redis need not be there: calls answer [`BrokerError::Unavailable`] until it is.
+    /// Parses the URL and starts to listen to the signals. Redis need not be there: calls answer [`BrokerError::Unavailable`] until it is.
     /// Must be called within a tokio runtime. A URL that cannot work is [`BrokerError::Refused`].
     pub fn connect(url: &SecretString, prefix: &str) -> Result<Self, BrokerError> {
         let keys = Keys::new(prefix);
@@ -77,8 +77,8 @@ impl RedisBroker {
             link: Link::new(Arc::clone(&servers)),
             readers: Readers::new(Arc::clone(&servers)),
             signals: Signals::new(),
-            script: Script::new(RECEIVE),
-            turns: Mutex::default(),
+            script: Script::new(FETCH),
+            fair_share: Mutex::default(),
             wake: Wake::default(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -91,14 +91,14 @@ impl RedisBroker {
     }
 
     async fn send<T: redis::FromRedisValue>(&self, request: Request<'_>) -> Result<T, BrokerError> {
-        self.inner.link.ask(request).await.map_err(|error| judge(&error))
+        self.inner.link.send(request).await.map_err(|error| to_broker_error(&error))
     }
 
     /// One stream's share of a reclaim.
     async fn reclaim_of(
         &self,
         worker: WorkerId,
-        (queue, band): (&QueueName, Band),
+        (queue, band): (&QueueName, PriorityBand),
         idle: Duration,
         max: usize,
     ) -> Result<Vec<Delivery>, BrokerError> {
@@ -108,10 +108,10 @@ impl RedisBroker {
             let mut claim = redis::cmd("XAUTOCLAIM");
             claim.arg(self.inner.keys.stream(queue, band)).arg(GROUP).arg(worker.to_string());
             claim.arg(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)).arg(&cursor).arg("COUNT").arg(max - taken.len());
-            let answer: Vec<Value> = match self.inner.link.ask(Request::One(&claim)).await {
+            let answer: Vec<Value> = match self.inner.link.send(Request::One(&claim)).await {
                 // Nothing was ever read from it, so nothing is held.
                 Err(error) if error.code() == Some("NOGROUP") => return Ok(taken),
-                answer => answer.map_err(|error| judge(&error))?,
+                answer => answer.map_err(|error| to_broker_error(&error))?,
             };
             let mut parts = answer.into_iter();
             let (Some(Value::BulkString(next)), Some(Value::Array(entries))) = (parts.next(), parts.next()) else {
@@ -146,7 +146,7 @@ impl RedisBroker {
     }
 
     /// What a worker holds of these streams.
-    async fn held_by(&self, worker: WorkerId, streams: &[(&QueueName, Band)]) -> Result<Vec<Delivery>, BrokerError> {
+    async fn held_by(&self, worker: WorkerId, streams: &[(&QueueName, PriorityBand)]) -> Result<Vec<Delivery>, BrokerError> {
         let mut pipeline = redis::pipe();
         for (queue, band) in streams {
             pipeline.cmd("XREADGROUP").arg("GROUP").arg(GROUP).arg(worker.to_string()).arg("COUNT").arg(LEFT_BEHIND);
@@ -173,25 +173,25 @@ fn entry_number(name: &str) -> Option<(u64, u64)> {
     Some((time.parse().ok()?, number.parse().ok()?))
 }
 
-/// The lanes of these queues, most urgent band first.
-fn lanes(queues: &[QueueName]) -> Vec<(&QueueName, Band)> {
-    Band::ALL.into_iter().flat_map(|band| queues.iter().map(move |queue| (queue, band))).collect()
+/// The streams of these queues, most urgent band first.
+fn streams_of(queues: &[QueueName]) -> Vec<(&QueueName, PriorityBand)> {
+    PriorityBand::ALL.into_iter().flat_map(|band| queues.iter().map(move |queue| (queue, band))).collect()
 }
 
 #[async_trait]
 impl Broker for RedisBroker {
-    async fn publish(&self, doorbells: &[Doorbell]) -> Result<(), BrokerError> {
-        if doorbells.is_empty() {
+    async fn publish(&self, dispatches: &[Dispatch]) -> Result<(), BrokerError> {
+        if dispatches.is_empty() {
             return Ok(());
         }
-        self.send(Request::Many(&self.inner.ring(doorbells.iter(), doorbells.len()))).await
+        self.send(Request::Many(&self.inner.dispatch(dispatches.iter(), dispatches.len()))).await
     }
 
-    async fn receive(&self, want: &Want) -> Result<Vec<Delivery>, BrokerError> {
+    async fn fetch(&self, request: &FetchRequest) -> Result<Vec<Delivery>, BrokerError> {
         if self.inner.closing.is_cancelled() {
             return Err(BrokerError::Unavailable("the broker is closed".to_owned()));
         }
-        Handover::begin(&self.inner, want.clone()).taken().await
+        PendingFetch::start(&self.inner, request.clone()).taken().await
     }
 
     fn wake(&self) {
@@ -200,7 +200,7 @@ impl Broker for RedisBroker {
 
     async fn acknowledge(&self, deliveries: &[Delivery]) -> Result<(), BrokerError> {
         let mut pipeline = redis::pipe();
-        self.inner.add_forget(&mut pipeline, deliveries.iter().map(|one| (&one.doorbell.queue, one.doorbell.band, &*one.entry)));
+        self.inner.add_forget(&mut pipeline, deliveries.iter().map(|one| (&one.dispatch.queue, one.dispatch.band, &*one.entry)));
         if pipeline.is_empty() {
             return Ok(());
         }
@@ -215,16 +215,16 @@ impl Broker for RedisBroker {
         max: usize,
     ) -> Result<Vec<Delivery>, BrokerError> {
         let mut taken = Vec::new();
-        for lane in lanes(queues) {
+        for stream in streams_of(queues) {
             if taken.len() >= max {
                 break;
             }
-            taken.append(&mut self.reclaim_of(worker, lane, idle, max - taken.len()).await?);
+            taken.append(&mut self.reclaim_of(worker, stream, idle, max - taken.len()).await?);
         }
         Ok(taken)
     }
 
-    async fn oldest_held(&self, queue: &QueueName, band: Band) -> Result<Option<Timestamp>, BrokerError> {
+    async fn oldest_held(&self, queue: &QueueName, band: PriorityBand) -> Result<Option<Timestamp>, BrokerError> {
         let key = self.inner.keys.stream(queue, band);
         let mut question = redis::cmd("XRANGE");
         question.arg(&key).arg("-").arg("+").arg("COUNT").arg(1);
@@ -234,7 +234,7 @@ impl Broker for RedisBroker {
             read.add_pairs(queue, band, self.send(Request::One(&question)).await?);
             let Some(oldest) = read.deliveries.pop() else { return Ok(None) };
             if passed_over >= ORPHANS_A_LOOK || !self.is_orphan(&key, &oldest.entry).await? {
-                return Ok(Some(oldest.doorbell.rung_at));
+                return Ok(Some(oldest.dispatch.dispatched_at));
             }
             self.send::<()>(Request::One(redis::cmd("XDEL").arg(&key).arg(&oldest.entry))).await?;
             passed_over += 1;
@@ -242,12 +242,12 @@ impl Broker for RedisBroker {
     }
 
     async fn leave(&self, worker: WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        let streams = lanes(queues);
+        let streams = streams_of(queues);
         if streams.is_empty() {
             return Ok(());
         }
         // With a consumer its list goes. A read that was called off late may have left something on it.
-        ring_again(&self.inner, &self.held_by(worker, &streams).await?).await.map_err(|error| judge(&error))?;
+        dispatch_again(&self.inner, &self.held_by(worker, &streams).await?).await.map_err(|error| to_broker_error(&error))?;
         let mut pipeline = redis::pipe();
         for (queue, band) in streams {
             pipeline.cmd("XGROUP").arg("DELCONSUMER").arg(self.inner.keys.stream(queue, band)).arg(GROUP).arg(worker.to_string());
@@ -259,7 +259,7 @@ impl Broker for RedisBroker {
 
     /// This process hears it at once, whatever becomes of Redis; an error says that the others did not.
     async fn signal(&self, signal: &Signal) -> Result<(), BrokerError> {
-        let message = self.inner.signals.tell(signal).map_err(|error| BrokerError::Refused(error.to_string()))?;
+        let message = self.inner.signals.publish_here(signal).map_err(|error| BrokerError::Refused(error.to_string()))?;
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(self.inner.keys.signals()).arg(message);
         self.send(Request::One(&publish)).await
@@ -272,7 +272,7 @@ impl Broker for RedisBroker {
     /// Answers when commands are answered and the signals of others are heard.
     async fn ping(&self) -> Result<(), BrokerError> {
         self.send::<Value>(Request::One(&redis::cmd("PING"))).await?;
-        timeout(COMMAND_DEADLINE, self.inner.signals.heard())
+        timeout(COMMAND_DEADLINE, self.inner.signals.listening())
             .await
             .map_err(|_elapsed| BrokerError::Unavailable("the signals of other processes are not heard".to_owned()))
     }

@@ -20,7 +20,7 @@ const MOST_PARTS: usize = 10;
 
 /// Where a file is in the storage, as in `uploads/image.jpg`: relative, below the root, and the same text wherever it is used.
 ///
-/// Parts are separated by `/` and are not empty. None begins with a dot (so there is neither `..` nor a hidden file) or with a blank, or
+/// Parts are separated by `/` and are not empty. None starts with a dot (so there is neither `..` nor a hidden file) or with a blank, or
 /// ends with a blank. There is no backslash, no `%` (so nothing can be encoded in it), no control and no invisible character. A link in the
 /// file system is another matter: the storage refuses it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub struct FilePathError {
 impl FilePath {
     /// Parses what somebody else wrote.
     pub fn parse(text: &str) -> Result<Self, FilePathError> {
-        match fault_of(text) {
+        match error_of(text) {
             None => Ok(Self(text.to_owned())),
             Some(reason) => Err(FilePathError { path: text.chars().take(MOST_PART_BYTES).collect(), reason }),
         }
@@ -72,7 +72,7 @@ impl FilePath {
     }
 }
 
-fn fault_of(text: &str) -> Option<&'static str> {
+fn error_of(text: &str) -> Option<&'static str> {
     if text.is_empty() {
         return Some("it is empty");
     }
@@ -94,10 +94,10 @@ fn fault_of(text: &str) -> Option<&'static str> {
     if text.split('/').count() > MOST_PARTS {
         return Some("it has too many parts");
     }
-    text.split('/').find_map(fault_of_part)
+    text.split('/').find_map(error_of_part)
 }
 
-fn fault_of_part(part: &str) -> Option<&'static str> {
+fn error_of_part(part: &str) -> Option<&'static str> {
     if part.is_empty() {
         Some("it has an empty part")
     } else if part == ".." || part == "." {
@@ -105,7 +105,7 @@ fn fault_of_part(part: &str) -> Option<&'static str> {
     } else if part.starts_with('.') {
         Some("a part of it is hidden")
     } else if part.starts_with(' ') || part.ends_with(' ') {
-        Some("a part of it begins or ends with a blank")
+        Some("a part of it starts or ends with a blank")
     } else if part.len() > MOST_PART_BYTES {
         Some("a part of it is too long")
     } else {
@@ -217,8 +217,8 @@ mod tests {
             (long_part.as_str(), "too long"),
             (long.as_str(), "too long"),
         ] {
-            let told = FilePath::parse(text).unwrap_err().to_string();
-            assert!(told.contains(reason), "{text:?}: {told}");
+            let reported = FilePath::parse(text).unwrap_err().to_string();
+            assert!(reported.contains(reason), "{text:?}: {reported}");
             assert!(serde_json::from_value::<FilePath>(text.into()).is_err());
         }
     }

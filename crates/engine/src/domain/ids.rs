@@ -90,9 +90,9 @@ impl TaskId {
     }
 }
 
-/// The number of an attempt: 0 before the first begin, and one higher with every begin, whatever ended the one before.
+/// The number of an attempt: 0 before the first start, and one higher with every start, whatever ended the one before.
 ///
-/// It is the fence: a write by a worker names the number that its begin gave, and a stale one matches no row.
+/// It is the fence: a write by a worker names the number that its start gave, and a stale one matches no row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Attempt(pub i32);
@@ -105,7 +105,7 @@ impl fmt::Display for Attempt {
 
 /// Why a name was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {name:?} is not a name: 1 to {max} characters of a-z, 0-9, '_', '-' and '.', beginning with a letter or digit")]
+#[error("{what} {name:?} is not a name: 1 to {max} characters of a-z, 0-9, '_', '-' and '.', start with a letter or digit")]
 pub struct NameError {
     what: &'static str,
     name: String,
@@ -120,8 +120,8 @@ fn check_name(what: &'static str, name: &str) -> Result<(), NameError> {
     if starts_well && all_allowed && name.len() <= MAX_NAME_CHARS {
         return Ok(());
     }
-    let shown: String = name.chars().take(MAX_NAME_CHARS).collect();
-    Err(NameError { what, name: shown, max: MAX_NAME_CHARS })
+    let rendered: String = name.chars().take(MAX_NAME_CHARS).collect();
+    Err(NameError { what, name: rendered, max: MAX_NAME_CHARS })
 }
 
 macro_rules! name_newtype {

@@ -54,7 +54,7 @@ pub enum TaskFailure {
     },
     /// No attempt will help: FAILURE at once.
     Fail(ErrorReport),
-    /// Nothing went wrong, but it cannot go on before `after` has passed: the task is handed back, which spends nothing.
+    /// Nothing went wrong, but it cannot go on before `after` has passed: the task is released, which spends nothing.
     Later {
         /// The least time before the next attempt.
         after: Duration,
@@ -97,7 +97,7 @@ pub enum Outcome {
     /// It was stopped because the task was revoked.
     Revoked,
     /// It was stopped, or never run, for a reason that is not its own (shutdown, an unknown kind, a lost lease): no budget is spent.
-    HandBack {
+    Release {
         /// The least time before the next attempt.
         after: Duration,
     },

@@ -1,4 +1,4 @@
-//! Lists come in pages; a page begins after a key, never at an offset.
+//! Lists come in pages; a page starts after a key, never at an offset.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{KindName, QueueName, TaskId, TaskStatus};
 
-/// Where the next page begins: after this id. Opaque to users.
+/// Where the next page starts: after this id. Opaque to users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor(pub TaskId);
 
@@ -54,7 +54,7 @@ pub struct TaskFilter {
 /// One page of a list: newest first.
 #[derive(Clone, Debug)]
 pub struct PageRequest {
-    /// Begin after this.
+    /// Start after this.
     pub after: Option<Cursor>,
     /// At most so many, 1 to 500.
     pub limit: u16,
@@ -65,6 +65,6 @@ pub struct PageRequest {
 pub struct Page<T> {
     /// What is on it.
     pub items: Vec<T>,
-    /// Where the next one begins; `None` on the last.
+    /// Where the next one starts; `None` on the last.
     pub next: Option<Cursor>,
 }

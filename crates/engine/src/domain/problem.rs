@@ -63,7 +63,7 @@ impl FieldError {
     }
 }
 
-/// What came may be megabytes: an answer shows its beginning and its end.
+/// What came may be megabytes: an answer shows its start and its end.
 const MOST_DETAIL_CHARS: usize = 1_000;
 const MOST_POINTER_CHARS: usize = 300;
 
@@ -74,8 +74,8 @@ fn shortened(text: String, most: usize) -> String {
     }
     let (first, last) = (most * 3 / 4, most / 4);
     let end = text.char_indices().rev().nth(last.saturating_sub(1)).map_or(0, |(at, _)| at);
-    let beginning: String = text.chars().take(first).collect();
-    format!("{beginning} … {}", &text[end..])
+    let start: String = text.chars().take(first).collect();
+    format!("{start} … {}", &text[end..])
 }
 
 /// The pointer to the field `name` of the object at `parent`.
@@ -124,25 +124,25 @@ mod tests {
         copy: Option<Box<Letter>>,
     }
 
-    fn fault(json: &str) -> (String, String) {
+    fn field_error(json: &str) -> (String, String) {
         let mut input = serde_json::Deserializer::from_str(json);
         let error = serde_path_to_error::deserialize::<_, Letter>(&mut input).unwrap_err();
-        let fault = FieldError::of_parser(&error);
-        (fault.pointer, fault.detail)
+        let field_error = FieldError::of_parser(&error);
+        (field_error.pointer, field_error.detail)
     }
 
     #[test]
     fn what_came_is_shown_in_short() {
         let long = format!("\"{}ö\" is too long", "ä".repeat(5_000));
-        let shown = FieldError::new(format!("/{}", "x".repeat(500)), long);
-        assert!(shown.detail.starts_with("\"ää") && shown.detail.ends_with("äö\" is too long"), "{}", shown.detail);
-        assert_eq!((shown.detail.chars().count(), shown.pointer.chars().count()), (1_003, 303));
+        let rendered = FieldError::new(format!("/{}", "x".repeat(500)), long);
+        assert!(rendered.detail.starts_with("\"ää") && rendered.detail.ends_with("äö\" is too long"), "{}", rendered.detail);
+        assert_eq!((rendered.detail.chars().count(), rendered.pointer.chars().count()), (1_003, 303));
         assert_eq!(FieldError::new("/x", "ä".repeat(1_000)).detail.chars().count(), 1_000);
     }
 
     #[test]
     fn no_type_of_ours_is_named() {
-        assert_eq!(fault("5"), (String::new(), "invalid type: integer `5`, expected an object".into()));
+        assert_eq!(field_error("5"), (String::new(), "invalid type: integer `5`, expected an object".into()));
         assert_eq!(
             in_plain_words("data did not match any variant of untagged enum RowKey"),
             "is none of the forms that are allowed here"
@@ -151,10 +151,13 @@ mod tests {
 
     #[test]
     fn a_parsers_error_points_at_the_field_without_a_place_in_the_text() {
-        assert_eq!(fault("{}"), ("/to".into(), "is missing".into()));
-        assert_eq!(fault(r#"{"to":[],"copy":{}}"#), ("/copy/to".into(), "is missing".into()));
-        assert_eq!(fault(r#"{"to":[1,"x"]}"#).0, "/to/1");
-        assert_eq!(fault(r#"{"to":[1,"x"]}"#).1, "invalid type: string \"x\", expected a whole number from 0 to 255");
-        assert_eq!(fault(r#"{"to":[],"copy":{"a/b":1}}"#), ("/copy/a~1b".into(), "is unknown; allowed are to, copy".into()));
+        assert_eq!(field_error("{}"), ("/to".into(), "is missing".into()));
+        assert_eq!(field_error(r#"{"to":[],"copy":{}}"#), ("/copy/to".into(), "is missing".into()));
+        assert_eq!(field_error(r#"{"to":[1,"x"]}"#).0, "/to/1");
+        assert_eq!(field_error(r#"{"to":[1,"x"]}"#).1, "invalid type: string \"x\", expected a whole number from 0 to 255");
+        assert_eq!(
+            field_error(r#"{"to":[],"copy":{"a/b":1}}"#),
+            ("/copy/a~1b".into(), "is unknown; allowed are to, copy".into())
+        );
     }
 }

@@ -37,7 +37,7 @@ impl RetryPolicy {
     /// The delay before the retry that follows `retries_used` earlier ones. `chance` is in `0.0..1.0`;
     /// `at_least` is what the other side asked for (`Retry-After`) and is never undercut, but held to a day.
     pub fn delay(&self, retries_used: u16, chance: f64, at_least: Option<Duration>) -> Duration {
-        const LONGEST_ASKED: Duration = Duration::from_hours(24);
+        const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
         let own = match self.backoff {
             Backoff::Fixed(delay) => delay,
             Backoff::Exponential { first, cap, jitter } => {
@@ -45,7 +45,7 @@ impl RetryPolicy {
                 doubled.min(cap).mul_f64(1.0 + jitter * (2.0 * chance - 1.0))
             }
         };
-        own.max(at_least.unwrap_or_default().min(LONGEST_ASKED))
+        own.max(at_least.unwrap_or_default().min(LONGEST_RETRY_AFTER))
     }
 }
 

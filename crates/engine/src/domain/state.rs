@@ -1,12 +1,12 @@
 //! The state machine: one function says what follows an attempt, one what follows a crash.
 //!
 //! ```text
-//! PENDING ──begin──▶ STARTED ──success──▶ SUCCESS
+//! PENDING ──start──▶ STARTED ──success──▶ SUCCESS
 //!    │                 │  │ └──failure───▶ FAILURE
 //!    │                 │  └──revoked─────▶ REVOKED
 //!    │   ┌──retry──────┘
 //!    │   ▼         ▲
-//!    │ RETRY ─begin┘      hand-back: STARTED ▶ PENDING (or RETRY, where a retry was used)
+//!    │ RETRY ─start┘      release: STARTED ▶ PENDING (or RETRY, where a retry was used)
 //!    └───┴──revoke, expiry, purge──▶ REVOKED
 //! ```
 
@@ -59,7 +59,7 @@ impl TaskStatus {
         matches!(self, Self::Success | Self::Failure | Self::Revoked)
     }
 
-    /// Whether it waits for a begin.
+    /// Whether it waits for a start.
     pub const fn is_waiting(self) -> bool {
         matches!(self, Self::Pending | Self::Retry)
     }
@@ -147,7 +147,7 @@ pub enum Next {
         error: ErrorReport,
     },
     /// It is due again at `due_at` as if the attempt had not been; nothing is spent.
-    HandBack {
+    Release {
         /// When.
         due_at: Timestamp,
     },
@@ -182,7 +182,7 @@ pub fn after(outcome: Outcome, facts: RunFacts, policy: &RetryPolicy, now: Times
             Next::Retry { due_at: later(now, delay), error }
         }
         Outcome::Fail(error) | Outcome::Retry { error, .. } => Next::failure(error),
-        Outcome::HandBack { after } => Next::HandBack { due_at: later(now, after) },
+        Outcome::Release { after } => Next::Release { due_at: later(now, after) },
         Outcome::Revoked => Next::revoked(EndReason::Revoked),
     }
 }
@@ -236,7 +236,7 @@ mod tests {
     fn no_retry_follows_a_revoke_but_a_result_is_kept() {
         let revoked = RunFacts { revoke_requested: true, ..facts() };
         let now = Timestamp::UNIX_EPOCH;
-        for outcome in [broken(), Outcome::HandBack { after: Duration::ZERO }, Outcome::Revoked] {
+        for outcome in [broken(), Outcome::Release { after: Duration::ZERO }, Outcome::Revoked] {
             let next = after(outcome, revoked, &RetryPolicy::DEFAULT, now, 0.5);
             assert_eq!(next, Next::revoked(EndReason::Revoked));
         }

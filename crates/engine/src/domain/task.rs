@@ -1,4 +1,4 @@
-//! The task: as submitted, as begun, as read.
+//! The task: as submitted, as started, as read.
 
 use std::fmt;
 use std::str::FromStr;
@@ -30,18 +30,18 @@ impl Priority {
     }
 
     /// The band of streams that it travels in.
-    pub const fn band(self) -> Band {
+    pub const fn band(self) -> PriorityBand {
         match self.0 {
-            7.. => Band::High,
-            4..=6 => Band::Normal,
-            _ => Band::Low,
+            7.. => PriorityBand::High,
+            4..=6 => PriorityBand::Normal,
+            _ => PriorityBand::Low,
         }
     }
 }
 
 /// A band of priorities: one stream a queue and band.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Band {
+pub enum PriorityBand {
     /// 7 to 9.
     High,
     /// 4 to 6.
@@ -50,7 +50,7 @@ pub enum Band {
     Low,
 }
 
-impl Band {
+impl PriorityBand {
     /// From the most to the least urgent.
     pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
 
@@ -79,7 +79,7 @@ impl Band {
 pub enum EndReason {
     /// Somebody revoked it.
     Revoked,
-    /// It had not begun by its `expires`.
+    /// It had not started by its `expires`.
     Expired,
     /// Its queue was purged.
     Purged,
@@ -130,9 +130,9 @@ pub struct NewTask {
     pub principal: Arc<str>,
     /// When.
     pub submitted_at: Timestamp,
-    /// When it may begin: `submitted_at`, or later.
+    /// When it may start: `submitted_at`, or later.
     pub due_at: Timestamp,
-    /// After this it is not begun any more.
+    /// After this it is not started any more.
     pub expires_at: Option<Timestamp>,
     /// Retries after the first attempt.
     pub max_retries: u16,
@@ -146,42 +146,42 @@ pub struct NewTask {
     pub retry_of: Option<TaskId>,
 }
 
-/// What the broker carries: a reference; the row carries the data. `attempt` is the row's number when it was rung: the begin is a
+/// What the broker carries: a reference; the row carries the data. `attempt` is the row's number when it was dispatched: the start is a
 /// compare-and-set on it, so that a stale reference starts nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TaskRef {
     /// Which task.
     pub id: TaskId,
-    /// How many attempts had begun when it was rung.
+    /// How many attempts had started when it was dispatched.
     pub attempt: Attempt,
 }
 
-/// A doorbell to ring: the reference, and the lane it goes into.
+/// A dispatch: the reference, and the queue it goes into.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doorbell {
+pub struct Dispatch {
     /// Which task.
     pub task: TaskRef,
     /// In which queue.
     pub queue: QueueName,
     /// In which band.
-    pub band: Band,
-    /// When it is rung, by the engine's clock; the broker keeps it with the entry.
-    pub rung_at: Timestamp,
+    pub band: PriorityBand,
+    /// When it is dispatched, by the engine's clock; the broker keeps it with the entry.
+    pub dispatched_at: Timestamp,
 }
 
 impl NewTask {
-    /// The doorbell of the task as inserted.
-    pub fn doorbell(&self) -> Doorbell {
-        Doorbell {
+    /// The dispatch of the task as inserted.
+    pub fn dispatch(&self) -> Dispatch {
+        Dispatch {
             task: TaskRef { id: self.id, attempt: Attempt(0) },
             queue: self.queue.clone(),
             band: self.priority.band(),
-            rung_at: self.submitted_at,
+            dispatched_at: self.submitted_at,
         }
     }
 }
 
-/// The task at which a chain of retries by hand began. What its runs did outside is known again by it in every later one, so that a retry
+/// The task at which a chain of retries by hand started. What its runs did outside is known again by it in every later one, so that a retry
 /// by hand goes on where they ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -191,9 +191,9 @@ pub struct Origin {
     pub submitted_at: Timestamp,
 }
 
-/// A task whose attempt has just begun: what the executor needs.
+/// A task whose attempt has just started: what the executor needs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Begun {
+pub struct StartedTask {
     /// Its id.
     pub id: TaskId,
     /// The number of this attempt: the fence of its settle.
@@ -208,9 +208,9 @@ pub struct Begun {
     pub principal: Arc<str>,
     /// When it was submitted.
     pub submitted_at: Timestamp,
-    /// Where its chain of retries by hand began; `None` where it is no retry by hand.
+    /// Where its chain of retries by hand started; `None` where it is no retry by hand.
     pub retry_origin: Option<Origin>,
-    /// When this attempt began.
+    /// When this attempt started.
     pub started_at: Timestamp,
     /// Retries spent before this attempt.
     pub retries_used: u16,
@@ -288,11 +288,11 @@ pub struct TaskRow {
     pub principal: Arc<str>,
     /// When it was submitted.
     pub submitted_at: Timestamp,
-    /// When it may begin.
+    /// When it may start.
     pub due_at: Timestamp,
-    /// After this it is not begun any more.
+    /// After this it is not started any more.
     pub expires_at: Option<Timestamp>,
-    /// Attempts begun so far: the fence.
+    /// Attempts started so far: the fence.
     pub attempt: Attempt,
     /// Retries spent.
     pub retries_used: u16,
@@ -308,7 +308,7 @@ pub struct TaskRow {
     pub worker: Option<WorkerId>,
     /// The name of the worker that runs it, or that ran its last attempt.
     pub worker_name: Option<String>,
-    /// When its present or last attempt began.
+    /// When its present or last attempt started.
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
@@ -331,7 +331,7 @@ pub struct TaskRow {
 }
 
 impl TaskRow {
-    /// The number of its latest attempt, as it is shown; 0 until one has begun. The fence itself also rises where a waiting task is changed.
+    /// The number of its latest attempt, as it is shown; 0 until one has started. The fence itself also rises where a waiting task is changed.
     pub fn latest_attempt(&self) -> i32 {
         if self.started_at.is_some() { self.attempt.0 } else { 0 }
     }

@@ -1,4 +1,4 @@
-//! A worker as it shows itself to the fleet.
+//! A worker as it shows itself to the cluster.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,13 +9,13 @@ use super::{QueueName, WorkerId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerHealth {
-    /// Its heart beats and it fetches.
+    /// Its heartbeat heartbeats and it fetches.
     Healthy,
-    /// Its heart beats, but due tasks of its queues exist, slots are free, and it begins none.
+    /// Its heartbeat heartbeats, but due tasks of its queues exist, slots are free, and it starts none.
     Stalled,
     /// It finishes what runs and fetches no more.
     Draining,
-    /// Its heart has stopped; its tasks are rescued.
+    /// Its heartbeat has stopped; its tasks are rescued.
     Dead,
 }
 
@@ -46,11 +46,11 @@ pub struct WorkerInfo {
     pub memory_bytes: u64,
     /// Whether it has stopped fetching.
     pub draining: bool,
-    /// Whether it finds due tasks and free slots, and begins none.
+    /// Whether it finds due tasks and free slots, and starts none.
     pub stalled: bool,
     /// When it started.
     pub started_at: Timestamp,
-    /// When it last received something.
+    /// When it last fetched something.
     pub last_fetch_at: Option<Timestamp>,
     /// When it last ended something.
     pub last_done_at: Option<Timestamp>,
@@ -62,7 +62,7 @@ pub struct WorkerRow {
     /// What it told last.
     pub info: WorkerInfo,
     /// When, by the store's clock.
-    pub beat_at: Timestamp,
+    pub heartbeat_at: Timestamp,
     /// Whether it was declared dead.
     pub dead: bool,
 }

@@ -13,7 +13,7 @@ use super::options::{TaskOptions, whole_number};
 use crate::domain::{FieldError, parser_words};
 
 /// So much of a bad value is told.
-const SHOWN_CHARS: usize = 100;
+const MESSAGE_CHARS: usize = 100;
 
 /// Why a body is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +50,8 @@ impl TaskBody {
                 args.push(name, value);
             }
         }
-        if !options.faults.is_empty() {
-            return Err(BodyError::Invalid(options.faults));
+        if !options.field_errors.is_empty() {
+            return Err(BodyError::Invalid(options.field_errors));
         }
         Ok(Self { kind: None, args: args.finish(), options: options.options, idempotency_key: None })
     }
@@ -65,55 +65,55 @@ impl TaskBody {
     pub fn of_batch(json: &[u8]) -> Result<Vec<Result<Self, BodyError>>, BodyError> {
         let fields = Fields::parse(json)?;
         let mut items = None;
-        let mut faults = Vec::new();
+        let mut field_errors = Vec::new();
         for (name, value) in &fields.0 {
             match name.as_ref() {
                 "tasks" => match serde_json::from_str::<Vec<&RawValue>>(value.get()) {
                     Ok(list) => items = Some(list),
-                    Err(_) => faults.push(FieldError::new("/tasks", "is not a list of tasks")),
+                    Err(_) => field_errors.push(FieldError::new("/tasks", "is not a list of tasks")),
                 },
-                other => faults.push(unknown(other, "tasks")),
+                other => field_errors.push(unknown(other, "tasks")),
             }
         }
-        if items.is_none() && faults.is_empty() {
-            faults.push(FieldError::new("/tasks", "is missing: a list of {\"kind\", \"args\", …}"));
+        if items.is_none() && field_errors.is_empty() {
+            field_errors.push(FieldError::new("/tasks", "is missing: a list of {\"kind\", \"args\", …}"));
         }
         match items {
-            Some(items) if faults.is_empty() => Ok(items
+            Some(items) if field_errors.is_empty() => Ok(items
                 .into_iter()
                 .map(|item| Fields::parse(item.get().as_bytes()).and_then(|fields| Self::of_fields(&fields, true)))
                 .collect()),
-            _ => Err(BodyError::Invalid(faults)),
+            _ => Err(BodyError::Invalid(field_errors)),
         }
     }
 
     fn of_fields(fields: &Fields<'_>, in_batch: bool) -> Result<Self, BodyError> {
         let (mut kind, mut args, mut key) = (None, None, None);
         let mut options = OptionsReader::default();
-        let mut faults = Vec::new();
+        let mut field_errors = Vec::new();
         for (name, value) in &fields.0 {
             match name.as_ref() {
                 "kind" => match serde_json::from_str::<String>(value.get()) {
                     Ok(name) => kind = Some(name),
-                    Err(_) => faults.push(FieldError::new("/kind", "is not a string")),
+                    Err(_) => field_errors.push(FieldError::new("/kind", "is not a string")),
                 },
                 "args" if value.get().starts_with('{') => args = Some(value.get().to_owned()),
-                "args" => faults.push(FieldError::new("/args", "is not an object")),
+                "args" => field_errors.push(FieldError::new("/args", "is not an object")),
                 "idempotency_key" if in_batch => match serde_json::from_str::<String>(value.get()) {
                     Ok(text) => key = Some(text),
-                    Err(_) => faults.push(FieldError::new("/idempotency_key", "is not a string")),
+                    Err(_) => field_errors.push(FieldError::new("/idempotency_key", "is not a string")),
                 },
                 name if TaskOptions::NAMES.contains(&name) => options.read(name, value),
-                other => faults.push(unknown(other, &format!("kind, args, {}", TaskOptions::NAMES.join(", ")))),
+                other => field_errors.push(unknown(other, &format!("kind, args, {}", TaskOptions::NAMES.join(", ")))),
             }
         }
-        if kind.is_none() && !faults.iter().any(|fault| fault.pointer == "/kind") {
-            faults.push(FieldError::new("/kind", "is missing: GET /api/v1/tasks/kinds lists what there is"));
+        if kind.is_none() && !field_errors.iter().any(|field_error| field_error.pointer == "/kind") {
+            field_errors.push(FieldError::new("/kind", "is missing: GET /api/v1/tasks/kinds lists what there is"));
         }
-        let OptionsReader { options, faults: more } = options;
-        faults.extend(more);
-        if !faults.is_empty() {
-            return Err(BodyError::Invalid(faults));
+        let OptionsReader { options, field_errors: more } = options;
+        field_errors.extend(more);
+        if !field_errors.is_empty() {
+            return Err(BodyError::Invalid(field_errors));
         }
         Ok(Self { kind, args: args.unwrap_or_else(|| "{}".to_owned()), options, idempotency_key: key })
     }
@@ -222,7 +222,7 @@ impl Joined {
 #[derive(Default)]
 struct OptionsReader {
     options: TaskOptions,
-    faults: Vec<FieldError>,
+    field_errors: Vec<FieldError>,
 }
 
 impl OptionsReader {
@@ -241,8 +241,9 @@ impl OptionsReader {
             _ => put(&mut self.options.callback_url, serde_json::from_str(text)),
         };
         if !is_read {
-            let shown: String = text.chars().take(SHOWN_CHARS).collect();
-            self.faults.push(FieldError::new(format!("/{name}"), format!("{shown} is not {}", TaskOptions::wanted(name))));
+            let rendered: String = text.chars().take(MESSAGE_CHARS).collect();
+            self.field_errors
+                .push(FieldError::new(format!("/{name}"), format!("{rendered} is not {}", TaskOptions::wanted(name))));
         }
     }
 }
@@ -267,10 +268,11 @@ mod tests {
     fn a_named_body_wants_a_kind_and_knows_its_fields() {
         let body = TaskBody::of_named(br#"{"kind":"system.echo","args":{"x":1},"expires":60}"#).unwrap();
         assert_eq!((body.kind.as_deref(), body.args.as_str()), (Some("system.echo"), r#"{"x":1}"#));
-        let BodyError::Invalid(faults) = TaskBody::of_named(br#"{"args": [], "colour": 1, "priority": "x"}"#).unwrap_err() else {
+        let BodyError::Invalid(field_errors) = TaskBody::of_named(br#"{"args": [], "colour": 1, "priority": "x"}"#).unwrap_err()
+        else {
             panic!("invalid")
         };
-        let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+        let pointers: Vec<_> = field_errors.iter().map(|field_error| field_error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/args", "/colour", "/kind", "/priority"]);
     }
 
@@ -278,8 +280,9 @@ mod tests {
     fn every_option_of_a_wrong_type_is_told_with_what_is_wanted() {
         let body =
             br#"{"queue": 7, "priority": 5.5, "max_retries": 70000, "expires": [], "time_limit": "1", "eta": null, "x": 1}"#;
-        let BodyError::Invalid(faults) = TaskBody::of_typed(body).unwrap_err() else { panic!("invalid") };
-        let lines: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect();
+        let BodyError::Invalid(field_errors) = TaskBody::of_typed(body).unwrap_err() else { panic!("invalid") };
+        let lines: Vec<_> =
+            field_errors.iter().map(|field_error| format!("{} {}", field_error.pointer, field_error.detail)).collect();
         assert_eq!(
             lines,
             [

@@ -12,7 +12,7 @@ use super::control::ControlError;
 use super::options::TaskOptions;
 use super::submit::{SubmitError, SubmitKey, SubmitTask, Submitted, canonical_hash};
 use crate::children::{Child, Children};
-use crate::domain::{Begun, FieldError, KindName, Priority, TaskFailure, TaskId, TaskRow, TaskStatus};
+use crate::domain::{FieldError, KindName, Priority, StartedTask, TaskFailure, TaskId, TaskRow, TaskStatus};
 use crate::store::{EFFECT_SCOPE, LedgerState, StoreError};
 
 /// Children of earlier runs that are looked at at once: a few, so that the store has time for others.
@@ -21,7 +21,7 @@ const LOOKS_AT_ONCE: usize = 8;
 /// What submits in the name of one running task.
 struct TaskChildren {
     queue: Arc<Queue>,
-    /// The task at which the parent's chain of retries by hand began; the parent itself, where it is none.
+    /// The task at which the parent's chain of retries by hand started; the parent itself, where it is none.
     origin: TaskId,
     /// When the parent was submitted, if it is a retry by hand: a child from before is one of an earlier run.
     retry_since: Option<Timestamp>,
@@ -30,7 +30,7 @@ struct TaskChildren {
 
 impl Queue {
     /// Where `task` submits its children.
-    pub fn children_of(self: &Arc<Self>, task: &Begun) -> Arc<dyn Children> {
+    pub fn children_of(self: &Arc<Self>, task: &StartedTask) -> Arc<dyn Children> {
         Arc::new(TaskChildren {
             queue: self.clone(),
             origin: task.retry_origin.map_or(task.id, |origin| origin.task),
@@ -57,11 +57,11 @@ impl Children for TaskChildren {
 impl TaskChildren {
     async fn settled(&self, answer: Result<Submitted, SubmitError>, part: String, kind: &str) -> Result<TaskId, TaskFailure> {
         let taken = answer.map_err(|error| self.failure(&part, kind, error))?;
-        self.standing(taken).await.map_err(|error| refused(&part, kind, &error))
+        self.current_task(taken).await.map_err(|error| refused(&part, kind, &error))
     }
 
     /// The task that stands for a child now. One that failed in an earlier run of the chain is retried (see [`Children`]).
-    async fn standing(&self, taken: Submitted) -> Result<TaskId, ControlError> {
+    async fn current_task(&self, taken: Submitted) -> Result<TaskId, ControlError> {
         let Some(since) = self.retry_since.filter(|_| taken.replayed) else { return Ok(taken.id) };
         let Some(row) = self.latest(taken.id).await? else { return Ok(taken.id) };
         let id = row.id;
@@ -118,19 +118,24 @@ impl TaskChildren {
         let what = format!("the task {kind} ({part}) could not be submitted");
         match error {
             SubmitError::NotStored(_) | SubmitError::Queue(_) => TaskFailure::retry("NotSubmitted", format!("{what}: {error}")),
-            SubmitError::Invalid(faults) => {
-                let told: Vec<String> = faults.iter().map(|fault| self.told(kind, fault)).collect();
-                TaskFailure::fail("BadChild", format!("{what}: {}", told.join("; ")))
+            SubmitError::Invalid(field_errors) => {
+                let messages: Vec<String> =
+                    field_errors.iter().map(|field_error| self.describe_for_log(kind, field_error)).collect();
+                TaskFailure::fail("BadChild", format!("{what}: {}", messages.join("; ")))
             }
             error => TaskFailure::fail("BadChild", format!("{what}: {error}")),
         }
     }
 
-    /// A fault in words for a log: what it says of an arg that may be secret stays out.
-    fn told(&self, kind: &str, fault: &FieldError) -> String {
+    /// A error in words for a log: what it says of an arg that may be secret stays out.
+    fn describe_for_log(&self, kind: &str, field_error: &FieldError) -> String {
         let kind = KindName::parse(kind).ok().and_then(|name| self.queue.runner().kind(&name));
-        let is_sensitive = kind.is_some_and(|kind| kind.is_sensitive(&fault.pointer));
-        if is_sensitive { format!("{} is wrong", fault.pointer) } else { format!("{} {}", fault.pointer, fault.detail) }
+        let is_sensitive = kind.is_some_and(|kind| kind.is_sensitive(&field_error.pointer));
+        if is_sensitive {
+            format!("{} is wrong", field_error.pointer)
+        } else {
+            format!("{} {}", field_error.pointer, field_error.detail)
+        }
     }
 }
 

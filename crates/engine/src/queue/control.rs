@@ -9,7 +9,7 @@ use super::{Queue, QueueError};
 use crate::broker::Signal;
 use crate::clock::to_micros;
 use crate::domain::{FieldError, KindName, NewTask, Principal, Progress, QueueName, TaskId, TaskRow, TaskStatus};
-use crate::store::sealed::{sealed_with, unreadable};
+use crate::store::encrypted::{encrypted_with, unreadable};
 use crate::store::{
     ChangeAnswer, Ended, QueueChange, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, SubmittedTask, TaskChange, WorkerCommand,
 };
@@ -53,7 +53,7 @@ pub enum ControlError {
     AlreadyRetried(TaskId),
     /// Its args cannot be opened here.
     #[error("{0}")]
-    Sealed(String),
+    Encrypted(String),
     /// Its kind is not known any more.
     #[error("kind {0} is not known any more")]
     UnknownKind(KindName),
@@ -83,11 +83,11 @@ impl Queue {
         let answer = self.store.revoke(&RevokeOrder { id, terminate, now: self.clock.now() }).await?;
         match answer {
             RevokeAnswer::Revoked(ended) => {
-                self.tell_ended(vec![ended]).await;
+                self.publish_ended(vec![ended]).await;
                 Ok(Revoked::Revoked)
             }
             RevokeAnswer::Revoking { requested_at, .. } => {
-                self.tell(Signal::Revoke { id, terminate }).await;
+                self.send_signal(Signal::Revoke { id, terminate }).await;
                 let grace = if terminate { TERMINATE_GRACE } else { REVOKE_GRACE };
                 let from = if terminate { self.clock.now() } else { requested_at };
                 Ok(Revoked::Revoking { deadline: to_micros(from + grace) })
@@ -129,8 +129,8 @@ impl Queue {
         if self.runner.kind(&row.kind).is_none() {
             return Err(ControlError::UnknownKind(row.kind));
         }
-        if let Some(key) = sealed_with(&row.args) {
-            return Err(ControlError::Sealed(unreadable("args", key)));
+        if let Some(key) = encrypted_with(&row.args) {
+            return Err(ControlError::Encrypted(unreadable("args", key)));
         }
         let now = self.clock.now();
         let task = NewTask {
@@ -149,12 +149,12 @@ impl Queue {
             callback_url: row.callback_url,
             retry_of: Some(row.id),
         };
-        let submitted = SubmittedTask { task, rung: self.ringer.is_trusted(), key: None };
+        let submitted = SubmittedTask { task, dispatched: self.dispatcher.is_trusted(), key: None };
         match self.store.insert_retry(&submitted).await? {
             RetryAnswer::Inserted => {
                 self.metrics.task_submitted(&submitted.task.kind, &submitted.task.queue);
-                if submitted.rung {
-                    self.ringer.ring(vec![submitted.task.doorbell()]).await;
+                if submitted.dispatched {
+                    self.dispatcher.dispatch(vec![submitted.task.dispatch()]).await;
                 }
                 Ok(Submitted { id: submitted.task.id, replayed: false })
             }
@@ -176,7 +176,7 @@ impl Queue {
         }
         if let Some(queue) = &change.queue {
             self.know_queues(std::slice::from_ref(queue)).await.map_err(|error| match error {
-                SubmitError::Invalid(faults) => ControlError::Invalid(faults),
+                SubmitError::Invalid(field_errors) => ControlError::Invalid(field_errors),
                 SubmitError::Queue(error) => ControlError::Queue(error),
                 other => ControlError::Queue(crate::store::StoreError::Unavailable(other.to_string()).into()),
             })?;
@@ -192,12 +192,12 @@ impl Queue {
     /// Pauses, resumes or limits a queue; a queue that is not known becomes known.
     pub async fn change_queue(&self, queue: &QueueName, change: &QueueChange) -> Result<QueueRow, QueueError> {
         let row = self.store.change_queue(queue, change, self.clock.now()).await?;
-        self.fleet.forget();
-        self.tell(Signal::Queues).await;
+        self.snapshot_cache.forget();
+        self.send_signal(Signal::Queues).await;
         Ok(row)
     }
 
-    /// Ends every waiting task of a queue as REVOKED, purged: how many. What is submitted meanwhile may stay. Their doorbells stay
+    /// Ends every waiting task of a queue as REVOKED, purged: how many. What is submitted meanwhile may stay. Their dispatches stay
     /// with the broker too, and start nothing when they arrive.
     pub async fn purge(&self, queue: &QueueName) -> Result<u64, QueueError> {
         let mut count = 0;
@@ -205,7 +205,7 @@ impl Queue {
             let ended: Vec<Ended> = self.store.purge(queue, self.clock.now(), PURGE_BATCH).await?;
             let is_last = ended.len() < PURGE_BATCH as usize;
             count += ended.len() as u64;
-            self.tell_ended(ended).await;
+            self.publish_ended(ended).await;
             if is_last {
                 return Ok(count);
             }
@@ -216,7 +216,7 @@ impl Queue {
     pub async fn command_worker(&self, name: &str, command: WorkerCommand) -> Result<bool, QueueError> {
         let found = self.store.command(name, command).await?;
         if found {
-            self.tell(Signal::Worker).await;
+            self.send_signal(Signal::Worker).await;
         }
         Ok(found)
     }
@@ -225,7 +225,7 @@ impl Queue {
     pub async fn progress(&self, id: TaskId, attempt: crate::domain::Attempt, progress: Progress) -> Result<bool, QueueError> {
         let is_present = self.store.write_progress(id, attempt, &progress, self.clock.now()).await?;
         if is_present {
-            self.tell(Signal::Progress { id, progress }).await;
+            self.send_signal(Signal::Progress { id, progress }).await;
         }
         Ok(is_present)
     }
@@ -233,7 +233,7 @@ impl Queue {
     /// Revokes a token by its id, everywhere.
     pub async fn revoke_token(&self, jti: &str, expires_at: Timestamp) -> Result<(), QueueError> {
         self.store.revoke_token(jti, expires_at).await?;
-        self.tell(Signal::Tokens).await;
+        self.send_signal(Signal::Tokens).await;
         Ok(())
     }
 }

@@ -9,42 +9,42 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 
+use super::event_hub::TaskSubscription;
 use super::view::{AttemptView, QueueView, RunningView, StatusView, TaskView, WorkerView, WorkersView};
-use super::watch::Watch;
 use super::{Queue, QueueError};
 use crate::domain::{
     Page, PageRequest, Principal, QueueName, TaskFilter, TaskId, TaskRow, TaskStatus, WaitingFor, WaitingReason, WorkerHealth,
     WorkerRow,
 };
 use crate::store::QueueRow;
-use crate::store::sealed::{sealed_with, unreadable};
+use crate::store::encrypted::{encrypted_with, unreadable};
 
-/// How old the picture of queues and workers may be that says what a task waits for.
-const FLEET_AGE: Duration = Duration::from_secs(1);
+/// How old the snapshot of queues and workers may be that says what a task waits for.
+const SNAPSHOT_AGE: Duration = Duration::from_secs(1);
 /// How often a long poll looks at the row although no news came: signals may be lost.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Rows of a page whose args are read at a time.
 const READS_AT_ONCE: usize = 8;
 /// Running tasks that the list of workers names at most.
-const RUNNING_SHOWN: u16 = 500;
-/// A worker whose heart has not beaten for so long is shown as dead before it is declared so.
+const RUNNING_LISTED: u16 = 500;
+/// A worker that has sent no heartbeat for so long is shown as dead before it is declared so.
 const SILENT_AFTER: Duration = Duration::from_secs(15);
 
-struct Picture {
+struct ClusterSnapshot {
     taken_at: Timestamp,
     queues: Vec<QueueRow>,
     workers: Vec<WorkerRow>,
 }
 
-/// The latest picture of queues and workers.
+/// The latest snapshot of queues and workers.
 #[derive(Default)]
-pub(super) struct Fleet {
-    picture: Mutex<Option<Arc<Picture>>>,
+pub(super) struct SnapshotCache {
+    latest: Mutex<Option<Arc<ClusterSnapshot>>>,
 }
 
-impl Fleet {
+impl SnapshotCache {
     pub(super) fn forget(&self) {
-        *self.picture.lock() = None;
+        *self.latest.lock() = None;
     }
 }
 
@@ -58,36 +58,36 @@ impl Queue {
     /// How a task stands as soon as it has ended, or after `wait`, whichever comes first.
     pub async fn wait(&self, id: TaskId, wait: Duration, principal: &Principal) -> Result<Option<StatusView>, QueueError> {
         let deadline = tokio::time::Instant::now() + wait;
-        let mut watch = self.watchers.watch(id);
+        let mut subscription = self.event_hub.subscribe(id);
         loop {
             let Some(row) = self.visible_row(id, principal).await? else { return Ok(None) };
-            if row.status.is_ended() || tokio::time::Instant::now() >= deadline || self.shutdown.is_begun() {
+            if row.status.is_ended() || tokio::time::Instant::now() >= deadline || self.shutdown.is_started() {
                 return Ok(Some(self.status_of(row).await?));
             }
             let look_at = deadline.min(tokio::time::Instant::now() + LOOK_EVERY);
-            self.ended_or(look_at, &mut watch).await;
+            self.ended_or(look_at, &mut subscription).await;
         }
     }
 
     /// Waits for news of an end, for missed news, or for `until`.
-    async fn ended_or(&self, until: tokio::time::Instant, watch: &mut Watch) {
+    async fn ended_or(&self, until: tokio::time::Instant, subscription: &mut TaskSubscription) {
         let ended = async {
-            while let Some(news) = watch.next().await {
-                if matches!(news, super::watch::News::Changed(status) if status.is_ended()) {
+            while let Some(news) = subscription.next().await {
+                if matches!(news, super::event_hub::TaskEvent::Changed(status) if status.is_ended()) {
                     return;
                 }
             }
         };
         tokio::select! {
             () = ended => {}
-            () = self.shutdown.begun() => {}
+            () = self.shutdown.started() => {}
             () = tokio::time::sleep_until(until) => {}
         }
     }
 
     /// Listens for news of a task. Listen first, then read its status: so nothing is missed.
-    pub fn watch(&self, id: TaskId) -> Watch {
-        self.watchers.watch(id)
+    pub fn subscribe(&self, id: TaskId) -> TaskSubscription {
+        self.event_hub.subscribe(id)
     }
 
     /// A task in full; `None` where there is none that the principal sees.
@@ -95,7 +95,7 @@ impl Queue {
         let Some(row) = self.visible_row(id, principal).await? else { return Ok(None) };
         let mut attempt_log: Vec<AttemptView> = self.store.attempts(id).await?.into_iter().map(AttemptView::from).collect();
         attempt_log.extend(present_attempt(&row, &attempt_log));
-        let args = self.shown_args(&row).and_then(|args| RawValue::from_string(args).ok());
+        let args = self.redact_args(&row).and_then(|args| RawValue::from_string(args).ok());
         let principal = row.principal.to_string();
         let (time_limit, soft_time_limit) = (row.hard_limit.as_secs_f64(), row.soft_limit.map(|limit| limit.as_secs_f64()));
         let callback_url = row.callback_url.clone();
@@ -121,10 +121,10 @@ impl Queue {
             filter.principal = Some(own);
         }
         let rows = self.store.list(&filter, page).await?;
-        let picture = self.picture().await?;
+        let snapshot = self.snapshot().await?;
         let now = self.clock.now();
         let items = rows.items.into_iter().map(|row| {
-            let waiting_for = waiting_for(&row, &picture, now);
+            let waiting_for = waiting_for(&row, &snapshot, now);
             StatusView::new(row, waiting_for)
         });
         Ok(Page { items: items.collect(), next: rows.next })
@@ -141,7 +141,7 @@ impl Queue {
             filter.principal = Some(own);
         }
         let rows = self.store.list(&filter, page).await?;
-        let picture = self.picture().await?;
+        let snapshot = self.snapshot().await?;
         let now = self.clock.now();
         // A list is read without args, which may be large.
         let whole: Vec<_> = stream::iter(rows.items)
@@ -151,8 +151,8 @@ impl Queue {
             .await;
         let mut items = Vec::with_capacity(whole.len());
         for (found, row) in whole {
-            let args = found?.and_then(|found| self.shown_args(&found));
-            let waiting_for = waiting_for(&row, &picture, now);
+            let args = found?.and_then(|found| self.redact_args(&found));
+            let waiting_for = waiting_for(&row, &snapshot, now);
             items.push((StatusView::new(row, waiting_for), args));
         }
         Ok(Page { items, next: rows.next })
@@ -192,7 +192,7 @@ impl Queue {
         let now = self.clock.now();
         let statuses = vec![TaskStatus::Started];
         let filter = TaskFilter { statuses, principal: principal.sees_only(), ..TaskFilter::default() };
-        let page = PageRequest { after: None, limit: RUNNING_SHOWN };
+        let page = PageRequest { after: None, limit: RUNNING_LISTED };
         let (rows, started) = tokio::try_join!(self.store.workers(), self.store.list(&filter, &page))?;
         // Where all of them are on the page, they are counted; what a heartbeat tells is seconds old.
         let sees_all = filter.principal.is_none() && started.next.is_none();
@@ -216,7 +216,7 @@ impl Queue {
                 info.running = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
             }
             total_active_tasks += u64::from(info.running);
-            workers.insert(name, WorkerView::new(info, row.beat_at, health, tasks));
+            workers.insert(name, WorkerView::new(info, row.heartbeat_at, health, tasks));
         }
         Ok(WorkersView { timestamp: now, total_workers: workers.len(), total_active_tasks, workers })
     }
@@ -227,8 +227,8 @@ impl Queue {
     }
 
     /// A row's args as they may be shown, as JSON.
-    fn shown_args(&self, row: &TaskRow) -> Option<String> {
-        if let Some(key) = sealed_with(&row.args) {
+    fn redact_args(&self, row: &TaskRow) -> Option<String> {
+        if let Some(key) = encrypted_with(&row.args) {
             return serde_json::to_string(&format!("[{}]", unreadable("args", key))).ok();
         }
         // An unknown kind may have secrets where nobody knows.
@@ -243,25 +243,25 @@ impl Queue {
     /// A row as it is shown.
     pub async fn status_of(&self, row: TaskRow) -> Result<StatusView, QueueError> {
         let waiting_for = if row.status.is_waiting() {
-            let picture = self.picture().await?;
-            waiting_for(&row, &picture, self.clock.now())
+            let snapshot = self.snapshot().await?;
+            waiting_for(&row, &snapshot, self.clock.now())
         } else {
             None
         };
         Ok(StatusView::new(row, waiting_for))
     }
 
-    async fn picture(&self) -> Result<Arc<Picture>, QueueError> {
+    async fn snapshot(&self) -> Result<Arc<ClusterSnapshot>, QueueError> {
         let now = self.clock.now();
-        if let Some(picture) = self.fleet.picture.lock().clone()
-            && now.duration_since(picture.taken_at).unsigned_abs() < FLEET_AGE
+        if let Some(snapshot) = self.snapshot_cache.latest.lock().clone()
+            && now.duration_since(snapshot.taken_at).unsigned_abs() < SNAPSHOT_AGE
         {
-            return Ok(picture);
+            return Ok(snapshot);
         }
         let (queues, workers) = tokio::try_join!(self.store.queues(), self.store.workers())?;
-        let picture = Arc::new(Picture { taken_at: now, queues, workers });
-        *self.fleet.picture.lock() = Some(picture.clone());
-        Ok(picture)
+        let snapshot = Arc::new(ClusterSnapshot { taken_at: now, queues, workers });
+        *self.snapshot_cache.latest.lock() = Some(snapshot.clone());
+        Ok(snapshot)
     }
 }
 
@@ -287,7 +287,7 @@ fn present_attempt(row: &TaskRow, written: &[AttemptView]) -> Option<AttemptView
 }
 
 fn is_silent(worker: &WorkerRow, now: Timestamp) -> bool {
-    now.duration_since(worker.beat_at) > jiff::SignedDuration::try_from(SILENT_AFTER).unwrap_or_default()
+    now.duration_since(worker.heartbeat_at) > jiff::SignedDuration::try_from(SILENT_AFTER).unwrap_or_default()
 }
 
 fn serves(worker: &WorkerRow, queue: &QueueName, now: Timestamp) -> bool {
@@ -308,7 +308,7 @@ fn health_of(worker: &WorkerRow, now: Timestamp) -> WorkerHealth {
 }
 
 /// What a waiting task waits for; the first reason that holds.
-fn waiting_for(row: &TaskRow, picture: &Picture, now: Timestamp) -> Option<WaitingFor> {
+fn waiting_for(row: &TaskRow, snapshot: &ClusterSnapshot, now: Timestamp) -> Option<WaitingFor> {
     if !row.status.is_waiting() {
         return None;
     }
@@ -317,11 +317,11 @@ fn waiting_for(row: &TaskRow, picture: &Picture, now: Timestamp) -> Option<Waiti
         let reason = if row.status == TaskStatus::Retry { WaitingReason::Retry } else { WaitingReason::Time };
         return Some(WaitingFor { reason, until: Some(row.due_at) });
     }
-    let queue = picture.queues.iter().find(|queue| queue.name == row.queue);
+    let queue = snapshot.queues.iter().find(|queue| queue.name == row.queue);
     if queue.is_some_and(|queue| queue.paused_at.is_some()) {
         return because(WaitingReason::Paused);
     }
-    if !picture.workers.iter().any(|worker| serves(worker, &row.queue, now)) {
+    if !snapshot.workers.iter().any(|worker| serves(worker, &row.queue, now)) {
         return because(WaitingReason::NoWorker);
     }
     if queue.is_some_and(|queue| queue.concurrency.is_some()) {

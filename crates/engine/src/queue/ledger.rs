@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use super::batch::{Answers, BatchLimits, Batcher, Flush};
 use crate::domain::{Attempt, TaskId};
 use crate::store::{
-    LedgerEntry, MailLedger, NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState,
-    RecipientStep, Resend, SharedStore, Standing, StoreError, StoreResult, Suppression, SuppressionFilter, Suppressions,
+    AttemptStanding, LedgerEntry, MailLedger, NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow,
+    RecipientState, RecipientStep, Resend, SharedStore, StoreError, StoreResult, Suppression, SuppressionFilter, Suppressions,
 };
 
 /// Writes at once: each carries what many connections wait for. More of them, of fewer steps each, cost a quarter of the mails a second; a single
@@ -89,12 +89,12 @@ impl RecipientLedger for Ledgers {
         self.store.open_list(task, now).await
     }
 
-    async fn enrol(&self, task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> StoreResult<()> {
-        self.store.enrol(task, recipients, now).await
+    async fn add_recipients(&self, task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> StoreResult<()> {
+        self.store.add_recipients(task, recipients, now).await
     }
 
-    async fn seal_list(&self, task: TaskId, now: Timestamp) -> StoreResult<()> {
-        self.store.seal_list(task, now).await
+    async fn complete_list(&self, task: TaskId, now: Timestamp) -> StoreResult<()> {
+        self.store.complete_list(task, now).await
     }
 
     async fn adopt(
@@ -116,8 +116,8 @@ impl RecipientLedger for Ledgers {
         answers.into_iter().map(|answer| answer.unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string())))).collect()
     }
 
-    async fn standing(&self, task: TaskId, attempt: Attempt) -> StoreResult<Standing> {
-        self.store.standing(task, attempt).await
+    async fn attempt_standing(&self, task: TaskId, attempt: Attempt) -> StoreResult<AttemptStanding> {
+        self.store.attempt_standing(task, attempt).await
     }
 
     async fn recipients(&self, task: TaskId, filter: &RecipientFilter, limit: u32) -> StoreResult<Vec<RecipientRow>> {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::domain::{FieldError, Priority, QueueName};
 
-/// The longest a task may be put off: ten years.
+/// The longest a task may be postponed: ten years.
 const LONGEST_DELAY: Duration = Duration::from_hours(87600);
 /// The longest time limit: a day.
 const LONGEST_LIMIT: f64 = 86_400.0;
@@ -38,15 +38,15 @@ pub struct TaskOptions {
     #[schema(minimum = 0, maximum = 9, example = 5)]
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "whole_number")]
     pub priority: Option<u8>,
-    /// Begin after so many seconds. Not together with `eta`.
+    /// Start after so many seconds. Not together with `eta`.
     #[schema(minimum = 0, maximum = 315_360_000, example = 60)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub countdown: Option<f64>,
-    /// Begin at this time (RFC 3339, with an offset). Not together with `countdown`.
+    /// Start at this time (RFC 3339, with an offset). Not together with `countdown`.
     #[schema(format = DateTime, example = "2030-01-01T09:00:00Z")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eta: Option<String>,
-    /// Do not begin after this: seconds from now, or a time (RFC 3339). It is then REVOKED, reason `expired`.
+    /// Do not start after this: seconds from now, or a time (RFC 3339). It is then REVOKED, reason `expired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Moment>,
     /// Retries after the first attempt. Default: the kind's.
@@ -107,7 +107,7 @@ pub struct ResolvedOptions {
     pub queue: Option<QueueName>,
     /// The priority.
     pub priority: Priority,
-    /// When it may begin.
+    /// When it may start.
     pub due_at: Timestamp,
     /// When it is too late.
     pub expires_at: Option<Timestamp>,
@@ -122,35 +122,35 @@ pub struct ResolvedOptions {
 }
 
 impl TaskOptions {
-    /// Checks every option; all faults are told at once. `check_callback` says what is wrong with a callback's URL.
+    /// Checks every option; all errors are told at once. `check_callback` says what is wrong with a callback's URL.
     pub fn resolve(
         &self,
         now: Timestamp,
         check_callback: impl Fn(&str) -> Result<(), String>,
     ) -> Result<ResolvedOptions, Vec<FieldError>> {
-        let mut faults = Faults(Vec::new());
-        let queue = self.queue.as_deref().and_then(|name| faults.take("queue", QueueName::parse(name)));
-        let priority = self.priority.and_then(|number| faults.take("priority", Priority::new(number)));
-        let due_at = self.due_at(now, &mut faults);
-        let expires_at = self.expires.as_ref().and_then(|moment| faults.take("expires", moment_at(moment, now)));
+        let mut field_errors = FieldErrors(Vec::new());
+        let queue = self.queue.as_deref().and_then(|name| field_errors.take("queue", QueueName::parse(name)));
+        let priority = self.priority.and_then(|number| field_errors.take("priority", Priority::new(number)));
+        let due_at = self.due_at(now, &mut field_errors);
+        let expires_at = self.expires.as_ref().and_then(|moment| field_errors.take("expires", moment_at(moment, now)));
         if expires_at.is_some_and(|expires_at| expires_at <= due_at) {
-            faults.add("expires", "is not after the time at which the task may begin");
+            field_errors.add("expires", "is not after the time at which the task may start");
         }
         if self.max_retries.is_some_and(|retries| retries > MOST_RETRIES) {
-            faults.add("max_retries", format!("is not in 0 to {MOST_RETRIES}"));
+            field_errors.add("max_retries", format!("is not in 0 to {MOST_RETRIES}"));
         }
-        let hard_limit = self.time_limit.and_then(|seconds| faults.take("time_limit", limit(seconds)));
-        let soft_limit = self.soft_time_limit.and_then(|seconds| faults.take("soft_time_limit", limit(seconds)));
+        let hard_limit = self.time_limit.and_then(|seconds| field_errors.take("time_limit", limit(seconds)));
+        let soft_limit = self.soft_time_limit.and_then(|seconds| field_errors.take("soft_time_limit", limit(seconds)));
         if let (Some(soft), Some(hard)) = (soft_limit, hard_limit)
             && soft >= hard
         {
-            faults.add("soft_time_limit", "is not below time_limit");
+            field_errors.add("soft_time_limit", "is not below time_limit");
         }
         if let Some(url) = &self.callback_url {
-            faults.take("callback_url", check_callback(url));
+            field_errors.take("callback_url", check_callback(url));
         }
-        if !faults.0.is_empty() {
-            return Err(faults.0);
+        if !field_errors.0.is_empty() {
+            return Err(field_errors.0);
         }
         Ok(ResolvedOptions {
             queue,
@@ -164,28 +164,28 @@ impl TaskOptions {
         })
     }
 
-    fn due_at(&self, now: Timestamp, faults: &mut Faults) -> Timestamp {
+    fn due_at(&self, now: Timestamp, field_errors: &mut FieldErrors) -> Timestamp {
         let due_at = match (self.countdown, &self.eta) {
             (None, None) => return now,
             (Some(_), Some(_)) => {
-                faults.add("eta", "cannot be given together with countdown");
+                field_errors.add("eta", "cannot be given together with countdown");
                 return now;
             }
-            (Some(seconds), None) => faults.take("countdown", seconds_from(now, seconds)),
-            (None, Some(text)) => faults.take("eta", time(text)),
+            (Some(seconds), None) => field_errors.take("countdown", seconds_from(now, seconds)),
+            (None, Some(text)) => field_errors.take("eta", time(text)),
         };
         let due_at = due_at.unwrap_or(now);
         if due_at.duration_since(now).unsigned_abs() > LONGEST_DELAY && due_at > now {
-            faults.add(if self.eta.is_some() { "eta" } else { "countdown" }, "is more than ten years away");
+            field_errors.add(if self.eta.is_some() { "eta" } else { "countdown" }, "is more than ten years away");
         }
         // A time that has passed is now: the row's due time never precedes its submission.
         due_at.max(now)
     }
 }
 
-struct Faults(Vec<FieldError>);
+struct FieldErrors(Vec<FieldError>);
 
-impl Faults {
+impl FieldErrors {
     fn add(&mut self, field: &str, detail: impl Into<String>) {
         self.0.push(FieldError::new(format!("/{field}"), detail));
     }
@@ -238,7 +238,7 @@ mod tests {
     fn resolve(options: serde_json::Value) -> Result<ResolvedOptions, Vec<String>> {
         let options: TaskOptions = serde_json::from_value(options).unwrap();
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let named = |faults: Vec<FieldError>| faults.into_iter().map(|fault| fault.pointer).collect();
+        let named = |field_errors: Vec<FieldError>| field_errors.into_iter().map(|field_error| field_error.pointer).collect();
         options.resolve(now, |url| if url.contains("bad") { Err("bad".into()) } else { Ok(()) }).map_err(named)
     }
 
@@ -262,10 +262,10 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_calendar_is_too_far_for_a_beginning_and_never_for_an_expiry() {
+    fn the_end_of_the_calendar_is_too_far_for_a_start_and_never_for_an_expiry() {
         let options = TaskOptions { eta: Some("9999-12-31T23:59:59Z".into()), ..TaskOptions::default() };
-        let faults = options.resolve("2026-01-01T00:00:00Z".parse().unwrap(), |_| Ok(())).unwrap_err();
-        assert_eq!(faults, [FieldError::new("/eta", "is more than ten years away")]);
+        let field_errors = options.resolve("2026-01-01T00:00:00Z".parse().unwrap(), |_| Ok(())).unwrap_err();
+        assert_eq!(field_errors, [FieldError::new("/eta", "is more than ten years away")]);
         assert_eq!(resolve(serde_json::json!({"expires": "9999-12-31T23:59:59Z"})).unwrap().expires_at, Some(Timestamp::MAX));
         assert_eq!(resolve(serde_json::json!({"eta": "9999-13-31T23:59:59Z"})).unwrap_err(), ["/eta"]);
         assert_eq!(resolve(serde_json::json!({"eta": "9999-12-31"})).unwrap_err(), ["/eta"]);

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use super::Queue;
 use super::batch::{Answers, Flush};
-use super::ring::Ringer;
-use super::watch::Watchers;
+use super::dispatcher::Dispatcher;
+use super::event_hub::EventHub;
 use crate::broker::{SharedBroker, Signal};
 use crate::metrics::Metrics;
 use crate::store::{Settled, Settlement, SharedStore, StoreError, StoreResult};
@@ -38,8 +38,8 @@ impl Queue {
 pub(super) struct SettleFlush {
     pub(super) store: SharedStore,
     pub(super) broker: SharedBroker,
-    pub(super) ringer: Arc<Ringer>,
-    pub(super) watchers: Arc<Watchers>,
+    pub(super) dispatcher: Arc<Dispatcher>,
+    pub(super) event_hub: Arc<EventHub>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) lease: Duration,
 }
@@ -75,7 +75,7 @@ impl Flush<Settlement, SettleAnswer> for SettleFlush {
         }
         answers.send(results);
         self.spread(changed).await;
-        self.ringer.ring_promptly(callbacks).await;
+        self.dispatcher.dispatch_promptly(callbacks).await;
     }
 }
 
@@ -104,7 +104,7 @@ impl SettleFlush {
             return;
         }
         let signal = Signal::Changed { tasks };
-        self.watchers.notice(&signal);
+        self.event_hub.publish(&signal);
         if let Err(error) = self.broker.signal(&signal).await {
             tracing::debug!(%error, "a signal could not be sent; others will find out by looking");
         }

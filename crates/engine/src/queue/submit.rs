@@ -1,4 +1,4 @@
-//! Takes a task in: parse, check, resolve, one group commit, the answer, the doorbell.
+//! Takes a task in: parse, check, resolve, one group commit, the answer, the dispatch.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
 use super::batch::{Answers, BatchError, Flush};
+use super::dispatcher::Dispatcher;
 use super::options::TaskOptions;
-use super::ring::Ringer;
 use super::{Queue, QueueError};
 use crate::broker::Signal;
 use crate::domain::{FieldError, KindName, NewTask, QueueName, TaskId};
@@ -134,8 +134,8 @@ impl Queue {
             .into_iter()
             .map(|item| {
                 let task = item?;
-                if let Some(faults) = refused.get(&task.task.queue) {
-                    return Err(SubmitError::Invalid(faults.clone()));
+                if let Some(field_errors) = refused.get(&task.task.queue) {
+                    return Err(SubmitError::Invalid(field_errors.clone()));
                 }
                 let id = task.task.id;
                 tasks.push(task);
@@ -167,7 +167,7 @@ impl Queue {
             }
             match self.know_queues(std::slice::from_ref(queue)).await {
                 Ok(()) => {}
-                Err(SubmitError::Invalid(faults)) => drop(refused.insert(queue.clone(), faults)),
+                Err(SubmitError::Invalid(field_errors)) => drop(refused.insert(queue.clone(), field_errors)),
                 Err(error) => return Err(error),
             }
         }
@@ -177,11 +177,11 @@ impl Queue {
     /// Parses, checks and resolves a submission; `hidden` is what [`Self::hidden_files`] says of it.
     fn prepare(&self, command: SubmitTask, hidden: Vec<FieldError>) -> Result<SubmittedTask, SubmitError> {
         match self.resolved(command) {
-            Err(SubmitError::Invalid(mut faults)) => {
+            Err(SubmitError::Invalid(mut field_errors)) => {
                 // The file itself may be missing too.
-                let told: Vec<String> = faults.iter().map(|fault| fault.pointer.clone()).collect();
-                faults.extend(hidden.into_iter().filter(|fault| !told.contains(&fault.pointer)));
-                Err(SubmitError::Invalid(faults))
+                let messages: Vec<String> = field_errors.iter().map(|field_error| field_error.pointer.clone()).collect();
+                field_errors.extend(hidden.into_iter().filter(|field_error| !messages.contains(&field_error.pointer)));
+                Err(SubmitError::Invalid(field_errors))
             }
             Ok(_) if !hidden.is_empty() => Err(SubmitError::Invalid(hidden)),
             done => done,
@@ -193,7 +193,7 @@ impl Queue {
         let Ok(kind) = self.kind_of(command) else { return Ok(Vec::new()) };
         let found = self.runner.check_access(&kind.name, &command.args, &command.principal).await;
         let found = found.map_err(SubmitError::NotStored)?;
-        Ok(found.into_iter().map(|fault| at_body(fault, command.args_pointer)).collect())
+        Ok(found.into_iter().map(|field_error| at_body(field_error, command.args_pointer)).collect())
     }
 
     fn resolved(&self, command: SubmitTask) -> Result<SubmittedTask, SubmitError> {
@@ -203,20 +203,22 @@ impl Queue {
             return Err(SubmitError::TooLarge { size: command.args.len(), limit });
         }
         let now = self.clock.now();
-        let mut faults = Vec::new();
+        let mut field_errors = Vec::new();
         if let Err(wrong) = self.runner.check(&kind.name, &command.args) {
-            faults.extend(wrong.into_iter().map(|fault| at_body(fault, command.args_pointer)));
+            field_errors.extend(wrong.into_iter().map(|field_error| at_body(field_error, command.args_pointer)));
         }
         let resolved = command.options.resolve(now, |url| self.runner.check_callback(url));
-        let key = command.key.map(|key| key_of(key, &mut faults));
+        let key = command.key.map(|key| key_of(key, &mut field_errors));
         match resolved {
-            Ok(options) if faults.is_empty() => {
-                Ok(SubmittedTask { task: self.new_task(&kind, command.args, options, command.principal, now), rung: false, key })
-            }
-            Ok(_) => Err(SubmitError::Invalid(faults)),
+            Ok(options) if field_errors.is_empty() => Ok(SubmittedTask {
+                task: self.new_task(&kind, command.args, options, command.principal, now),
+                dispatched: false,
+                key,
+            }),
+            Ok(_) => Err(SubmitError::Invalid(field_errors)),
             Err(wrong) => {
-                faults.extend(wrong);
-                Err(SubmitError::Invalid(faults))
+                field_errors.extend(wrong);
+                Err(SubmitError::Invalid(field_errors))
             }
         }
     }
@@ -276,7 +278,7 @@ impl Queue {
             Ok(any_new) => {
                 self.known_queues.write().extend(new);
                 if any_new {
-                    self.tell(Signal::Queues).await;
+                    self.send_signal(Signal::Queues).await;
                 }
                 Ok(())
             }
@@ -301,11 +303,11 @@ fn submitted(id: TaskId, answer: Result<InsertResult, BatchError>) -> Result<Sub
     }
 }
 
-fn key_of(key: SubmitKey, faults: &mut Vec<FieldError>) -> IdempotencyKey {
+fn key_of(key: SubmitKey, field_errors: &mut Vec<FieldError>) -> IdempotencyKey {
     let printable = key.key.chars().all(|c| c.is_ascii_graphic() || c == ' ');
     if key.key.is_empty() || key.key.len() > MAX_KEY_CHARS || !printable {
         let detail = format!("is not 1 to {MAX_KEY_CHARS} printable ASCII characters");
-        faults.push(FieldError::new("Idempotency-Key", detail));
+        field_errors.push(FieldError::new("Idempotency-Key", detail));
     }
     IdempotencyKey { scope: key.scope, key: key.key.into(), body_hash: key.body_hash }
 }
@@ -313,17 +315,17 @@ fn key_of(key: SubmitKey, faults: &mut Vec<FieldError>) -> IdempotencyKey {
 /// The group commit of submissions.
 pub(super) struct SubmitFlush {
     pub(super) store: SharedStore,
-    pub(super) ringer: Arc<Ringer>,
+    pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) metrics: Arc<Metrics>,
 }
 
 #[async_trait]
 impl Flush<SubmittedTask, InsertResult> for SubmitFlush {
     async fn flush(&self, mut tasks: Vec<SubmittedTask>, answers: Answers<InsertResult>) {
-        // While the broker is away, rows are left to the relay from the start; no second write is needed for them.
-        let trusted = self.ringer.is_trusted();
+        // While the broker is away, rows are left to the sweep of due tasks from the start; no second write is needed for them.
+        let trusted = self.dispatcher.is_trusted();
         for task in &mut tasks {
-            task.rung = trusted && task.task.due_at <= task.task.submitted_at;
+            task.dispatched = trusted && task.task.due_at <= task.task.submitted_at;
         }
         let timer = self.metrics.store_timer("insert");
         let written = self.store.insert(&tasks).await;
@@ -335,17 +337,17 @@ impl Flush<SubmittedTask, InsertResult> for SubmitFlush {
                 return;
             }
         };
-        let mut doorbells = Vec::with_capacity(tasks.len());
+        let mut dispatches = Vec::with_capacity(tasks.len());
         for (task, result) in tasks.iter().zip(&results) {
             if matches!(result, Ok(InsertAnswer::Inserted)) {
                 self.metrics.task_submitted(&task.task.kind, &task.task.queue);
-                if task.rung {
-                    doorbells.push(task.task.doorbell());
+                if task.dispatched {
+                    dispatches.push(task.task.dispatch());
                 }
             }
         }
-        // Durable is what 202 promises; the doorbell follows, and holds up the next commit only.
+        // Durable is what 202 promises; the dispatch follows, and holds up the next commit only.
         answers.send(results);
-        self.ringer.ring_promptly(doorbells).await;
+        self.dispatcher.dispatch_promptly(dispatches).await;
     }
 }

@@ -6,29 +6,29 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Queue;
-use crate::domain::{Band, EndReason, ErrorReport, Next, QueueName, WorkerId, after_crash};
+use crate::domain::{EndReason, ErrorReport, Next, PriorityBand, QueueName, WorkerId, after_crash};
 use crate::store::{Prune, Settlement, StartedRow, StoreResult};
 
 /// At most so many rows a step.
 pub const SWEEP_BATCH: u32 = 1_000;
-/// So far from the order of their times may entries lie that several processes have rung.
-const RING_DISORDER: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+/// So far from the order of their times may entries lie that several processes have dispatched.
+const DISPATCH_DISORDER: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
 /// So many dead workers a step are taken off the broker.
 const DISMISSALS: usize = 10;
 
 impl Queue {
-    /// Rings what has become due: how many. Does nothing while the broker is away, because the workers then read the store.
-    pub async fn relay_once(&self) -> StoreResult<usize> {
-        if !self.ringer.is_trusted() {
+    /// Dispatches what has become due: how many. Does nothing while the broker is away, because the workers then read the store.
+    pub async fn dispatch_due_once(&self) -> StoreResult<usize> {
+        if !self.dispatcher.is_trusted() {
             return Ok(0);
         }
         let now = self.clock.now();
-        if self.store.next_ring().await?.is_none_or(|next| next > now) {
+        if self.store.next_dispatch_at().await?.is_none_or(|next| next > now) {
             return Ok(0);
         }
         let due = self.store.take_due(now, SWEEP_BATCH).await?;
         let count = due.len();
-        self.ringer.ring(due).await;
+        self.dispatcher.dispatch(due).await;
         Ok(count)
     }
 
@@ -36,14 +36,14 @@ impl Queue {
     pub async fn expire_once(&self) -> StoreResult<usize> {
         let ended = self.store.expire(self.clock.now(), SWEEP_BATCH).await?;
         let count = ended.len();
-        self.tell_ended(ended).await;
+        self.publish_ended(ended).await;
         Ok(count)
     }
 
-    /// Gives the tasks of workers that have not been heard of since `beat_before` to others: how many.
-    pub async fn rescue_once(&self, beat_before: Timestamp) -> StoreResult<usize> {
+    /// Gives the tasks of workers that have not been heard of since `heartbeat_before` to others: how many.
+    pub async fn rescue_once(&self, heartbeat_before: Timestamp) -> StoreResult<usize> {
         let now = self.clock.now();
-        let lost = self.store.started_by_the_dead(beat_before, now, SWEEP_BATCH).await?;
+        let lost = self.store.started_by_the_dead(heartbeat_before, now, SWEEP_BATCH).await?;
         if lost.is_empty() {
             return Ok(0);
         }
@@ -59,8 +59,8 @@ impl Queue {
         Ok(rescued)
     }
 
-    /// Takes dead workers off the broker, where that was not done before (`dismissed` remembers it), and gives what they had received and not
-    /// begun to others.
+    /// Takes dead workers off the broker, where that was not done before (`dismissed` remembers it), and gives what they had fetched and not
+    /// started to others.
     pub async fn dismiss_the_dead(&self, dismissed: &mut HashSet<WorkerId>) -> StoreResult<()> {
         let workers = self.store.workers().await?;
         let dead: HashSet<WorkerId> = workers.iter().filter(|worker| worker.dead).map(|worker| worker.info.id).collect();
@@ -102,44 +102,44 @@ impl Queue {
         Ok(self.settle_all(settlements.collect()).await)
     }
 
-    /// Hands back what the store says `row`'s worker runs, and the worker does not know of.
-    pub async fn hand_back_strangers(&self, rows: Vec<StartedRow>) -> usize {
+    /// Releases what the store says `row`'s worker runs, and the worker does not know of.
+    pub async fn release_orphans(&self, rows: Vec<StartedRow>) -> usize {
         let now = self.clock.now();
-        let settlements = rows.into_iter().map(|row| settlement(row, Next::HandBack { due_at: now }, now));
+        let settlements = rows.into_iter().map(|row| settlement(row, Next::Release { due_at: now }, now));
         self.settle_all(settlements.collect()).await
     }
 
-    /// Rings again what waits and was rung longer than `grace` ago, where the broker holds nothing that old any more: how many.
+    /// Dispatches again what waits and was dispatched longer than `grace` ago, where the broker holds nothing that old any more: how many.
     ///
-    /// What was received and not begun counts as held, because an entry is deleted only by its acknowledgement.
-    pub async fn lost_doorbells_once(&self, grace: Duration) -> StoreResult<usize> {
-        if !self.ringer.is_trusted() {
+    /// What was fetched and not started counts as held, because an entry is deleted only by its acknowledgement.
+    pub async fn redispatch_lost_once(&self, grace: Duration) -> StoreResult<usize> {
+        if !self.dispatcher.is_trusted() {
             return Ok(0);
         }
-        let mut rung = 0;
+        let mut dispatched = 0;
         for queue in self.store.queues().await? {
             if queue.paused_at.is_some() {
                 continue;
             }
-            for band in Band::ALL {
-                rung += self.lost_in_lane(&queue.name, band, grace).await?;
+            for band in PriorityBand::ALL {
+                dispatched += self.redispatch_lost_of(&queue.name, band, grace).await?;
             }
         }
-        Ok(rung)
+        Ok(dispatched)
     }
 
-    async fn lost_in_lane(&self, queue: &QueueName, band: Band, grace: Duration) -> StoreResult<usize> {
+    async fn redispatch_lost_of(&self, queue: &QueueName, band: PriorityBand, grace: Duration) -> StoreResult<usize> {
         let now = self.clock.now();
         let Ok(oldest_held) = self.broker.oldest_held(queue, band).await else { return Ok(0) };
         let settled = now.checked_sub(jiff::SignedDuration::try_from(grace).unwrap_or_default()).unwrap_or(now);
-        let all_held_since = oldest_held.map(|held| held.checked_sub(RING_DISORDER).unwrap_or(held));
-        let rung_before = all_held_since.map_or(settled, |since| since.min(settled));
-        let lost = self.store.take_lost(queue, band, rung_before, now, SWEEP_BATCH).await?;
+        let all_held_since = oldest_held.map(|held| held.checked_sub(DISPATCH_DISORDER).unwrap_or(held));
+        let dispatched_before = all_held_since.map_or(settled, |since| since.min(settled));
+        let lost = self.store.take_lost(queue, band, dispatched_before, now, SWEEP_BATCH).await?;
         let count = lost.len();
         if count > 0 {
-            tracing::warn!(%queue, band = band.as_str(), tasks = count, "doorbells were lost and are rung again");
-            self.metrics.doorbells_lost(count);
-            self.ringer.ring(lost).await;
+            tracing::warn!(%queue, band = band.as_str(), tasks = count, "dispatches were lost and are sent again");
+            self.metrics.dispatches_lost(count);
+            self.dispatcher.dispatch(lost).await;
         }
         Ok(count)
     }

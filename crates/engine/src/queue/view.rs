@@ -45,8 +45,8 @@ pub struct StatusView {
     pub waiting_for: Option<WaitingFor>,
     /// How far it is, as last told.
     pub progress: Option<Progress>,
-    /// The number of its latest attempt; 0 until one has begun. Numbers only grow: a change of the waiting task, and an attempt that was
-    /// handed back, leave gaps. `attempt_log` has those that ran.
+    /// The number of its latest attempt; 0 until one has started. Numbers only grow: a change of the waiting task, and an attempt that was
+    /// released, leave gaps. `attempt_log` has those that ran.
     #[schema(minimum = 0)]
     pub attempts: i32,
     /// Retries spent.
@@ -57,13 +57,13 @@ pub struct StatusView {
     pub worker: Option<String>,
     /// When it was submitted.
     pub submitted_at: Timestamp,
-    /// When it may begin, or may begin again.
+    /// When it may start, or may start again.
     pub due_at: Timestamp,
-    /// When its present or last attempt began.
+    /// When its present or last attempt started.
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// After this it is not begun any more.
+    /// After this it is not started any more.
     pub expires_at: Option<Timestamp>,
     /// When its end was asked for while it ran.
     pub revoke_requested_at: Option<Timestamp>,
@@ -111,12 +111,12 @@ impl StatusView {
 /// One attempt of a task.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AttemptView {
-    /// Its number. Numbers only grow; one that was handed back, and a change of the task while it waited, leave gaps.
+    /// Its number. Numbers only grow; one that was released, and a change of the task while it waited, leave gaps.
     #[schema(minimum = 1)]
     pub attempt: i32,
     /// The worker that ran it.
     pub worker: String,
-    /// When it began.
+    /// When it started.
     pub started_at: Timestamp,
     /// When it ended; null while it runs.
     pub ended_at: Option<Timestamp>,
@@ -161,7 +161,7 @@ pub struct TaskView {
     pub attempt_log: Vec<AttemptView>,
 }
 
-/// The fleet.
+/// The snapshot_cache.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WorkersView {
     /// When this was read.
@@ -205,8 +205,8 @@ pub struct WorkerView {
     pub version: String,
     /// Since when.
     pub started_at: Timestamp,
-    /// When its heart last beat.
-    pub beat_at: Timestamp,
+    /// When its heartbeat last heartbeat.
+    pub heartbeat_at: Timestamp,
     /// When it last fetched something.
     pub last_fetch_at: Option<Timestamp>,
     /// When it last ended something.
@@ -214,7 +214,7 @@ pub struct WorkerView {
 }
 
 impl WorkerView {
-    pub(super) fn new(info: WorkerInfo, beat_at: Timestamp, health: WorkerHealth, running: Vec<RunningView>) -> Self {
+    pub(super) fn new(info: WorkerInfo, heartbeat_at: Timestamp, health: WorkerHealth, running: Vec<RunningView>) -> Self {
         Self {
             id: info.id,
             total: info.done,
@@ -229,7 +229,7 @@ impl WorkerView {
             pid: info.pid,
             version: info.version,
             started_at: info.started_at,
-            beat_at,
+            heartbeat_at,
             last_fetch_at: info.last_fetch_at,
             last_done_at: info.last_done_at,
         }

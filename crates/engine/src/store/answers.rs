@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Attempt, Begun, Doorbell, EndStatus, ErrorReport, KindName, NewTask, Next, Principal, Priority, Progress, QueueName,
-    RunFacts, TaskId, TaskRef, TaskRow, TaskStatus, WorkerId,
+    Attempt, Dispatch, EndStatus, ErrorReport, KindName, NewTask, Next, Principal, Priority, Progress, QueueName, RunFacts,
+    StartedTask, TaskId, TaskRef, TaskRow, TaskStatus, WorkerId,
 };
 
 /// A task to insert, and how.
@@ -15,8 +15,8 @@ use crate::domain::{
 pub struct SubmittedTask {
     /// The row.
     pub task: NewTask,
-    /// Whether the submitter rings the doorbell itself, right after the commit.
-    pub rung: bool,
+    /// Whether the submitter dispatches the dispatch itself, right after the commit.
+    pub dispatched: bool,
     /// The key under which a repetition finds it again.
     pub key: Option<IdempotencyKey>,
 }
@@ -43,9 +43,9 @@ pub enum InsertAnswer {
     KeyReused,
 }
 
-/// A begin of many.
+/// A start of many.
 #[derive(Clone, Copy, Debug)]
-pub struct BeginBatch<'a> {
+pub struct StartBatch<'a> {
     /// By whom.
     pub worker: WorkerId,
     /// By what name.
@@ -53,23 +53,23 @@ pub struct BeginBatch<'a> {
     /// When.
     pub now: Timestamp,
     /// Whether nothing else runs on this worker, so that a task that has seen two workers die may run.
-    pub alone: bool,
+    pub exclusive: bool,
     /// What.
     pub refs: &'a [TaskRef],
 }
 
-/// What became of one begin.
+/// What became of one start.
 #[derive(Clone, Debug, PartialEq)]
-pub enum BeginAnswer {
+pub enum StartAnswer {
     /// The attempt may run.
-    Begun(Box<Begun>),
+    Started(Box<StartedTask>),
     /// The task was ended instead (it had expired).
     Ended(Ended),
-    /// It is not its time, or its queue is paused: the relay will ring it again.
+    /// It is not its time, or its queue is paused: the sweep of due tasks will dispatch it again.
     Postponed,
-    /// Two workers have died with it: begin it again with `alone`, while nothing else runs.
-    NeedsSolitude,
-    /// The reference is stale: ended, begun elsewhere, changed, or locked by another.
+    /// Two workers have died with it: start it again with `exclusive`, while nothing else runs.
+    NeedsExclusive,
+    /// The reference is stale: ended, started elsewhere, changed, or locked by another.
     Gone,
 }
 
@@ -97,7 +97,7 @@ pub struct Settlement {
 pub enum Settled {
     /// The task is over.
     Ended(Ended),
-    /// It waits again; the relay rings it at its time.
+    /// It waits again; the sweep of due tasks dispatches it at its time.
     Waiting {
         /// RETRY or PENDING.
         status: TaskStatus,
@@ -117,8 +117,8 @@ pub struct Ended {
     pub id: TaskId,
     /// How.
     pub status: EndStatus,
-    /// The doorbell of the callback task that was inserted with the end, if its `callback_url` asked for one.
-    pub callback: Option<Doorbell>,
+    /// The dispatch of the callback task that was inserted with the end, if its `callback_url` asked for one.
+    pub callback: Option<Dispatch>,
 }
 
 /// An order to revoke.
@@ -284,7 +284,7 @@ pub struct AttemptRow {
     pub attempt: Attempt,
     /// The worker's name.
     pub worker_name: String,
-    /// When it began.
+    /// When it started.
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Timestamp,
@@ -305,7 +305,7 @@ pub enum WorkerCommand {
 
 /// The answer to a heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BeatAnswer {
+pub struct HeartbeatAnswer {
     /// The store's time.
     pub store_now: Timestamp,
     /// What the worker is told to do.
@@ -348,7 +348,7 @@ pub struct AccountInfo {
 /// What became of a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LedgerState {
-    /// The message is about to be handed over; if nothing follows, its fate is unknown.
+    /// The message is about to be handed over; if nothing follows, its outcome is unknown.
     Sending,
     /// The server took it.
     Accepted,

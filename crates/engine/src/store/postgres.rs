@@ -1,15 +1,11 @@
 //! The store in Postgres: a schema of its own, a pool for what is asked now and then, and held connections for the hot path.
 
 mod accounts;
-mod begin;
 mod control;
 mod ends;
-mod fault;
-mod figures;
 mod files;
-mod fleet;
+mod hot_connections;
 mod insert;
-mod lane;
 mod list;
 mod migrations;
 mod partitions;
@@ -17,8 +13,12 @@ mod reads;
 mod recipients;
 mod rows;
 mod settle;
+mod start;
+mod statement_error;
 mod suppressions;
 mod sweeps;
+mod task_stats;
+mod workers;
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -27,11 +27,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
-use self::fault::{Fault, within};
-use self::lane::{Lane, Session};
+use self::hot_connections::{HotConnections, Session};
 use self::rows::time;
+use self::statement_error::{StatementError, within};
 use super::{
-    BeginAnswer, BeginBatch, InsertAnswer, Settled, Settlement, Store, StoreError, StoreResult, SubmittedTask, TaskWrites,
+    InsertAnswer, Settled, Settlement, StartAnswer, StartBatch, Store, StoreError, StoreResult, SubmittedTask, TaskWrites,
 };
 
 /// What the planner must not do on the hot path: the tables grow from nothing to millions within one statistics interval, and the one
@@ -51,10 +51,10 @@ const POOL_LIMIT: Duration = Duration::from_secs(20);
 pub struct PgStore {
     pool: PgPool,
     pooled: Session,
-    inserts: Lane,
-    begins: Lane,
-    settles: Lane,
-    recipients: Lane,
+    inserts: HotConnections,
+    starts: HotConnections,
+    settles: HotConnections,
+    recipients: HotConnections,
     schema: String,
 }
 
@@ -90,17 +90,17 @@ impl PgStore {
         Ok(Self {
             pool,
             pooled,
-            inserts: Lane::new(hot.clone(), CONCURRENT_WRITES),
-            begins: Lane::new(hot.clone(), CONCURRENT_WRITES),
-            settles: Lane::new(hot.clone(), CONCURRENT_WRITES),
-            recipients: Lane::new(hot, CONCURRENT_WRITES),
+            inserts: HotConnections::new(hot.clone(), CONCURRENT_WRITES),
+            starts: HotConnections::new(hot.clone(), CONCURRENT_WRITES),
+            settles: HotConnections::new(hot.clone(), CONCURRENT_WRITES),
+            recipients: HotConnections::new(hot, CONCURRENT_WRITES),
             schema: schema.to_owned(),
         })
     }
 }
 
 /// Runs what goes through the pool, within its limit.
-async fn pooled<T>(work: impl Future<Output = Result<T, Fault>>) -> StoreResult<T> {
+async fn pooled<T>(work: impl Future<Output = Result<T, StatementError>>) -> StoreResult<T> {
     Ok(within(POOL_LIMIT, work).await?)
 }
 
@@ -110,8 +110,8 @@ impl TaskWrites for PgStore {
         self.insert_tasks(tasks).await
     }
 
-    async fn begin(&self, batch: &BeginBatch<'_>) -> StoreResult<Vec<BeginAnswer>> {
-        self.begin_tasks(batch).await
+    async fn start(&self, batch: &StartBatch<'_>) -> StoreResult<Vec<StartAnswer>> {
+        self.start_tasks(batch).await
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> StoreResult<Vec<Result<Settled, StoreError>>> {
@@ -137,8 +137,8 @@ impl Store for PgStore {
     }
 
     async fn close(&self) {
-        for lane in [&self.inserts, &self.begins, &self.settles, &self.recipients] {
-            lane.close().await;
+        for connections in [&self.inserts, &self.starts, &self.settles, &self.recipients] {
+            connections.close().await;
         }
         self.pool.close().await;
     }

@@ -65,13 +65,13 @@ impl FromStr for RecipientState {
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|state| state.as_str() == word).ok_or_else(|| {
             let allowed = Self::ALL.map(Self::as_str).join(", ");
-            let shown: String = word.chars().take(100).collect();
-            format!("{shown:?} is not a state of a recipient; allowed are {allowed}")
+            let rendered: String = word.chars().take(100).collect();
+            format!("{rendered:?} is not a state of a recipient; allowed are {allowed}")
         })
     }
 }
 
-/// A recipient to be enrolled.
+/// A recipient to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRecipient {
     /// Its place in the task, from 0.
@@ -191,7 +191,7 @@ pub struct Resend {
 
 /// Whether an attempt may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum AttemptStanding {
     /// It is the present one of its task.
     Present,
     /// It is, and the task's queue is paused.
@@ -212,18 +212,18 @@ pub struct RecipientFilter {
 /// What became of each recipient of a task.
 #[async_trait]
 pub trait RecipientLedger: Send + Sync {
-    /// Opens the list of a task. Returns whether it is sealed: all recipients are in, and none is to be enrolled.
+    /// Opens the list of a task. Returns whether it is complete: all recipients are in, and none is to be added.
     ///
     /// The list of a task that is the retry by hand of another (`retry_of`) is that one's, taken over here once: who was reached stays
     /// reached; who was refused, deferred or suppressed is queued again (but no address that is none); what was `unknown` is `sending` here, so
     /// that [`RecipientLedger::adopt`] decides on it as on any other.
     async fn open_list(&self, task: TaskId, now: Timestamp) -> StoreResult<bool>;
 
-    /// Enrols recipients as `queued` (or `rejected`, where `refused`). Parts that are there already stay as they are.
-    async fn enrol(&self, task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> StoreResult<()>;
+    /// Adds recipients as `queued` (or `rejected`, where `refused`). Parts that are there already stay as they are.
+    async fn add_recipients(&self, task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> StoreResult<()>;
 
-    /// Seals the list: all recipients are in.
-    async fn seal_list(&self, task: TaskId, now: Timestamp) -> StoreResult<()>;
+    /// Marks the list as complete: all recipients are in.
+    async fn complete_list(&self, task: TaskId, now: Timestamp) -> StoreResult<()>;
 
     /// Makes `unknown` what an attempt before `attempt` left `sending`, to be tried again as `resend` says, if that is given. Then counts.
     /// Returns `None`, and does nothing, where `attempt` is not the present one.
@@ -251,7 +251,7 @@ pub trait RecipientLedger: Send + Sync {
     async fn write_recipients(&self, steps: &[RecipientStep]) -> StoreResult<Vec<Option<RecipientState>>>;
 
     /// Whether an attempt may go on.
-    async fn standing(&self, task: TaskId, attempt: Attempt) -> StoreResult<Standing>;
+    async fn attempt_standing(&self, task: TaskId, attempt: Attempt) -> StoreResult<AttemptStanding>;
 
     /// Up to `limit` recipients of a task, by part.
     async fn recipients(&self, task: TaskId, filter: &RecipientFilter, limit: u32) -> StoreResult<Vec<RecipientRow>>;
@@ -295,8 +295,8 @@ impl FromStr for SuppressionReason {
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word).ok_or_else(|| {
             let allowed = Self::ALL.map(Self::as_str).join(", ");
-            let shown: String = word.chars().take(100).collect();
-            format!("{shown:?} is not a reason; allowed are {allowed}")
+            let rendered: String = word.chars().take(100).collect();
+            format!("{rendered:?} is not a reason; allowed are {allowed}")
         })
     }
 }

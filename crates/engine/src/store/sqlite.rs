@@ -8,13 +8,9 @@
 //! The file belongs to one process: it holds a lock beside it (`<file>.lock`) for as long as the store is open.
 
 mod accounts;
-mod begin;
 mod control;
 mod ends;
-mod fault;
-mod figures;
 mod files;
-mod fleet;
 mod insert;
 mod json;
 mod ledger;
@@ -25,8 +21,12 @@ mod recipients;
 mod rows;
 mod settle;
 mod shared;
+mod start;
+mod statement_error;
 mod suppressions;
 mod sweeps;
+mod task_stats;
+mod workers;
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -42,8 +42,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions as _, Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use self::fault::Fault;
 use self::shared::{Group, with_group_ended};
+use self::statement_error::StatementError;
 use super::{Store, StoreError, StoreResult};
 
 /// Connections that read. They only have to overlap their waits for the disk.
@@ -101,14 +101,14 @@ impl SqliteStore {
             .pragma("journal_size_limit", LARGEST_IDLE_WAL)
             .disable_statement_logging();
         let writing = options.clone().pragma("cache_size", WRITER_CACHE).thread_name(|_| "sqlite-writer".into());
-        let connection = writing.connect().await.map_err(Fault::from)?;
+        let connection = writing.connect().await.map_err(StatementError::from)?;
         let reading = options.read_only(true).thread_name(|n| format!("sqlite-reader-{n}"));
         let readers = SqlitePoolOptions::new().max_connections(READERS).test_before_acquire(false).connect_lazy_with(reading);
         Ok(Self { writer: Arc::new(Mutex::new(Some(Writer { connection, group: None, _lock: lock }))), readers })
     }
 
     /// A connection to read with.
-    async fn reader(&self) -> Result<PoolConnection<Sqlite>, Fault> {
+    async fn reader(&self) -> Result<PoolConnection<Sqlite>, StatementError> {
         Ok(self.readers.acquire().await?)
     }
 
@@ -124,19 +124,19 @@ struct WriterGuard(Option<OwnedMutexGuard<Option<Writer>>>);
 
 impl WriterGuard {
     /// The connection, for a write of one statement.
-    fn connection(&mut self) -> Result<&mut SqliteConnection, Fault> {
+    fn connection(&mut self) -> Result<&mut SqliteConnection, StatementError> {
         let writer = self.0.as_mut().and_then(|guard| guard.as_mut());
         writer.map(|writer| &mut writer.connection).ok_or_else(closed)
     }
 
-    /// A transaction that can write from its beginning. Dropping it rolls it back.
-    async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, Fault> {
+    /// A transaction that can write from its start. Dropping it rolls it back.
+    async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, StatementError> {
         Ok(self.connection()?.begin_with("BEGIN IMMEDIATE").await?)
     }
 }
 
-fn closed() -> Fault {
-    Fault::Other(StoreError::Unavailable("the store is closed".into()))
+fn closed() -> StatementError {
+    StatementError::Other(StoreError::Unavailable("the store is closed".into()))
 }
 
 /// Takes the lock beside the file.
@@ -177,8 +177,8 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> StoreResult<Timestamp> {
-        self.reader().await?.ping().await.map_err(Fault::from)?;
-        Ok(fleet::machine_time())
+        self.reader().await?.ping().await.map_err(StatementError::from)?;
+        Ok(workers::machine_time())
     }
 
     async fn close(&self) {

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 pub use files::TransientFiles;
 
 use super::recipients::{
-    NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
-    Standing,
+    AttemptStanding, NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState,
+    RecipientStep, Resend,
 };
 use super::{LedgerEntry, MailLedger, StoreResult};
 use crate::domain::{Attempt, TaskId};
@@ -26,7 +26,7 @@ pub struct TransientLedger {
 
 #[derive(Default)]
 struct List {
-    sealed: bool,
+    complete: bool,
     rows: BTreeMap<i32, (Attempt, RecipientRow)>,
 }
 
@@ -90,10 +90,10 @@ impl MailLedger for TransientLedger {
 #[async_trait]
 impl RecipientLedger for TransientLedger {
     async fn open_list(&self, task: TaskId, _now: Timestamp) -> StoreResult<bool> {
-        Ok(self.lists.lock().get(&task).is_some_and(|list| list.sealed))
+        Ok(self.lists.lock().get(&task).is_some_and(|list| list.complete))
     }
 
-    async fn enrol(&self, task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> StoreResult<()> {
+    async fn add_recipients(&self, task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> StoreResult<()> {
         let mut lists = self.lists.lock();
         let list = lists.entry(task).or_default();
         for one in recipients.iter().cloned() {
@@ -118,8 +118,8 @@ impl RecipientLedger for TransientLedger {
         Ok(())
     }
 
-    async fn seal_list(&self, task: TaskId, _now: Timestamp) -> StoreResult<()> {
-        self.lists.lock().entry(task).or_default().sealed = true;
+    async fn complete_list(&self, task: TaskId, _now: Timestamp) -> StoreResult<()> {
+        self.lists.lock().entry(task).or_default().complete = true;
         Ok(())
     }
 
@@ -160,8 +160,8 @@ impl RecipientLedger for TransientLedger {
         Ok(steps.iter().map(|step| lists.get_mut(&step.task)?.write(step)).collect())
     }
 
-    async fn standing(&self, _task: TaskId, _attempt: Attempt) -> StoreResult<Standing> {
-        Ok(Standing::Present)
+    async fn attempt_standing(&self, _task: TaskId, _attempt: Attempt) -> StoreResult<AttemptStanding> {
+        Ok(AttemptStanding::Present)
     }
 
     async fn recipients(&self, task: TaskId, filter: &RecipientFilter, limit: u32) -> StoreResult<Vec<RecipientRow>> {

@@ -7,17 +7,17 @@ use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
 
 use super::progress::ProgressBook;
-use super::running::{Running, RunningAttempt, StopReason, Stopper};
-use crate::domain::{Begun, EndStatus, ErrorReport, Next, Outcome, RetryPolicy, RunFacts, TaskFailure, WorkerId, after};
+use super::running::{CancelHandle, Running, RunningAttempt, StopReason};
+use crate::domain::{EndStatus, ErrorReport, Next, Outcome, RetryPolicy, RunFacts, StartedTask, TaskFailure, WorkerId, after};
 use crate::queue::Queue;
 use crate::runner::{AttemptContext, RunFuture};
-use crate::store::sealed::{sealed_with, unreadable};
+use crate::store::encrypted::{encrypted_with, unreadable};
 use crate::store::{Settled, Settlement};
 
 /// How long a task waits that this version of the program cannot run; another worker may.
-const HAND_BACK_PAUSE: Duration = Duration::from_secs(30);
+const RELEASE_PAUSE: Duration = Duration::from_secs(30);
 /// After so many attempts nobody is coming who can run it.
-const MAX_HAND_BACKS: i32 = 100;
+const MAX_RELEASES: i32 = 100;
 
 /// Runs attempts. One a pool.
 pub struct Executor {
@@ -36,45 +36,45 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// Registers an attempt that has begun: from here on the heartbeat knows of it.
-    pub fn register(&self, task: &Begun) -> Arc<Stopper> {
-        let stopper = Arc::new(Stopper::default());
-        let attempt = RunningAttempt { attempt: task.attempt, started_at: task.started_at, stopper: stopper.clone() };
+    /// Registers an attempt that has started: from here on the heartbeat knows of it.
+    pub fn register(&self, task: &StartedTask) -> Arc<CancelHandle> {
+        let cancel_handle = Arc::new(CancelHandle::default());
+        let attempt = RunningAttempt { attempt: task.attempt, started_at: task.started_at, cancel_handle: cancel_handle.clone() };
         self.running.add(task.id, attempt);
-        stopper
+        cancel_handle
     }
 
     /// Runs an attempt to its end and hands the end over. `slot` is given up as soon as the settlement has its place in the next write.
-    pub async fn execute<S: Send>(&self, task: Begun, stopper: Arc<Stopper>, slot: S) {
+    pub async fn execute<S: Send>(&self, task: StartedTask, cancel_handle: Arc<CancelHandle>, slot: S) {
         let span = tracing::info_span!("attempt", task.id = %task.id, task.kind = %task.kind, attempt = %task.attempt);
-        let began = tokio::time::Instant::now();
-        let outcome = self.run(&task, &stopper).instrument(span.clone()).await;
-        let seconds = began.elapsed().as_secs_f64();
-        let (next, policy_word) = self.judge(&task, outcome, &stopper);
+        let started = tokio::time::Instant::now();
+        let outcome = self.run(&task, &cancel_handle).instrument(span.clone()).await;
+        let seconds = started.elapsed().as_secs_f64();
+        let (next, policy_word) = self.decide_next(&task, outcome, &cancel_handle);
         self.queue.metrics().attempt_ended(&task.kind, policy_word, seconds);
         span.in_scope(|| log_end(&task, &next, seconds));
         self.settle(&task, next, slot).await;
     }
 
     /// Decodes the args and runs the kind's code.
-    async fn run(&self, task: &Begun, stopper: &Arc<Stopper>) -> Outcome {
+    async fn run(&self, task: &StartedTask, cancel_handle: &Arc<CancelHandle>) -> Outcome {
         let runner = self.queue.runner();
         if runner.kind(&task.kind).is_none() {
             let message = format!("no worker knows the kind {}", task.kind);
-            return hand_back_or(task, ErrorReport::new("UnknownKind", message, false));
+            return release_or(task, ErrorReport::new("UnknownKind", message, false));
         }
-        if let Some(key) = sealed_with(&task.args) {
-            return hand_back_or(task, ErrorReport::new("SealedArgs", unreadable("args", key), false));
+        if let Some(key) = encrypted_with(&task.args) {
+            return release_or(task, ErrorReport::new("EncryptedArgs", unreadable("args", key), false));
         }
-        match runner.start(self.context(task, stopper), &task.args) {
-            Ok(work) => self.watch(task, stopper, work).await,
-            Err(TaskFailure::Fail(error) | TaskFailure::Retry { error, .. }) => hand_back_or(task, error),
-            Err(TaskFailure::Later { after }) => Outcome::HandBack { after },
-            Err(TaskFailure::Stopped) => Outcome::HandBack { after: Duration::ZERO },
+        match runner.start(self.context(task, cancel_handle), &task.args) {
+            Ok(work) => self.supervise(task, cancel_handle, work).await,
+            Err(TaskFailure::Fail(error) | TaskFailure::Retry { error, .. }) => release_or(task, error),
+            Err(TaskFailure::Later { after }) => Outcome::Release { after },
+            Err(TaskFailure::Stopped) => Outcome::Release { after: Duration::ZERO },
         }
     }
 
-    fn context(&self, task: &Begun, stopper: &Stopper) -> AttemptContext {
+    fn context(&self, task: &StartedTask, cancel_handle: &CancelHandle) -> AttemptContext {
         AttemptContext {
             task: task.id,
             attempt: task.attempt,
@@ -83,7 +83,7 @@ impl Executor {
             submitted_at: task.submitted_at,
             retry_origin: task.retry_origin,
             clock: self.queue.clock().clone(),
-            stop: stopper.asked().clone(),
+            stop: cancel_handle.requested().clone(),
             progress: self.progress.sink(task.id, task.attempt),
             children: self.queue.children_of(task),
             engine: self.queue.clone(),
@@ -91,7 +91,7 @@ impl Executor {
     }
 
     /// Watches the work: its end, its limits, and whoever wants it stopped. A panic ends the attempt, not the worker.
-    async fn watch(&self, task: &Begun, stopper: &Stopper, work: RunFuture) -> Outcome {
+    async fn supervise(&self, task: &StartedTask, cancel_handle: &CancelHandle, work: RunFuture) -> Outcome {
         let mut work = AbortOnDrop(tokio::spawn(work.in_current_span()));
         let hard_limit = tokio::time::sleep(task.hard_limit);
         tokio::pin!(hard_limit);
@@ -101,21 +101,21 @@ impl Executor {
         loop {
             tokio::select! {
                 biased;
-                ended = &mut work.0 => return self.outcome(ended, stopper),
-                () = stopper.forced() => return stopped(stopper.reason()),
+                ended = &mut work.0 => return self.outcome(ended, cancel_handle),
+                () = cancel_handle.forced() => return stopped(cancel_handle.reason()),
                 () = &mut hard_limit => {
                     let message = format!("it ran past its limit of {} s", task.hard_limit.as_secs_f64());
                     return Outcome::Fail(ErrorReport::new("TimeLimitExceeded", message, false));
                 }
                 () = &mut soft_limit, if soft_is_ahead => {
                     soft_is_ahead = false;
-                    stopper.ask(StopReason::SoftLimit);
+                    cancel_handle.cancel(StopReason::SoftLimit);
                 }
             }
         }
     }
 
-    fn outcome(&self, ended: Result<Result<serde_json::Value, TaskFailure>, JoinError>, stopper: &Stopper) -> Outcome {
+    fn outcome(&self, ended: Result<Result<serde_json::Value, TaskFailure>, JoinError>, cancel_handle: &CancelHandle) -> Outcome {
         match ended {
             Ok(Ok(result)) => {
                 let text = result.to_string();
@@ -127,21 +127,21 @@ impl Executor {
             }
             Ok(Err(TaskFailure::Retry { error, after })) => Outcome::Retry { error, after },
             Ok(Err(TaskFailure::Fail(error))) => Outcome::Fail(error),
-            Ok(Err(TaskFailure::Later { after })) => Outcome::HandBack { after },
-            Ok(Err(TaskFailure::Stopped)) => stopped(stopper.reason()),
+            Ok(Err(TaskFailure::Later { after })) => Outcome::Release { after },
+            Ok(Err(TaskFailure::Stopped)) => stopped(cancel_handle.reason()),
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => Outcome::Retry { error: ErrorReport::new("Panic", panic_text(panic.as_ref()), true), after: None },
-                Err(_) => stopped(stopper.reason()),
+                Err(_) => stopped(cancel_handle.reason()),
             },
         }
     }
 
-    fn judge(&self, task: &Begun, outcome: Outcome, stopper: &Stopper) -> (Next, &'static str) {
+    fn decide_next(&self, task: &StartedTask, outcome: Outcome, cancel_handle: &CancelHandle) -> (Next, &'static str) {
         let facts = RunFacts {
             retries_used: task.retries_used,
             max_retries: task.max_retries,
             crashes: task.crashes,
-            revoke_requested: stopper.reason() == Some(StopReason::Revoked),
+            revoke_requested: cancel_handle.reason() == Some(StopReason::Revoked),
         };
         let policy = self.queue.runner().kind(&task.kind).map_or(RetryPolicy::DEFAULT, |kind| kind.retry);
         let clock = self.queue.clock();
@@ -152,12 +152,12 @@ impl Executor {
             Next::End { status: EndStatus::Revoked, .. } => "revoked",
             Next::Retry { .. } => "retry",
             Next::Crashed { .. } => "crashed",
-            Next::HandBack { .. } => "handed_back",
+            Next::Release { .. } => "released",
         };
         (next, word)
     }
 
-    async fn settle<S: Send>(&self, task: &Begun, next: Next, slot: S) {
+    async fn settle<S: Send>(&self, task: &StartedTask, next: Next, slot: S) {
         let now = self.queue.clock().now();
         let ends = matches!(next, Next::End { .. });
         let is_failure = matches!(next, Next::Retry { .. } | Next::End { status: EndStatus::Failure, .. });
@@ -187,19 +187,19 @@ impl Executor {
 }
 
 /// Hands a task back that this program cannot run, because another version may; after many attempts nobody can.
-fn hand_back_or(task: &Begun, error: ErrorReport) -> Outcome {
-    if task.attempt.0 >= MAX_HAND_BACKS {
+fn release_or(task: &StartedTask, error: ErrorReport) -> Outcome {
+    if task.attempt.0 >= MAX_RELEASES {
         return Outcome::Fail(error);
     }
-    tracing::warn!(task.id = %task.id, task.kind = %task.kind, %error, "this version cannot run the task and hands it back");
-    Outcome::HandBack { after: HAND_BACK_PAUSE }
+    tracing::warn!(task.id = %task.id, task.kind = %task.kind, %error, "this version cannot run the task and releases it");
+    Outcome::Release { after: RELEASE_PAUSE }
 }
 
 /// What a stop comes to, by its reason.
 fn stopped(reason: Option<StopReason>) -> Outcome {
     match reason {
         Some(StopReason::Revoked) => Outcome::Revoked,
-        Some(StopReason::Shutdown | StopReason::LeaseLost) => Outcome::HandBack { after: Duration::ZERO },
+        Some(StopReason::Shutdown | StopReason::LeaseLost) => Outcome::Release { after: Duration::ZERO },
         Some(StopReason::SoftLimit) => {
             let error = ErrorReport::new("SoftTimeLimitExceeded", "it was asked to stop at its soft limit, and did", true);
             Outcome::Retry { error, after: None }
@@ -215,7 +215,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "the kind's code panicked".to_owned())
 }
 
-fn log_end(task: &Begun, next: &Next, seconds: f64) {
+fn log_end(task: &StartedTask, next: &Next, seconds: f64) {
     let duration_ms = (seconds * 1000.0).round();
     match next {
         Next::End { status: EndStatus::Failure, error: Some(error), .. } => {
@@ -224,7 +224,7 @@ fn log_end(task: &Begun, next: &Next, seconds: f64) {
         Next::Retry { due_at, error } => {
             tracing::warn!(queue = %task.queue, duration_ms, %error, %due_at, retries = task.retries_used + 1, "the attempt failed and will be retried");
         }
-        Next::HandBack { .. } => tracing::info!(queue = %task.queue, duration_ms, "the attempt was handed back"),
+        Next::Release { .. } => tracing::info!(queue = %task.queue, duration_ms, "the attempt was released"),
         Next::End { status, .. } => tracing::debug!(queue = %task.queue, duration_ms, ?status, "the task ended"),
         Next::Crashed { .. } => {}
     }

@@ -1,6 +1,6 @@
 //! The heartbeat: one lease per worker, in the store, kept from a thread of its own so that busy slots cannot starve it.
 //!
-//! Each beat also compares: what the store says we run and we do not know of (the answer of a begin was lost) is handed back; what we run and
+//! Each heartbeat also compares: what the store says we run and we do not know of (the answer of a start was lost) is released; what we run and
 //! the store does not list as ours was given to another, and is stopped; a revoke whose signal was lost is found here.
 
 use std::collections::HashSet;
@@ -16,35 +16,35 @@ use crate::clock::Clock;
 use crate::domain::{Attempt, TaskId, WorkerId, WorkerInfo};
 use crate::queue::Queue;
 use crate::shutdown::Shutdown;
-use crate::store::{BeatAnswer, StartedRow, StoreError, StoreResult, WorkerCommand, Workers};
+use crate::store::{HeartbeatAnswer, StartedRow, StoreError, StoreResult, WorkerCommand, Workers};
 
-/// The heart of one worker.
-pub struct Heart {
+/// The heartbeat of one worker.
+pub struct Heartbeat {
     pool: Arc<Pool>,
     queue: Arc<Queue>,
     config: WorkerConfig,
     template: WorkerInfo,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
-    last_beat: Option<Timestamp>,
-    strangers: HashSet<(TaskId, Attempt)>,
+    last_heartbeat: Option<Timestamp>,
+    orphans: HashSet<(TaskId, Attempt)>,
     missing: HashSet<(TaskId, Attempt)>,
-    handing_back: Option<tokio::task::JoinHandle<usize>>,
+    releasing: Option<tokio::task::JoinHandle<usize>>,
 }
 
-/// What one beat needs of the store; on Postgres over connections of the heart's own.
+/// What one heartbeat needs of the store; on Postgres over connections of the heartbeat's own.
 #[async_trait::async_trait]
-pub trait Pulse: Send + Sync {
-    /// Writes the beat.
-    async fn beat(&self, info: &WorkerInfo, now: Timestamp) -> StoreResult<BeatAnswer>;
+pub trait HeartbeatStore: Send + Sync {
+    /// Writes the heartbeat.
+    async fn heartbeat(&self, info: &WorkerInfo, now: Timestamp) -> StoreResult<HeartbeatAnswer>;
     /// Reads what the store says this worker runs.
     async fn started_by(&self, worker: WorkerId) -> StoreResult<Vec<StartedRow>>;
 }
 
 #[async_trait::async_trait]
-impl Pulse for crate::store::SharedStore {
-    async fn beat(&self, info: &WorkerInfo, now: Timestamp) -> StoreResult<BeatAnswer> {
-        Workers::beat(self.as_ref(), info, now).await
+impl HeartbeatStore for crate::store::SharedStore {
+    async fn heartbeat(&self, info: &WorkerInfo, now: Timestamp) -> StoreResult<HeartbeatAnswer> {
+        Workers::heartbeat(self.as_ref(), info, now).await
     }
 
     async fn started_by(&self, worker: WorkerId) -> StoreResult<Vec<StartedRow>> {
@@ -52,14 +52,14 @@ impl Pulse for crate::store::SharedStore {
     }
 }
 
-/// A lease is kept by about ten beats, so that three missed ones are far from its end; a short lease beats faster, a long one at least
+/// A lease is kept by about ten heartbeats, so that three missed ones are far from its end; a short lease heartbeats faster, a long one at least
 /// every three seconds, for the sake of those who look.
-pub fn beat_every(lease: Duration) -> Duration {
+pub fn heartbeat_every(lease: Duration) -> Duration {
     (lease / 10).clamp(Duration::from_millis(300), Duration::from_secs(3))
 }
 
-impl Heart {
-    /// A heart that has not beaten yet.
+impl Heartbeat {
+    /// No heartbeat has been sent yet.
     pub fn new(pool: Arc<Pool>, queue: Arc<Queue>, config: WorkerConfig, id: WorkerId, name: &str, shutdown: Shutdown) -> Self {
         let clock = queue.clock().clone();
         let template = WorkerInfo {
@@ -87,14 +87,14 @@ impl Heart {
             template,
             clock,
             shutdown,
-            last_beat: None,
-            strangers: HashSet::new(),
+            last_heartbeat: None,
+            orphans: HashSet::new(),
             missing: HashSet::new(),
-            handing_back: None,
+            releasing: None,
         }
     }
 
-    /// What is told with the next beat.
+    /// What is told with the next heartbeat.
     pub fn info(&self) -> WorkerInfo {
         let counts = self.pool.running().counts();
         WorkerInfo {
@@ -102,7 +102,7 @@ impl Heart {
             done: counts.done,
             failed: counts.failed,
             memory_bytes: resident_bytes(),
-            draining: self.pool.is_draining() || self.shutdown.is_begun(),
+            draining: self.pool.is_draining() || self.shutdown.is_started(),
             stalled: self.pool.is_stalled(),
             last_fetch_at: counts.last_fetch_at,
             last_done_at: counts.last_done_at,
@@ -110,51 +110,51 @@ impl Heart {
         }
     }
 
-    /// One beat: tells, hears, compares.
-    pub async fn beat_once(&mut self, pulse: &dyn Pulse) {
+    /// One heartbeat: tells, hears, compares.
+    pub async fn heartbeat_once(&mut self, store: &dyn HeartbeatStore) {
         if self.pool.has_left() {
             return;
         }
         let deadline = self.config.lease / 8;
-        let told = tokio::time::timeout(deadline, self.tell(pulse)).await;
+        let reported = tokio::time::timeout(deadline, self.report(store)).await;
         let silence = || StoreError::Unavailable(format!("no answer within {} ms", deadline.as_millis()));
-        match told.unwrap_or_else(|_| Err(silence())) {
+        match reported.unwrap_or_else(|_| Err(silence())) {
             Ok(rows) => self.compare(rows),
             Err(error) => self.missed(&error),
         }
     }
 
-    async fn tell(&mut self, pulse: &dyn Pulse) -> StoreResult<Vec<StartedRow>> {
-        // The lease is counted from before the beat was sent: the store may have taken it at once and answered late.
+    async fn report(&mut self, store: &dyn HeartbeatStore) -> StoreResult<Vec<StartedRow>> {
+        // The lease is counted from before the heartbeat was sent: the store may have taken it at once and answered late.
         let (sent, sent_at) = (Instant::now(), self.clock.now());
-        let answer = pulse.beat(&self.info(), sent_at).await?;
+        let answer = store.heartbeat(&self.info(), sent_at).await?;
         self.clock.follow(answer.store_now);
-        self.last_beat = Some(sent_at);
-        self.pool.note_beat(sent);
+        self.last_heartbeat = Some(sent_at);
+        self.pool.note_heartbeat(sent);
         match answer.command {
             Some(WorkerCommand::Drain) => self.pool.drain(),
-            Some(WorkerCommand::Shutdown) => self.shutdown.begin(),
+            Some(WorkerCommand::Shutdown) => self.shutdown.start(),
             None => {}
         }
-        pulse.started_by(self.template.id).await
+        store.started_by(self.template.id).await
     }
 
-    /// A beat that failed. Before the lease ends, what runs is asked to stop, and then ended by force: others may have it soon.
+    /// A heartbeat that failed. Before the lease ends, what runs is asked to stop, and then ended by force: others may have it soon.
     fn missed(&self, error: &StoreError) {
         tracing::warn!(%error, "a heartbeat was missed");
-        let silent = self.last_beat.map_or(Duration::ZERO, |last| self.clock.now().duration_since(last).unsigned_abs());
+        let silent = self.last_heartbeat.map_or(Duration::ZERO, |last| self.clock.now().duration_since(last).unsigned_abs());
         let running = self.pool.running();
         if silent < self.config.lease.mul_f64(0.8) || running.counts().running == 0 {
             return;
         }
         tracing::error!("the lease is about to end; everything that runs here is stopped");
-        running.ask_all(StopReason::LeaseLost);
+        running.cancel_all(StopReason::LeaseLost);
         if silent >= self.config.lease.mul_f64(0.9) {
             running.force_all(StopReason::LeaseLost);
         }
     }
 
-    /// Compares the store's picture with ours. A difference counts if it is there twice in a row, because a begin or a settle may be under way.
+    /// Compares the store's image with ours. A difference counts if it is there twice in a row, because a start or a settle may be under way.
     fn compare(&mut self, rows: Vec<StartedRow>) {
         let running = self.pool.running();
         for row in rows.iter().filter(|row| row.revoke_requested_at.is_some()) {
@@ -162,58 +162,58 @@ impl Heart {
         }
         let here: HashSet<(TaskId, Attempt)> = running.all().into_iter().map(|(id, attempt)| (id, attempt.attempt)).collect();
         let there: HashSet<(TaskId, Attempt)> = rows.iter().map(|row| (row.id, row.attempt)).collect();
-        let strangers: HashSet<_> = there.difference(&here).filter(|(id, _)| !running.is_beginning(*id)).copied().collect();
+        let orphans: HashSet<_> = there.difference(&here).filter(|(id, _)| !running.is_start(*id)).copied().collect();
         let missing: HashSet<_> = here.difference(&there).copied().collect();
         for &(id, attempt) in missing.intersection(&self.missing) {
             if let Some(lost) = running.get(id).filter(|lost| lost.attempt == attempt) {
                 tracing::warn!(task.id = %id, %attempt, reason = "lost_lease", "the store has given the attempt to another; it is stopped");
-                if lost.stopper.reason() >= Some(StopReason::LeaseLost) {
-                    lost.stopper.force(StopReason::LeaseLost);
+                if lost.cancel_handle.reason() >= Some(StopReason::LeaseLost) {
+                    lost.cancel_handle.force(StopReason::LeaseLost);
                 } else {
-                    lost.stopper.ask(StopReason::LeaseLost);
+                    lost.cancel_handle.cancel(StopReason::LeaseLost);
                 }
             }
         }
         let unknown: Vec<StartedRow> = rows
             .into_iter()
-            .filter(|row| strangers.contains(&(row.id, row.attempt)) && self.strangers.contains(&(row.id, row.attempt)))
+            .filter(|row| orphans.contains(&(row.id, row.attempt)) && self.orphans.contains(&(row.id, row.attempt)))
             .collect();
-        (self.strangers, self.missing) = (strangers, missing);
+        (self.orphans, self.missing) = (orphans, missing);
         if !unknown.is_empty() {
-            tracing::warn!(tasks = unknown.len(), "the store says that we run what we do not know of; it is handed back");
-            self.hand_back(unknown);
+            tracing::warn!(tasks = unknown.len(), "the store says that we run what we do not know of; it is released");
+            self.release(unknown);
         }
     }
 
-    /// Hands strangers back, aside: the store's writes may be slow, and the beat must go on.
-    fn hand_back(&mut self, unknown: Vec<StartedRow>) {
-        if self.handing_back.as_ref().is_some_and(|under_way| !under_way.is_finished()) {
+    /// Releases orphans, aside: the store's writes may be slow, and the heartbeat must go on.
+    fn release(&mut self, unknown: Vec<StartedRow>) {
+        if self.releasing.as_ref().is_some_and(|under_way| !under_way.is_finished()) {
             return;
         }
         let queue = self.queue.clone();
-        self.handing_back = Some(tokio::spawn(async move { queue.hand_back_strangers(unknown).await }));
+        self.releasing = Some(tokio::spawn(async move { queue.release_orphans(unknown).await }));
     }
 
-    /// Resolves when no strangers are being handed back any more.
-    pub async fn handed_back(&mut self) {
-        if let Some(under_way) = self.handing_back.take()
+    /// Resolves when no orphans are being released any more.
+    pub async fn released(&mut self) {
+        if let Some(under_way) = self.releasing.take()
             && let Err(error) = under_way.await
         {
-            tracing::error!(%error, "strangers could not be handed back");
+            tracing::error!(%error, "orphans could not be released");
         }
     }
 
-    /// Beats until `stop`.
-    pub async fn run(mut self, pulse: &dyn Pulse, stop: tokio_util::sync::CancellationToken) {
-        let mut every = tokio::time::interval(beat_every(self.config.lease));
+    /// Heartbeats until `stop`.
+    pub async fn run(mut self, store: &dyn HeartbeatStore, stop: tokio_util::sync::CancellationToken) {
+        let mut every = tokio::time::interval(heartbeat_every(self.config.lease));
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = every.tick() => {}
-                () = self.pool.beat_wanted() => {}
+                () = self.pool.heartbeat_requested() => {}
             }
-            self.beat_once(pulse).await;
+            self.heartbeat_once(store).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The pool: a slot first, then a delivery; begin; run; and again.
+//! The pool: a slot first, then a delivery; start; run; and again.
 //!
 //! Slots are semaphore permits that move into the attempts. The loop alone takes them, but for a task that has seen two workers die: it takes
 //! them all, so that it runs alone, and nobody else is blamed or killed a third time.
@@ -12,31 +12,31 @@ use tokio::sync::{Mutex, MutexGuard, Notify, OwnedSemaphorePermit, Semaphore, wa
 
 use super::WorkerConfig;
 use super::executor::Executor;
-use super::lanes::Lanes;
 use super::progress::ProgressBook;
-use super::running::{Beginning, Running, StopReason};
-use crate::broker::{Delivery, Lane, Signal, Want};
-use crate::domain::{Begun, Doorbell, QueueName, TaskId, WorkerId};
+use super::queue_slots::QueueSlots;
+use super::running::{Running, StartingAttempts, StopReason};
+use crate::broker::{Delivery, FetchRequest, QueueQuota, Signal};
+use crate::domain::{Dispatch, QueueName, StartedTask, TaskId, WorkerId};
 use crate::queue::Queue;
 use crate::queue::control::REVOKE_GRACE;
-use crate::queue::receive::Receiver;
+use crate::queue::fetch::DispatchFetcher;
 use crate::shutdown::Shutdown;
-use crate::store::BeginAnswer;
+use crate::store::StartAnswer;
 
-/// How long one receive waits for work.
-const RECEIVE_WAIT: Duration = Duration::from_secs(2);
-/// How long the loop rests where no lane is open.
+/// How long one fetch waits for work.
+const FETCH_WAIT: Duration = Duration::from_secs(2);
+/// How long the loop rests where no queue is open.
 const CLOSED_PAUSE: Duration = Duration::from_millis(250);
-/// How often the picture of the queues is taken anew, signals apart.
+/// How often the image of the queues is taken anew, signals apart.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
-/// What another worker received and did not begin for so long is taken over.
+/// What another worker fetched and did not start for so long is taken over.
 const RECLAIM_IDLE: Duration = Duration::from_secs(10);
-/// How often an idle pool asks the store whether something is due that nobody rang for.
+/// How often an idle pool asks the store whether something is due that nobody dispatched for.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How long a task is put off that needs solitude and did not get it.
-const SOLITUDE_PAUSE: Duration = Duration::from_mins(1);
+/// How long a task is postponed that needs exclusive execution and did not get it.
+const EXCLUSIVE_PAUSE: Duration = Duration::from_mins(1);
 /// A task that has been due for less may still be on its way.
-const RING_PATIENCE: Duration = Duration::from_secs(10);
+const DISPATCH_PATIENCE: Duration = Duration::from_secs(10);
 /// After so many looks in a row that found something the pool counts as stalled.
 const FINDS_TO_STALL: u32 = 2;
 /// How long tasks may take to stop once they were asked to, at the end of the process.
@@ -60,21 +60,21 @@ pub struct Pool {
     config: WorkerConfig,
     worker: WorkerId,
     worker_name: Arc<str>,
-    lanes: Arc<Lanes>,
+    queue_slots: Arc<QueueSlots>,
     running: Arc<Running>,
     executor: Arc<Executor>,
     slots: Arc<Semaphore>,
-    /// One permit for each begin that the store can write at once.
-    begins: Arc<Semaphore>,
-    solitude: Mutex<()>,
-    lonely: DashSet<TaskId>,
+    /// One permit for each start that the store can write at once.
+    starts: Arc<Semaphore>,
+    exclusive: Mutex<()>,
+    waiting_exclusive: DashSet<TaskId>,
     /// When the last heartbeat was sent that the store took.
-    beaten: watch::Sender<Option<Instant>>,
+    last_heartbeat: watch::Sender<Option<Instant>>,
     has_left: AtomicBool,
     draining: AtomicBool,
-    /// Looks in a row that found due tasks which no doorbell had brought.
-    finds: AtomicU32,
-    beat_wanted: Notify,
+    /// Looks in a row that found due tasks which no dispatch had brought.
+    stalled_polls: AtomicU32,
+    heartbeat_requested: Notify,
 }
 
 impl Pool {
@@ -91,22 +91,22 @@ impl Pool {
             result_limit: config.result_limit,
         });
         Arc::new(Self {
-            lanes: Arc::new(Lanes::new(config.queues.clone(), config.queue_concurrency.clone())),
+            queue_slots: Arc::new(QueueSlots::new(config.queues.clone(), config.queue_concurrency.clone())),
             slots: Arc::new(Semaphore::new(config.concurrency)),
-            begins: Arc::new(Semaphore::new(queue.store().concurrent_writes())),
+            starts: Arc::new(Semaphore::new(queue.store().concurrent_writes())),
             queue,
             config,
             worker,
             worker_name,
             running,
             executor,
-            solitude: Mutex::default(),
-            lonely: DashSet::default(),
-            beaten: watch::Sender::new(None),
+            exclusive: Mutex::default(),
+            waiting_exclusive: DashSet::default(),
+            last_heartbeat: watch::Sender::new(None),
             has_left: AtomicBool::new(false),
             draining: AtomicBool::new(false),
-            finds: AtomicU32::new(0),
-            beat_wanted: Notify::new(),
+            stalled_polls: AtomicU32::new(0),
+            heartbeat_requested: Notify::new(),
         })
     }
 
@@ -122,7 +122,7 @@ impl Pool {
 
     /// The queues that it serves and knows.
     pub fn queues(&self) -> Vec<QueueName> {
-        self.lanes.queues()
+        self.queue_slots.queues()
     }
 
     /// Stops fetching, until the process ends.
@@ -138,61 +138,61 @@ impl Pool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Resolves when the heart is to beat out of turn.
-    pub async fn beat_wanted(&self) {
-        self.beat_wanted.notified().await;
+    /// Resolves when a heartbeat is to be sent out of turn.
+    pub async fn heartbeat_requested(&self) {
+        self.heartbeat_requested.notified().await;
     }
 
-    /// Whether due tasks exist that no doorbell has brought, not even one that was rung again.
+    /// Whether due tasks exist that no dispatch has brought, not even one that was dispatched again.
     pub fn is_stalled(&self) -> bool {
-        self.finds.load(Ordering::Relaxed) >= FINDS_TO_STALL
+        self.stalled_polls.load(Ordering::Relaxed) >= FINDS_TO_STALL
     }
 
-    /// Notes that the store has taken a heartbeat that was sent at `sent`: until half a lease later this worker may begin attempts.
-    pub fn note_beat(&self, sent: Instant) {
-        self.beaten.send_replace(Some(sent));
+    /// Notes that the store has taken a heartbeat that was sent at `sent`: until half a lease later this worker may start attempts.
+    pub fn note_heartbeat(&self, sent: Instant) {
+        self.last_heartbeat.send_replace(Some(sent));
     }
 
-    /// Whether it has left the store's list in good order: the heart is to be silent from then on.
+    /// Whether it has left the store's list in good order: no heartbeat is to be sent from then on.
     pub fn has_left(&self) -> bool {
         self.has_left.load(Ordering::Relaxed)
     }
 
-    /// Whether the store knows this worker as a live one, with half a lease to spare. What it began otherwise would look like a dead
-    /// worker's, and run twice. A process that was frozen finds itself without a lease until its heart has beaten again.
+    /// Whether the store knows this worker as a live one, with half a lease to spare. What it started otherwise would look like a dead
+    /// worker's, and run twice. A process that was frozen stalled_polls itself without a lease until its next heartbeat.
     fn has_lease(&self) -> bool {
-        self.beaten.borrow().is_some_and(|sent| sent.elapsed() < self.config.lease / 2)
+        self.last_heartbeat.borrow().is_some_and(|sent| sent.elapsed() < self.config.lease / 2)
     }
 
     /// Resolves when it has a lease.
     async fn leased(&self) {
-        let mut beats = self.beaten.subscribe();
+        let mut heartbeats = self.last_heartbeat.subscribe();
         while !self.has_lease() {
             // It cannot fail: the sender lives as long as we do.
-            drop(beats.changed().await);
+            drop(heartbeats.changed().await);
         }
     }
 
-    /// Receives and runs, for as long as the heart beats, until `shutdown`; then lets what runs finish, hands back what does not, and leaves.
+    /// Fetches and runs, for as long as heartbeats are sent, until `shutdown`; then lets what runs finish, releases what does not, and leaves.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
         self.refresh().await;
         let helpers = [
             tokio::spawn(self.executor.progress.clone().run(self.queue.clone(), self.running.clone())),
-            tokio::spawn(self.clone().hear()),
-            tokio::spawn(self.clone().look()),
+            tokio::spawn(self.clone().follow_signals()),
+            tokio::spawn(self.clone().recover_missed()),
             tokio::spawn({
                 let (pool, shutdown) = (self.clone(), shutdown.clone());
                 async move {
-                    shutdown.begun().await;
+                    shutdown.started().await;
                     pool.queue.wake();
                 }
             }),
         ];
-        let mut receiver = Receiver::new(self.queue.clone());
-        while !shutdown.is_begun() {
+        let mut fetcher = DispatchFetcher::new(self.queue.clone());
+        while !shutdown.is_started() {
             tokio::select! {
-                () = self.leased() => self.step(&mut receiver, &shutdown).await,
-                () = shutdown.begun() => {}
+                () = self.leased() => self.step(&mut fetcher, &shutdown).await,
+                () = shutdown.started() => {}
             }
         }
         self.finish().await;
@@ -201,48 +201,48 @@ impl Pool {
         }
     }
 
-    /// Takes the free slots, receives for them, and starts what was received.
-    async fn step(self: &Arc<Self>, receiver: &mut Receiver, shutdown: &Shutdown) {
+    /// Takes the free slots, fetches for them, and starts what was fetched.
+    async fn step(self: &Arc<Self>, fetcher: &mut DispatchFetcher, shutdown: &Shutdown) {
         if self.is_draining() {
-            return shutdown.begun().await;
+            return shutdown.started().await;
         }
         let Some(turn) = self.turn(shutdown).await else { return };
         let Some(slots) = self.free_slots(shutdown).await else { return };
-        let lanes = self.lanes.open(slots.num_permits());
-        if lanes.is_empty() {
+        let quotas = self.queue_slots.open(slots.num_permits());
+        if quotas.is_empty() {
             drop(slots);
             tokio::select! {
                 () = tokio::time::sleep(CLOSED_PAUSE) => {}
-                () = shutdown.begun() => {}
+                () = shutdown.started() => {}
             }
             return;
         }
-        let want = Want { worker: self.worker, lanes, max: slots.num_permits(), wait: RECEIVE_WAIT };
-        let deliveries = receiver.receive(&want).await;
+        let request = FetchRequest { worker: self.worker, quotas, max: slots.num_permits(), wait: FETCH_WAIT };
+        let deliveries = fetcher.fetch(&request).await;
         if deliveries.is_empty() {
             return;
         }
-        if shutdown.is_begun() {
-            return self.queue.give_back(deliveries).await;
+        if shutdown.is_started() {
+            return self.queue.release_deliveries(deliveries).await;
         }
         self.running.fetched(self.queue.clock().now());
-        self.finds.store(0, Ordering::Relaxed);
-        self.start(deliveries, slots, turn, shutdown);
+        self.stalled_polls.store(0, Ordering::Relaxed);
+        self.spawn_start(deliveries, slots, turn, shutdown);
     }
 
-    /// The turn to begin a handful: as many begins are under way as the store can write at once. The slots that come free meanwhile make the
-    /// next handful larger, so that a begin's commit is shared as the other writes' are.
+    /// The turn to start a batch: as many starts are under way as the store can write at once. The slots that come free meanwhile make the
+    /// next batch larger, so that a start's commit is shared as the other writes' are.
     async fn turn(&self, shutdown: &Shutdown) -> Option<OwnedSemaphorePermit> {
         tokio::select! {
-            () = shutdown.begun() => None,
-            turn = self.begins.clone().acquire_owned() => turn.ok(),
+            () = shutdown.started() => None,
+            turn = self.starts.clone().acquire_owned() => turn.ok(),
         }
     }
 
     /// All free slots, at least one.
     async fn free_slots(&self, shutdown: &Shutdown) -> Option<OwnedSemaphorePermit> {
         let first = tokio::select! {
-            () = shutdown.begun() => return None,
+            () = shutdown.started() => return None,
             slot = self.slots.clone().acquire_owned() => slot.ok()?,
         };
         let more = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
@@ -256,8 +256,8 @@ impl Pool {
         Some(slots)
     }
 
-    /// Begins a handful and runs it, aside, so that the next handful can be received meanwhile.
-    fn start(
+    /// Starts a batch and runs it, aside, so that the next batch can be fetched meanwhile.
+    fn spawn_start(
         self: &Arc<Self>,
         mut deliveries: Vec<Delivery>,
         mut slots: OwnedSemaphorePermit,
@@ -268,40 +268,40 @@ impl Pool {
         let unused = slots.num_permits() - deliveries.len();
         drop(slots.split(unused));
         for delivery in &deliveries {
-            self.lanes.take(&delivery.doorbell.queue);
+            self.queue_slots.take(&delivery.dispatch.queue);
         }
-        let beginning = self.running.begin(deliveries.iter().map(|delivery| delivery.doorbell.task.id).collect());
+        let starting = self.running.start(deliveries.iter().map(|delivery| delivery.dispatch.task.id).collect());
         let (pool, shutdown) = (self.clone(), shutdown.clone());
         tokio::spawn(async move {
-            pool.queue.give_back(surplus).await;
-            pool.begin(deliveries, beginning, slots, turn, &shutdown).await;
+            pool.queue.release_deliveries(surplus).await;
+            pool.start(deliveries, starting, slots, turn, &shutdown).await;
         });
     }
 
-    async fn begin(
+    async fn start(
         self: &Arc<Self>,
         deliveries: Vec<Delivery>,
-        beginning: Beginning,
+        starting: StartingAttempts,
         mut slots: OwnedSemaphorePermit,
         turn: OwnedSemaphorePermit,
         shutdown: &Shutdown,
     ) {
-        let queues: Vec<QueueName> = deliveries.iter().map(|delivery| delivery.doorbell.queue.clone()).collect();
+        let queues: Vec<QueueName> = deliveries.iter().map(|delivery| delivery.dispatch.queue.clone()).collect();
         if !self.has_lease() {
             for queue in &queues {
-                self.leave_lane(queue);
+                self.free_queue_slot(queue);
             }
-            return self.queue.give_back(deliveries).await;
+            return self.queue.release_deliveries(deliveries).await;
         }
-        let decided = match self.queue.begin(self.worker, &self.worker_name, false, deliveries).await {
+        let decided = match self.queue.start_attempts(self.worker, &self.worker_name, false, deliveries).await {
             Ok(decided) => decided,
             Err(error) => {
-                // Nothing is acknowledged: the deliveries come again by the reclaim, or by the sweep of lost doorbells.
-                tracing::warn!(%error, "attempts could not be begun");
+                // Nothing is acknowledged: the deliveries come again by the reclaim, or by the sweep of lost dispatches.
+                tracing::warn!(%error, "attempts could not be started");
                 for queue in &queues {
-                    self.leave_lane(queue);
+                    self.free_queue_slot(queue);
                 }
-                drop(beginning);
+                drop(starting);
                 // The slots stay taken for a moment, so that a store that is away is not asked in a tight loop.
                 tokio::time::sleep(CLOSED_PAUSE).await;
                 return;
@@ -310,46 +310,46 @@ impl Pool {
         drop(turn);
         for (one, queue) in decided.into_iter().zip(queues) {
             match one.answer {
-                BeginAnswer::Begun(task) => {
+                StartAnswer::Started(task) => {
                     let Some(slot) = slots.split(1) else { return };
                     self.spawn(*task, queue, slot);
                 }
-                BeginAnswer::NeedsSolitude => {
-                    self.leave_lane(&queue);
-                    tokio::spawn(self.clone().run_alone(one.delivery, shutdown.clone()));
+                StartAnswer::NeedsExclusive => {
+                    self.free_queue_slot(&queue);
+                    tokio::spawn(self.clone().run_exclusive(one.delivery, shutdown.clone()));
                 }
-                BeginAnswer::Ended(_) | BeginAnswer::Postponed | BeginAnswer::Gone => self.leave_lane(&queue),
+                StartAnswer::Ended(_) | StartAnswer::Postponed | StartAnswer::Gone => self.free_queue_slot(&queue),
             }
         }
     }
 
-    fn spawn(self: &Arc<Self>, task: Begun, queue: QueueName, slot: OwnedSemaphorePermit) {
-        let stopper = self.executor.register(&task);
+    fn spawn(self: &Arc<Self>, task: StartedTask, queue: QueueName, slot: OwnedSemaphorePermit) {
+        let cancel_handle = self.executor.register(&task);
         let pool = self.clone();
         let held = HeldSlot { pool: self.clone(), queue, _slot: slot };
-        tokio::spawn(async move { pool.executor.execute(task, stopper, held).await });
+        tokio::spawn(async move { pool.executor.execute(task, cancel_handle, held).await });
     }
 
-    /// Runs one task while nothing else runs here. Where it stands in line already, nothing is done: the delivery stays held, and is rung
-    /// again after a while. Where what runs does not end soon, the task is put off: nothing is fetched while it waits for solitude, and the
-    /// fleet must not stand still for one suspect.
-    async fn run_alone(self: Arc<Self>, delivery: Delivery, shutdown: Shutdown) {
-        let id = delivery.doorbell.task.id;
-        if self.lonely.insert(id) {
-            match tokio::time::timeout(self.config.lease / 4, self.solitude(&shutdown)).await {
-                Ok(Some((_turn, slots))) => self.begin_alone(delivery, slots, &shutdown).await,
+    /// Runs one task while nothing else runs here. Where it stands in line already, nothing is done: the delivery stays held, and is dispatched
+    /// again after a while. Where what runs does not end soon, the task is postponed: nothing is fetched while it waits for exclusive execution, and the
+    /// cluster must not stand still for one suspect.
+    async fn run_exclusive(self: Arc<Self>, delivery: Delivery, shutdown: Shutdown) {
+        let id = delivery.dispatch.task.id;
+        if self.waiting_exclusive.insert(id) {
+            match tokio::time::timeout(self.config.lease / 4, self.claim_exclusive(&shutdown)).await {
+                Ok(Some((_turn, slots))) => self.start_exclusive(delivery, slots, &shutdown).await,
                 Ok(None) => {}
-                Err(_) => self.queue.put_off(delivery, SOLITUDE_PAUSE).await,
+                Err(_) => self.queue.postpone(delivery, EXCLUSIVE_PAUSE).await,
             }
-            self.lonely.remove(&id);
+            self.waiting_exclusive.remove(&id);
         }
     }
 
     /// Waits until nothing runs here, and for the turn among those who wait for that; `None` where the process ends before.
-    async fn solitude(&self, shutdown: &Shutdown) -> Option<(MutexGuard<'_, ()>, OwnedSemaphorePermit)> {
+    async fn claim_exclusive(&self, shutdown: &Shutdown) -> Option<(MutexGuard<'_, ()>, OwnedSemaphorePermit)> {
         let all = u32::try_from(self.config.concurrency).unwrap_or(u32::MAX);
         let taken = async {
-            let turn = self.solitude.lock().await;
+            let turn = self.exclusive.lock().await;
             let mut free = std::pin::pin!(self.slots.clone().acquire_many_owned(all));
             // The loop may hold the free slots while it waits for work: end that wait, but only when we stand in line for them.
             let wake = async {
@@ -367,38 +367,38 @@ impl Pool {
         };
         tokio::select! {
             taken = taken => taken,
-            () = shutdown.begun() => None,
+            () = shutdown.started() => None,
         }
     }
 
-    async fn begin_alone(self: &Arc<Self>, delivery: Delivery, slots: OwnedSemaphorePermit, shutdown: &Shutdown) {
-        let beginning = self.running.begin(vec![delivery.doorbell.task.id]);
-        if shutdown.is_begun() || !self.has_lease() {
-            return self.queue.give_back(vec![delivery]).await;
+    async fn start_exclusive(self: &Arc<Self>, delivery: Delivery, slots: OwnedSemaphorePermit, shutdown: &Shutdown) {
+        let starting = self.running.start(vec![delivery.dispatch.task.id]);
+        if shutdown.is_started() || !self.has_lease() {
+            return self.queue.release_deliveries(vec![delivery]).await;
         }
-        let begun = self.queue.begin(self.worker, &self.worker_name, true, vec![delivery]).await;
-        let task = match begun.map(|mut decided| decided.pop().map(|one| one.answer)) {
-            Ok(Some(BeginAnswer::Begun(task))) => *task,
+        let started = self.queue.start_attempts(self.worker, &self.worker_name, true, vec![delivery]).await;
+        let task = match started.map(|mut decided| decided.pop().map(|one| one.answer)) {
+            Ok(Some(StartAnswer::Started(task))) => *task,
             Ok(_) => return,
-            Err(error) => return tracing::warn!(%error, "an attempt could not be begun"),
+            Err(error) => return tracing::warn!(%error, "an attempt could not be started"),
         };
-        tracing::info!(task.id = %task.id, task.kind = %task.kind, "runs alone: two workers have died with it");
-        let stopper = self.executor.register(&task);
-        drop(beginning);
-        self.executor.execute(task, stopper, slots).await;
+        tracing::info!(task.id = %task.id, task.kind = %task.kind, "runs exclusively: two workers have died with it");
+        let cancel_handle = self.executor.register(&task);
+        drop(starting);
+        self.executor.execute(task, cancel_handle, slots).await;
     }
 
-    fn leave_lane(&self, queue: &QueueName) {
-        if self.lanes.give_up(queue) {
+    fn free_queue_slot(&self, queue: &QueueName) {
+        if self.queue_slots.give_up(queue) {
             self.queue.wake();
         }
     }
 
-    /// Takes the picture of the queues anew.
+    /// Reads the queues again.
     async fn refresh(&self) {
         match self.queue.store().queues().await {
             Ok(rows) => {
-                if self.lanes.refresh(rows) {
+                if self.queue_slots.refresh(rows) {
                     self.queue.wake();
                 }
             }
@@ -407,7 +407,7 @@ impl Pool {
     }
 
     /// Hears signals: queues that changed, tasks to stop.
-    async fn hear(self: Arc<Self>) {
+    async fn follow_signals(self: Arc<Self>) {
         let mut signals = self.queue.signals();
         let mut refresh = tokio::time::interval(REFRESH_EVERY);
         loop {
@@ -418,8 +418,8 @@ impl Pool {
             match signal.as_deref() {
                 None | Some(Signal::Queues) => self.refresh().await,
                 Some(Signal::Revoke { id, terminate }) => self.stop_revoked(*id, *terminate),
-                // A command waits in the store, and the heart's next beat fetches it.
-                Some(Signal::Worker) => self.beat_wanted.notify_one(),
+                // A command waits in the store, and the next heartbeat fetches it.
+                Some(Signal::Worker) => self.heartbeat_requested.notify_one(),
                 Some(_) => {}
             }
         }
@@ -429,20 +429,20 @@ impl Pool {
     pub fn stop_revoked(&self, id: TaskId, terminate: bool) {
         let Some(attempt) = self.running.get(id) else { return };
         if terminate {
-            return attempt.stopper.force(StopReason::Revoked);
+            return attempt.cancel_handle.force(StopReason::Revoked);
         }
-        if attempt.stopper.reason() == Some(StopReason::Revoked) {
+        if attempt.cancel_handle.reason() == Some(StopReason::Revoked) {
             return;
         }
-        attempt.stopper.ask(StopReason::Revoked);
+        attempt.cancel_handle.cancel(StopReason::Revoked);
         tokio::spawn(async move {
             tokio::time::sleep(REVOKE_GRACE).await;
-            attempt.stopper.force(StopReason::Revoked);
+            attempt.cancel_handle.force(StopReason::Revoked);
         });
     }
 
-    /// Looks after what the doorbell may have missed: deliveries that a dead process holds, and, where nothing came for a while, due rows.
-    async fn look(self: Arc<Self>) {
+    /// Looks after what the dispatch may have missed: deliveries that a dead process holds, and, where nothing came for a while, due rows.
+    async fn recover_missed(self: Arc<Self>) {
         let mut every = tokio::time::interval(LOOK_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut idle_since = Instant::now();
@@ -457,56 +457,56 @@ impl Pool {
                 continue;
             }
             let looks_idle = idle_since.elapsed() >= 2 * LOOK_EVERY;
-            self.look_once(looks_idle).await;
+            self.recover_missed_once(looks_idle).await;
         }
     }
 
-    /// One look. `is_idle` says that nothing was fetched for a while: then rows that have been due for long are rung again.
-    pub async fn look_once(self: &Arc<Self>, is_idle: bool) {
-        let lanes = self.lanes.open(self.config.concurrency);
-        let queues: Vec<QueueName> = lanes.iter().map(|Lane { queue, .. }| queue.clone()).collect();
+    /// One look. `is_idle` says that nothing was fetched for a while: then rows that have been due for long are dispatched again.
+    pub async fn recover_missed_once(self: &Arc<Self>, is_idle: bool) {
+        let quotas = self.queue_slots.open(self.config.concurrency);
+        let queues: Vec<QueueName> = quotas.iter().map(|QueueQuota { queue, .. }| queue.clone()).collect();
         let stale = self.queue.reclaim(self.worker, &queues, RECLAIM_IDLE, self.config.concurrency).await;
-        // What is taken over is rung again, so that it takes the straight path to whoever has a slot.
-        self.queue.give_back(stale).await;
+        // What is taken over is dispatched again, so that it takes the straight path to whoever has a slot.
+        self.queue.release_deliveries(stale).await;
         if !is_idle || self.running.counts().running as usize >= self.config.concurrency {
             return;
         }
         let now = self.queue.clock().now();
         // What has become due just now is on its way.
-        let due_before = now.checked_sub(RING_PATIENCE).unwrap_or(now);
+        let due_before = now.checked_sub(DISPATCH_PATIENCE).unwrap_or(now);
         let limit = u32::try_from(self.config.concurrency).unwrap_or(u32::MAX);
         match self.queue.store().poll(&queues, due_before, limit).await {
-            Ok(due) if due.is_empty() => self.finds.store(0, Ordering::Relaxed),
+            Ok(due) if due.is_empty() => self.stalled_polls.store(0, Ordering::Relaxed),
             Ok(due) => {
-                tracing::warn!(tasks = due.len(), "due tasks were found that no doorbell had brought; they are rung again");
-                self.finds.fetch_add(1, Ordering::Relaxed);
-                self.queue.ring(due.into_iter().map(|doorbell| Doorbell { rung_at: now, ..doorbell }).collect()).await;
+                tracing::warn!(tasks = due.len(), "due tasks were found that no dispatch had brought; they are dispatched again");
+                self.stalled_polls.fetch_add(1, Ordering::Relaxed);
+                self.queue.dispatch(due.into_iter().map(|dispatch| Dispatch { dispatched_at: now, ..dispatch }).collect()).await;
                 self.queue.wake();
             }
             Err(error) => tracing::debug!(%error, "due tasks could not be looked for"),
         }
     }
 
-    /// The end: what runs may finish; then it is asked to stop; then it is ended by force and handed back.
+    /// The end: what runs may finish; then it is asked to stop; then it is ended by force and released.
     async fn finish(&self) {
         let grace = self.config.grace;
         tracing::info!(running = self.running.counts().running, grace_s = grace.as_secs(), "ending: what runs may finish");
         if !self.running.empty_within(grace).await {
-            self.running.ask_all(StopReason::Shutdown);
+            self.running.cancel_all(StopReason::Shutdown);
             if !self.running.empty_within(STOP_GRACE).await {
                 for (id, _) in self.running.all() {
-                    tracing::warn!(task.id = %id, reason = "abandoned_by_shutdown", "did not stop when asked; it is handed back");
+                    tracing::warn!(task.id = %id, reason = "abandoned_by_shutdown", "did not stop when asked; it is released");
                 }
                 self.running.force_all(StopReason::Shutdown);
                 self.running.empty_within(STOP_GRACE).await;
             }
         }
         self.has_left.store(true, Ordering::Relaxed);
-        self.queue.leave(self.worker, &self.lanes.queues()).await;
+        self.queue.leave(self.worker, &self.queue_slots.queues()).await;
     }
 }
 
-/// A slot in use, in its lane.
+/// A slot in use, in its queue.
 struct HeldSlot {
     pool: Arc<Pool>,
     queue: QueueName,
@@ -515,6 +515,6 @@ struct HeldSlot {
 
 impl Drop for HeldSlot {
     fn drop(&mut self) {
-        self.pool.leave_lane(&self.queue);
+        self.pool.free_queue_slot(&self.queue);
     }
 }

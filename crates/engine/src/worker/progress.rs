@@ -18,14 +18,14 @@ const WRITE_EVERY: Duration = Duration::from_millis(500);
 #[derive(Default)]
 pub struct ProgressBook {
     latest: DashMap<TaskId, (Attempt, Progress)>,
-    told: Notify,
+    reported: Notify,
 }
 
 impl ProgressBook {
     /// Writes what was told, for as long as it is polled.
     pub async fn run(self: Arc<Self>, queue: Arc<Queue>, running: Arc<Running>) {
         loop {
-            self.told.notified().await;
+            self.reported.notified().await;
             self.write(&queue, &running).await;
             tokio::time::sleep(WRITE_EVERY).await;
         }
@@ -33,23 +33,23 @@ impl ProgressBook {
 
     /// Writes what was told since the last write.
     pub async fn write(&self, queue: &Queue, running: &Running) {
-        let told: Vec<(TaskId, (Attempt, Progress))> =
+        let reported: Vec<(TaskId, (Attempt, Progress))> =
             self.latest.iter().map(|entry| (*entry.key(), entry.value().clone())).collect();
-        for (id, told) in told {
-            let (attempt, progress) = told.clone();
+        for (id, reported) in reported {
+            let (attempt, progress) = reported.clone();
             if let Some(here) = running.get(id).filter(|here| here.attempt == attempt) {
                 match queue.progress(id, attempt, progress).await {
                     Ok(true) => {}
-                    Ok(false) => here.stopper.ask(StopReason::LeaseLost),
+                    Ok(false) => here.cancel_handle.cancel(StopReason::LeaseLost),
                     Err(error) => {
                         tracing::debug!(task.id = %id, %error, "progress could not be written yet");
-                        self.told.notify_one();
+                        self.reported.notify_one();
                         continue;
                     }
                 }
             }
             // Not before it is written: an end that overtakes the write takes it along.
-            self.latest.remove_if(&id, |_, latest| *latest == told);
+            self.latest.remove_if(&id, |_, latest| *latest == reported);
         }
     }
 
@@ -73,6 +73,6 @@ struct AttemptSink {
 impl ProgressSink for AttemptSink {
     fn report(&self, progress: Progress) {
         self.book.latest.insert(self.id, (self.attempt, progress));
-        self.book.told.notify_one();
+        self.book.reported.notify_one();
     }
 }

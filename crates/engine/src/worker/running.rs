@@ -27,24 +27,24 @@ pub enum StopReason {
 
 /// Stops one attempt: asks first, ends by force later.
 #[derive(Debug, Default)]
-pub struct Stopper {
-    asked: CancellationToken,
+pub struct CancelHandle {
+    requested: CancellationToken,
     forced: CancellationToken,
     reason: Mutex<Option<StopReason>>,
 }
 
-impl Stopper {
+impl CancelHandle {
     /// Asks the attempt to stop at its next checkpoint. The weightiest reason stays.
-    pub fn ask(&self, reason: StopReason) {
+    pub fn cancel(&self, reason: StopReason) {
         let mut present = self.reason.lock();
         *present = (*present).max(Some(reason));
         drop(present);
-        self.asked.cancel();
+        self.requested.cancel();
     }
 
     /// Ends the attempt wherever it is.
     pub fn force(&self, reason: StopReason) {
-        self.ask(reason);
+        self.cancel(reason);
         self.forced.cancel();
     }
 
@@ -54,8 +54,8 @@ impl Stopper {
     }
 
     /// The token that the kind's code watches.
-    pub fn asked(&self) -> &CancellationToken {
-        &self.asked
+    pub fn requested(&self) -> &CancellationToken {
+        &self.requested
     }
 
     /// Resolves when it is to be ended by force.
@@ -69,17 +69,17 @@ impl Stopper {
 pub struct RunningAttempt {
     /// Its number.
     pub attempt: Attempt,
-    /// When it began.
+    /// When it started.
     pub started_at: Timestamp,
     /// How to stop it.
-    pub stopper: Arc<Stopper>,
+    pub cancel_handle: Arc<CancelHandle>,
 }
 
-/// Everything that runs here, begins and settlements under way included, and the counts since the start.
+/// Everything that runs here, starts and settlements under way included, and the counts since the start.
 #[derive(Default)]
 pub struct Running {
     by_task: DashMap<TaskId, RunningAttempt>,
-    beginning: DashMap<TaskId, usize>,
+    starting: DashMap<TaskId, usize>,
     done: AtomicU64,
     failed: AtomicU64,
     last_fetch_micros: AtomicI64,
@@ -96,48 +96,48 @@ pub struct RunningCounts {
     pub done: u64,
     /// Attempts that failed since the start.
     pub failed: u64,
-    /// When something was last received.
+    /// When something was last fetched.
     pub last_fetch_at: Option<Timestamp>,
     /// When something last ended.
     pub last_done_at: Option<Timestamp>,
 }
 
-/// Begins under way; they count as running until this is dropped.
-pub struct Beginning {
+/// Starts under way; they count as running until this is dropped.
+pub struct StartingAttempts {
     running: Arc<Running>,
     tasks: Vec<TaskId>,
 }
 
-impl Drop for Beginning {
+impl Drop for StartingAttempts {
     fn drop(&mut self) {
         for id in &self.tasks {
-            if let Some(mut count) = self.running.beginning.get_mut(id) {
+            if let Some(mut count) = self.running.starting.get_mut(id) {
                 *count -= 1;
             }
-            self.running.beginning.remove_if(id, |_, count| *count == 0);
+            self.running.starting.remove_if(id, |_, count| *count == 0);
         }
         self.running.note_if_empty();
     }
 }
 
 impl Running {
-    /// Notes that these tasks are being begun: the store may already say that they run here.
-    pub fn begin(self: &Arc<Self>, tasks: Vec<TaskId>) -> Beginning {
+    /// Notes that these tasks are being started: the store may already say that they run here.
+    pub fn start(self: &Arc<Self>, tasks: Vec<TaskId>) -> StartingAttempts {
         for &id in &tasks {
-            *self.beginning.entry(id).or_default() += 1;
+            *self.starting.entry(id).or_default() += 1;
         }
-        Beginning { running: self.clone(), tasks }
+        StartingAttempts { running: self.clone(), tasks }
     }
 
-    /// Whether a begin of this task is under way.
-    pub fn is_beginning(&self, id: TaskId) -> bool {
-        self.beginning.contains_key(&id)
+    /// Whether a start of this task is under way.
+    pub fn is_start(&self, id: TaskId) -> bool {
+        self.starting.contains_key(&id)
     }
 
-    /// Notes an attempt that has begun. An older attempt of the same task that still runs here has lost its lease, and is ended.
+    /// Notes an attempt that has started. An older attempt of the same task that still runs here has lost its lease, and is ended.
     pub fn add(&self, id: TaskId, attempt: RunningAttempt) {
         if let Some(older) = self.by_task.insert(id, attempt) {
-            older.stopper.force(StopReason::LeaseLost);
+            older.cancel_handle.force(StopReason::LeaseLost);
         }
     }
 
@@ -148,7 +148,7 @@ impl Running {
     }
 
     fn is_empty(&self) -> bool {
-        self.beginning.is_empty() && self.by_task.is_empty()
+        self.starting.is_empty() && self.by_task.is_empty()
     }
 
     fn note_if_empty(&self) {
@@ -157,7 +157,7 @@ impl Running {
         }
     }
 
-    /// Notes that something was received at `now`.
+    /// Notes that something was fetched at `now`.
     pub fn fetched(&self, now: Timestamp) {
         self.last_fetch_micros.store(now.as_microsecond(), Ordering::Relaxed);
     }
@@ -195,20 +195,20 @@ impl Running {
     }
 
     /// Asks all to stop.
-    pub fn ask_all(&self, reason: StopReason) {
+    pub fn cancel_all(&self, reason: StopReason) {
         for entry in &self.by_task {
-            entry.stopper.ask(reason);
+            entry.cancel_handle.cancel(reason);
         }
     }
 
     /// Ends all by force.
     pub fn force_all(&self, reason: StopReason) {
         for entry in &self.by_task {
-            entry.stopper.force(reason);
+            entry.cancel_handle.force(reason);
         }
     }
 
-    /// Resolves when nothing runs or begins, or after `most`: whether nothing does.
+    /// Resolves when nothing runs or starts, or after `most`: whether nothing does.
     pub async fn empty_within(&self, most: Duration) -> bool {
         let empty = async {
             loop {

@@ -148,7 +148,7 @@ fn values(bits: u64) -> Vec<i64> {
     (0..64).filter(|bit| bits >> bit & 1 == 1).collect()
 }
 
-/// The distance between the values, if they are evenly spread over a cycle and begin with zero.
+/// The distance between the values, if they are evenly spread over a cycle and start with zero.
 fn period(values: &[i64], cycle: i64) -> Option<i64> {
     let count = i64::try_from(values.len()).ok()?;
     let step = cycle.checked_div(count)?;

@@ -30,7 +30,7 @@ impl Crontab {
         }
     }
 
-    /// The last firing before an instant, in a zone. It is `None` at the beginning of the calendar only.
+    /// The last firing before an instant, in a zone. It is `None` at the start of the calendar only.
     pub fn previous_before(&self, before: Timestamp, zone: &Zone, policy: DstPolicy) -> Option<Timestamp> {
         let mut bound = second_before(before);
         loop {
@@ -47,7 +47,7 @@ impl Crontab {
         }
     }
 
-    /// Whether a stretch begins with a firing that the gap before it has moved there.
+    /// Whether a stretch starts with a firing that the gap before it has moved there.
     fn fires_at_start(&self, segment: &Segment, policy: DstPolicy) -> bool {
         segment.start.is_some_and(|start| {
             let gap = start.second + start.other..start.second + segment.offset;
@@ -61,11 +61,11 @@ impl Crontab {
     /// The first local time of a stretch that counts: after the repeated ones, if only their first occurrence counts.
     fn first_local(&self, segment: &Segment, policy: DstPolicy) -> i64 {
         segment.start.map_or(i64::MIN, |start| {
-            let begins = start.second + segment.offset;
+            let starts = start.second + segment.offset;
             if policy.overlap == DstOverlap::First && !self.runs_every_hour() {
-                begins.max(start.second + start.other)
+                starts.max(start.second + start.other)
             } else {
-                begins
+                starts
             }
         })
     }

@@ -59,7 +59,7 @@ fn notations_that_mean_the_same_are_equal() {
     ] {
         assert_eq!(cron(a), cron(b), "{a} | {b}");
     }
-    assert_ne!(cron("0 0 1 * 1"), cron("0 0 1 * */1"), "a field that begins with * is not restricted");
+    assert_ne!(cron("0 0 1 * 1"), cron("0 0 1 * */1"), "a field that starts with * is not restricted");
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
         self.entries_at(table, place, 0, known, required)
     }
 
-    /// The entries of a table that begins at `at`: unknown and missing ones are mistakes.
+    /// The entries of a table that starts at `at`: unknown and missing ones are mistakes.
     pub(super) fn entries_at<'t>(
         &mut self,
         table: &'t Table<'a>,

@@ -82,7 +82,7 @@ models = { thing = { fields = { id = "uuid" } } }
 
 #[test]
 fn every_mistake_is_told_with_its_line() {
-    let told = mistakes(
+    let reported = mistakes(
         r#"
 [sources.app]
 url = "env:NOWHERE"
@@ -126,26 +126,26 @@ fields = { id = 5 }
         "line 18: sources.bad.url: the environment variable WRONG is neither postgres://",
         "line 19: sources.bad.models.x;y: a name is a letter",
     ];
-    for (told, expected) in told.iter().zip(expected) {
-        assert!(told.starts_with(expected), "{told}\nis not\n{expected}");
+    for (reported, expected) in reported.iter().zip(expected) {
+        assert!(reported.starts_with(expected), "{reported}\nis not\n{expected}");
     }
-    assert_eq!(told.len(), expected.len(), "{told:#?}");
-    assert!(!told.concat().contains("hidden"));
+    assert_eq!(reported.len(), expected.len(), "{reported:#?}");
+    assert!(!reported.concat().contains("hidden"));
 }
 
 #[test]
 fn what_is_no_toml_is_told_with_its_line() {
-    let told = mistakes("[sources.app]\nurl = postgres\n[sources.app]\n");
-    assert!(told[0].starts_with("line 2: "), "{told:?}");
+    let reported = mistakes("[sources.app]\nurl = postgres\n[sources.app]\n");
+    assert!(reported[0].starts_with("line 2: "), "{reported:?}");
     assert_eq!(mistakes(""), ["line 1: sources: is missing"]);
     assert_eq!(mistakes("sources = 5\n"), ["line 1: sources: is not a table"]);
 }
 
 #[test]
 fn a_role_belongs_to_one_model() {
-    let told = mistakes(
+    let reported = mistakes(
         "[sources.app]\nurl = \"sqlite:x\"\n[sources.app.models.a]\nrole = \"user\"\nfields = { id = \"integer\" }\n\
          [sources.app.models.b]\nrole = \"user\"\nfields = { id = \"integer\" }\n",
     );
-    assert_eq!(told, ["line 6: sources.app.models.b.role: \"a\" has the role user already"]);
+    assert_eq!(reported, ["line 6: sources.app.models.b.role: \"a\" has the role user already"]);
 }

@@ -12,10 +12,10 @@ fn user() -> Arc<Model> {
     model
 }
 
-fn faults(fields: &[&str], filters: &Value) -> Vec<(String, String)> {
+fn field_errors(fields: &[&str], filters: &Value) -> Vec<(String, String)> {
     let fields: Vec<String> = fields.iter().map(|&field| field.to_owned()).collect();
-    let faults = Query::parse(&user(), &fields, filters.as_object().unwrap()).err().unwrap_or_default();
-    faults.into_iter().map(|fault| (fault.pointer, fault.detail)).collect()
+    let field_errors = Query::parse(&user(), &fields, filters.as_object().unwrap()).err().unwrap_or_default();
+    field_errors.into_iter().map(|field_error| (field_error.pointer, field_error.detail)).collect()
 }
 
 #[test]
@@ -46,18 +46,18 @@ fn every_fault_points_at_its_place_and_names_what_is_allowed() {
         (json!({ "email": "a\u{0}b" }), "/filters/email", "NUL"),
         (json!({ "created_at": "yesterday" }), "/filters/created_at", "\"yesterday\" is not a time like"),
     ] {
-        let told = faults(&[], &filters);
-        assert!(told.len() == 1 && told[0].0 == pointer && told[0].1.contains(words), "{filters}: {told:?}");
+        let reported = field_errors(&[], &filters);
+        assert!(reported.len() == 1 && reported[0].0 == pointer && reported[0].1.contains(words), "{filters}: {reported:?}");
     }
 }
 
 #[test]
 fn fields_are_checked_one_by_one_and_together_with_filters() {
-    let told = faults(&["id", "nope\" FROM users--", "id", "last_name"], &json!({ "x": 1 }));
-    let pointers: Vec<&str> = told.iter().map(|(pointer, _)| pointer.as_str()).collect();
+    let reported = field_errors(&["id", "nope\" FROM users--", "id", "last_name"], &json!({ "x": 1 }));
+    let pointers: Vec<&str> = reported.iter().map(|(pointer, _)| pointer.as_str()).collect();
     assert_eq!(pointers, ["/fields/1", "/fields/2", "/fields/3", "/filters/x"]);
-    assert!(told[0].1.contains("allowed are id, email, first_name, phone"), "{told:?}");
-    assert_eq!(told[1].1, "\"id\" is named twice");
+    assert!(reported[0].1.contains("allowed are id, email, first_name, phone"), "{reported:?}");
+    assert_eq!(reported[1].1, "\"id\" is named twice");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn no_fields_are_all_that_may_be_asked_for() {
 #[test]
 fn conditions_are_bounded_in_number() {
     let many: Vec<i64> = (0..10_001).collect();
-    assert_eq!(faults(&[], &json!({ "id": { "in": many } }))[0].0, "/filters/id/in");
+    assert_eq!(field_errors(&[], &json!({ "id": { "in": many } }))[0].0, "/filters/id/in");
     let all = json!({ "id": { "gt": 1, "gte": 2, "lt": 5, "lte": 6, "ne": 3, "in": [4], "eq": 4, "is_null": false } });
     let query = Query::parse(&user(), &[], all.as_object().unwrap()).unwrap();
     assert_eq!(query.filter.conditions.len(), 8);

@@ -6,7 +6,7 @@ use legwork_engine::domain::{Attempt, FilePath, Next, TaskId};
 use legwork_engine::store::{FileRow, Store};
 
 use crate::support::files::path;
-use crate::support::tasks::{at, begun, ended, inserted, mishap, reference, settle, started, task};
+use crate::support::tasks::{at, ended, inserted, mishap, reference, settle, start_ref, started, task};
 
 pub async fn a_file_is_found_by_its_path(store: Arc<dyn Store>) {
     let upload = row("uploads/grün 1.jpg", None);
@@ -36,7 +36,7 @@ pub async fn a_file_of_an_attempt_is_written_only_while_its_task_is_in_it(store:
     assert!(write(first.id, 1, 1).await);
     settle(&store, &first, at(2), Next::Crashed { due_at: at(2), crashes: 1, error: mishap() }).await;
     assert!(!write(first.id, 2, 1).await);
-    begun(&store, 2, reference(first.id, 1), at(3)).await;
+    start_ref(&store, 2, reference(first.id, 1), at(3)).await;
     assert!(!write(first.id, 3, 1).await);
     assert_eq!(store.find_file(&path("exports/x.csv")).await.unwrap(), Some(of(first.id, 1)));
     assert!(write(first.id, 4, 2).await);
@@ -73,8 +73,8 @@ pub async fn only_what_has_expired_is_forgotten_as_expired(store: Arc<dyn Store>
     for (name, expires) in [("a", Some(10)), ("b", Some(10)), ("anew", Some(99)), ("kept", None)] {
         assert!(store.write_file(&row(name, expires), None).await.unwrap());
     }
-    let told = ["a", "anew", "kept", "unknown"].map(path);
-    assert_eq!(store.forget_expired(&told, at(10)).await.unwrap(), 1);
+    let actual = ["a", "anew", "kept", "unknown"].map(path);
+    assert_eq!(store.forget_expired(&actual, at(10)).await.unwrap(), 1);
     assert_eq!(store.find_file(&path("a")).await.unwrap(), None);
     for name in ["b", "anew", "kept"] {
         assert!(store.find_file(&path(name)).await.unwrap().is_some(), "{name}");

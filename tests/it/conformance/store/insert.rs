@@ -6,7 +6,7 @@ use legwork_engine::domain::{Attempt, NewTask, Priority, TaskId, TaskRow, TaskSt
 use legwork_engine::store::{InsertAnswer, Store, StoreError};
 use std::time::Duration;
 
-use crate::support::tasks::{at, insert, inserted, queue, row, rung, task, unrung};
+use crate::support::tasks::{at, dispatched, insert, inserted, queue, row, task, unrung};
 
 pub async fn an_inserted_task_is_read_back_as_it_was_submitted(store: Arc<dyn Store>) {
     let new = NewTask {
@@ -55,25 +55,25 @@ pub async fn an_inserted_task_is_read_back_as_it_was_submitted(store: Arc<dyn St
     assert_eq!(store.find(new.id).await.unwrap(), Some(expected));
 }
 
-pub async fn a_task_that_its_submitter_rings_is_not_rung_by_the_relay(store: Arc<dyn Store>) {
+pub async fn a_task_that_its_submitter_dispatches_is_not_dispatched_by_the_due_sweep(store: Arc<dyn Store>) {
     inserted(&store, task(0)).await;
-    assert_eq!(store.next_ring().await.unwrap(), None);
+    assert_eq!(store.next_dispatch_at().await.unwrap(), None);
     assert_eq!(store.take_due(at(10), 10).await.unwrap(), []);
 }
 
-pub async fn a_task_that_nobody_rings_is_rung_by_the_relay_at_its_time(store: Arc<dyn Store>) {
+pub async fn a_task_that_nobody_dispatches_is_dispatched_by_the_due_sweep_at_its_time(store: Arc<dyn Store>) {
     let new = NewTask { due_at: at(60), ..task(0) };
     insert(&store, &[unrung(new.clone())]).await;
-    assert_eq!(store.next_ring().await.unwrap(), Some(at(60)));
+    assert_eq!(store.next_dispatch_at().await.unwrap(), Some(at(60)));
     assert_eq!(store.take_due(at(59), 10).await.unwrap(), []);
-    let rung = store.take_due(at(61), 10).await.unwrap();
-    assert_eq!(rung.len(), 1);
-    assert_eq!((rung[0].task, rung[0].rung_at), (new.doorbell().task, at(61)));
+    let dispatched = store.take_due(at(61), 10).await.unwrap();
+    assert_eq!(dispatched.len(), 1);
+    assert_eq!((dispatched[0].task, dispatched[0].dispatched_at), (new.dispatch().task, at(61)));
 }
 
 pub async fn a_batch_is_answered_in_the_order_it_was_given_in(store: Arc<dyn Store>) {
     let taken = inserted(&store, task(5)).await;
-    let mut tasks: Vec<_> = (0..20).map(|n| rung(NewTask { queue: queue("other"), ..task(20 - n) })).collect();
+    let mut tasks: Vec<_> = (0..20).map(|n| dispatched(NewTask { queue: queue("other"), ..task(20 - n) })).collect();
     tasks[7].task.id = taken;
     let answers = store.insert(&tasks).await.unwrap();
     assert_eq!(answers.len(), 20);
@@ -83,7 +83,7 @@ pub async fn a_batch_is_answered_in_the_order_it_was_given_in(store: Arc<dyn Sto
 }
 
 pub async fn one_bad_row_does_not_fail_its_batch(store: Arc<dyn Store>) {
-    let mut tasks: Vec<_> = (0..5).map(|n| rung(task(n))).collect();
+    let mut tasks: Vec<_> = (0..5).map(|n| dispatched(task(n))).collect();
     tasks[1].task.principal = "ann\0".into();
     tasks[3].task.id = tasks[0].task.id;
     let answers = store.insert(&tasks).await.unwrap();
@@ -99,12 +99,12 @@ pub async fn one_bad_row_does_not_fail_its_batch(store: Arc<dyn Store>) {
 pub async fn an_empty_batch_is_answered_with_nothing(store: Arc<dyn Store>) {
     assert!(store.insert(&[]).await.unwrap().is_empty());
     assert!(store.settle(&[]).await.unwrap().is_empty());
-    assert!(crate::support::tasks::begin(&store, 1, &[], at(0)).await.is_empty());
+    assert!(crate::support::tasks::start_refs(&store, 1, &[], at(0)).await.is_empty());
 }
 
 pub async fn a_caller_that_hangs_up_leaves_all_of_its_batch_or_nothing(store: Arc<dyn Store>) {
     for _ in 0..10 {
-        let tasks: Vec<_> = (0..5).map(|n| rung(task(n))).collect();
+        let tasks: Vec<_> = (0..5).map(|n| dispatched(task(n))).collect();
         tokio::select! {
             biased;
             answers = store.insert(&tasks) => drop(answers),

@@ -7,7 +7,7 @@ use legwork_engine::store::{
     EFFECT_SCOPE, InsertAnswer, LedgerEntry, LedgerState, Prune, RetryAnswer, RevokeOrder, Store, SubmittedTask,
 };
 
-use crate::support::tasks::{at, begun, keyed, mishap, reference, rung, settle, task};
+use crate::support::tasks::{at, dispatched, keyed, mishap, reference, settle, start_ref, task};
 
 pub async fn a_key_is_replayed_with_the_same_body_and_refused_with_another(store: Arc<dyn Store>) {
     let first = keyed(task(0), "k", 1);
@@ -73,7 +73,7 @@ pub async fn a_key_outlives_its_task_and_is_forgotten_at_its_age(store: Arc<dyn 
 
 pub async fn the_key_of_an_effect_is_kept_while_its_task_lives_or_may_be_retried(store: Arc<dyn Store>) {
     let parent = task(0);
-    answers(&store, &[rung(parent.clone())]).await;
+    answers(&store, &[dispatched(parent.clone())]).await;
     let first = effect(&parent, 1);
     answers(&store, std::slice::from_ref(&first)).await;
     assert!(!store.prune(&prune(5)).await.unwrap());
@@ -88,7 +88,7 @@ pub async fn the_key_of_an_effect_is_kept_while_its_task_lives_or_may_be_retried
 
 pub async fn what_a_task_did_outside_is_kept_for_as_long_as_its_result(store: Arc<dyn Store>) {
     let parent = task(0);
-    answers(&store, &[rung(parent.clone())]).await;
+    answers(&store, &[dispatched(parent.clone())]).await;
     let first = effect(&parent, 1);
     answers(&store, std::slice::from_ref(&first)).await;
     let mail = LedgerEntry {
@@ -116,18 +116,18 @@ pub async fn what_a_task_did_outside_is_kept_for_as_long_as_its_result(store: Ar
 
 pub async fn the_key_of_an_effect_is_kept_for_the_retries_of_its_task(store: Arc<dyn Store>) {
     let parent = task(0);
-    answers(&store, &[rung(parent.clone())]).await;
+    answers(&store, &[dispatched(parent.clone())]).await;
     let first = effect(&parent, 1);
     answers(&store, std::slice::from_ref(&first)).await;
     revoke(&store, parent.id).await;
     let retry = NewTask { retry_of: Some(parent.id), ..task(4) };
-    assert_eq!(store.insert_retry(&rung(retry.clone())).await.unwrap(), RetryAnswer::Inserted);
+    assert_eq!(store.insert_retry(&dispatched(retry.clone())).await.unwrap(), RetryAnswer::Inserted);
     store.prune(&prune(5)).await.unwrap();
     assert_eq!(store.find(parent.id).await.unwrap(), None);
     assert_eq!(answers(&store, &[effect(&parent, 5)]).await, [InsertAnswer::Replayed(first.task.id)]);
-    let begun = begun(&store, 1, reference(retry.id, 0), at(6)).await;
-    assert_eq!(begun.retry_origin.map(|origin| origin.task), Some(parent.id), "although that is forgotten");
-    settle(&store, &begun, at(7), Next::failure(mishap())).await;
+    let started_task = start_ref(&store, 1, reference(retry.id, 0), at(6)).await;
+    assert_eq!(started_task.retry_origin.map(|origin| origin.task), Some(parent.id), "although that is forgotten");
+    settle(&store, &started_task, at(7), Next::failure(mishap())).await;
     store.prune(&prune(5)).await.unwrap();
     assert_eq!(store.find(retry.id).await.unwrap(), None);
     assert_eq!(answers(&store, &[effect(&parent, 8)]).await, [InsertAnswer::Inserted]);

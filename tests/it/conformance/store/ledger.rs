@@ -5,7 +5,7 @@ use std::sync::Arc;
 use legwork_engine::domain::{Attempt, Next, TaskId};
 use legwork_engine::store::{LedgerEntry, LedgerState, Store};
 
-use crate::support::tasks::{at, begun, ended, inserted, mishap, reference, settle, started, task};
+use crate::support::tasks::{at, ended, inserted, mishap, reference, settle, start_ref, started, task};
 
 pub async fn entries_are_read_by_part(store: Arc<dyn Store>) {
     let (task, other) = (TaskId::made(at(0)), TaskId::made(at(0)));
@@ -34,12 +34,12 @@ pub async fn of_two_entries_of_one_part_in_one_write_the_last_stays(store: Arc<d
 }
 
 pub async fn a_mail_is_claimed_by_the_present_attempt_only(store: Arc<dyn Store>) {
-    let never_begun = inserted(&store, task(0)).await;
-    assert!(!store.claim_mail(&entry(never_begun, 0), Attempt(0), true).await.unwrap());
+    let never_started = inserted(&store, task(0)).await;
+    assert!(!store.claim_mail(&entry(never_started, 0), Attempt(0), true).await.unwrap());
     let first = started(&store, task(0), 1).await;
     settle(&store, &first, at(2), Next::Crashed { due_at: at(2), crashes: 1, error: mishap() }).await;
     assert!(!store.claim_mail(&entry(first.id, 0), Attempt(1), true).await.unwrap());
-    begun(&store, 2, reference(first.id, 1), at(3)).await;
+    start_ref(&store, 2, reference(first.id, 1), at(3)).await;
     assert!(!store.claim_mail(&entry(first.id, 0), Attempt(1), true).await.unwrap());
     assert_eq!(store.read_ledger(first.id).await.unwrap(), []);
     assert!(store.claim_mail(&entry(first.id, 0), Attempt(2), false).await.unwrap());

@@ -6,7 +6,8 @@ use legwork_engine::domain::{ErrorReport, KindName, NewTask, Next, PageRequest, 
 use legwork_engine::store::{QueueCounts, Store};
 
 use crate::support::tasks::{
-    at, begun, default_queue, ended, insert, inserted, mishap, queue, reference, rung, settle, settlement, started, task, unrung,
+    at, default_queue, dispatched, ended, insert, inserted, mishap, queue, reference, settle, settlement, start_ref, started,
+    task, unrung,
 };
 
 pub async fn an_unknown_id_is_nothing(store: Arc<dyn Store>) {
@@ -16,9 +17,9 @@ pub async fn an_unknown_id_is_nothing(store: Arc<dyn Store>) {
 
 pub async fn a_task_is_found_while_it_ends(store: Arc<dyn Store>) {
     for n in 0..50 {
-        let begun = started(&store, task(n), n).await;
-        let end = [settlement(1, &begun, at(n), Next::success("1".into()))];
-        let (settled, found) = tokio::join!(store.settle(&end), store.find(begun.id));
+        let started_task = started(&store, task(n), n).await;
+        let end = [settlement(1, &started_task, at(n), Next::success("1".into()))];
+        let (settled, found) = tokio::join!(store.settle(&end), store.find(started_task.id));
         settled.unwrap().remove(0).unwrap();
         assert!(found.unwrap().is_some());
     }
@@ -78,7 +79,7 @@ pub async fn each_filter_chooses(store: Arc<dyn Store>) {
     let running = started(&store, NewTask { queue: queue("slow"), ..task(2) }, 2).await.id;
     let done = ended(&store, NewTask { principal: "bob".into(), ..task(3) }, 3, Next::success("1".into())).await;
     let second = inserted(&store, task(4)).await;
-    let by_another = begun(&store, 2, reference(second, 0), at(4)).await;
+    let by_another = start_ref(&store, 2, reference(second, 0), at(4)).await;
     let retried = settlement(2, &by_another, at(5), Next::Retry { due_at: at(60), error: mishap() });
     store.settle(&[retried]).await.unwrap();
     let all = TaskFilter::default;
@@ -153,7 +154,7 @@ pub async fn queues_are_counted_by_what_their_tasks_wait_for(store: Arc<dyn Stor
 }
 
 pub async fn a_list_is_the_same_whatever_the_batches_were(store: Arc<dyn Store>) {
-    let tasks: Vec<_> = (0..30).map(|n| rung(task(n))).collect();
+    let tasks: Vec<_> = (0..30).map(|n| dispatched(task(n))).collect();
     insert(&store, &tasks[..7]).await;
     insert(&store, &tasks[7..]).await;
     let expected: Vec<_> = tasks.iter().rev().map(|submitted| submitted.task.id).collect();

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use legwork_engine::domain::{Attempt, Begun, NewTask, Next, TaskId};
+use legwork_engine::domain::{Attempt, NewTask, Next, StartedTask, TaskId};
 use legwork_engine::store::{
-    NewRecipient, Prune, QueueChange, RecipientCounts, RecipientFilter, RecipientRow, RecipientState, RecipientStep, Resend,
-    RetryAnswer, RevokeOrder, Standing, Store, Suppression, SuppressionReason,
+    AttemptStanding, NewRecipient, Prune, QueueChange, RecipientCounts, RecipientFilter, RecipientRow, RecipientState,
+    RecipientStep, Resend, RetryAnswer, RevokeOrder, Store, Suppression, SuppressionReason,
 };
 
 use RecipientState::{Accepted, Deferred, Queued, Rejected, Sending, Suppressed, Unknown};
 
-use crate::support::tasks::{at, begun, mishap, reference, rung, settle, started, task};
+use crate::support::tasks::{at, dispatched, mishap, reference, settle, start_ref, started, task};
 
 fn new(part: i32) -> NewRecipient {
     NewRecipient {
@@ -42,21 +42,21 @@ fn row(part: i32) -> RecipientRow {
     }
 }
 
-fn step(task: &Begun, part: i32, state: RecipientState) -> RecipientStep {
+fn step(task: &StartedTask, part: i32, state: RecipientState) -> RecipientStep {
     RecipientStep { task: task.id, attempt: task.attempt, part, state, response: None, reference: None, next_at: None, at: at(3) }
 }
 
-async fn enrolled(store: &Arc<dyn Store>, task: TaskId, parts: i32) {
+async fn added(store: &Arc<dyn Store>, task: TaskId, parts: i32) {
     assert!(!store.open_list(task, at(2)).await.unwrap());
-    store.enrol(task, &(0..parts).map(new).collect::<Vec<_>>(), at(2)).await.unwrap();
-    store.seal_list(task, at(2)).await.unwrap();
+    store.add_recipients(task, &(0..parts).map(new).collect::<Vec<_>>(), at(2)).await.unwrap();
+    store.complete_list(task, at(2)).await.unwrap();
 }
 
 /// A running task with so many recipients.
-async fn running(store: &Arc<dyn Store>, parts: i32) -> Begun {
-    let begun = started(store, task(0), 1).await;
-    enrolled(store, begun.id, parts).await;
-    begun
+async fn running(store: &Arc<dyn Store>, parts: i32) -> StartedTask {
+    let started_task = started(store, task(0), 1).await;
+    added(store, started_task.id, parts).await;
+    started_task
 }
 
 async fn write(store: &Arc<dyn Store>, step: RecipientStep) -> Option<RecipientState> {
@@ -68,26 +68,26 @@ async fn states(store: &Arc<dyn Store>, task: TaskId) -> Vec<RecipientState> {
     rows.into_iter().map(|row| row.state).collect()
 }
 
-/// The same task after its worker died, begun again.
-async fn begun_again(store: &Arc<dyn Store>, first: &Begun) -> Begun {
+/// The same task after its worker died, started again.
+async fn started_again(store: &Arc<dyn Store>, first: &StartedTask) -> StartedTask {
     settle(store, first, at(3), Next::Crashed { due_at: at(3), crashes: 1, error: mishap() }).await;
-    begun(store, 1, reference(first.id, first.attempt.0), at(4)).await
+    start_ref(store, 1, reference(first.id, first.attempt.0), at(4)).await
 }
 
-pub async fn a_list_is_enrolled_once_and_then_sealed(store: Arc<dyn Store>) {
+pub async fn a_list_is_added_once_and_then_encrypted(store: Arc<dyn Store>) {
     let task = started(&store, task(0), 1).await.id;
     assert!(!store.open_list(task, at(1)).await.unwrap());
-    store.enrol(task, &[new(0), new(1)], at(2)).await.unwrap();
+    store.add_recipients(task, &[new(0), new(1)], at(2)).await.unwrap();
     assert!(!store.open_list(task, at(1)).await.unwrap(), "it was cut off in the middle");
     let refused = NewRecipient { refused: Some("no address".into()), ..new(2) };
     let other = NewRecipient { address: "other@example.org".into(), ..new(1) };
-    store.enrol(task, &[new(0), other, refused], at(3)).await.unwrap();
-    store.seal_list(task, at(3)).await.unwrap();
-    store.seal_list(task, at(3)).await.unwrap();
+    store.add_recipients(task, &[new(0), other, refused], at(3)).await.unwrap();
+    store.complete_list(task, at(3)).await.unwrap();
+    store.complete_list(task, at(3)).await.unwrap();
     assert!(store.open_list(task, at(4)).await.unwrap());
     let last = RecipientRow { state: Rejected, response: Some("no address".into()), updated_at: at(3), ..row(2) };
     assert_eq!(store.recipients(task, &RecipientFilter::default(), 100).await.unwrap(), [row(0), row(1), last]);
-    store.enrol(task, &[], at(3)).await.unwrap();
+    store.add_recipients(task, &[], at(3)).await.unwrap();
 }
 
 pub async fn a_recipient_is_claimed_once_and_recorded(store: Arc<dyn Store>) {
@@ -124,7 +124,7 @@ pub async fn a_recipient_is_claimed_once_and_recorded(store: Arc<dyn Store>) {
 pub async fn only_the_present_attempt_claims(store: Arc<dyn Store>) {
     let first = running(&store, 3).await;
     assert_eq!(write(&store, step(&first, 0, Sending)).await, Some(Sending));
-    let second = begun_again(&store, &first).await;
+    let second = started_again(&store, &first).await;
     for part in 0..3 {
         assert_eq!(write(&store, step(&first, part, Sending)).await, None);
     }
@@ -143,7 +143,7 @@ pub async fn what_a_dead_attempt_left_sending_is_unknown(store: Arc<dyn Store>) 
     }
     write(&store, step(&first, 0, Accepted)).await;
     assert_eq!(store.adopt(first.id, first.attempt, None, at(3)).await.unwrap().unwrap().sending, 2, "its own are left alone");
-    let second = begun_again(&store, &first).await;
+    let second = started_again(&store, &first).await;
     assert_eq!(store.adopt(first.id, first.attempt, None, at(4)).await.unwrap(), None);
     let counts = store.adopt(second.id, second.attempt, None, at(4)).await.unwrap().unwrap();
     assert_eq!(counts, RecipientCounts { total: 4, accepted: 1, unknown: 2, queued: 1, ..RecipientCounts::default() });
@@ -158,7 +158,7 @@ pub async fn what_a_dead_attempt_left_sending_is_unknown(store: Arc<dyn Store>) 
 pub async fn what_is_unknown_is_sent_again_where_that_is_asked_for(store: Arc<dyn Store>) {
     let first = running(&store, 2).await;
     write(&store, step(&first, 0, Sending)).await;
-    let second = begun_again(&store, &first).await;
+    let second = started_again(&store, &first).await;
     let resend = |most_attempts| Some(Resend { at: at(5), most_attempts });
     let counts = store.adopt(second.id, second.attempt, resend(2), at(4)).await.unwrap().unwrap();
     assert_eq!((counts.unknown, counts.next_at), (1, Some(at(5))));
@@ -166,7 +166,7 @@ pub async fn what_is_unknown_is_sent_again_where_that_is_asked_for(store: Arc<dy
     assert_eq!(write(&store, step(&first, 0, Accepted)).await, None, "it is in other hands");
     let third = {
         settle(&store, &second, at(5), Next::Crashed { due_at: at(5), crashes: 1, error: mishap() }).await;
-        begun(&store, 1, reference(first.id, 2), at(6)).await
+        start_ref(&store, 1, reference(first.id, 2), at(6)).await
     };
     let counts = store.adopt(third.id, third.attempt, resend(2), at(6)).await.unwrap().unwrap();
     assert_eq!((counts.unknown, counts.next_at), (1, None), "tried often enough");
@@ -207,15 +207,15 @@ pub async fn a_suppressed_address_is_never_claimed(store: Arc<dyn Store>) {
 
 pub async fn a_retry_by_hand_takes_the_list_over(store: Arc<dyn Store>) {
     let first = running(&store, 6).await;
-    store.enrol(first.id, &[NewRecipient { refused: Some("no address".into()), ..new(6) }], at(2)).await.unwrap();
+    store.add_recipients(first.id, &[NewRecipient { refused: Some("no address".into()), ..new(6) }], at(2)).await.unwrap();
     for (part, state) in [(0, Accepted), (1, Rejected), (2, Unknown), (3, Deferred), (4, Suppressed)] {
         write(&store, step(&first, part, Sending)).await;
         write(&store, step(&first, part, state)).await;
     }
     settle(&store, &first, at(4), Next::failure(mishap())).await;
-    let again = rung(NewTask { retry_of: Some(first.id), ..task(5) });
+    let again = dispatched(NewTask { retry_of: Some(first.id), ..task(5) });
     let RetryAnswer::Inserted = store.insert_retry(&again).await.unwrap() else { panic!("a retry") };
-    let second = begun(&store, 2, reference(again.task.id, 0), at(6)).await;
+    let second = start_ref(&store, 2, reference(again.task.id, 0), at(6)).await;
     assert!(store.open_list(second.id, at(6)).await.unwrap());
     assert_eq!(states(&store, second.id).await, [Accepted, Queued, Sending, Queued, Queued, Queued, Rejected]);
     let counts = store.adopt(second.id, second.attempt, None, at(6)).await.unwrap().unwrap();
@@ -230,7 +230,7 @@ pub async fn a_retry_by_hand_takes_the_list_over(store: Arc<dyn Store>) {
 
 /// The retry by hand of a task, waiting.
 async fn retry_of(store: &Arc<dyn Store>, ended: TaskId, seconds: i64) -> TaskId {
-    let retry = rung(NewTask { retry_of: Some(ended), ..task(seconds) });
+    let retry = dispatched(NewTask { retry_of: Some(ended), ..task(seconds) });
     assert_eq!(store.insert_retry(&retry).await.unwrap(), RetryAnswer::Inserted);
     retry.task.id
 }
@@ -239,16 +239,16 @@ pub async fn a_retry_by_hand_goes_on_with_the_last_list_of_its_chain(store: Arc<
     let first = running(&store, 3).await;
     reached(&store, &first, 0).await;
     settle(&store, &first, at(4), Next::failure(mishap())).await;
-    // Nobody began this one, so it has no list of its own.
+    // Nobody started this one, so it has no list of its own.
     let never_ran = retry_of(&store, first.id, 5).await;
     store.revoke(&RevokeOrder { id: never_ran, terminate: false, now: at(6) }).await.unwrap();
     let second = retry_of(&store, never_ran, 7).await;
-    let second = begun(&store, 1, reference(second, 0), at(8)).await;
+    let second = start_ref(&store, 1, reference(second, 0), at(8)).await;
     assert!(store.open_list(second.id, at(8)).await.unwrap());
     assert_eq!(states(&store, second.id).await, [Accepted, Queued, Queued]);
     reached(&store, &second, 1).await;
     settle(&store, &second, at(9), Next::failure(mishap())).await;
-    let third = begun(&store, 1, reference(retry_of(&store, second.id, 10).await, 0), at(11)).await;
+    let third = start_ref(&store, 1, reference(retry_of(&store, second.id, 10).await, 0), at(11)).await;
     assert!(store.open_list(third.id, at(11)).await.unwrap());
     assert_eq!(states(&store, third.id).await, [Accepted, Accepted, Queued], "of the last one, not of the first");
 }
@@ -257,15 +257,15 @@ pub async fn an_attempt_that_was_overtaken_makes_no_list(store: Arc<dyn Store>) 
     let first = running(&store, 2).await;
     reached(&store, &first, 0).await;
     settle(&store, &first, at(4), Next::failure(mishap())).await;
-    let frozen = begun(&store, 1, reference(retry_of(&store, first.id, 5).await, 0), at(6)).await;
+    let frozen = start_ref(&store, 1, reference(retry_of(&store, first.id, 5).await, 0), at(6)).await;
     settle(&store, &frozen, at(7), Next::failure(mishap())).await;
     // It thaws, and finds neither its task nor the list that it was to go on with.
     assert!(!store.open_list(frozen.id, at(8)).await.unwrap());
-    store.enrol(frozen.id, &[new(0), new(1)], at(8)).await.unwrap();
-    store.seal_list(frozen.id, at(8)).await.unwrap();
+    store.add_recipients(frozen.id, &[new(0), new(1)], at(8)).await.unwrap();
+    store.complete_list(frozen.id, at(8)).await.unwrap();
     assert_eq!(store.adopt(frozen.id, frozen.attempt, None, at(8)).await.unwrap(), None);
     assert_eq!(states(&store, frozen.id).await, []);
-    let next = begun(&store, 1, reference(retry_of(&store, frozen.id, 9).await, 0), at(10)).await;
+    let next = start_ref(&store, 1, reference(retry_of(&store, frozen.id, 9).await, 0), at(10)).await;
     assert!(store.open_list(next.id, at(10)).await.unwrap());
     assert_eq!(states(&store, next.id).await, [Accepted, Queued]);
 }
@@ -279,12 +279,12 @@ pub async fn a_list_is_kept_for_the_retry_that_goes_on_with_it(store: Arc<dyn St
         store.prune(&prune(at(4 * 86_400))).await.unwrap();
     }
     assert_eq!(store.find(first.id).await.unwrap(), None);
-    let second = begun(&store, 1, reference(waiting, 0), at(4 * 86_400)).await;
+    let second = start_ref(&store, 1, reference(waiting, 0), at(4 * 86_400)).await;
     assert!(store.open_list(second.id, at(4 * 86_400)).await.unwrap());
     assert_eq!(states(&store, second.id).await, [Accepted, Queued]);
 }
 
-async fn reached(store: &Arc<dyn Store>, task: &Begun, part: i32) {
+async fn reached(store: &Arc<dyn Store>, task: &StartedTask, part: i32) {
     for state in [Sending, Accepted] {
         write(store, step(task, part, state)).await;
     }
@@ -309,14 +309,14 @@ pub async fn recipients_come_in_pages_and_by_state(store: Arc<dyn Store>) {
 
 pub async fn an_attempt_is_told_whether_it_may_go_on(store: Arc<dyn Store>) {
     let task = running(&store, 1).await;
-    assert_eq!(store.standing(task.id, task.attempt).await.unwrap(), Standing::Present);
-    assert_eq!(store.standing(task.id, Attempt(2)).await.unwrap(), Standing::Overtaken);
-    for (paused, standing) in [(true, Standing::Paused), (false, Standing::Present)] {
+    assert_eq!(store.attempt_standing(task.id, task.attempt).await.unwrap(), AttemptStanding::Present);
+    assert_eq!(store.attempt_standing(task.id, Attempt(2)).await.unwrap(), AttemptStanding::Overtaken);
+    for (paused, standing) in [(true, AttemptStanding::Paused), (false, AttemptStanding::Present)] {
         store.change_queue(&task.queue, &QueueChange { paused: Some(paused), concurrency: None }, at(3)).await.unwrap();
-        assert_eq!(store.standing(task.id, task.attempt).await.unwrap(), standing);
+        assert_eq!(store.attempt_standing(task.id, task.attempt).await.unwrap(), standing);
     }
     settle(&store, &task, at(4), Next::success("1".into())).await;
-    assert_eq!(store.standing(task.id, task.attempt).await.unwrap(), Standing::Overtaken);
+    assert_eq!(store.attempt_standing(task.id, task.attempt).await.unwrap(), AttemptStanding::Overtaken);
 }
 
 pub async fn a_list_is_forgotten_with_its_result(store: Arc<dyn Store>) {
@@ -324,7 +324,7 @@ pub async fn a_list_is_forgotten_with_its_result(store: Arc<dyn Store>) {
     settle(&store, &over, at(4), Next::success("1".into())).await;
     let cut_off = started(&store, task(0), 1).await;
     store.open_list(cut_off.id, at(2)).await.unwrap();
-    store.enrol(cut_off.id, &[new(0)], at(2)).await.unwrap();
+    store.add_recipients(cut_off.id, &[new(0)], at(2)).await.unwrap();
     settle(&store, &cut_off, at(4), Next::failure(mishap())).await;
     while store.prune(&prune(at(4))).await.unwrap() {}
     assert_eq!(states(&store, over.id).await.len(), 3, "its result is kept");

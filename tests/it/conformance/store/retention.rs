@@ -29,12 +29,12 @@ pub async fn results_and_attempts_are_forgotten_after_their_time(store: Arc<dyn 
 }
 
 pub async fn dead_workers_are_forgotten_and_live_ones_are_not(store: Arc<dyn Store>) {
-    store.beat(&info(1, "old"), at(-10 * DAY)).await.unwrap();
-    store.beat(&info(2, "silent"), at(-10 * DAY)).await.unwrap();
+    store.heartbeat(&info(1, "old"), at(-10 * DAY)).await.unwrap();
+    store.heartbeat(&info(2, "silent"), at(-10 * DAY)).await.unwrap();
     store.started_by_the_dead(at(-5 * DAY), at(0), 10).await.unwrap();
-    store.beat(&info(3, "young"), at(-DAY)).await.unwrap();
+    store.heartbeat(&info(3, "young"), at(-DAY)).await.unwrap();
     store.started_by_the_dead(at(0), at(0), 10).await.unwrap();
-    store.beat(&info(2, "silent"), at(0)).await.unwrap();
+    store.heartbeat(&info(2, "silent"), at(0)).await.unwrap();
     prune_all(&store, prune(-7)).await;
     let names: Vec<_> = store.workers().await.unwrap().into_iter().map(|row| row.info.name).collect();
     assert_eq!(names, ["silent", "young"]);

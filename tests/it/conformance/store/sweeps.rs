@@ -1,13 +1,13 @@
-//! What the relay, the rescue and the retention ask.
+//! What the sweep of due tasks, the rescue and the retention ask.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork_engine::domain::{Band, EndReason, NewTask, Next, Priority, TaskId, TaskStatus};
+use legwork_engine::domain::{EndReason, NewTask, Next, Priority, PriorityBand, TaskId, TaskStatus};
 use legwork_engine::store::{QueueChange, Store};
 
 use crate::support::tasks::{
-    at, begun, default_queue, insert, inserted, mishap, queue, reference, row, settle, started, status, task, unrung,
+    at, default_queue, insert, inserted, mishap, queue, reference, row, settle, start_ref, started, status, task, unrung,
 };
 
 pub async fn due_rows_are_taken_once_by_their_time_up_to_the_limit(store: Arc<dyn Store>) {
@@ -16,10 +16,10 @@ pub async fn due_rows_are_taken_once_by_their_time_up_to_the_limit(store: Arc<dy
     assert_eq!(taken(&store, 35, 2).await, [tasks[1].id, tasks[2].id]);
     assert_eq!(taken(&store, 35, 2).await, [tasks[0].id]);
     assert_eq!(taken(&store, 35, 2).await, []);
-    assert_eq!(store.next_ring().await.unwrap(), Some(at(40)));
+    assert_eq!(store.next_dispatch_at().await.unwrap(), Some(at(40)));
 }
 
-pub async fn two_relays_at_once_ring_each_row_once(store: Arc<dyn Store>) {
+pub async fn two_due_sweeps_at_once_dispatch_each_row_once(store: Arc<dyn Store>) {
     let tasks: Vec<_> = (0..40).map(|_| unrung(task(0))).collect();
     insert(&store, &tasks).await;
     let (one, two) = tokio::join!(taken(&store, 1, 30), taken(&store, 1, 30));
@@ -30,16 +30,19 @@ pub async fn two_relays_at_once_ring_each_row_once(store: Arc<dyn Store>) {
     assert_eq!(ids, expected);
 }
 
-pub async fn a_doorbell_names_the_lane_and_the_attempt(store: Arc<dyn Store>) {
+pub async fn a_dispatch_names_the_lane_and_the_attempt(store: Arc<dyn Store>) {
     let new = NewTask { queue: queue("slow"), priority: Priority::new(8).unwrap(), ..task(0) };
-    let begun = started(&store, new, 1).await;
-    settle(&store, &begun, at(2), Next::Retry { due_at: at(5), error: mishap() }).await;
-    let bell = store.take_due(at(6), 10).await.unwrap().remove(0);
-    assert_eq!((bell.task, bell.queue.as_str(), bell.band), (reference(begun.id, 1), "slow", Band::High));
-    assert_eq!(bell.rung_at, at(6));
+    let started_task = started(&store, new, 1).await;
+    settle(&store, &started_task, at(2), Next::Retry { due_at: at(5), error: mishap() }).await;
+    let dispatch = store.take_due(at(6), 10).await.unwrap().remove(0);
+    assert_eq!(
+        (dispatch.task, dispatch.queue.as_str(), dispatch.band),
+        (reference(started_task.id, 1), "slow", PriorityBand::High)
+    );
+    assert_eq!(dispatch.dispatched_at, at(6));
 }
 
-pub async fn a_lost_doorbell_is_rung_again_in_its_lane_only(store: Arc<dyn Store>) {
+pub async fn a_lost_dispatch_is_sent_again_in_its_lane_only(store: Arc<dyn Store>) {
     let lost = inserted(&store, task(0)).await;
     let newer = inserted(&store, task(50)).await;
     inserted(&store, NewTask { priority: Priority::new(9).unwrap(), ..task(0) }).await;
@@ -48,32 +51,32 @@ pub async fn a_lost_doorbell_is_rung_again_in_its_lane_only(store: Arc<dyn Store
     started(&store, task(0), 1).await;
     let bells = take_lost(&store, 30, 100, 10).await;
     assert_eq!(bells, [lost]);
-    assert_eq!(take_lost(&store, 30, 101, 10).await, [], "it was rung at 100");
-    assert_eq!(take_lost(&store, 101, 160, 10).await, [newer, lost], "the oldest ring comes first");
+    assert_eq!(take_lost(&store, 30, 101, 10).await, [], "it was dispatched at 100");
+    assert_eq!(take_lost(&store, 101, 160, 10).await, [newer, lost], "the oldest dispatch comes first");
 }
 
-pub async fn lost_doorbells_are_taken_up_to_the_limit_oldest_ring_first(store: Arc<dyn Store>) {
+pub async fn lost_dispatches_are_taken_up_to_the_limit_oldest_dispatch_first(store: Arc<dyn Store>) {
     let (second, first, third) =
         (inserted(&store, task(2)).await, inserted(&store, task(1)).await, inserted(&store, task(3)).await);
     assert_eq!(take_lost(&store, 60, 100, 2).await, [first, second]);
     assert_eq!(take_lost(&store, 60, 100, 2).await, [third]);
-    let bell = store.take_lost(&default_queue(), Band::Normal, at(101), at(102), 1).await.unwrap().remove(0);
-    assert_eq!((bell.rung_at, bell.band), (at(102), Band::Normal));
+    let dispatch = store.take_lost(&default_queue(), PriorityBand::Normal, at(101), at(102), 1).await.unwrap().remove(0);
+    assert_eq!((dispatch.dispatched_at, dispatch.band), (at(102), PriorityBand::Normal));
 }
 
-pub async fn what_the_relay_has_yet_to_ring_is_not_lost(store: Arc<dyn Store>) {
+pub async fn what_the_due_sweep_has_yet_to_dispatch_is_not_lost(store: Arc<dyn Store>) {
     insert(&store, &[unrung(task(0))]).await;
     assert_eq!(take_lost(&store, 60, 100, 10).await, []);
     let id = inserted(&store, task(0)).await;
-    store.hand_to_relay(&[reference(id, 0)], at(10)).await.unwrap();
+    store.mark_undispatched(&[reference(id, 0)], at(10)).await.unwrap();
     assert_eq!(take_lost(&store, 60, 100, 10).await, []);
 }
 
-pub async fn a_ring_that_failed_is_handed_to_the_relay(store: Arc<dyn Store>) {
+pub async fn a_dispatch_that_failed_is_handed_to_the_due_sweep(store: Arc<dyn Store>) {
     let (one, two, stale) =
         (inserted(&store, task(0)).await, inserted(&store, task(1)).await, started(&store, task(2), 2).await.id);
-    store.hand_to_relay(&[reference(two, 0), reference(one, 0), reference(stale, 0)], at(5)).await.unwrap();
-    store.hand_to_relay(&[], at(5)).await.unwrap();
+    store.mark_undispatched(&[reference(two, 0), reference(one, 0), reference(stale, 0)], at(5)).await.unwrap();
+    store.mark_undispatched(&[], at(5)).await.unwrap();
     let mut ids = taken(&store, 5, 10).await;
     ids.sort_unstable();
     assert_eq!(ids, [one, two]);
@@ -92,15 +95,15 @@ pub async fn a_poll_finds_what_is_due_most_urgent_first_and_changes_nothing(stor
     }
     assert_eq!(polled(&store, &queues, 1).await, [urgent]);
     assert_eq!(polled(&store, &[], 10).await, []);
-    let bell = store.poll(&queues, at(10), 1).await.unwrap().remove(0);
-    assert_eq!((bell.task, bell.queue, bell.band), (reference(urgent, 0), default_queue(), Band::High));
+    let dispatch = store.poll(&queues, at(10), 1).await.unwrap().remove(0);
+    assert_eq!((dispatch.task, dispatch.queue, dispatch.band), (reference(urgent, 0), default_queue(), PriorityBand::High));
 }
 
-pub async fn a_poll_finds_what_the_relay_has_yet_to_ring(store: Arc<dyn Store>) {
+pub async fn a_poll_finds_what_the_due_sweep_has_yet_to_dispatch(store: Arc<dyn Store>) {
     let unheard = task(1);
     insert(&store, &[unrung(unheard.clone())]).await;
     let handed = inserted(&store, task(2)).await;
-    store.hand_to_relay(&[reference(handed, 0)], at(5)).await.unwrap();
+    store.mark_undispatched(&[reference(handed, 0)], at(5)).await.unwrap();
     let retrying = started(&store, task(3), 3).await;
     settle(&store, &retrying, at(4), Next::Retry { due_at: at(6), error: mishap() }).await;
     assert_eq!(polled(&store, &[default_queue()], 10).await, [unheard.id, handed, retrying.id]);
@@ -116,13 +119,16 @@ pub async fn a_poll_leaves_paused_queues_alone(store: Arc<dyn Store>) {
 
 pub async fn an_attempt_past_its_hard_limit_and_grace_is_found(store: Arc<dyn Store>) {
     let short = NewTask { hard_limit: Duration::from_millis(10_500), ..task(0) };
-    let begun = started(&store, short, 1).await;
+    let started_task = started(&store, short, 1).await;
     started(&store, task(0), 1).await;
     let grace = Duration::from_secs(5);
     assert_eq!(store.overrun(grace, at(16), 10).await.unwrap(), []);
     let found = store.overrun(grace, at(17), 10).await.unwrap();
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].id, found[0].attempt, found[0].hard_limit), (begun.id, begun.attempt, begun.hard_limit));
+    assert_eq!(
+        (found[0].id, found[0].attempt, found[0].hard_limit),
+        (started_task.id, started_task.attempt, started_task.hard_limit)
+    );
     assert_eq!(store.overrun(grace, at(10_000), 1).await.unwrap().len(), 1);
 }
 
@@ -145,18 +151,18 @@ pub async fn what_has_expired_is_ended_up_to_the_limit(store: Arc<dyn Store>) {
     assert_eq!(status(&store, running).await, TaskStatus::Started);
 }
 
-pub async fn a_retry_rings_at_its_time_and_begins_with_the_new_number(store: Arc<dyn Store>) {
-    let begun_first = started(&store, task(0), 1).await;
-    settle(&store, &begun_first, at(2), Next::Retry { due_at: at(30), error: mishap() }).await;
+pub async fn a_retry_dispatches_at_its_time_and_starts_with_the_new_number(store: Arc<dyn Store>) {
+    let started_first = started(&store, task(0), 1).await;
+    settle(&store, &started_first, at(2), Next::Retry { due_at: at(30), error: mishap() }).await;
     assert_eq!(taken(&store, 29, 10).await, []);
-    assert_eq!(taken(&store, 30, 10).await, [begun_first.id]);
-    assert_eq!(take_lost(&store, 60, 100, 10).await, [begun_first.id]);
-    begun(&store, 2, reference(begun_first.id, 1), at(101)).await;
+    assert_eq!(taken(&store, 30, 10).await, [started_first.id]);
+    assert_eq!(take_lost(&store, 60, 100, 10).await, [started_first.id]);
+    start_ref(&store, 2, reference(started_first.id, 1), at(101)).await;
     assert_eq!(take_lost(&store, 200, 300, 10).await, []);
 }
 
 pub async fn sweeps_of_an_empty_store_find_nothing(store: Arc<dyn Store>) {
-    assert_eq!(store.next_ring().await.unwrap(), None);
+    assert_eq!(store.next_dispatch_at().await.unwrap(), None);
     assert_eq!(taken(&store, 0, 10).await, []);
     assert_eq!(store.expire(at(0), 10).await.unwrap(), []);
     assert_eq!(store.started_by_the_dead(at(0), at(0), 10).await.unwrap(), []);
@@ -165,7 +171,7 @@ pub async fn sweeps_of_an_empty_store_find_nothing(store: Arc<dyn Store>) {
     store.make_partitions(at(0)).await.unwrap();
 }
 
-pub async fn a_backlog_is_rung_in_the_order_it_is_due(store: Arc<dyn Store>) {
+pub async fn a_backlog_is_dispatched_in_the_order_it_is_due(store: Arc<dyn Store>) {
     let tasks: Vec<_> = (0..100).map(|n| unrung(NewTask { due_at: at(n), ..task(0) })).collect();
     insert(&store, &tasks).await;
     let expected: Vec<_> = tasks.iter().map(|submitted| submitted.task.id).collect();
@@ -173,14 +179,14 @@ pub async fn a_backlog_is_rung_in_the_order_it_is_due(store: Arc<dyn Store>) {
 }
 
 async fn taken(store: &Arc<dyn Store>, now: i64, limit: u32) -> Vec<TaskId> {
-    store.take_due(at(now), limit).await.unwrap().into_iter().map(|bell| bell.task.id).collect()
+    store.take_due(at(now), limit).await.unwrap().into_iter().map(|dispatch| dispatch.task.id).collect()
 }
 
-async fn take_lost(store: &Arc<dyn Store>, rung_before: i64, now: i64, limit: u32) -> Vec<TaskId> {
-    let bells = store.take_lost(&default_queue(), Band::Normal, at(rung_before), at(now), limit).await.unwrap();
-    bells.into_iter().map(|bell| bell.task.id).collect()
+async fn take_lost(store: &Arc<dyn Store>, dispatched_before: i64, now: i64, limit: u32) -> Vec<TaskId> {
+    let bells = store.take_lost(&default_queue(), PriorityBand::Normal, at(dispatched_before), at(now), limit).await.unwrap();
+    bells.into_iter().map(|dispatch| dispatch.task.id).collect()
 }
 
 async fn polled(store: &Arc<dyn Store>, queues: &[legwork_engine::domain::QueueName], limit: u32) -> Vec<TaskId> {
-    store.poll(queues, at(10), limit).await.unwrap().into_iter().map(|bell| bell.task.id).collect()
+    store.poll(queues, at(10), limit).await.unwrap().into_iter().map(|dispatch| dispatch.task.id).collect()
 }

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork_engine::domain::{Begun, NewTask, Next, PageRequest, TaskFilter, TaskId, TaskRow};
+use legwork_engine::domain::{NewTask, Next, PageRequest, StartedTask, TaskFilter, TaskId, TaskRow};
 use legwork_engine::store::{
-    BeginAnswer, BeginBatch, Ended, RevokeAnswer, RevokeOrder, Settled, StartedRow, Store, StoreError, TaskChange,
+    Ended, RevokeAnswer, RevokeOrder, Settled, StartAnswer, StartBatch, StartedRow, Store, StoreError, TaskChange,
 };
 
-use crate::support::tasks::{at, default_queue, mishap, rung, settle_all, settlement, task, task_with_callback, unrung, worker};
+use crate::support::tasks::{
+    at, default_queue, dispatched, mishap, settle_all, settlement, task, task_with_callback, unrung, worker,
+};
 
 pub async fn migrating_twice_changes_nothing(store: Arc<dyn Store>) {
     assert!(store.is_migrated().await.unwrap());
@@ -22,11 +24,11 @@ pub async fn migrating_twice_changes_nothing(store: Arc<dyn Store>) {
 pub async fn a_closed_store_says_that_it_is_not_available(store: Arc<dyn Store>) {
     store.close().await;
     assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(store.insert(&[rung(task(0))]).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.insert(&[dispatched(task(0))]).await, Err(StoreError::Unavailable(_))));
     assert!(matches!(store.find(TaskId::made(at(0))).await, Err(StoreError::Unavailable(_))));
 }
 
-/// Two workers, a relay, a rescue and users act in a random order. Whatever they do, no task is lost, none is made twice,
+/// Two workers, a sweep of due tasks, a rescue and users act in a random order. Whatever they do, no task is lost, none is made twice,
 /// and what has ended stays as it ended.
 pub async fn an_ended_task_never_changes(store: Arc<dyn Store>) {
     let mut history = History::new(store, 7);
@@ -43,7 +45,7 @@ struct History {
     accepted: usize,
     ids: Vec<TaskId>,
     /// What each worker believes that it runs.
-    held: [Vec<Begun>; 2],
+    held: [Vec<StartedTask>; 2],
     ended: HashMap<TaskId, TaskRow>,
 }
 
@@ -57,7 +59,7 @@ impl History {
         self.now += self.rng.i64(0..3);
         match self.rng.u8(0..16) {
             0..=3 => self.submit().await,
-            4..=7 => self.begin().await,
+            4..=7 => self.start().await,
             8..=11 => self.settle().await,
             12 => self.revoke().await,
             13 => self.change().await,
@@ -78,7 +80,7 @@ impl History {
                     expires_at,
                     ..new
                 };
-                if self.rng.bool() { rung(new) } else { unrung(new) }
+                if self.rng.bool() { dispatched(new) } else { unrung(new) }
             })
             .collect();
         crate::support::tasks::insert(&self.store, &tasks).await;
@@ -86,7 +88,7 @@ impl History {
         self.ids.extend(tasks.iter().map(|submitted| submitted.task.id));
     }
 
-    async fn begin(&mut self) {
+    async fn start(&mut self) {
         let n = self.rng.usize(0..2);
         let mut refs = Vec::new();
         for _ in 0..self.rng.usize(1..6) {
@@ -94,13 +96,13 @@ impl History {
             let present = crate::support::tasks::row(&self.store, id).await.attempt.0;
             refs.push(crate::support::tasks::reference(id, present - self.rng.i32(0..2)));
         }
-        let alone = self.rng.bool();
-        let batch = BeginBatch { worker: worker(n as u128), worker_name: "w", now: at(self.now), alone, refs: &refs };
-        for answer in self.store.begin(&batch).await.unwrap() {
+        let exclusive = self.rng.bool();
+        let batch = StartBatch { worker: worker(n as u128), worker_name: "w", now: at(self.now), exclusive, refs: &refs };
+        for answer in self.store.start(&batch).await.unwrap() {
             match answer {
-                BeginAnswer::Begun(begun) => self.held[n].push(*begun),
-                BeginAnswer::Ended(ended) => self.note(&ended),
-                BeginAnswer::Postponed | BeginAnswer::NeedsSolitude | BeginAnswer::Gone => {}
+                StartAnswer::Started(started_task) => self.held[n].push(*started_task),
+                StartAnswer::Ended(ended) => self.note(&ended),
+                StartAnswer::Postponed | StartAnswer::NeedsExclusive | StartAnswer::Gone => {}
             }
         }
     }
@@ -110,12 +112,12 @@ impl History {
         let settlements: Vec<_> = (0..self.rng.usize(1..4))
             .filter_map(|_| {
                 let at_index = self.rng.usize(0..self.held[n].len().max(1));
-                let begun = self.held[n].get(at_index)?.clone();
+                let started_task = self.held[n].get(at_index)?.clone();
                 // Now and then a worker forgets that it has settled, or settles what was taken from it.
                 if self.rng.u8(0..4) > 0 {
                     self.held[n].remove(at_index);
                 }
-                Some(settlement(n as u128, &begun, at(self.now), self.next()))
+                Some(settlement(n as u128, &started_task, at(self.now), self.next()))
             })
             .collect();
         self.settle_these(&settlements).await;
@@ -136,7 +138,7 @@ impl History {
             2 => Next::failure(mishap()),
             3 => Next::Retry { due_at, error: mishap() },
             4 => Next::Crashed { due_at, crashes: self.rng.u16(1..3), error: mishap() },
-            _ => Next::HandBack { due_at },
+            _ => Next::Release { due_at },
         }
     }
 

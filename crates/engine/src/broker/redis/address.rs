@@ -64,7 +64,7 @@ impl Servers {
             }
         };
         if options.tls.is_some() && base != "rediss" {
-            return Err(wrong("names a ca, but does not ask for TLS: its scheme must begin with rediss"));
+            return Err(wrong("names a ca, but does not ask for TLS: its scheme must start with rediss"));
         }
         Ok(Self { form, tls: options.tls, seed: AtomicUsize::new(0) })
     }
@@ -89,7 +89,7 @@ impl Servers {
         let mut failure = RedisError::from((ErrorKind::InvalidClientConfig, "no server is named"));
         for turn in 0..seeds.len() {
             let index = (first + turn) % seeds.len();
-            match self.ask(&seeds[index]).await {
+            match self.ask_sentinel(&seeds[index]).await {
                 Ok(client) => {
                     self.seed.store(index, Ordering::Relaxed);
                     return Ok(client);
@@ -100,7 +100,7 @@ impl Servers {
         Err(failure)
     }
 
-    async fn ask(&self, seed: &ConnectionInfo) -> RedisResult<Client> {
+    async fn ask_sentinel(&self, seed: &ConnectionInfo) -> RedisResult<Client> {
         let mut connection = connect(&self.client(seed.clone())?, Some(CONNECT_DEADLINE)).await?;
         match &self.form {
             Form::Sentinel { service, master, .. } => {

@@ -1,33 +1,33 @@
-//! A stream's entry: id, attempt and time of one doorbell in 28 bytes, big-endian, under one field.
+//! A stream's entry: id, attempt and time of one dispatch in 28 bytes, big-endian, under one field.
 
 use jiff::Timestamp;
 use redis::Value;
 use uuid::Uuid;
 
 use crate::broker::Delivery;
-use crate::domain::{Attempt, Band, Doorbell, QueueName, TaskRef};
+use crate::domain::{Attempt, Dispatch, PriorityBand, QueueName, TaskRef};
 
 const LENGTH: usize = 28;
 
 /// What an entry carries; queue and band are the stream's.
-pub(super) fn encode(doorbell: &Doorbell) -> [u8; LENGTH] {
+pub(super) fn encode(dispatch: &Dispatch) -> [u8; LENGTH] {
     let mut payload = [0; LENGTH];
-    payload[..16].copy_from_slice(doorbell.task.id.as_uuid().as_bytes());
-    payload[16..20].copy_from_slice(&doorbell.task.attempt.0.to_be_bytes());
-    payload[20..].copy_from_slice(&doorbell.rung_at.as_microsecond().to_be_bytes());
+    payload[..16].copy_from_slice(dispatch.task.id.as_uuid().as_bytes());
+    payload[16..20].copy_from_slice(&dispatch.task.attempt.0.to_be_bytes());
+    payload[20..].copy_from_slice(&dispatch.dispatched_at.as_microsecond().to_be_bytes());
     payload
 }
 
 /// Reads it back; `None` for what this program did not write.
-pub(super) fn decode(payload: &[u8], queue: &QueueName, band: Band) -> Option<Doorbell> {
+pub(super) fn decode(payload: &[u8], queue: &QueueName, band: PriorityBand) -> Option<Dispatch> {
     let (id, rest) = payload.split_first_chunk::<16>()?;
     let (attempt, rest) = rest.split_first_chunk::<4>()?;
-    let rung_at: [u8; 8] = rest.try_into().ok()?;
-    Some(Doorbell {
+    let dispatched_at: [u8; 8] = rest.try_into().ok()?;
+    Some(Dispatch {
         task: TaskRef { id: Uuid::from_bytes(*id).into(), attempt: Attempt(i32::from_be_bytes(*attempt)) },
         queue: queue.clone(),
         band,
-        rung_at: Timestamp::from_microsecond(i64::from_be_bytes(rung_at)).ok()?,
+        dispatched_at: Timestamp::from_microsecond(i64::from_be_bytes(dispatched_at)).ok()?,
     })
 }
 
@@ -37,21 +37,21 @@ pub(super) struct Read {
     /// To be handed out.
     pub deliveries: Vec<Delivery>,
     /// To be thrown away: the stream, and the entries' names.
-    pub strange: Vec<(QueueName, Band, String)>,
+    pub strange: Vec<(QueueName, PriorityBand, String)>,
 }
 
 impl Read {
     /// Adds one entry.
-    pub fn add(&mut self, queue: &QueueName, band: Band, entry: String, payload: &[u8]) {
+    pub fn add(&mut self, queue: &QueueName, band: PriorityBand, entry: String, payload: &[u8]) {
         match decode(payload, queue, band) {
-            Some(doorbell) => self.deliveries.push(Delivery { doorbell, entry }),
+            Some(dispatch) => self.deliveries.push(Delivery { dispatch, entry }),
             None => self.strange.push((queue.clone(), band, entry)),
         }
     }
 
     /// Adds what XREADGROUP, XAUTOCLAIM and XRANGE answer of a stream: pairs of a name and a list of fields and values. Tombstones, which
     /// are in the group's list but not in the stream any more, have no list.
-    pub fn add_pairs(&mut self, queue: &QueueName, band: Band, entries: Vec<Value>) {
+    pub fn add_pairs(&mut self, queue: &QueueName, band: PriorityBand, entries: Vec<Value>) {
         for entry in entries {
             let Value::Array(pair) = entry else { continue };
             let Ok([name, fields]) = <[Value; 2]>::try_from(pair) else { continue };
@@ -75,15 +75,15 @@ mod tests {
     fn an_entry_reads_back_as_written_and_strange_ones_do_not() {
         let at = Timestamp::from_microsecond(1_763_712_000_123_456).unwrap();
         let queue = QueueName::parse("default").unwrap();
-        let doorbell = Doorbell {
+        let dispatch = Dispatch {
             task: TaskRef { id: TaskId::made(at), attempt: Attempt(7) },
             queue: queue.clone(),
-            band: Band::Low,
-            rung_at: at,
+            band: PriorityBand::Low,
+            dispatched_at: at,
         };
-        let payload = encode(&doorbell);
-        assert_eq!(decode(&payload, &queue, Band::Low), Some(doorbell));
-        assert_eq!(decode(&payload[1..], &queue, Band::Low), None);
-        assert_eq!(decode(b"", &queue, Band::Low), None);
+        let payload = encode(&dispatch);
+        assert_eq!(decode(&payload, &queue, PriorityBand::Low), Some(dispatch));
+        assert_eq!(decode(&payload[1..], &queue, PriorityBand::Low), None);
+        assert_eq!(decode(b"", &queue, PriorityBand::Low), None);
     }
 }

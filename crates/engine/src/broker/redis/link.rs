@@ -51,10 +51,10 @@ impl Link {
 
     /// Sends and waits for the answer. What a dead connection or a server that is no longer the master has left undone is sent once more;
     /// every command of this broker may be done twice.
-    pub async fn ask<T: FromRedisValue>(&self, request: Request<'_>) -> RedisResult<T> {
-        let mut watch = Watch { link: self, began: Instant::now(), answered: false };
-        let answer = match self.ask_once(request).await {
-            Err(error) if is_gone(&error) || is_elsewhere(&error) => self.ask_once(request).await,
+    pub async fn send<T: FromRedisValue>(&self, request: Request<'_>) -> RedisResult<T> {
+        let mut watch = Watchdog { link: self, started: Instant::now(), answered: false };
+        let answer = match self.send_once(request).await {
+            Err(error) if is_gone(&error) || is_elsewhere(&error) => self.send_once(request).await,
             answer => answer,
         };
         watch.answered = true;
@@ -68,7 +68,7 @@ impl Link {
         state.connection = None;
     }
 
-    async fn ask_once<T: FromRedisValue>(&self, request: Request<'_>) -> RedisResult<T> {
+    async fn send_once<T: FromRedisValue>(&self, request: Request<'_>) -> RedisResult<T> {
         let (generation, connecting) = self.connection()?;
         let mut connection = match timeout(COMMAND_DEADLINE, connecting).await {
             Ok(Ok(connection)) => connection,
@@ -122,16 +122,16 @@ impl Link {
 }
 
 /// Notices callers that stop waiting before the answer or the deadline: where all do, only this tells that the connection is dead.
-struct Watch<'a> {
+struct Watchdog<'a> {
     link: &'a Link,
-    began: Instant,
+    started: Instant,
     answered: bool,
 }
 
-impl Drop for Watch<'_> {
+impl Drop for Watchdog<'_> {
     fn drop(&mut self) {
         if !self.answered {
-            self.link.state.lock().silent_since.get_or_insert(self.began);
+            self.link.state.lock().silent_since.get_or_insert(self.started);
         }
     }
 }
@@ -157,7 +157,7 @@ pub(super) fn is_elsewhere(error: &RedisError) -> bool {
 
 /// What an error of the crate means to the caller of the port. A server that loads, fails over or cannot be reached is away; the rest
 /// does not pass by itself.
-pub(super) fn judge(error: &RedisError) -> BrokerError {
+pub(super) fn to_broker_error(error: &RedisError) -> BrokerError {
     let away = matches!(
         error.kind(),
         ErrorKind::Io

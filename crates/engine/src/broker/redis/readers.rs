@@ -20,7 +20,7 @@ use super::link::{COMMAND_DEADLINE, Link, Request, is_elsewhere, is_gone};
 pub(super) const LONGEST_BLOCK: Duration = Duration::from_secs(5);
 /// An answer that comes so much after the end of the block is not waited for.
 const GRACE: Duration = Duration::from_secs(2);
-/// One pool has one read at a time; a second connection is kept for the moment in which one read ends and the next begins.
+/// One pool has one read at a time; a second connection is kept for the moment in which one read ends and the next starts.
 const KEPT_IDLE: usize = 2;
 /// An unblock that arrives before its read has no effect, so it is repeated so often...
 const UNBLOCK_TRIES: usize = 5;
@@ -123,7 +123,7 @@ impl Reader {
                 tokio::select! {
                     biased;
                     answer = &mut answer => Some(answer),
-                    Err(_refused) = link.ask::<Value>(Request::One(&unblock)) => None,
+                    Err(_refused) = link.send::<Value>(Request::One(&unblock)) => None,
                 }
             });
             match ended.await {

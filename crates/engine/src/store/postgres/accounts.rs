@@ -8,8 +8,8 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::fault::Fault;
 use super::rows::{corrupt, sql_time, time, word};
+use super::statement_error::StatementError;
 use super::{PgStore, pooled};
 use crate::domain::{Attempt, Principal, Scope, ScopeSet, TaskId};
 use crate::store::{AccountInfo, AccountRow, Accounts, LedgerEntry, LedgerState, MailLedger, NewAccount, StoreResult};
@@ -61,7 +61,7 @@ WHERE m.state = 'deferred' OR ($9 AND m.state IN ('sending', 'unknown'))";
 const READ_LEDGER: &str = "-- read_ledger
 SELECT part, recipient, message_id, state, response, updated_at FROM mail_ledger WHERE task = $1 ORDER BY part";
 
-fn ledger_entry(task: TaskId, row: &PgRow) -> Result<LedgerEntry, Fault> {
+fn ledger_entry(task: TaskId, row: &PgRow) -> Result<LedgerEntry, StatementError> {
     let state: &str = row.try_get(3)?;
     let known = [LedgerState::Sending, LedgerState::Accepted, LedgerState::Rejected, LedgerState::Deferred, LedgerState::Unknown];
     let state = known
@@ -80,7 +80,7 @@ fn ledger_entry(task: TaskId, row: &PgRow) -> Result<LedgerEntry, Fault> {
 }
 
 /// Of the columns `subject` and `scopes`, the second and the third of a row.
-fn principal(row: &PgRow) -> Result<Principal, Fault> {
+fn principal(row: &PgRow) -> Result<Principal, StatementError> {
     let scopes: &str = row.try_get(2)?;
     let scopes = scopes.split_whitespace().map(|name| word("accounts", name)).collect::<Result<_, _>>()?;
     Ok(Principal { subject: row.try_get::<&str, _>(1)?.into(), scopes })

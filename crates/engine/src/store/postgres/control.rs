@@ -7,9 +7,9 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::ends::EndOrder;
-use super::fault::Fault;
 use super::insert::insert_rows;
 use super::rows::{earliest_end, json, live_columns, maybe_time, sql_time, task_row, time, word};
+use super::statement_error::StatementError;
 use super::{PgStore, pooled};
 use crate::domain::{Attempt, EndReason, Priority, Progress, QueueName, TaskId, TaskStatus};
 use crate::store::{
@@ -34,18 +34,18 @@ SELECT status, retried_as FROM task_results WHERE id = $1 AND ended_at >= $2 FOR
 const WRITE_RETRIED_AS: &str = "-- write_retried_as
 UPDATE task_results SET retried_as = $3 WHERE id = $1 AND ended_at >= $2";
 
-/// The chain of retries by hand begins with the task, unless that one is a retry by hand too. So is it with the list of recipients.
+/// The chain of retries by hand starts with the task, unless that one is a retry by hand too. So is it with the list of recipients.
 const WRITE_ORIGIN: &str = "-- write_origin
 INSERT INTO retry_origins (task, origin, submitted_at, created_at, list)
 SELECT $3, COALESCE(o.origin, r.id), COALESCE(o.submitted_at, r.submitted_at), $4, COALESCE(l.task, o.list, r.retry_of)
-FROM task_results r LEFT JOIN retry_origins o ON o.task = r.id LEFT JOIN recipient_lists l ON l.task = r.id AND l.sealed
+FROM task_results r LEFT JOIN retry_origins o ON o.task = r.id LEFT JOIN recipient_lists l ON l.task = r.id AND l.complete
 WHERE r.id = $1 AND r.ended_at >= $2";
 
 const CHANGE_TASK: &str = concat!(
     "-- change_task
 UPDATE tasks
 SET attempt = attempt + 1, due_at = COALESCE($2, due_at), queue = COALESCE($3, queue), priority = COALESCE($4, priority),
-    ring_at = COALESCE($2, due_at), rung_at = NULL
+    dispatch_at = COALESCE($2, due_at), dispatched_at = NULL
 WHERE id = $1 AND status <> 'STARTED'
 RETURNING ",
     live_columns!()
@@ -72,7 +72,7 @@ UPDATE tasks SET progress = $3 WHERE id = $1 AND attempt = $2 AND status = 'STAR
 const MAX_LOOKS: usize = 5;
 
 /// A queue of the columns `name, paused_at, concurrency`.
-pub(super) fn queue_row(row: &PgRow) -> Result<QueueRow, Fault> {
+pub(super) fn queue_row(row: &PgRow) -> Result<QueueRow, StatementError> {
     let concurrency: Option<i64> = row.try_get("concurrency")?;
     Ok(QueueRow {
         name: QueueName::from_store(row.try_get("name")?),
@@ -82,18 +82,18 @@ pub(super) fn queue_row(row: &PgRow) -> Result<QueueRow, Fault> {
 }
 
 impl PgStore {
-    async fn live_status(&self, id: TaskId) -> Result<Option<TaskStatus>, Fault> {
+    async fn live_status(&self, id: TaskId) -> Result<Option<TaskStatus>, StatementError> {
         let word_of: Option<String> = sqlx::query_scalar(FIND_LIVE_STATUS).bind(id.as_uuid()).fetch_optional(&self.pool).await?;
         word_of.map(|text| word("tasks", &text)).transpose()
     }
 
-    async fn ended_status(&self, id: TaskId) -> Result<Option<TaskStatus>, Fault> {
+    async fn ended_status(&self, id: TaskId) -> Result<Option<TaskStatus>, StatementError> {
         let found = sqlx::query_scalar(FIND_ENDED_STATUS).bind(id.as_uuid()).bind(earliest_end(id));
         let word_of: Option<String> = found.fetch_optional(&self.pool).await?;
         word_of.map(|text| word("task_results", &text)).transpose()
     }
 
-    async fn request_revoke(&self, order: &RevokeOrder) -> Result<Option<RevokeAnswer>, Fault> {
+    async fn request_revoke(&self, order: &RevokeOrder) -> Result<Option<RevokeAnswer>, StatementError> {
         let row = sqlx::query(REQUEST_REVOKE)
             .bind(order.id.as_uuid())
             .bind(sql_time(order.now))
@@ -105,7 +105,7 @@ impl PgStore {
         Ok(Some(RevokeAnswer::Revoking { worker: worker.map(Into::into), requested_at: time(&row, 1)? }))
     }
 
-    async fn revoke_task(&self, order: &RevokeOrder) -> Result<RevokeAnswer, Fault> {
+    async fn revoke_task(&self, order: &RevokeOrder) -> Result<RevokeAnswer, StatementError> {
         for _ in 0..MAX_LOOKS {
             if let Some(revoking) = self.request_revoke(order).await? {
                 return Ok(revoking);
@@ -122,10 +122,10 @@ impl PgStore {
                 return Ok(RevokeAnswer::NotFound);
             }
         }
-        Err(Fault::Again(format!("task {} changed its state at every look", order.id)))
+        Err(StatementError::Again(format!("task {} changed its state at every look", order.id)))
     }
 
-    async fn retry_task(&self, task: &SubmittedTask) -> Result<RetryAnswer, Fault> {
+    async fn retry_task(&self, task: &SubmittedTask) -> Result<RetryAnswer, StatementError> {
         let Some(ended) = task.task.retry_of else { return Ok(RetryAnswer::NotFound) };
         if let Some(status) = self.live_status(ended).await? {
             return Ok(RetryAnswer::NotRetryable(status));
@@ -140,7 +140,7 @@ impl PgStore {
         if let Some(retried_as) = row.try_get::<Option<Uuid>, _>(1)? {
             return Ok(RetryAnswer::AlreadyRetried(retried_as.into()));
         }
-        insert_rows(&mut transaction, std::iter::once((&task.task, task.rung))).await?;
+        insert_rows(&mut transaction, std::iter::once((&task.task, task.dispatched))).await?;
         sqlx::query(WRITE_RETRIED_AS)
             .bind(ended.as_uuid())
             .bind(earliest_end(ended))
@@ -158,7 +158,7 @@ impl PgStore {
         Ok(RetryAnswer::Inserted)
     }
 
-    async fn change_task(&self, id: TaskId, change: &TaskChange) -> Result<ChangeAnswer, Fault> {
+    async fn change_task(&self, id: TaskId, change: &TaskChange) -> Result<ChangeAnswer, StatementError> {
         for _ in 0..MAX_LOOKS {
             let row = sqlx::query(CHANGE_TASK)
                 .bind(id.as_uuid())
@@ -181,17 +181,21 @@ impl PgStore {
                 return Ok(ChangeAnswer::NotFound);
             }
         }
-        Err(Fault::Again(format!("task {id} changed its state at every look")))
+        Err(StatementError::Again(format!("task {id} changed its state at every look")))
     }
 
-    async fn purge_tasks(&self, queue: &QueueName, now: Timestamp, limit: u32) -> Result<Vec<Ended>, Fault> {
+    async fn purge_tasks(&self, queue: &QueueName, now: Timestamp, limit: u32) -> Result<Vec<Ended>, StatementError> {
         let rows = sqlx::query(FIND_TO_PURGE).bind(queue.as_str()).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         self.end_waiting(waiting_orders(&rows, now, EndReason::Purged)?).await
     }
 }
 
 /// Orders to end the rows of the columns `id, attempt`, if they are still as they were seen.
-pub(super) fn waiting_orders(rows: &[PgRow], now: Timestamp, reason: EndReason) -> Result<Vec<EndOrder<'static>>, Fault> {
+pub(super) fn waiting_orders(
+    rows: &[PgRow],
+    now: Timestamp,
+    reason: EndReason,
+) -> Result<Vec<EndOrder<'static>>, StatementError> {
     let order = |row: &PgRow| {
         let id: Uuid = row.try_get(0)?;
         Ok(EndOrder { attempt: Some(Attempt(row.try_get(1)?)), ..EndOrder::waiting(id.into(), now, reason) })

@@ -6,11 +6,11 @@ use sqlx::{Connection as _, Row as _};
 use uuid::Uuid;
 
 use super::PgStore;
-use super::fault::{Fault, Tries, within};
+use super::hot_connections::HOT_LIMIT;
 use super::insert::insert_rows;
-use super::lane::HOT_LIMIT;
 use super::rows::{earliest_end, ended_columns, sql_time, task_row};
-use crate::domain::{Attempt, Doorbell, EndReason, EndStatus, TaskId, TaskStatus, WorkerId, callback_task};
+use super::statement_error::{RetryBudget, StatementError, within};
+use crate::domain::{Attempt, Dispatch, EndReason, EndStatus, TaskId, TaskStatus, WorkerId, callback_task};
 use crate::store::Ended;
 
 /// A task to end, and how.
@@ -41,30 +41,30 @@ impl EndOrder<'_> {
 
 impl PgStore {
     /// Ends waiting tasks, as far as they still wait; the answers are by id.
-    pub(super) async fn end_waiting(&self, mut orders: Vec<EndOrder<'_>>) -> Result<Vec<Ended>, Fault> {
+    pub(super) async fn end_waiting(&self, mut orders: Vec<EndOrder<'_>>) -> Result<Vec<Ended>, StatementError> {
         if orders.is_empty() {
             return Ok(Vec::new());
         }
         orders.sort_unstable_by_key(|order| order.id);
         let mut answers = vec![None; orders.len()];
-        let mut tries = Tries::default();
+        let mut retry_budget = RetryBudget::default();
         loop {
             let mut lease = self.settles.lease().await?;
             let outcome = within(HOT_LIMIT, Box::pin(end_tasks(lease.connection()?, &orders, &mut answers))).await;
             lease.done(&outcome);
             match outcome {
                 Ok(()) => return Ok(answers.into_iter().flatten().collect()),
-                Err(fault) if tries.go_on(&fault, false) => {
-                    self.make_room(&fault, orders.iter().map(|order| order.at)).await?;
+                Err(error) if retry_budget.allows(&error, false) => {
+                    self.make_room(&error, orders.iter().map(|order| order.at)).await?;
                 }
-                Err(fault) => return Err(fault),
+                Err(error) => return Err(error),
             }
         }
     }
 }
 
 /// Moves rows, and answers with the places of those it moved. Rows with a callback stay unless `$10` says that the caller sees to it.
-/// The orders come sorted by id and are joined one by one (see `begin.rs` for how), so that rows are taken in id order.
+/// The orders come sorted by id and are joined one by one (see `start.rs` for how), so that rows are taken in id order.
 const END_TASKS: &str = "-- end_tasks
 WITH ended AS (
     DELETE FROM tasks t
@@ -110,7 +110,7 @@ pub(super) async fn end_tasks(
     connection: &mut PgConnection,
     orders: &[EndOrder<'_>],
     answers: &mut [Option<Ended>],
-) -> Result<(), Fault> {
+) -> Result<(), StatementError> {
     for place in move_rows(connection, orders, false).await? {
         answers[place] = Some(ended(&orders[place], None));
     }
@@ -129,25 +129,29 @@ pub(super) async fn end_tasks(
 }
 
 /// The same in a transaction of the caller, rows with callbacks included.
-async fn end_tasks_within(transaction: &mut PgConnection, orders: &[EndOrder<'_>]) -> Result<Vec<Option<Ended>>, Fault> {
+async fn end_tasks_within(transaction: &mut PgConnection, orders: &[EndOrder<'_>]) -> Result<Vec<Option<Ended>>, StatementError> {
     let mut answers: Vec<Option<Ended>> = vec![None; orders.len()];
     let moved = move_rows(transaction, orders, true).await?;
     let ids: Vec<TaskId> = moved.iter().map(|&place| orders[place].id).collect();
-    let mut doorbells = insert_callbacks(transaction, &ids).await?;
+    let mut dispatches = insert_callbacks(transaction, &ids).await?;
     for place in moved {
-        let found = doorbells.iter().position(|(id, _)| *id == orders[place].id);
-        let callback = found.map(|found| doorbells.swap_remove(found).1);
+        let found = dispatches.iter().position(|(id, _)| *id == orders[place].id);
+        let callback = found.map(|found| dispatches.swap_remove(found).1);
         answers[place] = Some(ended(&orders[place], callback));
     }
     Ok(answers)
 }
 
-const fn ended(order: &EndOrder<'_>, callback: Option<Doorbell>) -> Ended {
+const fn ended(order: &EndOrder<'_>, callback: Option<Dispatch>) -> Ended {
     Ended { id: order.id, status: order.status, callback }
 }
 
 /// The places of the orders whose rows were moved.
-async fn move_rows(connection: &mut PgConnection, orders: &[EndOrder<'_>], with_callbacks: bool) -> Result<Vec<usize>, Fault> {
+async fn move_rows(
+    connection: &mut PgConnection,
+    orders: &[EndOrder<'_>],
+    with_callbacks: bool,
+) -> Result<Vec<usize>, StatementError> {
     macro_rules! column {
         ($value:expr) => {
             orders.iter().map($value).collect::<Vec<_>>()
@@ -174,8 +178,8 @@ pub(super) fn from_one(place: i64) -> Option<usize> {
     usize::try_from(place).ok()?.checked_sub(1)
 }
 
-/// Inserts the callbacks of tasks that were ended in this transaction; answers with their doorbells.
-async fn insert_callbacks(connection: &mut PgConnection, ids: &[TaskId]) -> Result<Vec<(TaskId, Doorbell)>, Fault> {
+/// Inserts the callbacks of tasks that were ended in this transaction; answers with their dispatches.
+async fn insert_callbacks(connection: &mut PgConnection, ids: &[TaskId]) -> Result<Vec<(TaskId, Dispatch)>, StatementError> {
     let Some(oldest) = ids.iter().min() else { return Ok(Vec::new()) };
     let uuids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
     let rows = sqlx::query(FIND_CALLBACKS).bind(uuids).bind(earliest_end(*oldest)).fetch_all(&mut *connection).await?;
@@ -188,10 +192,10 @@ async fn insert_callbacks(connection: &mut PgConnection, ids: &[TaskId]) -> Resu
     if !callbacks.is_empty() {
         insert_rows(connection, callbacks.iter().map(|(_, callback)| (callback, true))).await?;
     }
-    Ok(callbacks.into_iter().map(|(id, callback)| (id, callback.doorbell())).collect())
+    Ok(callbacks.into_iter().map(|(id, callback)| (id, callback.dispatch())).collect())
 }
 
 /// The place that the first column of an answer names.
-pub(super) fn place(row: &sqlx::postgres::PgRow) -> Result<usize, Fault> {
+pub(super) fn place(row: &sqlx::postgres::PgRow) -> Result<usize, StatementError> {
     from_one(row.try_get(0)?).ok_or_else(|| super::rows::corrupt("tasks", "a place is not in the batch"))
 }

@@ -6,8 +6,8 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::fault::Fault;
 use super::rows::{corrupt, maybe_time, sql_time, time};
+use super::statement_error::StatementError;
 use super::{PgStore, pooled};
 use crate::domain::{Attempt, FilePath, TaskId};
 use crate::store::{FileRegistry, FileRow, StoreResult};
@@ -41,7 +41,7 @@ DELETE FROM files WHERE path IN (
 impl FileRegistry for PgStore {
     async fn write_file(&self, file: &FileRow, attempt: Option<Attempt>) -> StoreResult<bool> {
         pooled(async {
-            let size = i64::try_from(file.size).map_err(|error| Fault::BadValue(error.to_string()))?;
+            let size = i64::try_from(file.size).map_err(|error| StatementError::BadValue(error.to_string()))?;
             let write = sqlx::query(WRITE_FILE)
                 .bind(file.path.as_str())
                 .bind(size)
@@ -92,11 +92,11 @@ impl FileRegistry for PgStore {
 }
 
 /// The path in the first column.
-fn file_path(row: &PgRow) -> Result<FilePath, Fault> {
+fn file_path(row: &PgRow) -> Result<FilePath, StatementError> {
     FilePath::parse(row.try_get(0)?).map_err(|error| corrupt("files", error))
 }
 
-fn file_row(row: &PgRow) -> Result<FileRow, Fault> {
+fn file_row(row: &PgRow) -> Result<FileRow, StatementError> {
     let (size, sha256): (i64, &[u8]) = (row.try_get(1)?, row.try_get(3)?);
     Ok(FileRow {
         path: file_path(row)?,

@@ -9,24 +9,24 @@ use sqlx::{Connection as _, Postgres, Row as _};
 use uuid::Uuid;
 
 use super::PgStore;
-use super::fault::{Fault, Tries, within};
-use super::lane::HOT_LIMIT;
+use super::hot_connections::HOT_LIMIT;
 use super::rows::{earliest_end, millis, sql_time};
+use super::statement_error::{RetryBudget, StatementError, within};
 use crate::domain::{NewTask, TaskId};
-use crate::store::parts::Parts;
+use crate::store::bisected_batch::BisectedBatch;
 use crate::store::{IdempotencyKey, InsertAnswer, StoreError, StoreResult, SubmittedTask};
 
 macro_rules! insert_sql {
     () => {
         "INSERT INTO tasks (id, kind, queue, priority, args, principal, submitted_at, due_at, expires_at, max_retries,
-                   hard_limit_ms, soft_limit_ms, callback_url, retry_of, ring_at, rung_at)
+                   hard_limit_ms, soft_limit_ms, callback_url, retry_of, dispatch_at, dispatched_at)
 SELECT id, kind, queue, priority, args, principal, submitted_at, due_at, expires_at, max_retries,
        hard_limit_ms, soft_limit_ms, callback_url, retry_of,
-       CASE WHEN NOT rung THEN due_at END, CASE WHEN rung THEN submitted_at END
+       CASE WHEN NOT dispatched THEN due_at END, CASE WHEN dispatched THEN submitted_at END
 FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::int2[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[],
             $9::timestamptz[], $10::int4[], $11::int8[], $12::int8[], $13::text[], $14::uuid[], $15::bool[])
      AS new (id, kind, queue, priority, args, principal, submitted_at, due_at,
-             expires_at, max_retries, hard_limit_ms, soft_limit_ms, callback_url, retry_of, rung)"
+             expires_at, max_retries, hard_limit_ms, soft_limit_ms, callback_url, retry_of, dispatched)"
     };
 }
 
@@ -79,14 +79,14 @@ fn insert<'a>(sql: &'static str, tasks: &(impl ExactSizeIterator<Item = (&'a New
         .bind(column!(|(task, _)| task.soft_limit.map(millis)))
         .bind(column!(|(task, _)| task.callback_url.as_deref()))
         .bind(column!(|(task, _)| task.retry_of.map(TaskId::as_uuid)))
-        .bind(column!(|(_, rung)| rung))
+        .bind(column!(|(_, dispatched)| dispatched))
 }
 
-/// Inserts tasks that no key guards, in one statement. The flag says whether a row is rung.
+/// Inserts tasks that no key guards, in one statement. The flag says whether a row is dispatched.
 pub(super) async fn insert_rows<'a>(
     connection: &mut PgConnection,
     tasks: impl ExactSizeIterator<Item = (&'a NewTask, bool)> + Clone,
-) -> Result<(), Fault> {
+) -> Result<(), StatementError> {
     insert(INSERT_TASKS, &tasks).execute(connection).await?;
     Ok(())
 }
@@ -143,7 +143,7 @@ fn follow(
 impl PgStore {
     pub(super) async fn insert_tasks(&self, tasks: &[SubmittedTask]) -> StoreResult<Vec<Result<InsertAnswer, StoreError>>> {
         let folded = fold(tasks);
-        let mut parts = Parts::of(folded.rows.len());
+        let mut parts = BisectedBatch::of(folded.rows.len());
         while let Some(part) = parts.next() {
             let outcome = self.insert_part(&folded.rows[part.clone()]).await;
             parts.take(part, outcome)?;
@@ -165,14 +165,14 @@ impl PgStore {
         Ok(firsts.filter_map(|(follower, place)| follower.or_else(|| answers[place].take())).collect())
     }
 
-    async fn insert_part(&self, tasks: &[&SubmittedTask]) -> Result<Vec<InsertAnswer>, Fault> {
-        let mut tries = Tries::default();
+    async fn insert_part(&self, tasks: &[&SubmittedTask]) -> Result<Vec<InsertAnswer>, StatementError> {
+        let mut retry_budget = RetryBudget::default();
         loop {
             let mut lease = self.inserts.lease().await?;
-            let outcome = within(HOT_LIMIT, insert_once(lease.connection()?, tasks, tries.was_lost)).await;
+            let outcome = within(HOT_LIMIT, insert_once(lease.connection()?, tasks, retry_budget.was_lost)).await;
             lease.done(&outcome);
             match outcome {
-                Err(fault) if tries.go_on(&fault, true) => {}
+                Err(error) if retry_budget.allows(&error, true) => {}
                 outcome => return outcome,
             }
         }
@@ -184,10 +184,10 @@ async fn insert_once(
     connection: &mut PgConnection,
     tasks: &[&SubmittedTask],
     after_loss: bool,
-) -> Result<Vec<InsertAnswer>, Fault> {
+) -> Result<Vec<InsertAnswer>, StatementError> {
     let has_keys = tasks.iter().any(|task| task.key.is_some());
     if !has_keys && !after_loss {
-        let rows: Vec<_> = tasks.iter().map(|task| (&task.task, task.rung)).collect();
+        let rows: Vec<_> = tasks.iter().map(|task| (&task.task, task.dispatched)).collect();
         insert_rows(connection, rows.iter().copied()).await?;
         return Ok(vec![InsertAnswer::Inserted; tasks.len()]);
     }
@@ -198,7 +198,7 @@ async fn insert_once(
     if after_loss {
         insert_missing(&mut transaction, &new).await?;
     } else {
-        let rows: Vec<_> = new.iter().map(|task| (&task.task, task.rung)).collect();
+        let rows: Vec<_> = new.iter().map(|task| (&task.task, task.dispatched)).collect();
         insert_rows(&mut transaction, rows.iter().copied()).await?;
     }
     transaction.commit().await?;
@@ -207,20 +207,20 @@ async fn insert_once(
 
 /// Inserts what the lost try has not written. That try may still be under way, so a look beforehand is not enough: the insert waits for
 /// it, and a second look finds what the try wrote and a worker ended since.
-async fn insert_missing(connection: &mut PgConnection, tasks: &[&SubmittedTask]) -> Result<(), Fault> {
+async fn insert_missing(connection: &mut PgConnection, tasks: &[&SubmittedTask]) -> Result<(), StatementError> {
     let written = find_written(connection, tasks).await?;
     let missing: Vec<&SubmittedTask> = tasks.iter().filter(|task| !written.contains_key(&task.task.id)).copied().collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let rows: Vec<_> = missing.iter().map(|task| (&task.task, task.rung)).collect();
+    let rows: Vec<_> = missing.iter().map(|task| (&task.task, task.dispatched)).collect();
     let inserted = insert(INSERT_MISSING, &rows.iter().copied()).fetch_all(&mut *connection).await?;
     let inserted: HashSet<Uuid> = inserted.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let written = find_written(connection, &missing).await?;
     for task in missing {
         match (inserted.contains(&task.task.id.as_uuid()), written.get(&task.task.id)) {
-            (true, Some(true)) => return Err(Fault::Again("a task ended while it was inserted again".into())),
-            (false, None) => return Err(Fault::BadValue(format!("another task has the id {}", task.task.id))),
+            (true, Some(true)) => return Err(StatementError::Again("a task ended while it was inserted again".into())),
+            (false, None) => return Err(StatementError::BadValue(format!("another task has the id {}", task.task.id))),
             _ => {}
         }
     }
@@ -228,7 +228,7 @@ async fn insert_missing(connection: &mut PgConnection, tasks: &[&SubmittedTask])
 }
 
 /// Those of the tasks that are there, each with whether it has ended.
-async fn find_written(connection: &mut PgConnection, tasks: &[&SubmittedTask]) -> Result<HashMap<TaskId, bool>, Fault> {
+async fn find_written(connection: &mut PgConnection, tasks: &[&SubmittedTask]) -> Result<HashMap<TaskId, bool>, StatementError> {
     let Some(oldest) = tasks.iter().map(|task| task.task.id).min() else { return Ok(HashMap::new()) };
     let rows = sqlx::query(FIND_WRITTEN)
         .bind(tasks.iter().map(|task| task.task.id.as_uuid()).collect::<Vec<_>>())
@@ -247,7 +247,7 @@ async fn find_written(connection: &mut PgConnection, tasks: &[&SubmittedTask]) -
 }
 
 /// Claims the keys of a batch in which no key comes twice.
-async fn claim_keys(connection: &mut PgConnection, tasks: &[&SubmittedTask]) -> Result<Vec<InsertAnswer>, Fault> {
+async fn claim_keys(connection: &mut PgConnection, tasks: &[&SubmittedTask]) -> Result<Vec<InsertAnswer>, StatementError> {
     let keyed: Vec<_> = tasks.iter().filter_map(|task| task.key.as_ref().map(|key| (*task, key))).collect();
     let principals: Vec<&str> = keyed.iter().map(|(task, _)| &*task.task.principal).collect();
     let scopes: Vec<&str> = keyed.iter().map(|(_, key)| &*key.scope).collect();
@@ -277,7 +277,7 @@ async fn claim_keys(connection: &mut PgConnection, tasks: &[&SubmittedTask]) -> 
             Some((_, holder)) if *holder == task.task.id.as_uuid() => Ok(InsertAnswer::Inserted),
             Some((hash, holder)) if hash.as_slice() == key.body_hash => Ok(InsertAnswer::Replayed((*holder).into())),
             Some(_) => Ok(InsertAnswer::KeyReused),
-            None => Err(Fault::Again("an idempotency key was pruned while it was asked for".into())),
+            None => Err(StatementError::Again("an idempotency key was pruned while it was asked for".into())),
         }
     };
     tasks.iter().map(answer).collect()

@@ -6,8 +6,8 @@ use sqlx::QueryBuilder;
 use sqlx::postgres::Postgres;
 
 use super::PgStore;
-use super::fault::Fault;
 use super::rows::{ended_columns, live_columns, sql_time, task_row};
+use super::statement_error::StatementError;
 use crate::domain::{Cursor, KindName, Page, PageRequest, QueueName, TaskFilter, TaskId, TaskRow, TaskStatus};
 
 const LIST_LIVE: &str = concat!("-- list_live\nSELECT ", live_columns!("'' AS args"), " FROM tasks WHERE true");
@@ -15,7 +15,7 @@ const LIST_ENDED: &str =
     concat!("-- list_ended\nSELECT ", ended_columns!("'' AS args", "NULL::text AS result"), " FROM task_results WHERE true");
 
 impl PgStore {
-    pub(super) async fn list_tasks(&self, filter: &TaskFilter, page: &PageRequest) -> Result<Page<TaskRow>, Fault> {
+    pub(super) async fn list_tasks(&self, filter: &TaskFilter, page: &PageRequest) -> Result<Page<TaskRow>, StatementError> {
         let wanted = usize::from(page.limit);
         // By id, so that a task that ends between the two reads is there once, as ended.
         let mut found: BTreeMap<TaskId, TaskRow> = BTreeMap::new();

@@ -4,8 +4,8 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgPool;
 use sqlx::{Executor as _, SqlSafeStr as _};
 
-use super::fault::Fault;
-use super::lane::{Session, quoted};
+use super::hot_connections::{Session, quoted};
+use super::statement_error::StatementError;
 use crate::store::{StoreError, StoreResult};
 
 const HAS_SCHEMA: &str = "-- has_schema
@@ -25,6 +25,7 @@ fn migrations() -> Vec<Migration> {
     let lists = include_str!("../../../../../migrations/postgres/0005_lists.sql").into_sql_str();
     let older_retries = include_str!("../../../../../migrations/postgres/0006_older_retries.sql").into_sql_str();
     let progress_peak = include_str!("../../../../../migrations/postgres/0007_progress_peak.sql").into_sql_str();
+    let words = include_str!("../../../../../migrations/postgres/0008_words.sql").into_sql_str();
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine, false),
         Migration::new(2, "files".into(), MigrationType::Simple, files, false),
@@ -33,6 +34,7 @@ fn migrations() -> Vec<Migration> {
         Migration::new(5, "lists".into(), MigrationType::Simple, lists, false),
         Migration::new(6, "older retries".into(), MigrationType::Simple, older_retries, false),
         Migration::new(7, "progress peak".into(), MigrationType::Simple, progress_peak, false),
+        Migration::new(8, "words".into(), MigrationType::Simple, words, false),
     ]
 }
 
@@ -40,23 +42,24 @@ fn migrations() -> Vec<Migration> {
 pub(super) async fn run(session: &Session, schema: &str) -> StoreResult<()> {
     let mut connection = session.open().await?;
     // Waiting for another that migrates may take longer than any statement should.
-    connection.execute("-- lift_timeout\nSET statement_timeout TO 0").await.map_err(Fault::from)?;
+    connection.execute("-- lift_timeout\nSET statement_timeout TO 0").await.map_err(StatementError::from)?;
     let mut migrator = Migrator::with_migrations(migrations());
-    // A newer program may have been here: while a fleet is updated, the older one goes on, and can start again.
+    // A newer program may have been here: while a cluster is updated, the older one goes on, and can start again.
     migrator.set_ignore_missing(true);
-    let has_schema: bool = sqlx::query_scalar(HAS_SCHEMA).bind(schema).fetch_one(&mut connection).await.map_err(Fault::from)?;
+    let has_schema: bool =
+        sqlx::query_scalar(HAS_SCHEMA).bind(schema).fetch_one(&mut connection).await.map_err(StatementError::from)?;
     if !has_schema {
         // Only if it is missing: the statement asks for a right on the database even where it has nothing to make.
         migrator.create_schema(quoted(schema));
     }
     migrator.run_direct(None, &mut connection, false).await.map_err(|error| match error {
-        MigrateError::Execute(error) => Fault::from(error).into(),
+        MigrateError::Execute(error) => StatementError::from(error).into(),
         error => StoreError::Database(format!("the schema {schema} cannot be migrated: {error}")),
     })
 }
 
 /// Whether every migration of this program has run.
-pub(super) async fn are_run(pool: &PgPool) -> Result<bool, Fault> {
+pub(super) async fn are_run(pool: &PgPool) -> Result<bool, StatementError> {
     if !sqlx::query_scalar::<_, bool>(HAS_VERSIONS).fetch_one(pool).await? {
         return Ok(false);
     }

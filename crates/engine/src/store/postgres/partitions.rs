@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use super::PgStore;
-use super::fault::Fault;
+use super::statement_error::StatementError;
 use crate::store::StoreResult;
 
 /// The partitioned tables.
@@ -48,8 +48,12 @@ impl PgStore {
     }
 
     /// Makes the partitions of these times if it is for their sake that a write failed.
-    pub(super) async fn make_room(&self, fault: &Fault, times: impl Iterator<Item = Timestamp>) -> Result<(), Fault> {
-        if !matches!(fault, Fault::NoPartition) {
+    pub(super) async fn make_room(
+        &self,
+        error: &StatementError,
+        times: impl Iterator<Item = Timestamp>,
+    ) -> Result<(), StatementError> {
+        if !matches!(error, StatementError::NoPartition) {
             return Ok(());
         }
         let mut days: Vec<_> = times.map(day_of).collect();
@@ -58,7 +62,7 @@ impl PgStore {
         self.make_partitions_of(days).await
     }
 
-    async fn make_partitions_of(&self, days: Vec<Date>) -> Result<(), Fault> {
+    async fn make_partitions_of(&self, days: Vec<Date>) -> Result<(), StatementError> {
         let mut connection = self.pool.acquire().await?;
         for table in TABLES {
             let missing = missing(&mut connection, table, &days).await?;
@@ -77,7 +81,7 @@ impl PgStore {
     }
 
     /// Drops the partitions whose every row ended before `before`. One that cannot be locked soon is left for the next time.
-    pub(super) async fn drop_partitions(&self, before: Timestamp) -> Result<(), Fault> {
+    pub(super) async fn drop_partitions(&self, before: Timestamp) -> Result<(), StatementError> {
         let first_kept = day_of(before);
         let mut connection = self.pool.acquire().await?;
         for table in TABLES {
@@ -98,13 +102,13 @@ impl PgStore {
     }
 }
 
-async fn missing(connection: &mut PgConnection, table: &str, days: &[Date]) -> Result<Vec<Date>, Fault> {
+async fn missing(connection: &mut PgConnection, table: &str, days: &[Date]) -> Result<Vec<Date>, StatementError> {
     let names: Vec<String> = sqlx::query_scalar(FIND_PARTITIONS).bind(table).fetch_all(connection).await?;
     Ok(days.iter().copied().filter(|&day| !names.contains(&name_of(table, day))).collect())
 }
 
 /// Makes a partition apart and attaches it: that locks the table against no write, as `CREATE … PARTITION OF` would.
-async fn make(connection: &mut PgConnection, table: &str, day: Date) -> Result<(), Fault> {
+async fn make(connection: &mut PgConnection, table: &str, day: Date) -> Result<(), StatementError> {
     let Ok(next) = day.tomorrow() else { return Ok(()) };
     let name = name_of(table, day);
     let sql = format!(

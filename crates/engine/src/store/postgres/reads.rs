@@ -6,8 +6,8 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::control::queue_row;
-use super::fault::Fault;
 use super::rows::{corrupt, earliest_end, ended_columns, live_columns, maybe_json, maybe_time, sql_time, task_row, time};
+use super::statement_error::StatementError;
 use super::{PgStore, pooled};
 use crate::domain::{Attempt, Page, PageRequest, QueueName, TaskFilter, TaskId, TaskRow};
 use crate::store::{AttemptEnd, AttemptRow, QueueCounts, QueueRow, StoreResult, TaskReads};
@@ -24,18 +24,18 @@ WHERE task = $1 AND ended_at >= $2 ORDER BY attempt";
 const FIND_QUEUES: &str = "-- find_queues
 SELECT name, paused_at, concurrency FROM queues ORDER BY name";
 
-/// Each part reads one partial index of `tasks`. A row that was rung is due; one that has both times is among the rung.
+/// Each part reads one partial index of `tasks`. A row that was dispatched is due; one that has both times is among the dispatched.
 const COUNT_QUEUES: &str = "-- count_queues
 SELECT queue, sum(waiting)::int8 AS waiting, sum(scheduled)::int8 AS scheduled, sum(running)::int8 AS running,
        min(oldest_due_at) AS oldest_due_at, sum(ended)::int8 AS ended
 FROM (
     SELECT name AS queue, 0 AS waiting, 0 AS scheduled, 0 AS running, NULL::timestamptz AS oldest_due_at, 0 AS ended FROM queues
     UNION ALL
-    SELECT queue, count(*), 0, 0, min(due_at), 0 FROM tasks WHERE rung_at IS NOT NULL GROUP BY queue
+    SELECT queue, count(*), 0, 0, min(due_at), 0 FROM tasks WHERE dispatched_at IS NOT NULL GROUP BY queue
     UNION ALL
     SELECT queue, count(*) FILTER (WHERE due_at <= $1), count(*) FILTER (WHERE due_at > $1), 0,
            min(due_at) FILTER (WHERE due_at <= $1), 0
-    FROM tasks WHERE ring_at IS NOT NULL AND rung_at IS NULL GROUP BY queue
+    FROM tasks WHERE dispatch_at IS NOT NULL AND dispatched_at IS NULL GROUP BY queue
     UNION ALL
     SELECT queue, 0, 0, count(*), NULL, 0 FROM tasks WHERE worker IS NOT NULL GROUP BY queue
     UNION ALL
@@ -44,7 +44,7 @@ FROM (
 ) AS parts
 GROUP BY queue ORDER BY queue";
 
-fn attempt_row(row: &PgRow) -> Result<AttemptRow, Fault> {
+fn attempt_row(row: &PgRow) -> Result<AttemptRow, StatementError> {
     const TABLE: &str = "attempts";
     let outcome: &str = row.try_get("outcome")?;
     let end = [AttemptEnd::Success, AttemptEnd::Failure, AttemptEnd::Retry, AttemptEnd::Crashed, AttemptEnd::Revoked]
@@ -61,8 +61,8 @@ fn attempt_row(row: &PgRow) -> Result<AttemptRow, Fault> {
     })
 }
 
-fn queue_counts(row: &PgRow) -> Result<QueueCounts, Fault> {
-    let number = |column| Ok::<_, Fault>(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0));
+fn queue_counts(row: &PgRow) -> Result<QueueCounts, StatementError> {
+    let number = |column| Ok::<_, StatementError>(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0));
     Ok(QueueCounts {
         name: QueueName::from_store(row.try_get("queue")?),
         waiting: number("waiting")?,

@@ -6,24 +6,24 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::ends::from_one;
-use super::fault::{Fault, Tries, within};
-use super::lane::HOT_LIMIT;
+use super::hot_connections::HOT_LIMIT;
 use super::rows::{maybe_time, sql_time, time, word};
+use super::statement_error::{RetryBudget, StatementError, within};
 use super::{PgStore, pooled};
 use crate::domain::{Attempt, TaskId};
 use crate::store::{
-    NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
-    Standing, StoreResult,
+    AttemptStanding, NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState,
+    RecipientStep, Resend, StoreResult,
 };
 
-/// Takes the list over that this retry by hand goes on with. Never sealed before it is whole: one statement.
+/// Takes the list over that this retry by hand goes on with. Never complete before it is whole: one statement.
 const INHERIT_LIST: &str = "-- inherit_list
 WITH source AS (
     SELECT t.id AS task, l.task AS list
-    FROM tasks t LEFT JOIN retry_origins o ON o.task = t.id JOIN recipient_lists l ON l.task = COALESCE(o.list, t.retry_of) AND l.sealed
+    FROM tasks t LEFT JOIN retry_origins o ON o.task = t.id JOIN recipient_lists l ON l.task = COALESCE(o.list, t.retry_of) AND l.complete
     WHERE t.id = $1
 ), taken AS (
-    INSERT INTO recipient_lists (task, created_at, sealed) SELECT task, $2, true FROM source
+    INSERT INTO recipient_lists (task, created_at, complete) SELECT task, $2, true FROM source
     ON CONFLICT (task) DO NOTHING
     RETURNING task
 )
@@ -41,9 +41,9 @@ const OPEN_LIST: &str = "-- open_list
 INSERT INTO recipient_lists (task, created_at) SELECT id, $2 FROM tasks WHERE id = $1 ON CONFLICT DO NOTHING";
 
 const FIND_LIST: &str = "-- find_list
-SELECT sealed FROM recipient_lists WHERE task = $1";
+SELECT complete FROM recipient_lists WHERE task = $1";
 
-const ENROL: &str = "-- enrol
+const ADD_RECIPIENTS: &str = "-- add_recipients
 INSERT INTO recipients (task, part, updated_at, state, address, recipient, message_id, response, context)
 SELECT $1, o.part, $2, CASE WHEN o.refused IS NULL THEN 'queued' ELSE 'rejected' END, o.address, o.recipient, o.message_id, o.refused, o.context
 FROM UNNEST($3::int4[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
@@ -51,9 +51,9 @@ FROM UNNEST($3::int4[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text
 WHERE EXISTS (SELECT FROM tasks t WHERE t.id = $1)
 ON CONFLICT DO NOTHING";
 
-const SEAL_LIST: &str = "-- seal_list
-INSERT INTO recipient_lists (task, created_at, sealed) SELECT id, $2, true FROM tasks WHERE id = $1
-ON CONFLICT (task) DO UPDATE SET sealed = true";
+const COMPLETE_LIST: &str = "-- complete_list
+INSERT INTO recipient_lists (task, created_at, complete) SELECT id, $2, true FROM tasks WHERE id = $1
+ON CONFLICT (task) DO UPDATE SET complete = true";
 
 const ADOPT: &str = "-- adopt
 UPDATE recipients SET state = 'unknown', updated_at = $3,
@@ -61,7 +61,7 @@ UPDATE recipients SET state = 'unknown', updated_at = $3,
     response = 'an attempt ended while it handed this over'
 WHERE task = $1 AND state = 'sending' AND attempt < $2";
 
-const STANDING: &str = "-- standing
+const FIND_ATTEMPT_STANDING: &str = "-- find_attempt_standing
 SELECT q.paused_at IS NOT NULL FROM tasks t LEFT JOIN queues q ON q.name = t.queue
 WHERE t.id = $1 AND t.attempt = $2 AND t.status = 'STARTED'";
 
@@ -129,7 +129,7 @@ DELETE FROM recipient_lists WHERE task IN
        AND NOT EXISTS (SELECT FROM recipients r WHERE r.task = l.task)
      LIMIT $2)";
 
-fn recipient(row: &PgRow) -> Result<RecipientRow, Fault> {
+fn recipient(row: &PgRow) -> Result<RecipientRow, StatementError> {
     let address: String = row.try_get(1)?;
     Ok(RecipientRow {
         part: row.try_get(0)?,
@@ -146,7 +146,7 @@ fn recipient(row: &PgRow) -> Result<RecipientRow, Fault> {
     })
 }
 
-async fn counted(store: &PgStore, task: TaskId) -> Result<RecipientCounts, Fault> {
+async fn counted(store: &PgStore, task: TaskId) -> Result<RecipientCounts, StatementError> {
     let mut counts = RecipientCounts::default();
     for row in sqlx::query(COUNT_RECIPIENTS).bind(task.as_uuid()).fetch_all(&store.pool).await? {
         let number: i64 = row.try_get(1)?;
@@ -155,17 +155,17 @@ async fn counted(store: &PgStore, task: TaskId) -> Result<RecipientCounts, Fault
     Ok(counts)
 }
 
-async fn stands(store: &PgStore, task: TaskId, attempt: Attempt) -> Result<Standing, Fault> {
-    let find = sqlx::query_scalar(STANDING).bind(task.as_uuid()).bind(attempt.0);
+async fn stands(store: &PgStore, task: TaskId, attempt: Attempt) -> Result<AttemptStanding, StatementError> {
+    let find = sqlx::query_scalar(FIND_ATTEMPT_STANDING).bind(task.as_uuid()).bind(attempt.0);
     Ok(match find.fetch_optional(&store.pool).await? {
-        Some(true) => Standing::Paused,
-        Some(false) => Standing::Present,
-        None => Standing::Overtaken,
+        Some(true) => AttemptStanding::Paused,
+        Some(false) => AttemptStanding::Present,
+        None => AttemptStanding::Overtaken,
     })
 }
 
 /// The states that the rows of these steps have now, in the order of the steps, which is by task and part.
-async fn write(connection: &mut PgConnection, steps: &[&RecipientStep]) -> Result<Vec<Option<RecipientState>>, Fault> {
+async fn write(connection: &mut PgConnection, steps: &[&RecipientStep]) -> Result<Vec<Option<RecipientState>>, StatementError> {
     macro_rules! column {
         ($value:expr) => {
             steps.iter().map($value).collect::<Vec<_>>()
@@ -192,15 +192,15 @@ async fn write(connection: &mut PgConnection, steps: &[&RecipientStep]) -> Resul
 }
 
 impl PgStore {
-    async fn write_sorted(&self, steps: &[&RecipientStep]) -> Result<Vec<Option<RecipientState>>, Fault> {
-        let mut tries = Tries::default();
+    async fn write_sorted(&self, steps: &[&RecipientStep]) -> Result<Vec<Option<RecipientState>>, StatementError> {
+        let mut retry_budget = RetryBudget::default();
         loop {
             let mut lease = self.recipients.lease().await?;
             let outcome = within(HOT_LIMIT, Box::pin(write(lease.connection()?, steps))).await;
             lease.done(&outcome);
             match outcome {
                 // A step whose answer was lost applies again, but for a record that came from an open row: that one is as it is to be.
-                Err(fault) if tries.go_on(&fault, false) => {}
+                Err(error) if retry_budget.allows(&error, false) => {}
                 outcome => return outcome,
             }
         }
@@ -212,8 +212,8 @@ impl RecipientLedger for PgStore {
     async fn open_list(&self, task: TaskId, now: Timestamp) -> StoreResult<bool> {
         pooled(async {
             let find = || sqlx::query_scalar::<_, bool>(FIND_LIST).bind(task.as_uuid()).fetch_optional(&self.pool);
-            if let Some(sealed) = find().await? {
-                return Ok(sealed);
+            if let Some(complete) = find().await? {
+                return Ok(complete);
             }
             for statement in [INHERIT_LIST, OPEN_LIST] {
                 sqlx::query(statement).bind(task.as_uuid()).bind(sql_time(now)).execute(&self.pool).await?;
@@ -223,14 +223,14 @@ impl RecipientLedger for PgStore {
         .await
     }
 
-    async fn enrol(&self, task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> StoreResult<()> {
+    async fn add_recipients(&self, task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> StoreResult<()> {
         macro_rules! column {
             ($value:expr) => {
                 recipients.iter().map($value).collect::<Vec<_>>()
             };
         }
         pooled(async {
-            sqlx::query(ENROL)
+            sqlx::query(ADD_RECIPIENTS)
                 .bind(task.as_uuid())
                 .bind(sql_time(now))
                 .bind(column!(|one| one.part))
@@ -246,9 +246,9 @@ impl RecipientLedger for PgStore {
         .await
     }
 
-    async fn seal_list(&self, task: TaskId, now: Timestamp) -> StoreResult<()> {
+    async fn complete_list(&self, task: TaskId, now: Timestamp) -> StoreResult<()> {
         pooled(async {
-            sqlx::query(SEAL_LIST).bind(task.as_uuid()).bind(sql_time(now)).execute(&self.pool).await?;
+            sqlx::query(COMPLETE_LIST).bind(task.as_uuid()).bind(sql_time(now)).execute(&self.pool).await?;
             Ok(())
         })
         .await
@@ -262,7 +262,7 @@ impl RecipientLedger for PgStore {
         now: Timestamp,
     ) -> StoreResult<Option<RecipientCounts>> {
         pooled(async {
-            if stands(self, task, attempt).await? == Standing::Overtaken {
+            if stands(self, task, attempt).await? == AttemptStanding::Overtaken {
                 return Ok(None);
             }
             let most = resend.map_or(0, |resend| i32::try_from(resend.most_attempts).unwrap_or(i32::MAX));
@@ -300,7 +300,7 @@ impl RecipientLedger for PgStore {
         Ok(answers)
     }
 
-    async fn standing(&self, task: TaskId, attempt: Attempt) -> StoreResult<Standing> {
+    async fn attempt_standing(&self, task: TaskId, attempt: Attempt) -> StoreResult<AttemptStanding> {
         pooled(stands(self, task, attempt)).await
     }
 

@@ -9,11 +9,13 @@ use sqlx::postgres::PgRow;
 use sqlx::{ColumnIndex, Row as _};
 use uuid::Uuid;
 
-use super::fault::Fault;
-use crate::domain::{Attempt, Band, Doorbell, EndReason, KindName, Priority, QueueName, TaskId, TaskRef, TaskRow, TaskStatus};
+use super::statement_error::StatementError;
+use crate::domain::{
+    Attempt, Dispatch, EndReason, KindName, Priority, PriorityBand, QueueName, TaskId, TaskRef, TaskRow, TaskStatus,
+};
 use crate::store::StoreError;
 
-/// What a progress says is done. By its beginning: a parser of JSON would stumble over a NUL in its message.
+/// What a progress says is done. By its start: a parser of JSON would stumble over a NUL in its message.
 macro_rules! done_of {
     ($progress:literal) => {
         concat!(
@@ -91,22 +93,22 @@ pub(super) fn count(number: i32) -> u16 {
 }
 
 /// A row that cannot be read.
-pub(super) fn corrupt(table: &'static str, reason: impl std::fmt::Display) -> Fault {
-    Fault::Other(StoreError::Corrupt { table, reason: format!("{reason}") })
+pub(super) fn corrupt(table: &'static str, reason: impl std::fmt::Display) -> StatementError {
+    StatementError::Other(StoreError::Corrupt { table, reason: format!("{reason}") })
 }
 
 /// A time that is there.
-pub(super) fn time(row: &PgRow, column: impl ColumnIndex<PgRow>) -> Result<Timestamp, Fault> {
+pub(super) fn time(row: &PgRow, column: impl ColumnIndex<PgRow>) -> Result<Timestamp, StatementError> {
     Ok(row.try_get::<jiff_sqlx::Timestamp, _>(column)?.to_jiff())
 }
 
 /// A time that may be there.
-pub(super) fn maybe_time(row: &PgRow, column: impl ColumnIndex<PgRow>) -> Result<Option<Timestamp>, Fault> {
+pub(super) fn maybe_time(row: &PgRow, column: impl ColumnIndex<PgRow>) -> Result<Option<Timestamp>, StatementError> {
     Ok(row.try_get::<Option<jiff_sqlx::Timestamp>, _>(column)?.map(jiff_sqlx::Timestamp::to_jiff))
 }
 
 /// A word that has a type.
-pub(super) fn word<T: FromStr<Err = String>>(table: &'static str, text: &str) -> Result<T, Fault> {
+pub(super) fn word<T: FromStr<Err = String>>(table: &'static str, text: &str) -> Result<T, StatementError> {
     text.parse().map_err(|reason| corrupt(table, reason))
 }
 
@@ -115,35 +117,35 @@ pub(super) fn maybe_json<T: serde::de::DeserializeOwned>(
     table: &'static str,
     row: &PgRow,
     column: &str,
-) -> Result<Option<T>, Fault> {
+) -> Result<Option<T>, StatementError> {
     let text: Option<&str> = row.try_get(column)?;
     text.map(|text| serde_json::from_str(text).map_err(|error| corrupt(table, error))).transpose()
 }
 
 /// JSON as text.
-pub(super) fn json(value: &impl serde::Serialize) -> Result<String, Fault> {
-    serde_json::to_string(value).map_err(|error| Fault::BadValue(error.to_string()))
+pub(super) fn json(value: &impl serde::Serialize) -> Result<String, StatementError> {
+    serde_json::to_string(value).map_err(|error| StatementError::BadValue(error.to_string()))
 }
 
 /// A priority.
-pub(super) fn priority(number: i16) -> Result<Priority, Fault> {
+pub(super) fn priority(number: i16) -> Result<Priority, StatementError> {
     u8::try_from(number).map_err(|error| error.to_string()).and_then(Priority::new).map_err(|reason| corrupt("tasks", reason))
 }
 
-/// The doorbell of the first four columns: id, attempt, queue, priority.
-pub(super) fn doorbell(row: &PgRow, rung_at: Timestamp) -> Result<Doorbell, Fault> {
+/// The dispatch of the first four columns: id, attempt, queue, priority.
+pub(super) fn dispatch(row: &PgRow, dispatched_at: Timestamp) -> Result<Dispatch, StatementError> {
     let id: Uuid = row.try_get(0)?;
-    let band: Band = priority(row.try_get(3)?)?.band();
-    Ok(Doorbell {
+    let band: PriorityBand = priority(row.try_get(3)?)?.band();
+    Ok(Dispatch {
         task: TaskRef { id: id.into(), attempt: Attempt(row.try_get(1)?) },
         queue: QueueName::from_store(row.try_get(2)?),
         band,
-        rung_at,
+        dispatched_at,
     })
 }
 
 /// A whole task, live or ended.
-pub(super) fn task_row(row: &PgRow) -> Result<TaskRow, Fault> {
+pub(super) fn task_row(row: &PgRow) -> Result<TaskRow, StatementError> {
     const TABLE: &str = "tasks";
     let status: TaskStatus = word(TABLE, row.try_get("status")?)?;
     let reason: Option<&str> = row.try_get("reason")?;

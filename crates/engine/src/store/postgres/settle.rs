@@ -8,14 +8,14 @@ use uuid::Uuid;
 
 use super::PgStore;
 use super::ends::{EndOrder, end_tasks, place};
-use super::fault::{Fault, Tries, within};
-use super::lane::HOT_LIMIT;
+use super::hot_connections::HOT_LIMIT;
 use super::rows::{done_of, earliest_end, json, sql_time, word};
+use super::statement_error::{RetryBudget, StatementError, within};
 use crate::domain::{Attempt, EndReason, Next, TaskId, TaskStatus, WorkerId};
-use crate::store::parts::Parts;
+use crate::store::bisected_batch::BisectedBatch;
 use crate::store::{Settled, Settlement, StoreError, StoreResult};
 
-/// Makes rows wait again, joined one by one (see `begin.rs` for how; `=` for the worker would open another way). Those whose revoke was requested stay, and are ended by who finds them missing in the answer.
+/// Makes rows wait again, joined one by one (see `start.rs` for how; `=` for the worker would open another way). Those whose revoke was requested stay, and are ended by who finds them missing in the answer.
 const WAIT_AGAIN: &str = concat!(
     "-- wait_again
 WITH waits AS (
@@ -31,7 +31,7 @@ WITH waits AS (
         progress_peak = CASE WHEN w.outcome = 'crashed' THEN GREATEST(t.progress_peak, ",
     done_of!("COALESCE(w.progress, t.progress)"),
     ") ELSE t.progress_peak END,
-        due_at = w.due_at, ring_at = w.due_at, rung_at = NULL, worker = NULL
+        due_at = w.due_at, dispatch_at = w.due_at, dispatched_at = NULL, worker = NULL
     FROM waits w
     WHERE t.id = ANY (ARRAY[w.id]) AND t.status = 'STARTED' AND t.attempt = w.attempt AND t.worker IS NOT DISTINCT FROM w.worker
       AND t.revoke_requested_at IS NULL
@@ -46,7 +46,7 @@ SELECT place, status FROM moved"
 const FIND_OWN_RESULTS: &str = "-- find_own_results
 SELECT id, attempt, worker FROM task_results WHERE id = ANY($1) AND ended_at >= $2";
 
-/// What waits as the settlement left it. Whatever has happened since would show: a begin or a change in the attempt number, the write of
+/// What waits as the settlement left it. Whatever has happened since would show: a start or a change in the attempt number, the write of
 /// another (the rescue) in the due time.
 const FIND_OWN_WAITS: &str = "-- find_own_waits
 SELECT w.place
@@ -57,7 +57,7 @@ WHERE t.status <> 'STARTED'";
 impl PgStore {
     pub(super) async fn settle_tasks(&self, settlements: &[Settlement]) -> StoreResult<Vec<Result<Settled, StoreError>>> {
         let mut known = vec![None; settlements.len()];
-        let mut parts = Parts::of(settlements.len());
+        let mut parts = BisectedBatch::of(settlements.len());
         while let Some(part) = parts.next() {
             let outcome = self.settle_part(&settlements[part.clone()], &mut known[part.clone()]).await;
             parts.take(part, outcome)?;
@@ -66,8 +66,12 @@ impl PgStore {
     }
 
     /// Settles a part of a batch. What is known from an earlier try stays in `known` over a failure.
-    async fn settle_part(&self, settlements: &[Settlement], known: &mut [Option<Settled>]) -> Result<Vec<Settled>, Fault> {
-        let mut tries = Tries::default();
+    async fn settle_part(
+        &self,
+        settlements: &[Settlement],
+        known: &mut [Option<Settled>],
+    ) -> Result<Vec<Settled>, StatementError> {
+        let mut retry_budget = RetryBudget::default();
         loop {
             let mut lease = self.settles.lease().await?;
             let outcome = within(HOT_LIMIT, settle_once(lease.connection()?, settlements, known)).await;
@@ -75,10 +79,10 @@ impl PgStore {
             match outcome {
                 Ok(()) => return Ok(known.iter_mut().map(|known| known.take().unwrap_or(Settled::Superseded)).collect()),
                 // What a lost try has written answers as `Already`.
-                Err(fault) if tries.go_on(&fault, true) => {
-                    self.make_room(&fault, settlements.iter().map(|settlement| settlement.at)).await?;
+                Err(error) if retry_budget.allows(&error, true) => {
+                    self.make_room(&error, settlements.iter().map(|settlement| settlement.at)).await?;
                 }
-                Err(fault) => return Err(fault),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -89,7 +93,7 @@ async fn settle_once(
     connection: &mut PgConnection,
     settlements: &[Settlement],
     known: &mut [Option<Settled>],
-) -> Result<(), Fault> {
+) -> Result<(), StatementError> {
     let mut places: Vec<usize> = (0..settlements.len()).filter(|&at| known[at].is_none()).collect();
     places.sort_by_key(|&at| settlements[at].id);
     let (ends, waits): (Vec<usize>, Vec<usize>) =
@@ -108,7 +112,7 @@ async fn end(
     settlements: &[Settlement],
     places: &[usize],
     known: &mut [Option<Settled>],
-) -> Result<(), Fault> {
+) -> Result<(), StatementError> {
     if places.is_empty() {
         return Ok(());
     }
@@ -121,7 +125,7 @@ async fn end(
     outcome
 }
 
-fn end_order(settlement: &Settlement) -> Result<EndOrder<'_>, Fault> {
+fn end_order(settlement: &Settlement) -> Result<EndOrder<'_>, StatementError> {
     let revoked = EndOrder {
         attempt: Some(settlement.attempt),
         worker: Some(settlement.worker),
@@ -137,7 +141,7 @@ fn end_order(settlement: &Settlement) -> Result<EndOrder<'_>, Fault> {
             ..revoked
         },
         // The row waits no more: its revoke was requested.
-        Next::Retry { .. } | Next::Crashed { .. } | Next::HandBack { .. } => revoked,
+        Next::Retry { .. } | Next::Crashed { .. } | Next::Release { .. } => revoked,
     })
 }
 
@@ -152,7 +156,7 @@ struct Wait {
 }
 
 impl Wait {
-    fn of(settlement: &Settlement) -> Result<Self, Fault> {
+    fn of(settlement: &Settlement) -> Result<Self, StatementError> {
         let progress = settlement.progress.as_ref().map(json).transpose()?;
         let waits = Self { due_at: due_at(&settlement.next).map(sql_time), progress, ..Self::default() };
         Ok(match &settlement.next {
@@ -161,14 +165,14 @@ impl Wait {
                 let crashes = Some(i32::from(*crashes));
                 Self { outcome: Some("crashed"), crashes, error: Some(json(error)?), ..waits }
             }
-            Next::HandBack { .. } | Next::End { .. } => waits,
+            Next::Release { .. } | Next::End { .. } => waits,
         })
     }
 }
 
 const fn due_at(next: &Next) -> Option<jiff::Timestamp> {
     match next {
-        Next::Retry { due_at, .. } | Next::Crashed { due_at, .. } | Next::HandBack { due_at } => Some(*due_at),
+        Next::Retry { due_at, .. } | Next::Crashed { due_at, .. } | Next::Release { due_at } => Some(*due_at),
         Next::End { .. } => None,
     }
 }
@@ -178,7 +182,7 @@ async fn wait_again(
     settlements: &[Settlement],
     waits: &[usize],
     known: &mut [Option<Settled>],
-) -> Result<(), Fault> {
+) -> Result<(), StatementError> {
     if waits.is_empty() {
         return Ok(());
     }
@@ -209,7 +213,7 @@ async fn look_for_own_results(
     connection: &mut PgConnection,
     settlements: &[Settlement],
     known: &mut [Option<Settled>],
-) -> Result<(), Fault> {
+) -> Result<(), StatementError> {
     look_for_own_waits(connection, settlements, known).await?;
     let missing = || settlements.iter().zip(known.iter()).filter(|(_, answer)| answer.is_none());
     let ids: Vec<Uuid> = missing().map(|(settlement, _)| settlement.id.as_uuid()).collect();
@@ -231,7 +235,7 @@ async fn look_for_own_waits(
     connection: &mut PgConnection,
     settlements: &[Settlement],
     known: &mut [Option<Settled>],
-) -> Result<(), Fault> {
+) -> Result<(), StatementError> {
     let waits: Vec<(usize, jiff_sqlx::Timestamp)> = settlements
         .iter()
         .enumerate()

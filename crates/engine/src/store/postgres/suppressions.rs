@@ -5,8 +5,8 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::fault::Fault;
 use super::rows::{sql_time, time, word};
+use super::statement_error::StatementError;
 use super::{PgStore, pooled};
 use crate::domain::TaskId;
 use crate::store::{StoreResult, Suppression, SuppressionFilter, SuppressionReason, Suppressions};
@@ -27,7 +27,7 @@ ORDER BY address COLLATE \"C\" LIMIT $4";
 const SUPPRESSED_AMONG: &str = "-- suppressed_among
 SELECT address FROM suppressions WHERE address = ANY ($1)";
 
-fn suppression(row: &PgRow) -> Result<Suppression, Fault> {
+fn suppression(row: &PgRow) -> Result<Suppression, StatementError> {
     Ok(Suppression {
         address: row.try_get(0)?,
         reason: word("suppressions", row.try_get(1)?)?,

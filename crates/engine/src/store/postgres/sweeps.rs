@@ -9,54 +9,54 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::control::waiting_orders;
-use super::fault::Fault;
 use super::partitions::first_kept;
-use super::rows::{count, done_of, doorbell, limit as limit_of, maybe_time, millis, sql_time, time};
+use super::rows::{count, dispatch, done_of, limit as limit_of, maybe_time, millis, sql_time, time};
+use super::statement_error::StatementError;
 use super::{PgStore, pooled};
-use crate::domain::{Attempt, Band, Doorbell, EndReason, KindName, QueueName, RunFacts, TaskRef, WorkerId};
+use crate::domain::{Attempt, Dispatch, EndReason, KindName, PriorityBand, QueueName, RunFacts, TaskRef, WorkerId};
 use crate::store::{Ended, Prune, StartedRow, StoreResult, Sweeps};
 
 const TAKE_DUE: &str = "-- take_due
 WITH due AS MATERIALIZED (
-    SELECT id, attempt, queue, priority, ring_at FROM tasks WHERE ring_at <= $1 ORDER BY ring_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT id, attempt, queue, priority, dispatch_at FROM tasks WHERE dispatch_at <= $1 ORDER BY dispatch_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ), taken AS (
-    UPDATE tasks SET rung_at = $1, ring_at = NULL WHERE id = ANY (ARRAY(SELECT id FROM due))
+    UPDATE tasks SET dispatched_at = $1, dispatch_at = NULL WHERE id = ANY (ARRAY(SELECT id FROM due))
 )
-SELECT id, attempt, queue, priority FROM due ORDER BY ring_at, id";
+SELECT id, attempt, queue, priority FROM due ORDER BY dispatch_at, id";
 
-const NEXT_RING: &str = "-- next_ring
-SELECT min(ring_at) FROM tasks WHERE ring_at IS NOT NULL";
+const NEXT_DISPATCH_AT: &str = "-- next_dispatch_at
+SELECT min(dispatch_at) FROM tasks WHERE dispatch_at IS NOT NULL";
 
-/// Priority by priority, because the index has the ring's time after the priority.
+/// Priority by priority, because the index has the dispatch's time after the priority.
 const TAKE_LOST: &str = "-- take_lost
 WITH candidates AS MATERIALIZED (
-    SELECT c.id, c.rung_at
+    SELECT c.id, c.dispatched_at
     FROM generate_series($2::int4, $3::int4) AS p (priority)
     CROSS JOIN LATERAL (
-        SELECT id, rung_at FROM tasks
-        WHERE queue = $1 AND priority = p.priority::int2 AND rung_at < $4 AND due_at <= $5 AND ring_at IS NULL
-        ORDER BY rung_at LIMIT $6
+        SELECT id, dispatched_at FROM tasks
+        WHERE queue = $1 AND priority = p.priority::int2 AND dispatched_at < $4 AND due_at <= $5 AND dispatch_at IS NULL
+        ORDER BY dispatched_at LIMIT $6
     ) c
-    ORDER BY c.rung_at LIMIT $6
+    ORDER BY c.dispatched_at LIMIT $6
 ), lost AS MATERIALIZED (
-    SELECT id, attempt, queue, priority, rung_at FROM tasks
-    WHERE id = ANY (ARRAY(SELECT id FROM candidates)) AND rung_at < $4 AND ring_at IS NULL
+    SELECT id, attempt, queue, priority, dispatched_at FROM tasks
+    WHERE id = ANY (ARRAY(SELECT id FROM candidates)) AND dispatched_at < $4 AND dispatch_at IS NULL
     FOR UPDATE SKIP LOCKED
 ), taken AS (
-    UPDATE tasks SET rung_at = $5 WHERE id = ANY (ARRAY(SELECT id FROM lost))
+    UPDATE tasks SET dispatched_at = $5 WHERE id = ANY (ARRAY(SELECT id FROM lost))
 )
-SELECT id, attempt, queue, priority FROM lost ORDER BY rung_at, id";
+SELECT id, attempt, queue, priority FROM lost ORDER BY dispatched_at, id";
 
-/// What was rung stays as rung, so that [`POLL`] finds it by its priority.
-const HAND_TO_RELAY: &str = "-- hand_to_relay
+/// What was dispatched stays as dispatched, so that [`POLL`] finds it by its priority.
+const MARK_UNDISPATCHED: &str = "-- mark_undispatched
 WITH held AS MATERIALIZED (
     SELECT t.id FROM tasks t JOIN UNNEST($1::uuid[], $2::int4[]) AS r (id, attempt) USING (id, attempt)
     WHERE t.id = ANY ($1) AND t.status <> 'STARTED'
     ORDER BY t.id FOR UPDATE OF t
 )
-UPDATE tasks SET ring_at = $3 WHERE id = ANY (ARRAY(SELECT id FROM held))";
+UPDATE tasks SET dispatch_at = $3 WHERE id = ANY (ARRAY(SELECT id FROM held))";
 
-/// The most urgent of what was rung, and the earliest of what the relay has not rung yet; the latter is a short list as a rule.
+/// The most urgent of what was dispatched, and the earliest of what the sweep of due tasks has not dispatched yet; the latter is a short list as a rule.
 const POLL: &str = "-- poll
 WITH open AS (
     SELECT name FROM UNNEST($1::text[]) AS asked (name)
@@ -65,13 +65,13 @@ WITH open AS (
     SELECT c.* FROM open CROSS JOIN generate_series(0, 9) AS p (priority)
     CROSS JOIN LATERAL (
         SELECT id, attempt, queue, priority, due_at FROM tasks
-        WHERE queue = open.name AND priority = p.priority::int2 AND rung_at IS NOT NULL AND due_at <= $2
-        ORDER BY rung_at LIMIT $3
+        WHERE queue = open.name AND priority = p.priority::int2 AND dispatched_at IS NOT NULL AND due_at <= $2
+        ORDER BY dispatched_at LIMIT $3
     ) c
     UNION ALL
     (SELECT id, attempt, queue, priority, due_at FROM tasks
-     WHERE ring_at <= $2 AND rung_at IS NULL AND due_at <= $2 AND queue IN (SELECT name FROM open)
-     ORDER BY ring_at LIMIT $3 * 10)
+     WHERE dispatch_at <= $2 AND dispatched_at IS NULL AND due_at <= $2 AND queue IN (SELECT name FROM open)
+     ORDER BY dispatch_at LIMIT $3 * 10)
 )
 SELECT id, attempt, queue, priority FROM found ORDER BY priority DESC, due_at, id LIMIT $3";
 
@@ -89,7 +89,7 @@ macro_rules! started_columns {
 const STARTED_BY: &str = concat!("-- started_by\n", started_columns!(), "WHERE t.worker = $1 ORDER BY t.id");
 
 const BURY: &str = "-- bury
-UPDATE workers SET dead = true WHERE beat_at < $1 AND NOT dead";
+UPDATE workers SET dead = true WHERE heartbeat_at < $1 AND NOT dead";
 
 const STARTED_BY_THE_DEAD: &str = concat!(
     "-- started_by_the_dead\n",
@@ -108,7 +108,7 @@ const FIND_EXPIRED: &str = "-- find_expired
 SELECT id, attempt FROM tasks WHERE expires_at <= $1 AND status <> 'STARTED' ORDER BY expires_at LIMIT $2";
 
 /// What goes row by row: keys, workers, tokens, and what was kept beside tasks that are forgotten. What a task submitted is found again by
-/// its next attempt, and by those of its retries by hand. Results are looked up one by one (see `begin.rs` for how): there are many more of
+/// its next attempt, and by those of its retries by hand. Results are looked up one by one (see `start.rs` for how): there are many more of
 /// them than of what is asked for.
 const PRUNES: [&str; 8] = [
     "-- prune_origins
@@ -133,7 +133,7 @@ DELETE FROM idempotency_keys WHERE (principal, scope, key) IN
            ELSE false END
      ORDER BY created_at LIMIT $2)",
     "-- prune_workers
-DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE dead AND beat_at < $1 LIMIT $2)",
+DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE dead AND heartbeat_at < $1 LIMIT $2)",
     "-- prune_tokens
 DELETE FROM revoked_tokens WHERE jti IN (SELECT jti FROM revoked_tokens WHERE expires_at <= $1 LIMIT $2)",
     "-- prune_mail
@@ -146,11 +146,11 @@ DELETE FROM mail_ledger WHERE (task, part) IN
     super::recipients::PRUNE_LISTS,
 ];
 
-fn doorbells(rows: &[PgRow], rung_at: Timestamp) -> Result<Vec<Doorbell>, Fault> {
-    rows.iter().map(|row| doorbell(row, rung_at)).collect()
+fn dispatches(rows: &[PgRow], dispatched_at: Timestamp) -> Result<Vec<Dispatch>, StatementError> {
+    rows.iter().map(|row| dispatch(row, dispatched_at)).collect()
 }
 
-fn started_row(row: &PgRow) -> Result<StartedRow, Fault> {
+fn started_row(row: &PgRow) -> Result<StartedRow, StatementError> {
     let revoke_requested_at = maybe_time(row, "revoke_requested_at")?;
     Ok(StartedRow {
         id: row.try_get::<Uuid, _>("id")?.into(),
@@ -172,12 +172,12 @@ fn started_row(row: &PgRow) -> Result<StartedRow, Fault> {
     })
 }
 
-fn started_rows(rows: &[PgRow]) -> Result<Vec<StartedRow>, Fault> {
+fn started_rows(rows: &[PgRow]) -> Result<Vec<StartedRow>, StatementError> {
     rows.iter().map(started_row).collect()
 }
 
 impl PgStore {
-    async fn prune_rows(&self, prune: &Prune) -> Result<bool, Fault> {
+    async fn prune_rows(&self, prune: &Prune) -> Result<bool, StatementError> {
         // Results go by the day: of what was beside those that are still there, nothing may go.
         let old = first_kept(prune.results_before);
         let effects = old.min(prune.keys_before);
@@ -200,55 +200,55 @@ impl PgStore {
 
 #[async_trait]
 impl Sweeps for PgStore {
-    async fn take_due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<Doorbell>> {
+    async fn take_due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<Dispatch>> {
         pooled(async {
             let take = sqlx::query(TAKE_DUE).bind(sql_time(now)).bind(i64::from(limit));
-            doorbells(&take.fetch_all(&self.pool).await?, now)
+            dispatches(&take.fetch_all(&self.pool).await?, now)
         })
         .await
     }
 
-    async fn next_ring(&self) -> StoreResult<Option<Timestamp>> {
-        pooled(async { maybe_time(&sqlx::query(NEXT_RING).fetch_one(&self.pool).await?, 0) }).await
+    async fn next_dispatch_at(&self) -> StoreResult<Option<Timestamp>> {
+        pooled(async { maybe_time(&sqlx::query(NEXT_DISPATCH_AT).fetch_one(&self.pool).await?, 0) }).await
     }
 
     async fn take_lost(
         &self,
         queue: &QueueName,
-        band: Band,
-        rung_before: Timestamp,
+        band: PriorityBand,
+        dispatched_before: Timestamp,
         now: Timestamp,
         limit: u32,
-    ) -> StoreResult<Vec<Doorbell>> {
+    ) -> StoreResult<Vec<Dispatch>> {
         let (least, most) = band.priorities().into_inner();
         pooled(async {
             let take = sqlx::query(TAKE_LOST)
                 .bind(queue.as_str())
                 .bind(i32::from(least))
                 .bind(i32::from(most))
-                .bind(sql_time(rung_before))
+                .bind(sql_time(dispatched_before))
                 .bind(sql_time(now))
                 .bind(i64::from(limit));
-            doorbells(&take.fetch_all(&self.pool).await?, now)
+            dispatches(&take.fetch_all(&self.pool).await?, now)
         })
         .await
     }
 
-    async fn hand_to_relay(&self, refs: &[TaskRef], now: Timestamp) -> StoreResult<()> {
+    async fn mark_undispatched(&self, refs: &[TaskRef], now: Timestamp) -> StoreResult<()> {
         let ids: Vec<Uuid> = refs.iter().map(|task| task.id.as_uuid()).collect();
         let attempts: Vec<i32> = refs.iter().map(|task| task.attempt.0).collect();
         pooled(async {
-            sqlx::query(HAND_TO_RELAY).bind(ids).bind(attempts).bind(sql_time(now)).execute(&self.pool).await?;
+            sqlx::query(MARK_UNDISPATCHED).bind(ids).bind(attempts).bind(sql_time(now)).execute(&self.pool).await?;
             Ok(())
         })
         .await
     }
 
-    async fn poll(&self, queues: &[QueueName], now: Timestamp, limit: u32) -> StoreResult<Vec<Doorbell>> {
+    async fn poll(&self, queues: &[QueueName], now: Timestamp, limit: u32) -> StoreResult<Vec<Dispatch>> {
         let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
         pooled(async {
             let poll = sqlx::query(POLL).bind(names).bind(sql_time(now)).bind(i64::from(limit));
-            doorbells(&poll.fetch_all(&self.pool).await?, now)
+            dispatches(&poll.fetch_all(&self.pool).await?, now)
         })
         .await
     }
@@ -257,9 +257,14 @@ impl Sweeps for PgStore {
         pooled(async { started_rows(&sqlx::query(STARTED_BY).bind(worker.as_uuid()).fetch_all(&self.pool).await?) }).await
     }
 
-    async fn started_by_the_dead(&self, beat_before: Timestamp, _now: Timestamp, limit: u32) -> StoreResult<Vec<StartedRow>> {
+    async fn started_by_the_dead(
+        &self,
+        heartbeat_before: Timestamp,
+        _now: Timestamp,
+        limit: u32,
+    ) -> StoreResult<Vec<StartedRow>> {
         pooled(async {
-            sqlx::query(BURY).bind(sql_time(beat_before)).execute(&self.pool).await?;
+            sqlx::query(BURY).bind(sql_time(heartbeat_before)).execute(&self.pool).await?;
             started_rows(&sqlx::query(STARTED_BY_THE_DEAD).bind(i64::from(limit)).fetch_all(&self.pool).await?)
         })
         .await

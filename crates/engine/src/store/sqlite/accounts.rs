@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::SqliteStore;
-use super::fault::Fault;
 use super::rows::Columns;
+use super::statement_error::StatementError;
 use crate::domain::{Principal, Scope, ScopeSet};
 use crate::store::{AccountInfo, AccountRow, Accounts, NewAccount, StoreResult};
 
@@ -45,32 +45,32 @@ impl Accounts for SqliteStore {
             .bind(&*account.principal.subject)
             .bind(scopes.join(" "))
             .bind(account.created_at.as_microsecond());
-        let done = query.execute(writer.connection()?).await.map_err(Fault::from)?;
+        let done = query.execute(writer.connection()?).await.map_err(StatementError::from)?;
         Ok(done.rows_affected() > 0)
     }
 
     async fn set_password(&self, name: &str, password_hash: &str) -> StoreResult<bool> {
         let mut writer = self.writer().await;
         let query = sqlx::query(SET_PASSWORD).bind(name).bind(password_hash);
-        let done = query.execute(writer.connection()?).await.map_err(Fault::from)?;
+        let done = query.execute(writer.connection()?).await.map_err(StatementError::from)?;
         Ok(done.rows_affected() > 0)
     }
 
     async fn find_account(&self, name: &str) -> StoreResult<Option<AccountRow>> {
         let query = sqlx::query(FIND_ACCOUNT).bind(name);
-        let row = query.fetch_optional(&mut *self.reader().await?).await.map_err(Fault::from)?;
+        let row = query.fetch_optional(&mut *self.reader().await?).await.map_err(StatementError::from)?;
         Ok(row.as_ref().map(account_row).transpose()?)
     }
 
     async fn accounts(&self, limit: u32) -> StoreResult<Vec<AccountInfo>> {
         let query = sqlx::query(ACCOUNTS).bind(limit);
-        let rows = query.fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?;
-        Ok(rows.iter().map(account_info).collect::<Result<_, Fault>>()?)
+        let rows = query.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
+        Ok(rows.iter().map(account_info).collect::<Result<_, StatementError>>()?)
     }
 
     async fn delete_account(&self, name: &str) -> StoreResult<bool> {
         let mut writer = self.writer().await;
-        let done = sqlx::query(DELETE_ACCOUNT).bind(name).execute(writer.connection()?).await.map_err(Fault::from)?;
+        let done = sqlx::query(DELETE_ACCOUNT).bind(name).execute(writer.connection()?).await.map_err(StatementError::from)?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -78,34 +78,34 @@ impl Accounts for SqliteStore {
         let words: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
         let mut writer = self.writer().await;
         let query = sqlx::query(SET_SCOPES).bind(name).bind(words.join(" "));
-        let done = query.execute(writer.connection()?).await.map_err(Fault::from)?;
+        let done = query.execute(writer.connection()?).await.map_err(StatementError::from)?;
         Ok(done.rows_affected() > 0)
     }
 
     async fn revoke_token(&self, jti: &str, expires_at: Timestamp) -> StoreResult<()> {
         let mut writer = self.writer().await;
         let query = sqlx::query(REVOKE_TOKEN).bind(jti).bind(expires_at.as_microsecond());
-        query.execute(writer.connection()?).await.map_err(Fault::from)?;
+        query.execute(writer.connection()?).await.map_err(StatementError::from)?;
         Ok(())
     }
 
     async fn revoked_tokens(&self, now: Timestamp) -> StoreResult<Vec<String>> {
         let query = sqlx::query_scalar(REVOKED_TOKENS).bind(now.as_microsecond());
-        Ok(query.fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?)
+        Ok(query.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?)
     }
 }
 
-fn account_row(row: &sqlx::sqlite::SqliteRow) -> Result<AccountRow, Fault> {
+fn account_row(row: &sqlx::sqlite::SqliteRow) -> Result<AccountRow, StatementError> {
     let mut columns = Columns::of("accounts", row);
     Ok(AccountRow { password_hash: columns.get()?, principal: principal(&mut columns)? })
 }
 
-fn account_info(row: &sqlx::sqlite::SqliteRow) -> Result<AccountInfo, Fault> {
+fn account_info(row: &sqlx::sqlite::SqliteRow) -> Result<AccountInfo, StatementError> {
     let mut columns = Columns::of("accounts", row);
     Ok(AccountInfo { name: columns.get()?, principal: principal(&mut columns)?, created_at: columns.time()? })
 }
 
-fn principal(columns: &mut Columns<'_>) -> Result<Principal, Fault> {
+fn principal(columns: &mut Columns<'_>) -> Result<Principal, StatementError> {
     let subject = columns.get::<&str>()?.into();
     let words: &str = columns.get()?;
     let scopes = words.split_whitespace().map(str::parse).collect::<Result<ScopeSet, String>>();

@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::SqliteStore;
 use super::ends::{EndOrder, end_tasks};
-use super::fault::Fault;
 use super::insert::insert_rows;
 use super::json;
 use super::reads::find_task;
 use super::rows::Columns;
+use super::statement_error::StatementError;
 use crate::domain::{Attempt, EndReason, Priority, Progress, QueueName, TaskId, TaskStatus, WorkerId};
 use crate::store::{
     ChangeAnswer, Ended, QueueChange, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, StoreError, StoreResult, SubmittedTask,
@@ -33,25 +33,25 @@ SELECT status, retried_as FROM task_results WHERE id = ?1";
 const SET_RETRIED_AS: &str = "-- set_retried_as
 UPDATE task_results SET retried_as = ?2 WHERE id = ?1";
 
-/// The chain of retries by hand begins with the task, unless that one is a retry by hand too. So is it with the list of recipients.
+/// The chain of retries by hand starts with the task, unless that one is a retry by hand too. So is it with the list of recipients.
 const WRITE_ORIGIN: &str = "-- write_origin
 INSERT INTO retry_origins (task, origin, submitted_at, created_at, list)
 SELECT ?2, coalesce(o.origin, r.id), coalesce(o.submitted_at, r.submitted_at), ?3, coalesce(l.task, o.list, r.retry_of)
-FROM task_results r LEFT JOIN retry_origins o ON o.task = r.id LEFT JOIN recipient_lists l ON l.task = r.id AND l.sealed
+FROM task_results r LEFT JOIN retry_origins o ON o.task = r.id LEFT JOIN recipient_lists l ON l.task = r.id AND l.complete
 WHERE r.id = ?1";
 
 const CHANGE_TASK: &str = "-- change_task
 UPDATE tasks SET attempt = attempt + 1, due_at = coalesce(?2, due_at), queue = coalesce(?3, queue),
-    priority = coalesce(?4, priority), ring_at = coalesce(?2, due_at), rung_at = NULL
+    priority = coalesce(?4, priority), dispatch_at = coalesce(?2, due_at), dispatched_at = NULL
 WHERE id = ?1 AND status <> 'STARTED'
 RETURNING id";
 
 /// Both branches are walks along an index that covers them.
 const WAITING_IN: &str = "-- waiting_in
 SELECT id FROM (
-    SELECT id, queue FROM tasks INDEXED BY tasks_rung WHERE rung_at IS NOT NULL
+    SELECT id, queue FROM tasks INDEXED BY tasks_dispatched WHERE dispatched_at IS NOT NULL
     UNION ALL
-    SELECT id, queue FROM tasks INDEXED BY tasks_to_ring WHERE ring_at IS NOT NULL
+    SELECT id, queue FROM tasks INDEXED BY tasks_to_dispatch WHERE dispatch_at IS NOT NULL
 ) WHERE queue = ?1 ORDER BY id LIMIT ?2";
 
 const ENSURE_QUEUES: &str = "-- ensure_queues
@@ -74,7 +74,7 @@ impl TaskControl for SqliteStore {
         let mut writer = self.writer().await;
         let mut transaction = writer.begin().await?;
         let answer = revoke(&mut transaction, order).await?;
-        transaction.commit().await.map_err(Fault::from)?;
+        transaction.commit().await.map_err(StatementError::from)?;
         Ok(answer)
     }
 
@@ -82,7 +82,7 @@ impl TaskControl for SqliteStore {
         let mut writer = self.writer().await;
         let mut transaction = writer.begin().await?;
         let answer = insert_retry(&mut transaction, task).await?;
-        transaction.commit().await.map_err(Fault::from)?;
+        transaction.commit().await.map_err(StatementError::from)?;
         Ok(answer)
     }
 
@@ -90,7 +90,7 @@ impl TaskControl for SqliteStore {
         let mut writer = self.writer().await;
         let mut transaction = writer.begin().await?;
         let answer = change_task(&mut transaction, id, change).await?;
-        transaction.commit().await.map_err(Fault::from)?;
+        transaction.commit().await.map_err(StatementError::from)?;
         Ok(answer)
     }
 
@@ -98,9 +98,9 @@ impl TaskControl for SqliteStore {
         let mut writer = self.writer().await;
         let mut transaction = writer.begin().await?;
         let waiting = sqlx::query_scalar(WAITING_IN).bind(queue.as_str()).bind(limit);
-        let ids: Vec<Uuid> = waiting.fetch_all(&mut *transaction).await.map_err(Fault::from)?;
+        let ids: Vec<Uuid> = waiting.fetch_all(&mut *transaction).await.map_err(StatementError::from)?;
         let ended = end_waiting(&mut transaction, ids, now, EndReason::Purged).await?;
-        transaction.commit().await.map_err(Fault::from)?;
+        transaction.commit().await.map_err(StatementError::from)?;
         Ok(ended)
     }
 
@@ -108,7 +108,7 @@ impl TaskControl for SqliteStore {
         let names = json::json(&queues)?;
         let mut writer = self.writer().await;
         let query = sqlx::query(ENSURE_QUEUES).bind(names).bind(now.as_microsecond());
-        let done = query.execute(writer.connection()?).await.map_err(Fault::from)?;
+        let done = query.execute(writer.connection()?).await.map_err(StatementError::from)?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -120,7 +120,7 @@ impl TaskControl for SqliteStore {
             .bind(change.paused)
             .bind(change.concurrency.is_some())
             .bind(change.concurrency.flatten());
-        let row = query.fetch_one(writer.connection()?).await.map_err(Fault::from)?;
+        let row = query.fetch_one(writer.connection()?).await.map_err(StatementError::from)?;
         Ok(queue_row(&row)?)
     }
 
@@ -128,7 +128,7 @@ impl TaskControl for SqliteStore {
         let progress = json::json(progress)?;
         let mut writer = self.writer().await;
         let query = sqlx::query(WRITE_PROGRESS).bind(id.as_uuid()).bind(attempt.0).bind(progress);
-        let done = query.execute(writer.connection()?).await.map_err(Fault::from)?;
+        let done = query.execute(writer.connection()?).await.map_err(StatementError::from)?;
         Ok(done.rows_affected() > 0)
     }
 }
@@ -139,23 +139,23 @@ pub(super) async fn end_waiting(
     ids: Vec<Uuid>,
     now: Timestamp,
     reason: EndReason,
-) -> Result<Vec<Ended>, Fault> {
+) -> Result<Vec<Ended>, StatementError> {
     let orders: Vec<_> = ids.into_iter().map(|id| EndOrder::waiting(id.into(), now, reason)).collect();
     Ok(end_tasks(transaction, &orders).await?.into_iter().flatten().collect())
 }
 
 /// A row of name, pause and limit.
-pub(super) fn queue_row(row: &sqlx::sqlite::SqliteRow) -> Result<QueueRow, Fault> {
+pub(super) fn queue_row(row: &sqlx::sqlite::SqliteRow) -> Result<QueueRow, StatementError> {
     let mut columns = Columns::of("queues", row);
     Ok(QueueRow { name: columns.queue()?, paused_at: columns.maybe_time()?, concurrency: columns.get()? })
 }
 
-async fn status_of(transaction: &mut SqliteConnection, id: TaskId) -> Result<Option<TaskStatus>, Fault> {
+async fn status_of(transaction: &mut SqliteConnection, id: TaskId) -> Result<Option<TaskStatus>, StatementError> {
     let row = sqlx::query(STATUS_OF).bind(id.as_uuid()).fetch_optional(transaction).await?;
     row.map(|row| Columns::of("tasks", &row).word()).transpose()
 }
 
-async fn revoke(transaction: &mut SqliteConnection, order: &RevokeOrder) -> Result<RevokeAnswer, Fault> {
+async fn revoke(transaction: &mut SqliteConnection, order: &RevokeOrder) -> Result<RevokeAnswer, StatementError> {
     let id = order.id.as_uuid();
     match status_of(transaction, order.id).await? {
         None => Ok(RevokeAnswer::NotFound),
@@ -174,9 +174,9 @@ async fn revoke(transaction: &mut SqliteConnection, order: &RevokeOrder) -> Resu
     }
 }
 
-async fn insert_retry(transaction: &mut SqliteConnection, retry: &SubmittedTask) -> Result<RetryAnswer, Fault> {
+async fn insert_retry(transaction: &mut SqliteConnection, retry: &SubmittedTask) -> Result<RetryAnswer, StatementError> {
     let Some(of) = retry.task.retry_of else {
-        return Err(Fault::Other(StoreError::Database("a retry by hand has to name its task".into())));
+        return Err(StatementError::Other(StoreError::Database("a retry by hand has to name its task".into())));
     };
     let Some(row) = sqlx::query(RETRIED_AS).bind(of.as_uuid()).fetch_optional(&mut *transaction).await? else {
         return Ok(status_of(transaction, of).await?.map_or(RetryAnswer::NotFound, RetryAnswer::NotRetryable));
@@ -189,7 +189,7 @@ async fn insert_retry(transaction: &mut SqliteConnection, retry: &SubmittedTask)
     if !matches!(status, TaskStatus::Failure | TaskStatus::Revoked) {
         return Ok(RetryAnswer::NotRetryable(status));
     }
-    insert_rows(transaction, std::iter::once((&retry.task, retry.rung))).await?;
+    insert_rows(transaction, std::iter::once((&retry.task, retry.dispatched))).await?;
     let id = retry.task.id.as_uuid();
     sqlx::query(SET_RETRIED_AS).bind(of.as_uuid()).bind(id).execute(&mut *transaction).await?;
     let origin = sqlx::query(WRITE_ORIGIN).bind(of.as_uuid()).bind(id).bind(retry.task.submitted_at.as_microsecond());
@@ -197,7 +197,11 @@ async fn insert_retry(transaction: &mut SqliteConnection, retry: &SubmittedTask)
     Ok(RetryAnswer::Inserted)
 }
 
-async fn change_task(transaction: &mut SqliteConnection, id: TaskId, change: &TaskChange) -> Result<ChangeAnswer, Fault> {
+async fn change_task(
+    transaction: &mut SqliteConnection,
+    id: TaskId,
+    change: &TaskChange,
+) -> Result<ChangeAnswer, StatementError> {
     let changed = sqlx::query(CHANGE_TASK)
         .bind(id.as_uuid())
         .bind(change.due_at.map(Timestamp::as_microsecond))

@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::fault::Fault;
 use super::insert::insert_rows;
 use super::json::{self, JsonRows};
 use super::rows::{Columns, ended_columns, task_row};
+use super::statement_error::StatementError;
 use crate::domain::{
-    Attempt, Doorbell, EndReason, EndStatus, ErrorReport, Progress, TaskId, TaskStatus, WorkerId, callback_task,
+    Attempt, Dispatch, EndReason, EndStatus, ErrorReport, Progress, TaskId, TaskStatus, WorkerId, callback_task,
 };
 use crate::store::Ended;
 
@@ -76,7 +76,10 @@ const FIND_CALLBACKS: &str = concat!(
 type Moved = HashMap<TaskId, (Attempt, Option<WorkerId>, bool)>;
 
 /// Ends what the orders name, where it can be ended; the answers are in the order of the orders, none of which is there twice.
-pub(super) async fn end_tasks(transaction: &mut SqliteConnection, orders: &[EndOrder<'_>]) -> Result<Vec<Option<Ended>>, Fault> {
+pub(super) async fn end_tasks(
+    transaction: &mut SqliteConnection,
+    orders: &[EndOrder<'_>],
+) -> Result<Vec<Option<Ended>>, StatementError> {
     if orders.is_empty() {
         return Ok(Vec::new());
     }
@@ -87,15 +90,15 @@ pub(super) async fn end_tasks(transaction: &mut SqliteConnection, orders: &[EndO
             .is_some_and(|(attempt, worker, _)| order.fence.is_none_or(|fence| fence.0 == *attempt && Some(fence.1) == *worker))
     };
     write_last_attempts(transaction, orders.iter().filter(held)).await?;
-    let told = moved.iter().filter(|(_, (_, _, told))| *told).map(|(id, _)| *id).collect();
-    let mut callbacks = insert_callbacks(transaction, told).await?;
+    let reported = moved.iter().filter(|(_, (_, _, reported))| *reported).map(|(id, _)| *id).collect();
+    let mut callbacks = insert_callbacks(transaction, reported).await?;
     let ended = |order: &EndOrder<'_>| {
         held(&order).then(|| Ended { id: order.id, status: order.status, callback: callbacks.remove(&order.id) })
     };
     Ok(orders.iter().map(ended).collect())
 }
 
-async fn move_rows(transaction: &mut SqliteConnection, orders: &[EndOrder<'_>]) -> Result<Moved, Fault> {
+async fn move_rows(transaction: &mut SqliteConnection, orders: &[EndOrder<'_>]) -> Result<Moved, StatementError> {
     let rows = sqlx::query(END_TASKS).bind(order_rows(orders.iter())?).fetch_all(&mut *transaction).await?;
     let mut moved = Moved::with_capacity(rows.len());
     for row in &rows {
@@ -109,7 +112,7 @@ async fn move_rows(transaction: &mut SqliteConnection, orders: &[EndOrder<'_>]) 
     Ok(moved)
 }
 
-fn order_rows<'a>(orders: impl Iterator<Item = &'a EndOrder<'a>>) -> Result<String, Fault> {
+fn order_rows<'a>(orders: impl Iterator<Item = &'a EndOrder<'a>>) -> Result<String, StatementError> {
     let mut rows = JsonRows::new();
     for order in orders {
         let error = order.error.map(json::json).transpose()?;
@@ -133,7 +136,7 @@ fn order_rows<'a>(orders: impl Iterator<Item = &'a EndOrder<'a>>) -> Result<Stri
 async fn write_last_attempts<'a>(
     transaction: &mut SqliteConnection,
     orders: impl Iterator<Item = &'a EndOrder<'a>>,
-) -> Result<(), Fault> {
+) -> Result<(), StatementError> {
     let is_told = |order: &&EndOrder<'_>| {
         order.fence.is_some_and(|(attempt, _)| order.status != EndStatus::Success || attempt > Attempt(1))
     };
@@ -144,8 +147,11 @@ async fn write_last_attempts<'a>(
     Ok(())
 }
 
-/// Inserts the callbacks of tasks that were ended in this transaction; answers with their doorbells.
-async fn insert_callbacks(transaction: &mut SqliteConnection, ids: Vec<TaskId>) -> Result<HashMap<TaskId, Doorbell>, Fault> {
+/// Inserts the callbacks of tasks that were ended in this transaction; answers with their dispatches.
+async fn insert_callbacks(
+    transaction: &mut SqliteConnection,
+    ids: Vec<TaskId>,
+) -> Result<HashMap<TaskId, Dispatch>, StatementError> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
@@ -157,5 +163,5 @@ async fn insert_callbacks(transaction: &mut SqliteConnection, ids: Vec<TaskId>) 
         callbacks.extend(callback_task(&row, now).map(|callback| (row.id, callback)));
     }
     insert_rows(transaction, callbacks.iter().map(|(_, callback)| (callback, true))).await?;
-    Ok(callbacks.into_iter().map(|(id, callback)| (id, callback.doorbell())).collect())
+    Ok(callbacks.into_iter().map(|(id, callback)| (id, callback.dispatch())).collect())
 }

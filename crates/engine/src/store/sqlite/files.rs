@@ -6,9 +6,9 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::SqliteStore;
-use super::fault::Fault;
 use super::json;
 use super::rows::Columns;
+use super::statement_error::StatementError;
 use crate::domain::{Attempt, FilePath, TaskId};
 use crate::store::{FileRegistry, FileRow, StoreResult};
 
@@ -35,7 +35,7 @@ DELETE FROM files WHERE path IN (SELECT value FROM jsonb_each(?1)) AND expires_a
 #[async_trait]
 impl FileRegistry for SqliteStore {
     async fn write_file(&self, file: &FileRow, attempt: Option<Attempt>) -> StoreResult<bool> {
-        let size = i64::try_from(file.size).map_err(|error| Fault::BadValue(error.to_string()))?;
+        let size = i64::try_from(file.size).map_err(|error| StatementError::BadValue(error.to_string()))?;
         let mut writer = self.writer().await;
         let query = sqlx::query(WRITE_FILE)
             .bind(file.path.as_str())
@@ -47,12 +47,12 @@ impl FileRegistry for SqliteStore {
             .bind(file.created_at.as_microsecond())
             .bind(file.expires_at.map(Timestamp::as_microsecond))
             .bind(attempt.map(|attempt| attempt.0));
-        Ok(query.execute(writer.connection()?).await.map_err(Fault::from)?.rows_affected() > 0)
+        Ok(query.execute(writer.connection()?).await.map_err(StatementError::from)?.rows_affected() > 0)
     }
 
     async fn find_file(&self, path: &FilePath) -> StoreResult<Option<FileRow>> {
         let query = sqlx::query(FIND_FILE).bind(path.as_str());
-        let row = query.fetch_optional(&mut *self.reader().await?).await.map_err(Fault::from)?;
+        let row = query.fetch_optional(&mut *self.reader().await?).await.map_err(StatementError::from)?;
         Ok(row.as_ref().map(file_row).transpose()?)
     }
 
@@ -60,30 +60,30 @@ impl FileRegistry for SqliteStore {
         let mut writer = self.writer().await;
         let query =
             sqlx::query(FORGET_FILE).bind(file.path.as_str()).bind(file.created_at.as_microsecond()).bind(&file.sha256[..]);
-        Ok(query.execute(writer.connection()?).await.map_err(Fault::from)?.rows_affected() > 0)
+        Ok(query.execute(writer.connection()?).await.map_err(StatementError::from)?.rows_affected() > 0)
     }
 
     async fn expired_files(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<FilePath>> {
         let query = sqlx::query(EXPIRED_FILES).bind(now.as_microsecond()).bind(limit);
-        let rows = query.fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?;
-        Ok(rows.iter().map(|row| file_path(&mut Columns::of("files", row))).collect::<Result<_, Fault>>()?)
+        let rows = query.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
+        Ok(rows.iter().map(|row| file_path(&mut Columns::of("files", row))).collect::<Result<_, StatementError>>()?)
     }
 
     async fn forget_expired(&self, paths: &[FilePath], now: Timestamp) -> StoreResult<usize> {
         let paths = json::texts(paths.iter().map(FilePath::as_str))?;
         let mut writer = self.writer().await;
         let query = sqlx::query(FORGET_EXPIRED).bind(paths).bind(now.as_microsecond());
-        let done = query.execute(writer.connection()?).await.map_err(Fault::from)?;
+        let done = query.execute(writer.connection()?).await.map_err(StatementError::from)?;
         Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
     }
 }
 
-fn file_path(columns: &mut Columns<'_>) -> Result<FilePath, Fault> {
+fn file_path(columns: &mut Columns<'_>) -> Result<FilePath, StatementError> {
     let path: &str = columns.get()?;
     FilePath::parse(path).map_err(|error| columns.corrupt(error))
 }
 
-fn file_row(row: &SqliteRow) -> Result<FileRow, Fault> {
+fn file_row(row: &SqliteRow) -> Result<FileRow, StatementError> {
     let mut columns = Columns::of("files", row);
     let (path, size, content_type) = (file_path(&mut columns)?, columns.number()?, columns.get()?);
     let sha256: &[u8] = columns.get()?;

@@ -6,17 +6,17 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 
 use super::SqliteStore;
-use super::fault::Fault;
 use super::json::JsonRows;
 use super::rows::{Columns, millis};
+use super::statement_error::StatementError;
 use crate::domain::{NewTask, TaskId};
-use crate::store::parts::Parts;
+use crate::store::bisected_batch::BisectedBatch;
 use crate::store::{
-    BeginAnswer, BeginBatch, InsertAnswer, Settled, Settlement, StoreError, StoreResult, SubmittedTask, TaskWrites,
+    InsertAnswer, Settled, Settlement, StartAnswer, StartBatch, StoreError, StoreResult, SubmittedTask, TaskWrites,
 };
 
 const INSERT_TASKS: &str = "-- insert_tasks
-INSERT INTO tasks (id, kind, queue, priority, args, principal, submitted_at, due_at, ring_at, rung_at, expires_at,
+INSERT INTO tasks (id, kind, queue, priority, args, principal, submitted_at, due_at, dispatch_at, dispatched_at, expires_at,
     max_retries, hard_limit_ms, soft_limit_ms, callback_url, retry_of)
 SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
     value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, unhex(value ->> 15)
@@ -34,7 +34,7 @@ SELECT value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3), unhex(value ->
 #[async_trait]
 impl TaskWrites for SqliteStore {
     async fn insert(&self, tasks: &[SubmittedTask]) -> StoreResult<Vec<Result<InsertAnswer, StoreError>>> {
-        let mut parts = Parts::of(tasks.len());
+        let mut parts = BisectedBatch::of(tasks.len());
         while let Some(part) = parts.next() {
             let outcome = self.insert_part(&tasks[part.clone()]).await;
             parts.take(part, outcome)?;
@@ -42,12 +42,12 @@ impl TaskWrites for SqliteStore {
         Ok(parts.answers())
     }
 
-    async fn begin(&self, batch: &BeginBatch<'_>) -> StoreResult<Vec<BeginAnswer>> {
-        Ok(self.begin_tasks(batch).await?)
+    async fn start(&self, batch: &StartBatch<'_>) -> StoreResult<Vec<StartAnswer>> {
+        Ok(self.start_tasks(batch).await?)
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> StoreResult<Vec<Result<Settled, StoreError>>> {
-        let mut parts = Parts::of(settlements.len());
+        let mut parts = BisectedBatch::of(settlements.len());
         while let Some(part) = parts.next() {
             let outcome = self.settle_part(&settlements[part.clone()]).await;
             parts.take(part, outcome)?;
@@ -57,25 +57,25 @@ impl TaskWrites for SqliteStore {
 }
 
 impl SqliteStore {
-    async fn insert_part(&self, tasks: &[SubmittedTask]) -> Result<Vec<InsertAnswer>, Fault> {
+    async fn insert_part(&self, tasks: &[SubmittedTask]) -> Result<Vec<InsertAnswer>, StatementError> {
         if tasks.iter().any(|submitted| submitted.key.is_some()) {
             return self.insert_with_keys(tasks).await;
         }
-        let rows = task_rows(tasks.iter().map(|submitted| (&submitted.task, submitted.rung)))?;
+        let rows = task_rows(tasks.iter().map(|submitted| (&submitted.task, submitted.dispatched)))?;
         let mut write = self.shared().await?;
         sqlx::query(INSERT_TASKS).bind(rows).execute(write.connection()?).await?;
         write.commit().await?;
         Ok(vec![InsertAnswer::Inserted; tasks.len()])
     }
 
-    async fn insert_with_keys(&self, tasks: &[SubmittedTask]) -> Result<Vec<InsertAnswer>, Fault> {
+    async fn insert_with_keys(&self, tasks: &[SubmittedTask]) -> Result<Vec<InsertAnswer>, StatementError> {
         let mut write = self.shared().await?;
         let transaction = write.connection()?;
         let answers = answers_by_key(transaction, tasks).await?;
         let new: Vec<&SubmittedTask> =
             tasks.iter().zip(&answers).filter(|(_, answer)| **answer == InsertAnswer::Inserted).map(|(task, _)| task).collect();
         if !new.is_empty() {
-            insert_rows(transaction, new.iter().map(|submitted| (&submitted.task, submitted.rung))).await?;
+            insert_rows(transaction, new.iter().map(|submitted| (&submitted.task, submitted.dispatched))).await?;
             sqlx::query(INSERT_KEYS).bind(new_keys(&new)?).execute(&mut *transaction).await?;
         }
         write.commit().await?;
@@ -91,7 +91,10 @@ fn full_key(submitted: &SubmittedTask) -> Option<FullKey<'_>> {
 }
 
 /// What becomes of each task, by the keys that are kept and by the keys of those before it in the batch.
-async fn answers_by_key(transaction: &mut SqliteConnection, tasks: &[SubmittedTask]) -> Result<Vec<InsertAnswer>, Fault> {
+async fn answers_by_key(
+    transaction: &mut SqliteConnection,
+    tasks: &[SubmittedTask],
+) -> Result<Vec<InsertAnswer>, StatementError> {
     let asked: Vec<FullKey<'_>> = tasks.iter().filter_map(full_key).collect();
     let mut rows = JsonRows::new();
     for (principal, scope, key) in &asked {
@@ -123,7 +126,7 @@ async fn answers_by_key(transaction: &mut SqliteConnection, tasks: &[SubmittedTa
 }
 
 /// The key rows of tasks that are inserted with one.
-fn new_keys(tasks: &[&SubmittedTask]) -> Result<String, Fault> {
+fn new_keys(tasks: &[&SubmittedTask]) -> Result<String, StatementError> {
     let mut rows = JsonRows::new();
     for submitted in tasks {
         let Some(key) = &submitted.key else { continue };
@@ -139,18 +142,18 @@ fn new_keys(tasks: &[&SubmittedTask]) -> Result<String, Fault> {
     rows.text()
 }
 
-/// Inserts tasks within a transaction; each says whether its submitter rings.
+/// Inserts tasks within a transaction; each says whether its submitter dispatches.
 pub(super) async fn insert_rows<'a>(
     transaction: &mut SqliteConnection,
     tasks: impl Iterator<Item = (&'a NewTask, bool)>,
-) -> Result<(), Fault> {
+) -> Result<(), StatementError> {
     sqlx::query(INSERT_TASKS).bind(task_rows(tasks)?).execute(transaction).await?;
     Ok(())
 }
 
-fn task_rows<'a>(tasks: impl Iterator<Item = (&'a NewTask, bool)>) -> Result<String, Fault> {
+fn task_rows<'a>(tasks: impl Iterator<Item = (&'a NewTask, bool)>) -> Result<String, StatementError> {
     let mut rows = JsonRows::new();
-    for (task, rung) in tasks {
+    for (task, dispatched) in tasks {
         rows.row()
             .id(Some(task.id.as_uuid()))
             .value(&task.kind)
@@ -160,8 +163,8 @@ fn task_rows<'a>(tasks: impl Iterator<Item = (&'a NewTask, bool)>) -> Result<Str
             .text(Some(&task.principal))
             .time(Some(task.submitted_at))
             .time(Some(task.due_at))
-            .time((!rung).then_some(task.due_at))
-            .time(rung.then_some(task.submitted_at))
+            .time((!dispatched).then_some(task.due_at))
+            .time(dispatched.then_some(task.submitted_at))
             .time(task.expires_at)
             .value(&task.max_retries)
             .value(&millis(task.hard_limit))

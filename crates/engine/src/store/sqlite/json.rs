@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::fault::Fault;
+use super::statement_error::StatementError;
 use crate::domain::TaskId;
 
 /// Rows to be unpacked by `jsonb_each(?1)`: the `n`th value of a row is `value ->> n`, an id in it `unhex(value ->> n)`.
@@ -17,13 +17,13 @@ impl JsonRows {
         Self(vec![b'['])
     }
 
-    /// Begins a row.
+    /// Starts a row.
     pub(super) fn row(&mut self) -> JsonRow<'_> {
         if self.0.len() > 1 {
             self.0.push(b',');
         }
         self.0.push(b'[');
-        JsonRow { bytes: &mut self.0, fault: None, empty: true }
+        JsonRow { bytes: &mut self.0, error: None, empty: true }
     }
 
     /// Whether there are none.
@@ -32,16 +32,16 @@ impl JsonRows {
     }
 
     /// The parameter.
-    pub(super) fn text(mut self) -> Result<String, Fault> {
+    pub(super) fn text(mut self) -> Result<String, StatementError> {
         self.0.push(b']');
-        String::from_utf8(self.0).map_err(|error| Fault::BadValue(error.to_string()))
+        String::from_utf8(self.0).map_err(|error| StatementError::BadValue(error.to_string()))
     }
 }
 
 /// One row under way.
 pub(super) struct JsonRow<'a> {
     bytes: &'a mut Vec<u8>,
-    fault: Option<Fault>,
+    error: Option<StatementError>,
     empty: bool,
 }
 
@@ -52,7 +52,7 @@ impl JsonRow<'_> {
             self.bytes.push(b',');
         }
         if let Err(error) = serde_json::to_writer(&mut *self.bytes, value) {
-            self.fault = Some(Fault::BadValue(error.to_string()));
+            self.error = Some(StatementError::BadValue(error.to_string()));
         }
         self
     }
@@ -60,7 +60,7 @@ impl JsonRow<'_> {
     /// Adds a text from outside, which may not hold a NUL: SQLite would keep it and cut it off in comparisons.
     pub(super) fn text(mut self, text: Option<&str>) -> Self {
         if text.is_some_and(|text| text.as_bytes().contains(&0)) {
-            self.fault = Some(Fault::BadValue("a text holds a NUL character".into()));
+            self.error = Some(StatementError::BadValue("a text holds a NUL character".into()));
         }
         self.value(&text)
     }
@@ -84,24 +84,24 @@ impl JsonRow<'_> {
     }
 
     /// Ends the row.
-    pub(super) fn end(self) -> Result<(), Fault> {
+    pub(super) fn end(self) -> Result<(), StatementError> {
         self.bytes.push(b']');
-        self.fault.map_or(Ok(()), Err)
+        self.error.map_or(Ok(()), Err)
     }
 }
 
 /// Ids as one array: `unhex(value)`.
-pub(super) fn ids(ids: impl IntoIterator<Item = TaskId>) -> Result<String, Fault> {
+pub(super) fn ids(ids: impl IntoIterator<Item = TaskId>) -> Result<String, StatementError> {
     texts(ids.into_iter().map(|id| id.as_uuid().simple().to_string()))
 }
 
 /// Texts as one array: `value`.
-pub(super) fn texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<String, Fault> {
+pub(super) fn texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<String, StatementError> {
     let all: Vec<String> = texts.into_iter().map(|text| text.as_ref().to_owned()).collect();
     json(&all)
 }
 
 /// JSON as text.
-pub(super) fn json(value: &impl Serialize) -> Result<String, Fault> {
-    serde_json::to_string(value).map_err(|error| Fault::BadValue(error.to_string()))
+pub(super) fn json(value: &impl Serialize) -> Result<String, StatementError> {
+    serde_json::to_string(value).map_err(|error| StatementError::BadValue(error.to_string()))
 }

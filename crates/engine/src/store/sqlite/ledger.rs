@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 
 use super::SqliteStore;
-use super::fault::Fault;
 use super::json::JsonRows;
 use super::rows::Columns;
+use super::statement_error::StatementError;
 use crate::domain::{Attempt, TaskId};
 use crate::store::{LedgerEntry, LedgerState, MailLedger, StoreResult};
 
@@ -36,7 +36,7 @@ impl MailLedger for SqliteStore {
     async fn write_ledger(&self, entries: &[LedgerEntry]) -> StoreResult<()> {
         let rows = rows(entries)?;
         let mut writer = self.writer().await;
-        sqlx::query(WRITE_LEDGER).bind(rows).execute(writer.connection()?).await.map_err(Fault::from)?;
+        sqlx::query(WRITE_LEDGER).bind(rows).execute(writer.connection()?).await.map_err(StatementError::from)?;
         Ok(())
     }
 
@@ -44,17 +44,17 @@ impl MailLedger for SqliteStore {
         let row = rows(std::slice::from_ref(entry))?;
         let mut writer = self.writer().await;
         let claim = sqlx::query(CLAIM_MAIL).bind(row).bind(attempt.0).bind(resend);
-        Ok(claim.execute(writer.connection()?).await.map_err(Fault::from)?.rows_affected() > 0)
+        Ok(claim.execute(writer.connection()?).await.map_err(StatementError::from)?.rows_affected() > 0)
     }
 
     async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
         let query = sqlx::query(READ_LEDGER).bind(task.as_uuid());
-        let rows = query.fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?;
-        Ok(rows.iter().map(|row| entry(task, row)).collect::<Result<_, Fault>>()?)
+        let rows = query.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
+        Ok(rows.iter().map(|row| entry(task, row)).collect::<Result<_, StatementError>>()?)
     }
 }
 
-fn rows(entries: &[LedgerEntry]) -> Result<String, Fault> {
+fn rows(entries: &[LedgerEntry]) -> Result<String, StatementError> {
     let mut rows = JsonRows::new();
     for entry in entries {
         rows.row()
@@ -70,7 +70,7 @@ fn rows(entries: &[LedgerEntry]) -> Result<String, Fault> {
     rows.text()
 }
 
-fn entry(task: TaskId, row: &sqlx::sqlite::SqliteRow) -> Result<LedgerEntry, Fault> {
+fn entry(task: TaskId, row: &sqlx::sqlite::SqliteRow) -> Result<LedgerEntry, StatementError> {
     let mut columns = Columns::of("mail_ledger", row);
     Ok(LedgerEntry {
         task,
@@ -83,7 +83,7 @@ fn entry(task: TaskId, row: &sqlx::sqlite::SqliteRow) -> Result<LedgerEntry, Fau
     })
 }
 
-fn state(columns: &mut Columns<'_>) -> Result<LedgerState, Fault> {
+fn state(columns: &mut Columns<'_>) -> Result<LedgerState, StatementError> {
     let word: &str = columns.get()?;
     [LedgerState::Sending, LedgerState::Accepted, LedgerState::Rejected, LedgerState::Deferred, LedgerState::Unknown]
         .into_iter()

@@ -3,7 +3,7 @@
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{SqlSafeStr as _, SqliteConnection};
 
-use super::fault::Fault;
+use super::statement_error::StatementError;
 use crate::store::StoreError;
 
 const APPLIED: &str = "-- applied_migrations
@@ -20,6 +20,7 @@ fn all() -> Vec<Migration> {
     let lists = include_str!("../../../../../migrations/sqlite/0005_lists.sql");
     let older_retries = include_str!("../../../../../migrations/sqlite/0006_older_retries.sql");
     let progress_peak = include_str!("../../../../../migrations/sqlite/0007_progress_peak.sql");
+    let words = include_str!("../../../../../migrations/sqlite/0008_words.sql");
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine.into_sql_str(), false),
         Migration::new(2, "files".into(), MigrationType::Simple, files.into_sql_str(), false),
@@ -28,19 +29,20 @@ fn all() -> Vec<Migration> {
         Migration::new(5, "lists".into(), MigrationType::Simple, lists.into_sql_str(), false),
         Migration::new(6, "older retries".into(), MigrationType::Simple, older_retries.into_sql_str(), false),
         Migration::new(7, "progress peak".into(), MigrationType::Simple, progress_peak.into_sql_str(), false),
+        Migration::new(8, "words".into(), MigrationType::Simple, words.into_sql_str(), false),
     ]
 }
 
 /// Applies what is missing. No other process can be at it: the file is ours.
-pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Fault> {
+pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StatementError> {
     let mut migrator = Migrator::with_migrations(all());
     // A newer program may have been here, and the older one was put back.
     migrator.set_ignore_missing(true);
     let outcome = migrator.run_direct(None, connection, false).await;
-    outcome.map_err(|error| Fault::Other(StoreError::Database(format!("the migration failed: {error}"))))
+    outcome.map_err(|error| StatementError::Other(StoreError::Database(format!("the migration failed: {error}"))))
 }
 
-pub(super) async fn is_migrated(connection: &mut SqliteConnection) -> Result<bool, Fault> {
+pub(super) async fn is_migrated(connection: &mut SqliteConnection) -> Result<bool, StatementError> {
     let tables: i64 = sqlx::query_scalar(HAS_TABLE).fetch_one(&mut *connection).await?;
     if tables == 0 {
         return Ok(false);

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::SqliteStore;
-use super::fault::Fault;
+use super::statement_error::StatementError;
 use crate::store::Prune;
 
 const PRUNE_RESULTS: &str = "-- prune_results
@@ -45,14 +45,14 @@ DELETE FROM retry_origins WHERE task IN (
     ORDER BY created_at LIMIT ?2)";
 
 const PRUNE_WORKERS: &str = "-- prune_workers
-DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE dead AND beat_at < ?1 LIMIT ?2)";
+DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE dead AND heartbeat_at < ?1 LIMIT ?2)";
 
 const PRUNE_TOKENS: &str = "-- prune_tokens
 DELETE FROM revoked_tokens WHERE jti IN (SELECT jti FROM revoked_tokens WHERE expires_at < ?1 LIMIT ?2)";
 
 impl SqliteStore {
     /// One transaction a table, so that others write in between. Whether any came to its limit, so that more may be left.
-    pub(super) async fn prune_rows(&self, prune: &Prune) -> Result<bool, Fault> {
+    pub(super) async fn prune_rows(&self, prune: &Prune) -> Result<bool, StatementError> {
         let old = prune.results_before;
         let has_more_results = self.prune_by(PRUNE_RESULTS, old, prune.limit).await?;
         let mut has_more = has_more_results;
@@ -79,7 +79,7 @@ impl SqliteStore {
         Ok(has_more)
     }
 
-    async fn prune_by(&self, statement: &'static str, before: Timestamp, limit: u32) -> Result<bool, Fault> {
+    async fn prune_by(&self, statement: &'static str, before: Timestamp, limit: u32) -> Result<bool, StatementError> {
         let mut writer = self.writer().await;
         let query = sqlx::query(statement).bind(before.as_microsecond()).bind(limit);
         Ok(query.execute(writer.connection()?).await?.rows_affected() >= u64::from(limit))

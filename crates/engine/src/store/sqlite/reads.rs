@@ -6,9 +6,9 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::SqliteStore;
 use super::control::queue_row;
-use super::fault::Fault;
 use super::json;
 use super::rows::{Columns, ended_columns, live_columns, task_row};
+use super::statement_error::StatementError;
 use crate::domain::{Cursor, KindName, Page, PageRequest, QueueName, TaskFilter, TaskId, TaskRow, TaskStatus};
 use crate::store::{AttemptEnd, AttemptRow, QueueCounts, QueueRow, StoreResult, TaskReads};
 
@@ -32,10 +32,10 @@ SELECT queue, sum(waiting), sum(scheduled), sum(running), min(oldest), sum(ended
     SELECT name AS queue, 0 AS waiting, 0 AS scheduled, 0 AS running, NULL AS oldest, 0 AS ended FROM queues
     UNION ALL
     SELECT queue, sum(due_at <= ?1), sum(due_at > ?1), 0, min(iif(due_at <= ?1, due_at, NULL)), 0
-    FROM tasks WHERE rung_at IS NOT NULL GROUP BY queue
+    FROM tasks WHERE dispatched_at IS NOT NULL GROUP BY queue
     UNION ALL
     SELECT queue, sum(due_at <= ?1), sum(due_at > ?1), 0, min(iif(due_at <= ?1, due_at, NULL)), 0
-    FROM tasks WHERE ring_at IS NOT NULL GROUP BY queue
+    FROM tasks WHERE dispatch_at IS NOT NULL GROUP BY queue
     UNION ALL
     SELECT queue, 0, 0, count(*), NULL, 0 FROM tasks WHERE worker IS NOT NULL GROUP BY queue
     UNION ALL
@@ -54,40 +54,40 @@ impl TaskReads for SqliteStore {
 
     async fn attempts(&self, id: TaskId) -> StoreResult<Vec<AttemptRow>> {
         let query = sqlx::query(ATTEMPTS_OF).bind(id.as_uuid());
-        let rows = query.fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?;
-        Ok(rows.iter().map(attempt_row).collect::<Result<_, Fault>>()?)
+        let rows = query.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
+        Ok(rows.iter().map(attempt_row).collect::<Result<_, StatementError>>()?)
     }
 
     async fn list(&self, filter: &TaskFilter, page: &PageRequest) -> StoreResult<Page<TaskRow>> {
         let limit = usize::from(page.limit);
         // One more than asked for tells whether there is another page.
         let mut query = list_query(filter, page.after, i64::from(page.limit) + 1)?;
-        let rows = query.build().fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?;
-        let items = rows.iter().take(limit).map(task_row).collect::<Result<Vec<_>, Fault>>()?;
+        let rows = query.build().fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
+        let items = rows.iter().take(limit).map(task_row).collect::<Result<Vec<_>, StatementError>>()?;
         let next = items.last().filter(|_| rows.len() > limit).map(|last| Cursor(last.id));
         Ok(Page { items, next })
     }
 
     async fn queues(&self) -> StoreResult<Vec<QueueRow>> {
-        let rows = sqlx::query(QUEUES).fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?;
-        Ok(rows.iter().map(queue_row).collect::<Result<_, Fault>>()?)
+        let rows = sqlx::query(QUEUES).fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
+        Ok(rows.iter().map(queue_row).collect::<Result<_, StatementError>>()?)
     }
 
     async fn queue_counts(&self, now: Timestamp) -> StoreResult<Vec<QueueCounts>> {
         let minute_ago = now.checked_sub(LAST_MINUTE).unwrap_or(now);
         let query = sqlx::query(QUEUE_COUNTS).bind(now.as_microsecond()).bind(minute_ago.as_microsecond());
-        let rows = query.fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?;
-        Ok(rows.iter().map(counts_row).collect::<Result<_, Fault>>()?)
+        let rows = query.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
+        Ok(rows.iter().map(counts_row).collect::<Result<_, StatementError>>()?)
     }
 }
 
 /// A task by id, live or ended.
-pub(super) async fn find_task(connection: &mut SqliteConnection, id: TaskId) -> Result<Option<TaskRow>, Fault> {
+pub(super) async fn find_task(connection: &mut SqliteConnection, id: TaskId) -> Result<Option<TaskRow>, StatementError> {
     let row = sqlx::query(FIND_TASK).bind(id.as_uuid()).fetch_optional(connection).await?;
     row.as_ref().map(task_row).transpose()
 }
 
-fn attempt_row(row: &sqlx::sqlite::SqliteRow) -> Result<AttemptRow, Fault> {
+fn attempt_row(row: &sqlx::sqlite::SqliteRow) -> Result<AttemptRow, StatementError> {
     let mut columns = Columns::of("attempts", row);
     Ok(AttemptRow {
         attempt: columns.attempt()?,
@@ -99,7 +99,7 @@ fn attempt_row(row: &sqlx::sqlite::SqliteRow) -> Result<AttemptRow, Fault> {
     })
 }
 
-fn attempt_end(columns: &mut Columns<'_>) -> Result<AttemptEnd, Fault> {
+fn attempt_end(columns: &mut Columns<'_>) -> Result<AttemptEnd, StatementError> {
     let word: &str = columns.get()?;
     [AttemptEnd::Success, AttemptEnd::Failure, AttemptEnd::Retry, AttemptEnd::Crashed, AttemptEnd::Revoked]
         .into_iter()
@@ -107,7 +107,7 @@ fn attempt_end(columns: &mut Columns<'_>) -> Result<AttemptEnd, Fault> {
         .ok_or_else(|| columns.corrupt(format!("{word:?} is not an end")))
 }
 
-fn counts_row(row: &sqlx::sqlite::SqliteRow) -> Result<QueueCounts, Fault> {
+fn counts_row(row: &sqlx::sqlite::SqliteRow) -> Result<QueueCounts, StatementError> {
     let mut columns = Columns::of("tasks", row);
     Ok(QueueCounts {
         name: columns.queue()?,
@@ -120,7 +120,7 @@ fn counts_row(row: &sqlx::sqlite::SqliteRow) -> Result<QueueCounts, Fault> {
 }
 
 /// A page from each table, merged, without args and results: 500 of them are a lot of memory. A table that cannot hold what is asked for is left out.
-fn list_query(filter: &TaskFilter, after: Option<Cursor>, limit: i64) -> Result<QueryBuilder<Sqlite>, Fault> {
+fn list_query(filter: &TaskFilter, after: Option<Cursor>, limit: i64) -> Result<QueryBuilder<Sqlite>, StatementError> {
     let asked = |ended: bool| filter.statuses.is_empty() || filter.statuses.iter().any(|status| status.is_ended() == ended);
     let sources = [
         (false, concat!("SELECT * FROM (SELECT ", live_columns!("''"), " FROM tasks")),
@@ -140,7 +140,12 @@ fn list_query(filter: &TaskFilter, after: Option<Cursor>, limit: i64) -> Result<
     Ok(query)
 }
 
-fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &TaskFilter, after: Option<Cursor>, ended: bool) -> Result<(), Fault> {
+fn push_filter(
+    query: &mut QueryBuilder<Sqlite>,
+    filter: &TaskFilter,
+    after: Option<Cursor>,
+    ended: bool,
+) -> Result<(), StatementError> {
     if let Some(Cursor(id)) = after {
         query.push(" AND id < ").push_bind(id.as_uuid());
     }

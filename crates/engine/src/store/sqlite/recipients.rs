@@ -8,13 +8,13 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::SqliteStore;
-use super::fault::Fault;
 use super::json::{JsonRows, texts};
 use super::rows::Columns;
+use super::statement_error::StatementError;
 use crate::domain::{Attempt, TaskId};
 use crate::store::{
-    NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend,
-    Standing, StoreResult,
+    AttemptStanding, NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState,
+    RecipientStep, Resend, StoreResult,
 };
 
 /// Takes the list over that this retry by hand goes on with: first its rows, then the list, in one transaction.
@@ -26,14 +26,14 @@ SELECT t.id, r.part,
             WHEN r.state IN ('deferred', 'suppressed') OR (r.state = 'rejected' AND r.attempts > 0) THEN 'queued' ELSE r.state END,
        r.address, r.recipient, r.message_id, r.response, r.reference, r.context
 FROM tasks t LEFT JOIN retry_origins o ON o.task = t.id
-JOIN recipient_lists l ON l.task = coalesce(o.list, t.retry_of) AND l.sealed JOIN recipients r ON r.task = l.task
+JOIN recipient_lists l ON l.task = coalesce(o.list, t.retry_of) AND l.complete JOIN recipients r ON r.task = l.task
 WHERE t.id = ?1
 ON CONFLICT DO NOTHING";
 
 const INHERIT_LIST: &str = "-- inherit_list
-INSERT INTO recipient_lists (task, created_at, sealed)
+INSERT INTO recipient_lists (task, created_at, complete)
 SELECT t.id, ?2, 1 FROM tasks t LEFT JOIN retry_origins o ON o.task = t.id
-JOIN recipient_lists l ON l.task = coalesce(o.list, t.retry_of) AND l.sealed WHERE t.id = ?1
+JOIN recipient_lists l ON l.task = coalesce(o.list, t.retry_of) AND l.complete WHERE t.id = ?1
 ON CONFLICT DO NOTHING";
 
 /// Also a list that never becomes whole is to be forgotten some day.
@@ -41,18 +41,18 @@ const OPEN_LIST: &str = "-- open_list
 INSERT INTO recipient_lists (task, created_at) SELECT id, ?2 FROM tasks WHERE id = ?1 ON CONFLICT DO NOTHING";
 
 const FIND_LIST: &str = "-- find_list
-SELECT sealed FROM recipient_lists WHERE task = ?1";
+SELECT complete FROM recipient_lists WHERE task = ?1";
 
-const ENROL: &str = "-- enrol
+const ADD_RECIPIENTS: &str = "-- add_recipients
 INSERT INTO recipients (task, part, updated_at, state, address, recipient, message_id, response, context)
 SELECT ?1, value ->> 0, ?2, CASE WHEN value ->> 5 IS NULL THEN 'queued' ELSE 'rejected' END,
        value ->> 1, value ->> 2, value ->> 3, value ->> 5, value ->> 4
 FROM jsonb_each(?3) WHERE EXISTS (SELECT 1 FROM tasks WHERE id = ?1)
 ON CONFLICT DO NOTHING";
 
-const SEAL_LIST: &str = "-- seal_list
-INSERT INTO recipient_lists (task, created_at, sealed) SELECT id, ?2, 1 FROM tasks WHERE id = ?1
-ON CONFLICT (task) DO UPDATE SET sealed = 1";
+const COMPLETE_LIST: &str = "-- complete_list
+INSERT INTO recipient_lists (task, created_at, complete) SELECT id, ?2, 1 FROM tasks WHERE id = ?1
+ON CONFLICT (task) DO UPDATE SET complete = 1";
 
 const ADOPT: &str = "-- adopt
 UPDATE recipients SET state = 'unknown', updated_at = ?3,
@@ -60,7 +60,7 @@ UPDATE recipients SET state = 'unknown', updated_at = ?3,
     response = 'an attempt ended while it handed this over'
 WHERE task = ?1 AND state = 'sending' AND attempt < ?2";
 
-const STANDING: &str = "-- standing
+const FIND_ATTEMPT_STANDING: &str = "-- find_attempt_standing
 SELECT q.paused_at IS NOT NULL FROM tasks t LEFT JOIN queues q ON q.name = t.queue
 WHERE t.id = ?1 AND t.attempt = ?2 AND t.status = 'STARTED'";
 
@@ -126,7 +126,7 @@ DELETE FROM recipient_lists WHERE task IN (
       AND NOT EXISTS (SELECT 1 FROM recipients r WHERE r.task = l.task)
     LIMIT ?2)";
 
-fn recipient(row: &SqliteRow) -> Result<RecipientRow, Fault> {
+fn recipient(row: &SqliteRow) -> Result<RecipientRow, StatementError> {
     let mut columns = Columns::of("recipients", row);
     let part = columns.get()?;
     let address: String = columns.get()?;
@@ -145,12 +145,12 @@ fn recipient(row: &SqliteRow) -> Result<RecipientRow, Fault> {
     })
 }
 
-fn state(columns: &mut Columns<'_>) -> Result<RecipientState, Fault> {
+fn state(columns: &mut Columns<'_>) -> Result<RecipientState, StatementError> {
     let word: &str = columns.get()?;
     word.parse().map_err(|reason: String| columns.corrupt(reason))
 }
 
-async fn counted(connection: &mut SqliteConnection, task: TaskId) -> Result<RecipientCounts, Fault> {
+async fn counted(connection: &mut SqliteConnection, task: TaskId) -> Result<RecipientCounts, StatementError> {
     let mut counts = RecipientCounts::default();
     for row in sqlx::query(COUNT_RECIPIENTS).bind(task.as_uuid()).fetch_all(connection).await? {
         let mut columns = Columns::of("recipients", &row);
@@ -161,16 +161,16 @@ async fn counted(connection: &mut SqliteConnection, task: TaskId) -> Result<Reci
     Ok(counts)
 }
 
-async fn stands(connection: &mut SqliteConnection, task: TaskId, attempt: Attempt) -> Result<Standing, Fault> {
-    let find = sqlx::query_scalar(STANDING).bind(task.as_uuid()).bind(attempt.0);
+async fn stands(connection: &mut SqliteConnection, task: TaskId, attempt: Attempt) -> Result<AttemptStanding, StatementError> {
+    let find = sqlx::query_scalar(FIND_ATTEMPT_STANDING).bind(task.as_uuid()).bind(attempt.0);
     Ok(match find.fetch_optional(connection).await? {
-        Some(true) => Standing::Paused,
-        Some(false) => Standing::Present,
-        None => Standing::Overtaken,
+        Some(true) => AttemptStanding::Paused,
+        Some(false) => AttemptStanding::Present,
+        None => AttemptStanding::Overtaken,
     })
 }
 
-fn rows(steps: &[RecipientStep]) -> Result<String, Fault> {
+fn rows(steps: &[RecipientStep]) -> Result<String, StatementError> {
     let mut rows = JsonRows::new();
     for step in steps {
         rows.row()
@@ -193,20 +193,20 @@ impl RecipientLedger for SqliteStore {
         let mut writer = self.writer().await;
         let mut transaction = writer.begin().await?;
         let find = sqlx::query_scalar(FIND_LIST).bind(task.as_uuid()).fetch_optional(&mut *transaction);
-        if let Some(sealed) = find.await.map_err(Fault::from)? {
-            return Ok(sealed);
+        if let Some(complete) = find.await.map_err(StatementError::from)? {
+            return Ok(complete);
         }
         let mut written = [0; 3];
         for (rows, statement) in written.iter_mut().zip([INHERIT_RECIPIENTS, INHERIT_LIST, OPEN_LIST]) {
             let write = sqlx::query(statement).bind(task.as_uuid()).bind(now.as_microsecond()).execute(&mut *transaction);
-            *rows = write.await.map_err(Fault::from)?.rows_affected();
+            *rows = write.await.map_err(StatementError::from)?.rows_affected();
         }
-        transaction.commit().await.map_err(Fault::from)?;
+        transaction.commit().await.map_err(StatementError::from)?;
         let [_, inherited, _] = written;
         Ok(inherited > 0)
     }
 
-    async fn enrol(&self, task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> StoreResult<()> {
+    async fn add_recipients(&self, task: TaskId, recipients: &[NewRecipient], now: Timestamp) -> StoreResult<()> {
         let mut rows = JsonRows::new();
         for one in recipients {
             rows.row()
@@ -220,15 +220,15 @@ impl RecipientLedger for SqliteStore {
         }
         let rows = rows.text()?;
         let mut writer = self.writer().await;
-        let enrol = sqlx::query(ENROL).bind(task.as_uuid()).bind(now.as_microsecond()).bind(rows);
-        enrol.execute(writer.connection()?).await.map_err(Fault::from)?;
+        let add_recipients = sqlx::query(ADD_RECIPIENTS).bind(task.as_uuid()).bind(now.as_microsecond()).bind(rows);
+        add_recipients.execute(writer.connection()?).await.map_err(StatementError::from)?;
         Ok(())
     }
 
-    async fn seal_list(&self, task: TaskId, now: Timestamp) -> StoreResult<()> {
+    async fn complete_list(&self, task: TaskId, now: Timestamp) -> StoreResult<()> {
         let mut writer = self.writer().await;
-        let seal = sqlx::query(SEAL_LIST).bind(task.as_uuid()).bind(now.as_microsecond());
-        seal.execute(writer.connection()?).await.map_err(Fault::from)?;
+        let complete = sqlx::query(COMPLETE_LIST).bind(task.as_uuid()).bind(now.as_microsecond());
+        complete.execute(writer.connection()?).await.map_err(StatementError::from)?;
         Ok(())
     }
 
@@ -241,7 +241,7 @@ impl RecipientLedger for SqliteStore {
     ) -> StoreResult<Option<RecipientCounts>> {
         let mut writer = self.writer().await;
         let mut transaction = writer.begin().await?;
-        if stands(&mut transaction, task, attempt).await? == Standing::Overtaken {
+        if stands(&mut transaction, task, attempt).await? == AttemptStanding::Overtaken {
             return Ok(None);
         }
         sqlx::query(ADOPT)
@@ -252,22 +252,23 @@ impl RecipientLedger for SqliteStore {
             .bind(resend.map_or(0, |resend| resend.most_attempts))
             .execute(&mut *transaction)
             .await
-            .map_err(Fault::from)?;
+            .map_err(StatementError::from)?;
         let counts = counted(&mut transaction, task).await?;
-        transaction.commit().await.map_err(Fault::from)?;
+        transaction.commit().await.map_err(StatementError::from)?;
         Ok(Some(counts))
     }
 
     async fn to_send(&self, task: TaskId, after: Option<i32>, now: Timestamp, limit: u32) -> StoreResult<Vec<RecipientRow>> {
         let find = sqlx::query(TO_SEND).bind(task.as_uuid()).bind(after.unwrap_or(-1)).bind(now.as_microsecond()).bind(limit);
-        let rows = find.fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?;
-        Ok(rows.iter().map(recipient).collect::<Result<_, Fault>>()?)
+        let rows = find.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
+        Ok(rows.iter().map(recipient).collect::<Result<_, StatementError>>()?)
     }
 
     async fn write_recipients(&self, steps: &[RecipientStep]) -> StoreResult<Vec<Option<RecipientState>>> {
         let rows = rows(steps)?;
         let mut write = self.shared().await?;
-        let written = sqlx::query(WRITE_RECIPIENTS).bind(rows).fetch_all(write.connection()?).await.map_err(Fault::from)?;
+        let written =
+            sqlx::query(WRITE_RECIPIENTS).bind(rows).fetch_all(write.connection()?).await.map_err(StatementError::from)?;
         write.commit().await?;
         let mut states: HashMap<(TaskId, i32), RecipientState> = HashMap::with_capacity(written.len());
         for row in &written {
@@ -278,15 +279,15 @@ impl RecipientLedger for SqliteStore {
         Ok(steps.iter().map(|step| states.remove(&(step.task, step.part))).collect())
     }
 
-    async fn standing(&self, task: TaskId, attempt: Attempt) -> StoreResult<Standing> {
+    async fn attempt_standing(&self, task: TaskId, attempt: Attempt) -> StoreResult<AttemptStanding> {
         Ok(stands(&mut *self.reader().await?, task, attempt).await?)
     }
 
     async fn recipients(&self, task: TaskId, filter: &RecipientFilter, limit: u32) -> StoreResult<Vec<RecipientRow>> {
         let states = texts(filter.states.iter().map(|state| state.as_str()))?;
         let find = sqlx::query(FIND_RECIPIENTS).bind(task.as_uuid()).bind(filter.after.unwrap_or(-1)).bind(states).bind(limit);
-        let rows = find.fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?;
-        Ok(rows.iter().map(recipient).collect::<Result<_, Fault>>()?)
+        let rows = find.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
+        Ok(rows.iter().map(recipient).collect::<Result<_, StatementError>>()?)
     }
 
     async fn count_recipients(&self, task: TaskId) -> StoreResult<RecipientCounts> {

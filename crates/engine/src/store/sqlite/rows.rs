@@ -8,8 +8,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row as _, Sqlite, Type};
 use uuid::Uuid;
 
-use super::fault::Fault;
-use crate::domain::{Attempt, Doorbell, KindName, Priority, QueueName, TaskId, TaskRef, TaskRow};
+use super::statement_error::StatementError;
+use crate::domain::{Attempt, Dispatch, KindName, Priority, QueueName, TaskId, TaskRef, TaskRow};
 use crate::store::StoreError;
 
 /// The columns of a live task, in the order of [`task_row`]; a list puts something small in the place of the args.
@@ -44,13 +44,13 @@ macro_rules! ended_columns {
         )
     };
 }
-/// The columns of [`doorbell`].
-macro_rules! doorbell_columns {
+/// The columns of [`dispatch`].
+macro_rules! dispatch_columns {
     () => {
         "id, attempt, queue, priority"
     };
 }
-pub(super) use {doorbell_columns, ended_columns, live_columns};
+pub(super) use {dispatch_columns, ended_columns, live_columns};
 
 /// Reads the columns of a row from left to right.
 pub(super) struct Columns<'r> {
@@ -66,79 +66,79 @@ impl<'r> Columns<'r> {
     }
 
     /// The next column as it is.
-    pub(super) fn get<T: Decode<'r, Sqlite> + Type<Sqlite>>(&mut self) -> Result<T, Fault> {
+    pub(super) fn get<T: Decode<'r, Sqlite> + Type<Sqlite>>(&mut self) -> Result<T, StatementError> {
         let value = self.row.try_get(self.next)?;
         self.next += 1;
         Ok(value)
     }
 
-    pub(super) fn time(&mut self) -> Result<Timestamp, Fault> {
+    pub(super) fn time(&mut self) -> Result<Timestamp, StatementError> {
         self.maybe_time()?.ok_or_else(|| self.corrupt("a time is missing"))
     }
 
-    pub(super) fn maybe_time(&mut self) -> Result<Option<Timestamp>, Fault> {
+    pub(super) fn maybe_time(&mut self) -> Result<Option<Timestamp>, StatementError> {
         let micros: Option<i64> = self.get()?;
         micros.map(|micros| Timestamp::from_microsecond(micros).map_err(|error| self.corrupt(error))).transpose()
     }
 
-    pub(super) fn id(&mut self) -> Result<TaskId, Fault> {
+    pub(super) fn id(&mut self) -> Result<TaskId, StatementError> {
         Ok(self.get::<Uuid>()?.into())
     }
 
-    pub(super) fn attempt(&mut self) -> Result<Attempt, Fault> {
+    pub(super) fn attempt(&mut self) -> Result<Attempt, StatementError> {
         Ok(Attempt(self.get()?))
     }
 
-    pub(super) fn queue(&mut self) -> Result<QueueName, Fault> {
+    pub(super) fn queue(&mut self) -> Result<QueueName, StatementError> {
         Ok(QueueName::from_store(self.get()?))
     }
 
-    pub(super) fn kind(&mut self) -> Result<KindName, Fault> {
+    pub(super) fn kind(&mut self) -> Result<KindName, StatementError> {
         Ok(KindName::from_store(self.get()?))
     }
 
     /// A number that is never negative.
-    pub(super) fn number<T: TryFrom<i64>>(&mut self) -> Result<T, Fault> {
+    pub(super) fn number<T: TryFrom<i64>>(&mut self) -> Result<T, StatementError> {
         let number: i64 = self.get()?;
         T::try_from(number).map_err(|_| self.corrupt(format!("{number} is out of range")))
     }
 
-    pub(super) fn maybe_limit(&mut self) -> Result<Option<Duration>, Fault> {
+    pub(super) fn maybe_limit(&mut self) -> Result<Option<Duration>, StatementError> {
         let millis: Option<i64> = self.get()?;
         Ok(millis.map(|millis| Duration::from_millis(millis.unsigned_abs())))
     }
 
-    pub(super) fn limit(&mut self) -> Result<Duration, Fault> {
+    pub(super) fn limit(&mut self) -> Result<Duration, StatementError> {
         self.maybe_limit()?.ok_or_else(|| self.corrupt("a limit is missing"))
     }
 
-    pub(super) fn priority(&mut self) -> Result<Priority, Fault> {
+    pub(super) fn priority(&mut self) -> Result<Priority, StatementError> {
         let number = self.number()?;
         Priority::new(number).map_err(|reason| self.corrupt(reason))
     }
 
     /// A word that has a type.
-    pub(super) fn maybe_word<T: FromStr<Err = String>>(&mut self) -> Result<Option<T>, Fault> {
+    pub(super) fn maybe_word<T: FromStr<Err = String>>(&mut self) -> Result<Option<T>, StatementError> {
         let word: Option<&str> = self.get()?;
         word.map(|word| word.parse().map_err(|reason: String| self.corrupt(reason))).transpose()
     }
 
-    pub(super) fn word<T: FromStr<Err = String>>(&mut self) -> Result<T, Fault> {
+    pub(super) fn word<T: FromStr<Err = String>>(&mut self) -> Result<T, StatementError> {
         self.maybe_word()?.ok_or_else(|| self.corrupt("a word is missing"))
     }
 
-    pub(super) fn maybe_json<T: serde::de::DeserializeOwned>(&mut self) -> Result<Option<T>, Fault> {
+    pub(super) fn maybe_json<T: serde::de::DeserializeOwned>(&mut self) -> Result<Option<T>, StatementError> {
         let text: Option<&str> = self.get()?;
         text.map(|text| serde_json::from_str(text).map_err(|error| self.corrupt(error))).transpose()
     }
 
-    pub(super) fn json<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, Fault> {
+    pub(super) fn json<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, StatementError> {
         self.maybe_json()?.ok_or_else(|| self.corrupt("JSON is missing"))
     }
 
     /// The row cannot be read.
-    pub(super) fn corrupt(&self, reason: impl std::fmt::Display) -> Fault {
-        Fault::Other(StoreError::Corrupt { table: self.table, reason: format!("{reason}") })
+    pub(super) fn corrupt(&self, reason: impl std::fmt::Display) -> StatementError {
+        StatementError::Other(StoreError::Corrupt { table: self.table, reason: format!("{reason}") })
     }
 }
 
@@ -147,19 +147,19 @@ pub(super) fn millis(limit: Duration) -> i64 {
     i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The doorbell of a row of [`doorbell_columns`].
-pub(super) fn doorbell(row: &SqliteRow, rung_at: Timestamp) -> Result<Doorbell, Fault> {
+/// The dispatch of a row of [`dispatch_columns`].
+pub(super) fn dispatch(row: &SqliteRow, dispatched_at: Timestamp) -> Result<Dispatch, StatementError> {
     let mut columns = Columns::of("tasks", row);
-    Ok(Doorbell {
+    Ok(Dispatch {
         task: TaskRef { id: columns.id()?, attempt: columns.attempt()? },
         queue: columns.queue()?,
         band: columns.priority()?.band(),
-        rung_at,
+        dispatched_at,
     })
 }
 
 /// A whole task, live or ended.
-pub(super) fn task_row(row: &SqliteRow) -> Result<TaskRow, Fault> {
+pub(super) fn task_row(row: &SqliteRow) -> Result<TaskRow, StatementError> {
     let mut columns = Columns::of("tasks", row);
     Ok(TaskRow {
         id: columns.id()?,

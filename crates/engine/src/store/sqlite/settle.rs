@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::SqliteStore;
 use super::ends::{EndOrder, end_tasks};
-use super::fault::Fault;
 use super::json::{self, JsonRows};
 use super::rows::Columns;
+use super::statement_error::StatementError;
 use crate::domain::{Attempt, EndReason, ErrorReport, Next, TaskId, TaskStatus, WorkerId};
 use crate::store::{AttemptEnd, Settled, Settlement};
 
@@ -36,14 +36,14 @@ SET status = CASE WHEN o.value ->> 4 IS NOT NULL OR retries_used > 0 THEN 'RETRY
     progress_peak = CASE WHEN o.value ->> 4 IS 'crashed'
         THEN max(coalesce(progress_peak, 0), coalesce(min(coalesce(o.value ->> 8, progress) ->> '$.done', 9223372036854775807), 0))
         ELSE progress_peak END,
-    due_at = o.value ->> 3, ring_at = o.value ->> 3, rung_at = NULL, worker = NULL
+    due_at = o.value ->> 3, dispatch_at = o.value ->> 3, dispatched_at = NULL, worker = NULL
 FROM jsonb_each(?1) o
 WHERE tasks.id = unhex(o.value ->> 0)";
 
 const FIND_OWN_RESULTS: &str = "-- find_own_results
 SELECT id, attempt, worker FROM task_results WHERE id IN (SELECT unhex(value) FROM jsonb_each(?1))";
 
-/// What waits as the settlement left it. Whatever has happened since would show: a begin or a change in the attempt number, the write of
+/// What waits as the settlement left it. Whatever has happened since would show: a start or a change in the attempt number, the write of
 /// another (the rescue) in the due time.
 const FIND_OWN_WAITS: &str = "-- find_own_waits
 SELECT o.key
@@ -52,7 +52,7 @@ CROSS JOIN tasks t ON t.id = unhex(o.value ->> 0)
 WHERE t.status <> 'STARTED' AND t.attempt = o.value ->> 1 AND t.due_at = o.value ->> 3";
 
 impl SqliteStore {
-    pub(super) async fn settle_part(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, Fault> {
+    pub(super) async fn settle_part(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, StatementError> {
         let mut answers: Vec<Option<Settled>> = vec![None; settlements.len()];
         // Of equal settlements the first one counts; the others find its result.
         let mut seen = HashSet::with_capacity(settlements.len());
@@ -95,7 +95,7 @@ fn end_order(settlement: &Settlement) -> EndOrder<'_> {
         Next::End { status, result, error, reason } => {
             EndOrder { status: *status, result: result.as_deref(), error: error.as_ref(), reason: *reason, ..order }
         }
-        Next::Retry { .. } | Next::Crashed { .. } | Next::HandBack { .. } => EndOrder { if_revoked: true, ..order },
+        Next::Retry { .. } | Next::Crashed { .. } | Next::Release { .. } => EndOrder { if_revoked: true, ..order },
     }
 }
 
@@ -116,11 +116,11 @@ fn wait(place: usize, settlement: &Settlement) -> Option<Wait<'_>> {
         Next::End { .. } => None,
         Next::Retry { due_at, error } => wait(*due_at, Some(AttemptEnd::Retry), None, Some(error)),
         Next::Crashed { due_at, crashes, error } => wait(*due_at, Some(AttemptEnd::Crashed), Some(*crashes), Some(error)),
-        Next::HandBack { due_at } => wait(*due_at, None, None, None),
+        Next::Release { due_at } => wait(*due_at, None, None, None),
     }
 }
 
-fn wait_rows(waits: &[Wait<'_>]) -> Result<String, Fault> {
+fn wait_rows(waits: &[Wait<'_>]) -> Result<String, StatementError> {
     let mut rows = JsonRows::new();
     for wait in waits {
         let error = wait.error.map(json::json).transpose()?;
@@ -144,7 +144,7 @@ async fn wait_again(
     transaction: &mut SqliteConnection,
     waits: &[Wait<'_>],
     answers: &mut [Option<Settled>],
-) -> Result<(), Fault> {
+) -> Result<(), StatementError> {
     let mut held = Vec::with_capacity(waits.len());
     for row in sqlx::query(HELD).bind(wait_rows(waits)?).fetch_all(&mut *transaction).await? {
         let mut columns = Columns::of("tasks", &row);
@@ -170,7 +170,7 @@ async fn look_for_own_results(
     transaction: &mut SqliteConnection,
     settlements: &[Settlement],
     answers: &mut [Option<Settled>],
-) -> Result<(), Fault> {
+) -> Result<(), StatementError> {
     look_for_own_waits(transaction, settlements, answers).await?;
     let missing =
         settlements.iter().zip(answers.iter()).filter(|(_, answer)| answer.is_none()).map(|(settlement, _)| settlement.id);
@@ -192,7 +192,7 @@ async fn look_for_own_waits(
     transaction: &mut SqliteConnection,
     settlements: &[Settlement],
     answers: &mut [Option<Settled>],
-) -> Result<(), Fault> {
+) -> Result<(), StatementError> {
     let missing = (0..settlements.len()).filter(|&place| answers[place].is_none());
     let waits: Vec<Wait<'_>> = missing.filter_map(|place| wait(place, &settlements[place])).collect();
     if waits.is_empty() {

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use sqlx::SqliteConnection;
 use tokio::sync::{MutexGuard, OwnedMutexGuard};
 
-use super::fault::Fault;
+use super::statement_error::StatementError;
 use super::{SqliteStore, Writer, closed};
 use crate::store::{StoreError, StoreResult};
 
@@ -20,7 +20,7 @@ use crate::store::{StoreError, StoreResult};
 pub(super) struct Group {
     /// What became of it, for those who have a part in it.
     outcome: Arc<OnceLock<StoreResult<()>>>,
-    /// The part that was begun and not finished.
+    /// The part that was started and not finished.
     unfinished: Option<Part>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct SharedWrite<'a> {
 
 impl SqliteStore {
     /// The writer, within a transaction whose commit may be shared.
-    pub(super) async fn shared(&self) -> Result<SharedWrite<'_>, Fault> {
+    pub(super) async fn shared(&self) -> Result<SharedWrite<'_>, StatementError> {
         let mut guard = self.writer.lock().await;
         let writer = guard.as_mut().ok_or_else(closed)?;
         writer.undo_unfinished().await;
@@ -56,12 +56,12 @@ impl SqliteStore {
 
 impl SharedWrite<'_> {
     /// The connection, within the transaction.
-    pub(super) fn connection(&mut self) -> Result<&mut SqliteConnection, Fault> {
+    pub(super) fn connection(&mut self) -> Result<&mut SqliteConnection, StatementError> {
         self.guard.as_mut().map(|writer| &mut writer.connection).ok_or_else(closed)
     }
 
     /// Returns once the part is on the disk.
-    pub(super) async fn commit(mut self) -> Result<(), Fault> {
+    pub(super) async fn commit(mut self) -> Result<(), StatementError> {
         let group = self.guard.as_mut().and_then(|writer| writer.group.as_mut()).ok_or_else(closed)?;
         group.unfinished = None;
         let outcome = group.outcome.clone();
@@ -100,7 +100,7 @@ impl Writer {
             let outcome = group.outcome.clone();
             match execute(&mut self.connection, "COMMIT").await {
                 Ok(()) => self.conclude(&outcome, Ok(())),
-                Err(fault) => self.give_up(&outcome, fault).await,
+                Err(error) => self.give_up(&outcome, error).await,
             }
         }
     }
@@ -111,7 +111,7 @@ impl Writer {
         let (outcome, part) = (outcome.clone(), *part);
         if part == Part::First {
             // Nobody else has a part in it.
-            return self.give_up(&outcome, Fault::Other(StoreError::Unavailable("the write was given up".into()))).await;
+            return self.give_up(&outcome, StatementError::Other(StoreError::Unavailable("the write was given up".into()))).await;
         }
         match execute(&mut self.connection, "ROLLBACK TO part").await {
             Ok(()) => {
@@ -120,14 +120,14 @@ impl Writer {
                 }
             }
             // SQLite has undone the whole transaction itself: a full disk, an error of the disk.
-            Err(fault) => self.give_up(&outcome, fault).await,
+            Err(error) => self.give_up(&outcome, error).await,
         }
     }
 
-    async fn give_up(&mut self, outcome: &OnceLock<StoreResult<()>>, fault: Fault) {
+    async fn give_up(&mut self, outcome: &OnceLock<StoreResult<()>>, error: StatementError) {
         // It fails where there is nothing left to undo.
         drop(execute(&mut self.connection, "ROLLBACK").await);
-        self.conclude(outcome, Err(fault.into()));
+        self.conclude(outcome, Err(error.into()));
     }
 
     fn conclude(&mut self, outcome: &OnceLock<StoreResult<()>>, result: StoreResult<()>) {
@@ -137,7 +137,7 @@ impl Writer {
     }
 }
 
-async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), Fault> {
+async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), StatementError> {
     sqlx::raw_sql(sql).execute(connection).await?;
     Ok(())
 }

@@ -5,9 +5,9 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::SqliteStore;
-use super::fault::Fault;
 use super::json::{JsonRows, texts};
 use super::rows::Columns;
+use super::statement_error::StatementError;
 use crate::domain::TaskId;
 use crate::store::{StoreResult, Suppression, SuppressionFilter, SuppressionReason, Suppressions};
 
@@ -27,7 +27,7 @@ ORDER BY address LIMIT ?4";
 const SUPPRESSED_AMONG: &str = "-- suppressed_among
 SELECT address FROM suppressions WHERE address IN (SELECT value FROM json_each(?1))";
 
-fn suppression(row: &SqliteRow) -> Result<Suppression, Fault> {
+fn suppression(row: &SqliteRow) -> Result<Suppression, StatementError> {
     let mut columns = Columns::of("suppressions", row);
     Ok(Suppression {
         address: columns.get()?,
@@ -59,13 +59,13 @@ impl Suppressions for SqliteStore {
         let rows = rows.text()?;
         let mut writer = self.writer().await;
         let insert = sqlx::query(SUPPRESS).bind(rows).execute(writer.connection()?);
-        Ok(insert.await.map_err(Fault::from)?.rows_affected())
+        Ok(insert.await.map_err(StatementError::from)?.rows_affected())
     }
 
     async fn unsuppress(&self, address: &str) -> StoreResult<bool> {
         let mut writer = self.writer().await;
         let delete = sqlx::query(UNSUPPRESS).bind(address).execute(writer.connection()?);
-        Ok(delete.await.map_err(Fault::from)?.rows_affected() > 0)
+        Ok(delete.await.map_err(StatementError::from)?.rows_affected() > 0)
     }
 
     async fn suppressions(&self, filter: &SuppressionFilter, limit: u32) -> StoreResult<Vec<Suppression>> {
@@ -74,12 +74,12 @@ impl Suppressions for SqliteStore {
             .bind(filter.text.as_deref())
             .bind(filter.reason.map(SuppressionReason::as_str))
             .bind(limit);
-        let rows = find.fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?;
-        Ok(rows.iter().map(suppression).collect::<Result<_, Fault>>()?)
+        let rows = find.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
+        Ok(rows.iter().map(suppression).collect::<Result<_, StatementError>>()?)
     }
 
     async fn suppressed_among(&self, addresses: &[String]) -> StoreResult<Vec<String>> {
         let find = sqlx::query_scalar(SUPPRESSED_AMONG).bind(texts(addresses)?);
-        Ok(find.fetch_all(&mut *self.reader().await?).await.map_err(Fault::from)?)
+        Ok(find.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?)
     }
 }
