@@ -15,7 +15,7 @@ pub async fn place_image(file_service: &FileService, now: Timestamp) -> Result<(
     if file_service.storage().exists(&path).await? {
         return Ok(());
     }
-    let facts = NewFile {
+    let new_file = NewFile {
         path,
         content_type: "image/jpeg".into(),
         principal: Principal::system().subject,
@@ -23,7 +23,7 @@ pub async fn place_image(file_service: &FileService, now: Timestamp) -> Result<(
         created_at: now,
         expires_at: None,
     };
-    let mut writer = file_service.create(facts).await?;
+    let mut writer = file_service.create(new_file).await?;
     writer.write(IMAGE).await?;
     writer.finish().await.map(drop)
 }

@@ -37,7 +37,7 @@ pub(super) fn start(
     config.connections = 1;
     let (stop, shutdown) = (stop.clone(), app.shutdown.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Thread)?;
-    let heartbeat = move || {
+    let run = move || {
         runtime.block_on(async move {
             let own: SharedStore = match shared {
                 Some(store) => store,
@@ -53,6 +53,6 @@ pub(super) fn start(
         });
         drop(said);
     };
-    std::thread::Builder::new().name("heartbeat".into()).spawn(heartbeat).map_err(AppError::Thread)?;
+    std::thread::Builder::new().name("heartbeat".into()).spawn(run).map_err(AppError::Thread)?;
     Ok(HeartbeatThread { ended })
 }

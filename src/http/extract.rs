@@ -202,7 +202,7 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError
         if error.inner().is_data() {
             return ApiError::Invalid(vec![FieldError::of_parser(&error)]);
         }
-        // Where a word out of a list is wanted, serde_json calls anything but a text a error of syntax, though the body is JSON.
+        // Where a word out of a list is wanted, serde_json calls anything but a text an error of syntax, though the body is JSON.
         if serde_json::from_slice::<serde_json::Value>(body).is_ok() {
             let pointer = FieldError::of_parser(&error).pointer;
             return ApiError::field(pointer, "is not one of the words that are allowed here");

@@ -1,4 +1,4 @@
-//! The one layer request_layer all routes: request id, deadline, panics, security headers, count, log.
+//! The one layer around all routes: request id, deadline, panics, security headers, count, log.
 //!
 //! It is written by hand and is one, because the hot path pays for each. Query strings, bodies and tokens never reach the log.
 

@@ -32,7 +32,7 @@ impl Params {
         taken.into_iter().map(|(_, value)| value).collect()
     }
 
-    /// Adds a error of `name`.
+    /// Adds an error of `name`.
     pub(super) fn field_error(&mut self, name: &str, detail: impl Display) {
         self.field_errors.push(FieldError::new(name, detail.to_string()));
     }

@@ -345,7 +345,7 @@ impl<C: Channel> Delivery<C> {
         self.stop.cancel();
     }
 
-    /// Reads the list page by page into the recipient_queue.
+    /// Reads the list page by page into the recipient queue.
     async fn read(&self, recipient_queue: &RecipientQueue, mut rate_limiter: RateLimiter) -> Result<(), TaskFailure> {
         let (mut after, mut page, mut is_over) = (None, Vec::new().into_iter(), false);
         loop {

@@ -156,14 +156,14 @@ impl BulkEmail {
         let own = self.recipients.iter().flatten().map(|one| (one.email.as_str(), one.context.as_ref()));
         let mut list = RecipientListWriter::new(cx);
         for (part, (email, context)) in (0..).zip(plain.chain(own)) {
-            list.add(added(cx, part, email, context)).await?;
+            list.add(new_recipient(cx, part, email, context)).await?;
         }
         list.finish().await
     }
 }
 
 /// A recipient of the args as the ledger takes it.
-fn added(cx: &TaskContext, part: i32, email: &str, context: Option<&Map<String, Value>>) -> NewRecipient {
+fn new_recipient(cx: &TaskContext, part: i32, email: &str, context: Option<&Map<String, Value>>) -> NewRecipient {
     let key = cx.effect_key(&part.to_string());
     let message_id = cx.services.mailer.message_id(&key);
     let context = context.filter(|context| !context.is_empty()).map(|context| Value::Object(context.clone()).to_string());

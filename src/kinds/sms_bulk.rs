@@ -143,14 +143,14 @@ impl BulkSms {
         let own = self.recipients.iter().flatten().map(|one| (one.phone_number.as_str(), one.context.as_ref()));
         let mut list = RecipientListWriter::new(cx);
         for (part, (number, context)) in (0..).zip(plain.chain(own)) {
-            list.add(added(cx, part, number, context)).await?;
+            list.add(new_recipient(cx, part, number, context)).await?;
         }
         list.finish().await
     }
 }
 
 /// A recipient of the args as the ledger takes it.
-fn added(cx: &TaskContext, part: i32, number: &str, context: Option<&Map<String, Value>>) -> NewRecipient {
+fn new_recipient(cx: &TaskContext, part: i32, number: &str, context: Option<&Map<String, Value>>) -> NewRecipient {
     let message_id = cx.effect_key(&part.to_string());
     let context = context.filter(|context| !context.is_empty()).map(|context| Value::Object(context.clone()).to_string());
     match PhoneNumber::parse(number) {

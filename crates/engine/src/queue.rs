@@ -1,8 +1,8 @@
 //! The engine: submit, fetch, start, settle, control, inspect. The only place that joins store and broker.
 //!
-//! One request's way: [`submit`] writes the row (group commit) and dispatches the dispatch; [`fetch`] hands deliveries to the pool and starts
+//! One request's way: [`submit`] writes the row (group commit) and sends the dispatch; [`fetch`] hands deliveries to the pool and starts
 //! their attempts; [`settle`] writes what follows (group commit) and tells who waits. [`control`] and [`inspect`] serve the API and the CLI.
-//! [`sweep`] is what the scheduler steps: relay, rescue, lost dispatches, expiry.
+//! [`sweep`] is what the scheduler steps: dispatch of due tasks, rescue, lost dispatches, expiry.
 
 pub mod batch;
 pub mod body;

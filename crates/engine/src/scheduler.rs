@@ -31,7 +31,7 @@ pub struct SchedulerConfig {
 
 /// How often the sweep of due tasks looks; also the most that an `eta` is late by.
 const DISPATCH_DUE_EVERY: Duration = Duration::from_millis(200);
-/// How often dead workers are looked for; more often where the lease is short, because the rescue_guard takes a long rest for blindness.
+/// How often dead workers are looked for; more often where the lease is short, because the rescue guard takes a long rest for blindness.
 const RESCUE_EVERY: Duration = Duration::from_secs(1);
 /// How often expired tasks are ended that no worker has come across.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);

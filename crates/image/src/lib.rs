@@ -310,7 +310,7 @@ impl Source {
     }
 }
 
-/// The work as a child does it: a [`Recipe`] in, a [`Image`] out.
+/// The work as a child does it: a [`Recipe`] in, a [`ProcessedImage`] out.
 pub fn handle(args: &RawValue) -> Result<Value, Refusal> {
     let refused = |word: &str, message: String, is_final| Refusal { word: word.to_owned(), message, is_final };
     let recipe: Recipe = serde_json::from_str(args.get()).map_err(|error| refused("BadRequest", error.to_string(), true))?;

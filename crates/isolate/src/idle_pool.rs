@@ -47,7 +47,7 @@ impl IdlePool {
     }
 }
 
-/// Ends what nobody has used for `keep`, until nothing is left, or the idle_pool itself is gone.
+/// Ends what nobody has used for `keep`, until nothing is left, or the idle pool itself is gone.
 async fn watch(idle_pool: Weak<IdlePool>, keep: Duration) {
     loop {
         let Some(oldest) = idle_pool.upgrade().map(|idle_pool| idle_pool.state.lock().idle.front().map(|(since, _)| *since))

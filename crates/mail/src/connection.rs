@@ -73,11 +73,11 @@ pub(super) fn sanitize_reply(text: &str) -> String {
         c if c.is_control() => char::REPLACEMENT_CHARACTER,
         c => c,
     };
-    let mut sanitize_reply: String = text.trim_end().chars().take(LONGEST_TEXT).map(tame).collect();
+    let mut sanitized: String = text.trim_end().chars().take(LONGEST_TEXT).map(tame).collect();
     if text.trim_end().chars().nth(LONGEST_TEXT).is_some() {
-        sanitize_reply.push('…');
+        sanitized.push('…');
     }
-    sanitize_reply
+    sanitized
 }
 
 impl From<ClientError> for SmtpError {

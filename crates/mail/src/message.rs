@@ -48,7 +48,7 @@ impl Message {
         &self.file_name
     }
 
-    /// The same for a smtp_connection.
+    /// The same for an SMTP connection.
     pub fn wire_message(&self) -> WireMessage {
         let from = self.envelope.from().map(AsRef::as_ref).unwrap_or_default();
         let to = self.envelope.to().first().map(AsRef::as_ref).unwrap_or_default();

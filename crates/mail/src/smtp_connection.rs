@@ -53,7 +53,7 @@ impl WireMessage {
     }
 }
 
-/// What reply a mail came to.
+/// What staging a mail came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EnvelopeReply {
     /// The server waits for its content.
@@ -67,7 +67,7 @@ pub enum EnvelopeReply {
     },
 }
 
-/// Why a connection is of no use any more. What was staged was not handed over, and is for another smtp_connection.
+/// Why a connection is of no use any more. What was staged was not handed over, and is for another SMTP connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConnectionLost(pub String);
@@ -223,7 +223,7 @@ impl SmtpConnection {
         outcome
     }
 
-    /// What reply the mail behind the last one came to; `None` where there was none.
+    /// What staging the mail behind the last one came to; `None` where there was none.
     pub async fn next_envelope(&mut self) -> Result<Option<EnvelopeReply>, ConnectionLost> {
         let reply = match std::mem::replace(&mut self.pipelined, Pipelined::Nothing) {
             Pipelined::Nothing => Ok(None),

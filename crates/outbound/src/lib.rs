@@ -322,14 +322,14 @@ fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, FetchError> {
 
 async fn read(mut response: Response) -> Result<Answer, FetchError> {
     let (status, headers) = (response.status(), response.headers().clone());
-    let reported = response.content_length();
+    let declared = response.content_length();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(explain)? {
         let room = BODY_LIMIT - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if body.len() == BODY_LIMIT {
             // It is not waited for what may follow: that may be nothing, for ever.
-            let is_cut = chunk.len() > room || reported != Some(BODY_LIMIT as u64);
+            let is_cut = chunk.len() > room || declared != Some(BODY_LIMIT as u64);
             return Ok(Answer { status, headers, body, is_cut });
         }
     }

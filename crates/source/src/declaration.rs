@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, de::DeString};
 use url::Url;
 
-use self::table::{Place, json_of};
+use self::table::{DeclarationPath, json_of};
 use crate::model::{FieldRole, FieldType, Model, ModelField, ModelRole};
 
 /// The source that kinds use unless they are told another.
@@ -70,10 +70,10 @@ impl SourcesConfig {
         }
         // What could not be read would only be missed again.
         if !errors.is_empty() {
-            return Err(reader.reported());
+            return Err(reader.into_messages());
         }
         let sources = reader.root(root.get_ref());
-        if reader.mistakes.is_empty() { Ok(Self { sources }) } else { Err(reader.reported()) }
+        if reader.mistakes.is_empty() { Ok(Self { sources }) } else { Err(reader.into_messages()) }
     }
 }
 
@@ -94,17 +94,17 @@ impl<'a> Reader<'a> {
     }
 
     /// All mistakes in the order of their lines.
-    fn reported(mut self) -> Vec<String> {
+    fn into_messages(mut self) -> Vec<String> {
         self.mistakes.sort_by_key(|(at, _)| *at);
         let line = |at: usize| self.text.get(..at).unwrap_or(self.text).matches('\n').count() + 1;
         self.mistakes.iter().map(|(at, what)| format!("line {}: {what}", line(*at))).collect()
     }
 
     fn root(&mut self, root: &Table<'a>) -> BTreeMap<String, SourceConfig> {
-        let place = Place::root();
+        let place = DeclarationPath::root();
         let mut sources = BTreeMap::new();
         for (name, item) in self.entries(root, &place, &["sources"], &["sources"]).tables("sources", self) {
-            let place = Place::root().at("sources").at(name.get_ref());
+            let place = DeclarationPath::root().at("sources").at(name.get_ref());
             if self.is_name(name, &place)
                 && let Some(source) = self.source(item, &place, name.span().start)
             {
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
         sources
     }
 
-    fn source(&mut self, table: &Table<'a>, place: &Place, at: usize) -> Option<SourceConfig> {
+    fn source(&mut self, table: &Table<'a>, place: &DeclarationPath, at: usize) -> Option<SourceConfig> {
         let mut entries = self.entries_at(table, place, at, &["url", "models"], &["url", "models"]);
         let url = entries.text("url", self).and_then(|(text, at)| self.url(&text, place, at));
         let mut models: BTreeMap<String, Arc<Model>> = BTreeMap::new();
@@ -134,14 +134,14 @@ impl<'a> Reader<'a> {
     }
 
     /// A role belongs to one model of a source.
-    fn claim_role(&mut self, models: &BTreeMap<String, Arc<Model>>, model: &Model, place: &Place, at: usize) {
+    fn claim_role(&mut self, models: &BTreeMap<String, Arc<Model>>, model: &Model, place: &DeclarationPath, at: usize) {
         let Some(role) = model.role else { return };
         if let Some(other) = models.values().find(|other| other.role == Some(role)) {
             self.wrong(at, format!("{place}.role: {:?} has the role {role} already", other.name));
         }
     }
 
-    fn url(&mut self, text: &str, place: &Place, at: usize) -> Option<SourcePlace> {
+    fn url(&mut self, text: &str, place: &DeclarationPath, at: usize) -> Option<SourcePlace> {
         let place = place.at("url");
         let (text, origin) = match text.strip_prefix("env:") {
             None => (text.to_owned(), "it".to_owned()),
@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn model(&mut self, name: &str, table: &Table<'a>, place: &Place, at: usize) -> Model {
+    fn model(&mut self, name: &str, table: &Table<'a>, place: &DeclarationPath, at: usize) -> Model {
         const KNOWN: &[&str] = &["table", "key", "fields", "export", "filter", "role", "roles", "values", "write"];
         let mut entries = self.entries_at(table, place, at, KNOWN, &["fields"]);
         let fields = self.fields(entries.take("fields"), place);
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
         model
     }
 
-    fn fields(&mut self, item: Option<(&Key<'a>, &Item<'a>)>, place: &Place) -> Vec<ModelField> {
+    fn fields(&mut self, item: Option<(&Key<'a>, &Item<'a>)>, place: &DeclarationPath) -> Vec<ModelField> {
         let place = place.at("fields");
         let Some((key, item)) = item else { return Vec::new() };
         let DeValue::Table(table) = item.get_ref() else {
@@ -248,7 +248,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A field: its type, or a table of type and column.
-    fn field(&mut self, name: &str, item: &Item<'a>, place: &Place) -> Option<ModelField> {
+    fn field(&mut self, name: &str, item: &Item<'a>, place: &DeclarationPath) -> Option<ModelField> {
         let (kind, column) = match item.get_ref() {
             DeValue::String(text) => (Some((text.to_string(), item.span().start)), None),
             DeValue::Table(table) => {
@@ -273,7 +273,12 @@ impl<'a> Reader<'a> {
         Some(ModelField { name: name.to_owned(), column, kind, may_export: true, may_filter: true })
     }
 
-    fn roles(&mut self, item: Option<(&Key<'a>, &Item<'a>)>, model: &Model, place: &Place) -> BTreeMap<FieldRole, String> {
+    fn roles(
+        &mut self,
+        item: Option<(&Key<'a>, &Item<'a>)>,
+        model: &Model,
+        place: &DeclarationPath,
+    ) -> BTreeMap<FieldRole, String> {
         let place = place.at("roles");
         let mut roles = BTreeMap::new();
         for (name, (field, at)) in self.texts_of(item, &place) {
@@ -303,7 +308,7 @@ impl<'a> Reader<'a> {
         roles
     }
 
-    fn values(&mut self, item: Option<(&Key<'a>, &Item<'a>)>, model: &Model, place: &Place) -> BTreeMap<String, Value> {
+    fn values(&mut self, item: Option<(&Key<'a>, &Item<'a>)>, model: &Model, place: &DeclarationPath) -> BTreeMap<String, Value> {
         let place = place.at("values");
         let mut values = BTreeMap::new();
         let Some((key, item)) = item else { return values };
@@ -331,7 +336,7 @@ impl<'a> Reader<'a> {
         values
     }
 
-    fn table_name(&mut self, table: String, place: &Place, at: usize) -> String {
+    fn table_name(&mut self, table: String, place: &DeclarationPath, at: usize) -> String {
         let place = place.at("table");
         if table.split('.').count() > 2 {
             self.wrong(at, format!("{place}: {table:?} is neither table nor schema.table"));
@@ -342,7 +347,7 @@ impl<'a> Reader<'a> {
         table
     }
 
-    fn identifier(&mut self, name: String, place: &Place, at: usize) -> String {
+    fn identifier(&mut self, name: String, place: &DeclarationPath, at: usize) -> String {
         if name.is_empty() || name.len() > LONGEST_IDENTIFIER || name.chars().any(char::is_control) {
             self.wrong(at, format!("{place}: {name:?} must have 1 to {LONGEST_IDENTIFIER} bytes and no control characters"));
         }
@@ -350,7 +355,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What users write: letters, digits and underscores.
-    fn is_name(&mut self, name: &Key<'a>, place: &Place) -> bool {
+    fn is_name(&mut self, name: &Key<'a>, place: &DeclarationPath) -> bool {
         let text = name.get_ref();
         let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

@@ -19,7 +19,7 @@ use legwork_engine::queue::view::StatusView;
 
 /// A comment goes out after so long a silence, so that proxies keep the connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// TaskEvent may be lost; the row is looked at this often all the same.
+/// Events may be lost; the row is looked at this often all the same.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The live events of a task

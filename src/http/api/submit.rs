@@ -304,7 +304,7 @@ fn at_item(index: usize, error: ApiError) -> ApiError {
     ApiError::Invalid(moved.collect())
 }
 
-/// A error of an item's key is told by the name of the header elsewhere.
+/// An error of an item's key is told by the name of the header elsewhere.
 fn item_pointer(pointer: &str) -> &str {
     if pointer == "Idempotency-Key" { "/idempotency_key" } else { pointer }
 }

@@ -66,7 +66,7 @@ fn link(engine: &Engine, path: &FilePath) -> String {
 }
 
 async fn keep(engine: &Engine, name: &str, content_type: &str, bytes: &[u8]) -> FilePath {
-    let facts = NewFile {
+    let new_file = NewFile {
         path: path(name),
         content_type: content_type.into(),
         principal: "ann".into(),
@@ -74,7 +74,7 @@ async fn keep(engine: &Engine, name: &str, content_type: &str, bytes: &[u8]) -> 
         created_at: at(0),
         expires_at: Some(at(30)),
     };
-    let mut writer = engine.files.clone().create(facts).await.unwrap();
+    let mut writer = engine.files.clone().create(new_file).await.unwrap();
     writer.write(bytes).await.unwrap();
     writer.finish().await.unwrap();
     path(name)

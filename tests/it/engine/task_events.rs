@@ -1,4 +1,4 @@
-//! TaskEvent: long polls, live states, and what a waiting task says that it waits for.
+//! Events: long polls, live states, and what a waiting task says that it waits for.
 
 use std::time::Duration;
 

@@ -121,7 +121,7 @@ pub async fn expired_and_forgotten_files_are_removed_and_those_of_running_tasks_
         File::options().write(true).open(scratch.path()).unwrap().set_modified(written.into()).unwrap();
         kept.push((scratch.path().to_owned(), scratch));
     }
-    let facts = NewFile {
+    let new_file = NewFile {
         path: path("exports/x.csv"),
         content_type: "text/csv".into(),
         principal: "ann".into(),
@@ -129,7 +129,7 @@ pub async fn expired_and_forgotten_files_are_removed_and_those_of_running_tasks_
         created_at: engine.now(),
         expires_at: Some(engine.now()),
     };
-    engine.files.clone().create(facts).await.unwrap().finish().await.unwrap();
+    engine.files.clone().create(new_file).await.unwrap().finish().await.unwrap();
     let actual = result_of(&engine, "files.prune", json!({})).await;
     assert_eq!((&actual["expired"], &actual["temporary"]), (&json!(1), &json!(3)), "{actual}");
     assert!(!files.exists(&path("exports/x.csv")).await.unwrap());

@@ -81,7 +81,7 @@ async fn an_image_that_turns_out_to_be_anothers_is_not_read(engine: Engine) {
     upload(&engine, "uploads/image.jpg", &make::jpeg(64, 48));
     let id = engine.submit("image.process", json!({ "file_path": "uploads/image.jpg" })).await;
     // Its row comes after the submission, which could not know.
-    let facts = NewFile {
+    let new_file = NewFile {
         path: path("uploads/image.jpg"),
         content_type: "image/jpeg".into(),
         principal: "bob".into(),
@@ -89,7 +89,7 @@ async fn an_image_that_turns_out_to_be_anothers_is_not_read(engine: Engine) {
         created_at: engine.now(),
         expires_at: None,
     };
-    let mut writer = engine.files.clone().create(facts).await.unwrap();
+    let mut writer = engine.files.clone().create(new_file).await.unwrap();
     writer.write(&make::jpeg(64, 48)).await.unwrap();
     writer.finish().await.unwrap();
     let pool = engine.start_pool().await;

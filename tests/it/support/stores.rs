@@ -22,7 +22,7 @@ where
     rethrow(run(store, case).await);
 }
 
-/// A key_ring of keys with these ids; the same id is the same key.
+/// A key ring of keys with these ids; the same id is the same key.
 pub fn key_ring(ids: &[&str]) -> KeyRing {
     let secret = |id: &str| format!("{}{}=", id.repeat(22 / id.len()), "A".repeat(43 - id.len() * (22 / id.len())));
     let keys: Vec<EncryptionKey> = ids.iter().map(|&id| EncryptionKey { id: id.into(), secret: secret(id).into() }).collect();

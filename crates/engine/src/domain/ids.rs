@@ -120,8 +120,8 @@ fn check_name(what: &'static str, name: &str) -> Result<(), NameError> {
     if starts_well && all_allowed && name.len() <= MAX_NAME_CHARS {
         return Ok(());
     }
-    let rendered: String = name.chars().take(MAX_NAME_CHARS).collect();
-    Err(NameError { what, name: rendered, max: MAX_NAME_CHARS })
+    let shortened: String = name.chars().take(MAX_NAME_CHARS).collect();
+    Err(NameError { what, name: shortened, max: MAX_NAME_CHARS })
 }
 
 macro_rules! name_newtype {

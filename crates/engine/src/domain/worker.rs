@@ -9,13 +9,13 @@ use super::{QueueName, WorkerId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerHealth {
-    /// Its heartbeat heartbeats and it fetches.
+    /// Its heartbeats arrive and it fetches.
     Healthy,
-    /// Its heartbeat heartbeats, but due tasks of its queues exist, slots are free, and it starts none.
+    /// Its heartbeats arrive, but due tasks of its queues exist, slots are free, and it starts none.
     Stalled,
     /// It finishes what runs and fetches no more.
     Draining,
-    /// Its heartbeat has stopped; its tasks are rescued.
+    /// Its heartbeats have stopped; its tasks are rescued.
     Dead,
 }
 

@@ -241,9 +241,9 @@ impl OptionsReader {
             _ => put(&mut self.options.callback_url, serde_json::from_str(text)),
         };
         if !is_read {
-            let rendered: String = text.chars().take(MESSAGE_CHARS).collect();
+            let shortened: String = text.chars().take(MESSAGE_CHARS).collect();
             self.field_errors
-                .push(FieldError::new(format!("/{name}"), format!("{rendered} is not {}", TaskOptions::wanted(name))));
+                .push(FieldError::new(format!("/{name}"), format!("{shortened} is not {}", TaskOptions::wanted(name))));
         }
     }
 }

@@ -127,7 +127,7 @@ impl TaskChildren {
         }
     }
 
-    /// A error in words for a log: what it says of an arg that may be secret stays out.
+    /// An error in words for a log: what it says of an arg that may be secret stays out.
     fn describe_for_log(&self, kind: &str, field_error: &FieldError) -> String {
         let kind = KindName::parse(kind).ok().and_then(|name| self.queue.runner().kind(&name));
         let is_sensitive = kind.is_some_and(|kind| kind.is_sensitive(&field_error.pointer));

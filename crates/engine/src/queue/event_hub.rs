@@ -12,7 +12,7 @@ use crate::shutdown::Shutdown;
 /// So much event may wait for one slow reader; what it misses it finds by looking.
 const EVENTS_KEPT: usize = 32;
 
-/// TaskEvent of one task.
+/// An event of one task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TaskEvent {
     /// It has another state.

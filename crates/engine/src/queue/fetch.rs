@@ -41,7 +41,7 @@ impl DispatchFetcher {
         Self { queue, retry_broker_at: Timestamp::MIN, outage_logged_at: None }
     }
 
-    /// Up to `want.max` deliveries; waits up to `want.wait` for the first. Where the broker is away, or has nothing and takes no dispatches
+    /// Up to `request.max` deliveries; waits up to `request.wait` for the first. Where the broker is away, or has nothing and takes no dispatches
     /// either, due rows are read from the store.
     pub async fn fetch(&mut self, request: &FetchRequest) -> Vec<Delivery> {
         let now = self.queue.clock.now();
@@ -139,7 +139,7 @@ impl Queue {
         Ok(decided)
     }
 
-    /// What must not hold up the attempts: the acknowledgement and the news.
+    /// What must not hold up the attempts: the acknowledgement and the events.
     fn follow_up(
         self: &Arc<Self>,
         decided: &[Decided],

@@ -1,4 +1,4 @@
-//! What users see: status, detail, lists, queues, workers, kinds; and waiting for news.
+//! What users see: status, detail, lists, queues, workers, kinds; and waiting for events.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::store::encrypted::{encrypted_with, unreadable};
 
 /// How old the snapshot of queues and workers may be that says what a task waits for.
 const SNAPSHOT_AGE: Duration = Duration::from_secs(1);
-/// How often a long poll looks at the row although no news came: signals may be lost.
+/// How often a long poll looks at the row although no events came: signals may be lost.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Rows of a page whose args are read at a time.
 const READS_AT_ONCE: usize = 8;
@@ -69,11 +69,11 @@ impl Queue {
         }
     }
 
-    /// Waits for news of an end, for missed news, or for `until`.
+    /// Waits for events of an end, for missed events, or for `until`.
     async fn ended_or(&self, until: tokio::time::Instant, subscription: &mut TaskSubscription) {
         let ended = async {
-            while let Some(news) = subscription.next().await {
-                if matches!(news, super::event_hub::TaskEvent::Changed(status) if status.is_ended()) {
+            while let Some(event) = subscription.next().await {
+                if matches!(event, super::event_hub::TaskEvent::Changed(status) if status.is_ended()) {
                     return;
                 }
             }
@@ -85,7 +85,7 @@ impl Queue {
         }
     }
 
-    /// Listens for news of a task. Listen first, then read its status: so nothing is missed.
+    /// Listens for events of a task. Listen first, then read its status: so nothing is missed.
     pub fn subscribe(&self, id: TaskId) -> TaskSubscription {
         self.event_hub.subscribe(id)
     }

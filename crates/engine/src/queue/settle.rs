@@ -1,4 +1,4 @@
-//! Ends attempts: one fenced group commit, and the news of it.
+//! Ends attempts: one fenced group commit, and the events of it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -161,7 +161,7 @@ pub struct TaskView {
     pub attempt_log: Vec<AttemptView>,
 }
 
-/// The snapshot_cache.
+/// The snapshot cache.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WorkersView {
     /// When this was read.

@@ -1,4 +1,4 @@
-//! A blind rescue_guard is no rescue_guard: who could not reach the store for a while must not declare others dead.
+//! Whether workers may be declared dead: not by a process that could not reach the store for a while.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use crate::domain::{
 pub struct SubmittedTask {
     /// The row.
     pub task: NewTask,
-    /// Whether the submitter dispatches the dispatch itself, right after the commit.
+    /// Whether the submitter sends the dispatch itself, right after the commit.
     pub dispatched: bool,
     /// The key under which a repetition finds it again.
     pub key: Option<IdempotencyKey>,

@@ -38,7 +38,7 @@ pub struct EncryptedStore {
 }
 
 impl EncryptedStore {
-    /// Puts the key_ring around a store.
+    /// Puts the key ring around a store.
     pub fn over(inner: SharedStore, key_ring: KeyRing) -> Self {
         Self { inner, key_ring }
     }

@@ -65,8 +65,8 @@ impl FromStr for RecipientState {
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|state| state.as_str() == word).ok_or_else(|| {
             let allowed = Self::ALL.map(Self::as_str).join(", ");
-            let rendered: String = word.chars().take(100).collect();
-            format!("{rendered:?} is not a state of a recipient; allowed are {allowed}")
+            let shortened: String = word.chars().take(100).collect();
+            format!("{shortened:?} is not a state of a recipient; allowed are {allowed}")
         })
     }
 }
@@ -295,8 +295,8 @@ impl FromStr for SuppressionReason {
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word).ok_or_else(|| {
             let allowed = Self::ALL.map(Self::as_str).join(", ");
-            let rendered: String = word.chars().take(100).collect();
-            format!("{rendered:?} is not a reason; allowed are {allowed}")
+            let shortened: String = word.chars().take(100).collect();
+            format!("{shortened:?} is not a reason; allowed are {allowed}")
         })
     }
 }

@@ -9,9 +9,9 @@ use super::{Item, Key, Reader, Table};
 
 /// Where in the declaration we are, as in `sources.app.models.user`.
 #[derive(Clone)]
-pub(super) struct Place(String);
+pub(super) struct DeclarationPath(String);
 
-impl Place {
+impl DeclarationPath {
     pub(super) fn root() -> Self {
         Self(String::new())
     }
@@ -21,7 +21,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for DeclarationPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -30,7 +30,7 @@ impl fmt::Display for Place {
 /// The known entries of a table.
 pub(super) struct Entries<'t, 'a> {
     table: &'t Table<'a>,
-    place: Place,
+    place: DeclarationPath,
 }
 
 impl<'a> Reader<'a> {
@@ -38,7 +38,7 @@ impl<'a> Reader<'a> {
     pub(super) fn entries<'t>(
         &mut self,
         table: &'t Table<'a>,
-        place: &Place,
+        place: &DeclarationPath,
         known: &[&str],
         required: &[&str],
     ) -> Entries<'t, 'a> {
@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
     pub(super) fn entries_at<'t>(
         &mut self,
         table: &'t Table<'a>,
-        place: &Place,
+        place: &DeclarationPath,
         at: usize,
         known: &[&str],
         required: &[&str],
@@ -69,7 +69,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Names and texts of a table.
-    pub(super) fn texts_of(&mut self, item: Option<(&Key<'a>, &Item<'a>)>, place: &Place) -> Vec<(String, (String, usize))> {
+    pub(super) fn texts_of(
+        &mut self,
+        item: Option<(&Key<'a>, &Item<'a>)>,
+        place: &DeclarationPath,
+    ) -> Vec<(String, (String, usize))> {
         let Some((_, item)) = item else { return Vec::new() };
         let DeValue::Table(table) = item.get_ref() else {
             self.wrong(item.span().start, format!("{place}: is not a table of name = \"field\""));

@@ -32,14 +32,14 @@ struct Item {
 pub(super) async fn run(delivery: &Delivery, recipient_queue: &RecipientQueue, answered: &AtomicU64) -> Result<(), String> {
     let mut send_loop = SendLoop { delivery, recipient_queue, answered, steps: Vec::new(), back: None, failures: 0 };
     let ended = send_loop.run().await;
-    // What was handed over is recorded, whatever ended the send_loop.
+    // What was handed over is recorded, whatever ended the send loop.
     let recorded = send_loop.flush().await;
     ended.and(recorded)
 }
 
 /// How a connection's work ended.
 enum SessionEnd {
-    /// The feed is at its end, or there was a stop.
+    /// The recipient queue is at its end, or there was a stop.
     Over(SmtpConnection),
     /// It has carried as much as one connection may.
     Full(SmtpConnection),

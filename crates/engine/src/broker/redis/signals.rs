@@ -25,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Serialize, Deserialize)]
 struct Message<S> {
     from: u64,
-    reported: S,
+    payload: S,
 }
 
 /// Hears the channel, and spreads what it hears inside the process.
@@ -49,7 +49,7 @@ impl Signals {
     /// Tells this process, and makes the message that tells the others.
     pub fn publish_here(&self, signal: &Signal) -> Result<String, serde_json::Error> {
         self.spread_out(signal.clone());
-        serde_json::to_string(&Message { from: self.from, reported: signal })
+        serde_json::to_string(&Message { from: self.from, payload: signal })
     }
 
     /// Resolves when the channel is listened to.
@@ -86,7 +86,7 @@ impl Signals {
         self.hearing.send_replace(true);
         loop {
             match timeout(PING_EVERY, messages.next()).await {
-                Ok(Some(message)) => self.fetch(message.get_payload_bytes()),
+                Ok(Some(message)) => self.deliver(message.get_payload_bytes()),
                 Ok(None) => return Ok(()),
                 Err(_silence) => {
                     let _pong: redis::Value = timeout(COMMAND_DEADLINE, sink.ping()).await.map_err(|_elapsed| late())??;
@@ -95,10 +95,10 @@ impl Signals {
         }
     }
 
-    fn fetch(&self, payload: &[u8]) {
+    fn deliver(&self, payload: &[u8]) {
         match serde_json::from_slice::<Message<Signal>>(payload) {
             Ok(message) if message.from == self.from => {}
-            Ok(message) => self.spread_out(message.reported),
+            Ok(message) => self.spread_out(message.payload),
             // A newer version may tell what this one does not know.
             Err(error) => tracing::debug!(%error, "a signal is not understood"),
         }

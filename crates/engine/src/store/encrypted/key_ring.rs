@@ -1,4 +1,4 @@
-//! The key key_ring: `XChaCha20-Poly1305`, the first key encrypts, all open.
+//! The key ring: `XChaCha20-Poly1305`, the first key encrypts, all open.
 //!
 //! An encrypted text is `sealed:1:KEY:BASE64`: the key's id in front of the nonce of 24 random bytes and the ciphertext with its tag. The task's id
 //! and the column are its associated data, so that an encrypted text opens in its own row and column only.
@@ -59,7 +59,7 @@ impl Column {
 #[error("the key {0:?} of ENCRYPTION_KEYS is not the base64 of 32 bytes")]
 pub struct KeyError(String);
 
-/// The keys; none is a key_ring too, which encrypts nothing.
+/// The keys; none is a key ring too, which encrypts nothing.
 #[derive(Default)]
 pub struct KeyRing {
     keys: Vec<(String, XChaCha20Poly1305)>,
@@ -79,7 +79,7 @@ impl<'a> Ciphertext<'a> {
 }
 
 impl KeyRing {
-    /// A key_ring of these keys.
+    /// A key ring of these keys.
     pub fn new(keys: &[EncryptionKey]) -> Result<Self, KeyError> {
         let cipher = |key: &EncryptionKey| {
             let bytes = STANDARD.decode(key.secret.expose_secret()).ok();
@@ -103,7 +103,7 @@ impl KeyRing {
     pub(super) fn encrypt_for(&self, text: &str, owner: &[u8], column: Column) -> StoreResult<String> {
         let Some((id, cipher)) = self.keys.first().filter(|_| !text.contains('\0')) else { return Ok(text.to_owned()) };
         let mut nonce = [0; NONCE_BYTES];
-        let failed = |what: &str| StoreError::Unavailable(format!("a row could not be encrypted: {what}"));
+        let failed = |what: &str| StoreError::Unavailable(format!("a row could not be sealed: {what}"));
         SystemRandom::new().fill(&mut nonce).map_err(|_| failed("the system gives no random numbers"))?;
         let aad = associated(owner, column);
         let payload = Payload { msg: text.as_bytes(), aad: &aad };

@@ -130,7 +130,7 @@ fn open_args(key_ring: &KeyRing, task: TaskId, kind: &KindName, args: &mut Strin
 /// says that they are encrypted.
 fn open_callback(key_ring: &KeyRing, args: &mut String) {
     // Cheap, and true of every encrypted part: it is a string.
-    if !args.contains("\"encrypted:") {
+    if !args.contains("\"sealed:") {
         return;
     }
     let Ok(mut value) = serde_json::from_str::<Value>(args) else { return };

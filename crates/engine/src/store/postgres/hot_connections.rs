@@ -61,7 +61,7 @@ pub(super) struct HotConnections {
 }
 
 impl HotConnections {
-    /// A queue of at most `width` connections; none is opened yet.
+    /// A set of at most `width` connections; none is opened yet.
     pub(super) fn new(session: Session, width: usize) -> Self {
         Self { session, idle: Mutex::new(Vec::new()), permits: Semaphore::new(width) }
     }
@@ -78,7 +78,7 @@ impl HotConnections {
         Ok(Lease { connections: self, connection: Some(connection), _permit: permit })
     }
 
-    /// Closes the queue; who waits for a connection gets an error.
+    /// Closes the set; who waits for a connection gets an error.
     pub(super) async fn close(&self) {
         self.permits.close();
         let idle = std::mem::take(&mut *self.idle.lock());

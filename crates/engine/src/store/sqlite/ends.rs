@@ -137,10 +137,10 @@ async fn write_last_attempts<'a>(
     transaction: &mut SqliteConnection,
     orders: impl Iterator<Item = &'a EndOrder<'a>>,
 ) -> Result<(), StatementError> {
-    let is_told = |order: &&EndOrder<'_>| {
+    let is_notified = |order: &&EndOrder<'_>| {
         order.fence.is_some_and(|(attempt, _)| order.status != EndStatus::Success || attempt > Attempt(1))
     };
-    let mut orders = orders.filter(is_told).peekable();
+    let mut orders = orders.filter(is_notified).peekable();
     if orders.peek().is_some() {
         sqlx::query(WRITE_LAST_ATTEMPTS).bind(order_rows(orders)?).execute(transaction).await?;
     }
