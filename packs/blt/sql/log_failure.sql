@@ -1,0 +1,4 @@
+INSERT INTO weekly_stats_log (task_id, domain_id, week, email, outcome, reason, attempts, logged_at)
+VALUES (:task_id, :domain_id, :week, :email, 'failed', :reason, :attempts, :now)
+ON CONFLICT (task_id) DO UPDATE
+SET email = excluded.email, outcome = excluded.outcome, reason = excluded.reason, attempts = excluded.attempts, logged_at = excluded.logged_at
