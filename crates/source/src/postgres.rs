@@ -19,17 +19,26 @@ const CONNECTIONS: u32 = 4;
 const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const IDLE_LIMIT: Duration = Duration::from_mins(5);
-/// Answers are read as text, in one form whatever the server is set to.
-const SETTINGS: [(&str, &str); 5] = [
-    ("TimeZone", "UTC"),
-    ("DateStyle", "ISO, YMD"),
-    ("IntervalStyle", "iso_8601"),
-    ("statement_timeout", "60s"),
-    ("idle_in_transaction_session_timeout", "60s"),
-];
-/// What streams may take as long as its task may; this ends it where the task's end was not noticed.
-const STREAM_SETTINGS: &str =
-    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout TO '6h'; SET LOCAL extra_float_digits TO 1";
+/// Begins a transaction in which answers are read as text, in one form whatever the server is set to.
+///
+/// Every statement runs in a transaction, and every setting is local to it. A pooler between us and the server (PgBouncer in transaction mode)
+/// may use another server connection for each transaction: a statement that is parsed and bound outside of one would be bound to whatever
+/// another client parsed there, and a setting of the session would reach other clients.
+macro_rules! begin {
+    ($mode:literal, $limit:literal) => {
+        concat!(
+            "BEGIN ",
+            $mode,
+            "; SET LOCAL TimeZone TO 'UTC'; SET LOCAL DateStyle TO 'ISO, YMD'; SET LOCAL IntervalStyle TO 'iso_8601'; ",
+            "SET LOCAL extra_float_digits TO 1; SET LOCAL idle_in_transaction_session_timeout TO '60s'; SET LOCAL statement_timeout TO ",
+            $limit
+        )
+    };
+}
+
+const BEGIN: &str = begin!("ISOLATION LEVEL READ COMMITTED", "'60s'");
+/// What streams may take as long as its task may; the limit ends it where the end of the task was not noticed.
+const BEGIN_STREAM: &str = begin!("ISOLATION LEVEL REPEATABLE READ READ ONLY", "'6h'");
 /// Bytes in a chunk, about.
 const CHUNK: usize = 128 * 1024;
 
@@ -41,7 +50,8 @@ pub(super) struct Pg {
 impl Pg {
     /// Nothing is connected yet.
     pub(super) fn new(url: &str) -> Result<Self, sqlx::Error> {
-        let mut options = PgConnectOptions::from_str(url)?.options(SETTINGS).disable_statement_logging();
+        // No settings in the startup message: PgBouncer refuses those that it does not know.
+        let mut options = PgConnectOptions::from_str(url)?.extra_float_digits(None).disable_statement_logging();
         if options.get_application_name().is_none() {
             options = options.application_name("legwork");
         }
@@ -59,12 +69,18 @@ impl Pg {
 
     /// Rows of text.
     pub(super) async fn rows(&self, sql: &Sql) -> Result<Vec<Vec<Option<String>>>, sqlx::Error> {
-        bound(sql).fetch_all(&self.pool).await?.iter().map(texts).collect()
+        let mut transaction = self.pool.begin_with(BEGIN).await?;
+        let rows = bound(sql).fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        rows.iter().map(texts).collect()
     }
 
     /// Rows that were changed.
     pub(super) async fn execute(&self, sql: &Sql) -> Result<u64, sqlx::Error> {
-        Ok(bound(sql).execute(&self.pool).await?.rows_affected())
+        let mut transaction = self.pool.begin_with(BEGIN).await?;
+        let changed = bound(sql).execute(&mut *transaction).await?.rows_affected();
+        transaction.commit().await?;
+        Ok(changed)
     }
 
     /// Keys by the first statement, which locks their rows; then the second statement made of them. One transaction.
@@ -73,7 +89,7 @@ impl Pg {
         keys: &Sql,
         then: impl FnOnce(&[String]) -> Sql + Send,
     ) -> Result<(Vec<String>, u64), sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(BEGIN).await?;
         let found: Vec<String> =
             bound(keys).fetch_all(&mut *transaction).await?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         if found.is_empty() {
@@ -92,7 +108,7 @@ impl Pg {
         to: &mpsc::Sender<Chunk>,
     ) -> Result<u64, sqlx::Error> {
         let mut connection = self.connect().await?;
-        connection.execute(STREAM_SETTINGS).await?;
+        connection.execute(BEGIN_STREAM).await?;
         total(estimate(&mut connection, query).await?);
         let mut sql = select(Dialect::PostgresSettings, query.model(), &query.fields);
         sql.filter(&query.filter, &[]);

@@ -140,6 +140,9 @@ fn is_account_name(name: &str) -> bool {
     (1..=MAX_NAME_CHARS).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.@-".contains(&b))
 }
 
+/// What an error says about the scopes of a new account.
+const ALLOWED_SCOPES: &str = "name what the account may do: one or more of tasks:submit, tasks:read, tasks:control, admin";
+
 /// An account to be made, or a password to be set.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -150,18 +153,13 @@ pub(in crate::http) struct NewUser {
     /// Its password: 12 characters or more.
     #[schema(value_type = String, format = Password, min_length = 12, max_length = 1024, example = "correct horse battery staple")]
     password: SecretString,
-    /// What it may do. Default: `admin`.
-    #[serde(default = "admin_only")]
-    #[schema(value_type = Vec<Scope>, required = false, min_items = 1, example = json!(["admin"]))]
-    scopes: Vec<Scope>,
+    /// What the account may do. Required for a new account, so that nobody becomes an admin by omission; ignored with `replace`.
+    #[schema(value_type = Option<Vec<Scope>>, min_items = 1, example = json!(["tasks:submit", "tasks:read"]))]
+    scopes: Option<Vec<Scope>>,
     /// Set the password of an account that exists; its scopes stay. Makes none.
     #[serde(default)]
     #[schema(default = false)]
     replace: bool,
-}
-
-fn admin_only() -> Vec<Scope> {
-    vec![Scope::Admin]
 }
 
 /// An account.
@@ -197,9 +195,11 @@ pub(in crate::http) async fn create_user(
             format!("is not 1 to {MAX_NAME_CHARS} characters of A-Z, a-z, 0-9, '_', '.', '@' and '-'"),
         ));
     }
-    if scopes.is_empty() {
-        return Err(ApiError::field("/scopes", "is empty; allowed are tasks:submit, tasks:read, tasks:control, admin"));
-    }
+    let scopes = match scopes {
+        Some(scopes) if scopes.is_empty() => return Err(ApiError::field("/scopes", format!("is empty; {ALLOWED_SCOPES}"))),
+        None if !replace => return Err(ApiError::field("/scopes", format!("is missing; {ALLOWED_SCOPES}"))),
+        scopes => scopes.unwrap_or_default(),
+    };
     let password_hash = state.passwords.hash(password).await?;
     let principal = Principal { subject: name.as_str().into(), scopes: scopes.into_iter().collect() };
     let account = NewAccount { name: name.clone(), password_hash, principal, created_at: state.now() };

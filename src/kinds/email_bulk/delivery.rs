@@ -54,12 +54,11 @@ impl Delivery {
             .map_err(|response| self.record(row.part, row.attempts + 1, MailOutcome::Rejected { code: None, response }))
     }
 
-    /// Puts an address on the suppression list of which the server says that it does not exist.
+    /// Puts an address on the suppression list if the server says that it does not exist.
     async fn bounced(&self, row: &RecipientRow, outcome: &MailOutcome) {
         let (Some(list), true) = (&self.cx.suppressions, self.cx.services.bulk.suppresses_bounces()) else { return };
         let MailOutcome::Rejected { code: Some(550 | 551 | 553), response } = outcome else { return };
-        let is_of_address = response.split_whitespace().nth(1).is_some_and(|word| word.starts_with("5.1."));
-        if !is_of_address {
+        if !is_bad_recipient(response) {
             return;
         }
         let suppression = Suppression {
@@ -72,6 +71,41 @@ impl Delivery {
         };
         if let Err(error) = list.suppress(&[suppression]).await {
             tracing::warn!(task.id = %self.cx.task, %error, "an address that does not exist could not be put on the suppression list");
+        }
+    }
+}
+
+/// Whether a permanent refusal says that the recipient's address does not exist. By the enhanced status codes of RFC 3463 and RFC 7505: bad
+/// mailbox, bad system, bad syntax, moved, and a domain that takes no mail. The others of the same class, as 5.1.7 and 5.1.8, are about the
+/// sender: the next mail to the same recipient may well be taken.
+fn is_bad_recipient(response: &str) -> bool {
+    matches!(response.split_whitespace().nth(1), Some("5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_refusals_of_the_recipient_suppress_an_address() {
+        for response in [
+            "550 5.1.1 no such user",
+            "550 5.1.2 no such domain",
+            "553 5.1.3 bad syntax",
+            "551 5.1.6 moved",
+            "550 5.1.10 null MX",
+        ] {
+            assert!(is_bad_recipient(response), "{response}");
+        }
+        for response in [
+            "550 5.1.7 bad sender syntax",
+            "550 5.1.8 sender's domain not found",
+            "550 5.1.0 address rejected",
+            "550 5.7.1 refused by policy",
+            "550 no such user",
+            "550",
+        ] {
+            assert!(!is_bad_recipient(response), "{response}");
         }
     }
 }

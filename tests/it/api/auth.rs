@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use legwork_engine::domain::{Principal, Scope};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::engine::Engine;
 use crate::support::service::TestService;
@@ -151,7 +151,7 @@ pub async fn a_revoked_token_is_refused_at_once(engine: Engine) {
 
 pub async fn an_account_is_made_once_and_its_password_set_on_request(engine: Engine) {
     let service = with_account(engine).await;
-    let mut user = json!({ "name": "anna", "password": "another long password" });
+    let mut user = json!({ "name": "anna", "password": "another long password", "scopes": ["tasks:read"] });
     assert_snapshot!(service.post("/api/v1/auth/users", &user).await, @r#"
     409 Conflict
     content-type: application/problem+json
@@ -166,6 +166,7 @@ pub async fn an_account_is_made_once_and_its_password_set_on_request(engine: Eng
     }
     "#);
     user["replace"] = true.into();
+    user["scopes"] = Value::Null;
     assert_snapshot!(service.post("/api/v1/auth/users", &user).await, @r#"
     200 OK
     content-type: application/json
@@ -180,6 +181,13 @@ pub async fn an_account_is_made_once_and_its_password_set_on_request(engine: Eng
     let nobody = json!({ "name": "nobody", "password": "another long password", "replace": true });
     let answer = service.post("/api/v1/auth/users", &nobody).await;
     assert_eq!((answer.status, answer.text_at("/detail").as_str()), (StatusCode::NOT_FOUND, "there is no account \"nobody\""));
+    for scopes in [json!({}), json!({ "scopes": null }), json!({ "scopes": [] })] {
+        let mut user = json!({ "name": "bob", "password": "another long password" });
+        user.as_object_mut().unwrap().extend(scopes.as_object().unwrap().clone());
+        let answer = service.post("/api/v1/auth/users", &user).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{user}: an account without scopes is not made");
+        assert_eq!(answer.text_at("/errors/0/pointer"), "/scopes");
+    }
     let short = json!({ "name": "a b", "password": "short" });
     assert_snapshot!(service.post("/api/v1/auth/users", &short).await.text_at("/detail"), @"/name: is not 1 to 100 characters of A-Z, a-z, 0-9, '_', '.', '@' and '-'");
 }
