@@ -16,8 +16,8 @@ use std::time::Duration;
 /// What every path of the API starts with.
 pub(super) const PREFIX: &str = "/api/v1";
 
-/// The longest long poll.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// The longest long poll. Many proxies cut a request that is silent for 60 s.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(50);
 
 /// How long an upload may take that goes on.
 pub(super) const LONGEST_UPLOAD: Duration = Duration::from_mins(10);

@@ -130,9 +130,9 @@ impl ApiState {
         }
         let forwarded = parts.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
         let mut client = peer;
-        // Each proxy appends whom it heard; what stands left of the last stranger was written by the stranger.
+        // Each proxy appends the address of its client. What is left of the last untrusted address was written by that client.
         for text in forwarded.flat_map(|value| value.split(',')).collect::<Vec<_>>().into_iter().rev() {
-            let Ok(address) = text.trim().parse() else { break };
+            let Some(address) = forwarded_address(text) else { break };
             client = address;
             if !is_trusted(address) {
                 break;
@@ -142,10 +142,39 @@ impl ApiState {
     }
 }
 
+/// An address in `X-Forwarded-For`. Some proxies add the client's port, and write IPv6 addresses in brackets.
+fn forwarded_address(text: &str) -> Option<IpAddr> {
+    let text = text.trim().trim_matches('"');
+    let in_brackets = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = in_brackets.unwrap_or(text).parse().ok();
+    address.or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
+}
+
 impl std::ops::Deref for ApiState {
     type Target = Shared;
 
     fn deref(&self) -> &Shared {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forwarded_address_may_have_a_port_and_brackets() {
+        for (text, address) in [
+            ("203.0.113.9", Some("203.0.113.9")),
+            (" 203.0.113.9:51234", Some("203.0.113.9")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("\"[2001:db8::1]:443\"", Some("2001:db8::1")),
+            ("unknown", None),
+            ("203.0.113.9:x", None),
+            ("", None),
+        ] {
+            assert_eq!(forwarded_address(text), address.map(|address| address.parse().unwrap()), "{text:?}");
+        }
     }
 }

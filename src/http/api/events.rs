@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
@@ -22,21 +23,31 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Events may be lost; the row is looked at this often all the same.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// The id of the last event of a task. A client that sends it back as `Last-Event-ID` has seen the end.
+const LAST_EVENT_ID: &str = "ended";
+
 /// The live events of a task
 ///
 /// Server-sent events: `status` (the same JSON as the status answer) on connect and whenever it changes, and `progress` while it runs. A comment
 /// keeps the connection open in silence. The stream ends after the task has ended; a client that is cut off connects again and gets the present status.
+/// The last event has the id `ended`: a client that connects again with `Last-Event-ID: ended` is answered 204, after which browsers stay away.
 #[utoipa::path(get, path = "/api/v1/tasks/{task_id}/events", tag = "tasks", operation_id = "taskEvents",
     security(("bearer" = ["tasks:read"])), params(openapi::TaskParam),
-    responses((status = 200, description = "The events.", body = String, content_type = "text/event-stream",
+    responses((status = 204, description = "The task has ended, and the client has seen its last event."),
+        (status = 200, description = "The events.", body = String, content_type = "text/event-stream",
         example = json!("event: status\ndata: {\"task_id\":\"0198c5a4-7d1e-7c3a-9f00-2b8d1c6e4a57\",\"status\":\"STARTED\"}\n\n"))))]
 pub(in crate::http) async fn events(
     Reader(principal): Reader,
     State(state): State<ApiState>,
     TaskPath(id): TaskPath,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let subscription = state.queue.subscribe(id);
     let first = state.queue.status(id, &principal).await?.ok_or_else(ApiError::no_task)?;
+    // A browser's EventSource connects again after the end of a stream, until it is answered 204.
+    if first.status.is_ended() && headers.get("last-event-id").is_some_and(|id| id.as_bytes() == LAST_EVENT_ID.as_bytes()) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let stream = EventStream {
         state,
         id,
@@ -53,7 +64,9 @@ pub(in crate::http) async fn events(
         let rest = (!stream.has_ended()).then_some(stream);
         Some((Ok::<_, Infallible>(event), rest))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here")).into_response())
+    let events = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here"));
+    // Proxies must neither collect nor compress the events: nginx collects them unless it is told not to.
+    Ok(([("x-accel-buffering", "no"), ("cache-control", "no-cache, no-transform")], events).into_response())
 }
 
 /// What a listener has been told, to tell it changes only.
@@ -150,7 +163,8 @@ impl EventStream {
         if self.last.as_ref() != Some(&sent) {
             self.last = Some(sent);
             self.progress.clone_from(&view.progress);
-            return Some(event("status", view));
+            let event = event("status", view);
+            return Some(if view.status.is_ended() { event.id(LAST_EVENT_ID) } else { event });
         }
         if view.progress.is_some() && view.progress != self.progress {
             self.progress.clone_from(&view.progress);

@@ -34,7 +34,7 @@ use legwork_engine::store::TaskChange;
 #[utoipa::path(get, path = "/api/v1/tasks/status/{task_id}", tag = "tasks", operation_id = "taskStatus",
     security(("bearer" = ["tasks:read"])),
     params(openapi::TaskParam,
-        ("wait" = Option<f64>, Query, description = "Seconds to wait for the end.", minimum = 0, maximum = 60, example = 30)),
+        ("wait" = Option<f64>, Query, description = "Seconds to wait for the end.", minimum = 0, maximum = 50, example = 30)),
     responses((status = 200, description = "How it stands.", body = StatusView)))]
 pub(in crate::http) async fn status(
     Reader(principal): Reader,

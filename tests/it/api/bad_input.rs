@@ -346,8 +346,8 @@ pub async fn bad_query_parameters_are_all_named(engine: Engine) {
     "#);
     let path = "/api/v1/tasks?from=2026-11-21T08:00:00Z&to=2026-11-20T08:00:00Z";
     assert_snapshot!(service.get(path).await.text_at("/detail"), @"from: is later than to");
-    let path = "/api/v1/tasks/status/0198c5a4-7d1e-7c3a-9f00-2b8d1c6e4a57?wait=61";
-    assert_snapshot!(service.get(path).await.text_at("/detail"), @r#"wait: "61" is not a number from 0 to 60"#);
+    let path = "/api/v1/tasks/status/0198c5a4-7d1e-7c3a-9f00-2b8d1c6e4a57?wait=51";
+    assert_snapshot!(service.get(path).await.text_at("/detail"), @r#"wait: "51" is not a number from 0 to 50"#);
 }
 
 pub async fn a_store_that_is_away_is_503_and_a_broker_that_is_away_goes_unnoticed(engine: Engine) {

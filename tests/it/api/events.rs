@@ -19,6 +19,10 @@ impl Events {
     async fn of(service: &TestService, id: &str) -> Self {
         let (status, headers, body) = service.request(Method::GET, &format!("/api/v1/tasks/{id}/events")).open().await;
         assert_eq!((status, &headers["content-type"]), (StatusCode::OK, &"text/event-stream".parse().unwrap()));
+        assert_eq!(
+            (&headers["x-accel-buffering"], &headers["cache-control"]),
+            (&"no".parse().unwrap(), &"no-cache, no-transform".parse().unwrap())
+        );
         Self { pieces: Body::into_data_stream(body), text: String::new() }
     }
 
@@ -57,6 +61,9 @@ pub async fn the_stream_tells_the_present_state_and_ends_with_the_task(engine: E
         seen.push(if name == "status" { data["status"].as_str().unwrap().to_owned() } else { name });
     }
     assert_eq!(seen.last().map(String::as_str), Some("SUCCESS"), "{seen:?}");
+    // A browser connects again, with the id of the last event, and is told to stay away.
+    let again = service.request(Method::GET, &format!("/api/v1/tasks/{id}/events")).header("last-event-id", "ended");
+    assert_eq!(again.send().await.status, StatusCode::NO_CONTENT);
     pool.end().await;
 }
 

@@ -66,7 +66,7 @@ pub async fn a_long_poll_answers_with_the_end(engine: Engine) {
     let pool = service.engine.start_pool().await;
     let id = service.submitted(&json!({ "kind": "test.probe", "args": switch.args(&json!(["wait"])) })).await;
     switch.started().await;
-    let path = format!("{}?wait=60", status_path(&id));
+    let path = format!("{}?wait=50", status_path(&id));
     let (answer, ()) = tokio::join!(service.get(&path), async { switch.release(1) });
     assert_eq!(answer.json()["status"], "SUCCESS", "{answer}");
     pool.end().await;
