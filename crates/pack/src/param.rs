@@ -1,0 +1,235 @@
+//! Params: the typed args of a kind, their JSON Schema, and the check of args against them.
+
+mod args;
+mod read;
+mod schema;
+
+use std::collections::BTreeSet;
+
+use regex::Regex;
+use serde_json::{Map, Value as Json};
+
+pub use args::ArgFault;
+pub(crate) use read::read_params;
+
+use crate::sql::SqlType;
+
+/// Args may not use the names of the options of a submission.
+pub const RESERVED_PARAMS: [&str; 12] = [
+    "kind",
+    "args",
+    "queue",
+    "priority",
+    "countdown",
+    "eta",
+    "expires",
+    "max_retries",
+    "time_limit",
+    "soft_time_limit",
+    "callback_url",
+    "unique",
+];
+
+/// What a param holds.
+#[derive(Clone, Debug)]
+pub enum ParamType {
+    /// Text.
+    String {
+        /// The fewest characters.
+        min_length: Option<usize>,
+        /// The most characters.
+        max_length: Option<usize>,
+        /// What the text has to match.
+        pattern: Option<Regex>,
+    },
+    /// A whole number of 64 bits.
+    Integer {
+        /// The least.
+        min: Option<f64>,
+        /// The greatest.
+        max: Option<f64>,
+    },
+    /// A number.
+    Number {
+        /// The least.
+        min: Option<f64>,
+        /// The greatest.
+        max: Option<f64>,
+    },
+    /// True or false.
+    Boolean,
+    /// A day, as in `2026-01-31`.
+    Date,
+    /// A moment: RFC 3339 with an offset.
+    Datetime,
+    /// A UUID.
+    Uuid,
+    /// A mail address.
+    Email,
+    /// A telephone number in the international form, as in `+233244123456`.
+    Phone,
+    /// A list.
+    List {
+        /// What its items are.
+        items: Box<Param>,
+        /// The fewest items.
+        min_items: Option<usize>,
+        /// The most items.
+        max_items: Option<usize>,
+    },
+    /// An object: with these fields, or any where there are none.
+    Object(Option<Params>),
+}
+
+impl ParamType {
+    /// The name of the type in `pack.toml`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::String { .. } => "string",
+            Self::Integer { .. } => "integer",
+            Self::Number { .. } => "number",
+            Self::Boolean => "boolean",
+            Self::Date => "date",
+            Self::Datetime => "datetime",
+            Self::Uuid => "uuid",
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::List { .. } => "list",
+            Self::Object(_) => "object",
+        }
+    }
+
+    /// The type without bounds, by its name in `pack.toml`.
+    pub(crate) fn plain(name: &str) -> Option<Self> {
+        Some(match name {
+            "string" => Self::String { min_length: None, max_length: None, pattern: None },
+            "integer" => Self::Integer { min: None, max: None },
+            "number" => Self::Number { min: None, max: None },
+            "boolean" => Self::Boolean,
+            "date" => Self::Date,
+            "datetime" => Self::Datetime,
+            "uuid" => Self::Uuid,
+            "email" => Self::Email,
+            "phone" => Self::Phone,
+            "object" => Self::Object(None),
+            _ => return None,
+        })
+    }
+
+    /// The type under which a statement binds it.
+    pub fn sql_type(&self) -> SqlType {
+        match self {
+            Self::String { .. } | Self::Email | Self::Phone => SqlType::Text,
+            Self::Integer { .. } => SqlType::Integer,
+            Self::Number { .. } => SqlType::Number,
+            Self::Boolean => SqlType::Boolean,
+            Self::Date => SqlType::Date,
+            Self::Datetime => SqlType::Datetime,
+            Self::Uuid => SqlType::Uuid,
+            Self::List { items, .. } => items.kind.sql_type().listed(),
+            Self::Object(_) => SqlType::Json,
+        }
+    }
+}
+
+/// One param.
+#[derive(Clone, Debug)]
+pub struct Param {
+    /// What it holds.
+    pub kind: ParamType,
+    /// What it means.
+    pub description: Option<String>,
+    /// Whether it may be left out.
+    pub optional: bool,
+    /// Its value where it is left out; null where there is no default.
+    pub default: Option<Json>,
+    /// A value that works.
+    pub example: Option<Json>,
+    /// The values that are allowed; any where it is empty.
+    pub allowed: Vec<Json>,
+    /// Whether it never appears in a log or an answer.
+    pub secret: bool,
+}
+
+/// The params of a kind, or the fields of an object, in the order of the file.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    entries: Vec<(String, Param)>,
+}
+
+impl Params {
+    pub(crate) fn new(entries: Vec<(String, Param)>) -> Self {
+        Self { entries }
+    }
+
+    /// The params in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Param)> {
+        self.entries.iter().map(|(name, param)| (name.as_str(), param))
+    }
+
+    /// A param by name.
+    pub fn get(&self, name: &str) -> Option<&Param> {
+        self.entries.iter().find(|(known, _)| known == name).map(|(_, param)| param)
+    }
+
+    /// The names, in the order of the file.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The JSON Pointers of the secret params, as in `/code`.
+    pub fn secrets(&self) -> BTreeSet<String> {
+        self.iter().filter(|(_, param)| param.secret).map(|(name, _)| format!("/{name}")).collect()
+    }
+
+    /// Args that work: the examples and defaults of the params, and a made-up value where a required param has neither.
+    pub fn example(&self) -> Map<String, Json> {
+        let value = |param: &Param| param.example.clone().or_else(|| (!param.optional).then(|| param.made_up()));
+        self.iter().filter_map(|(name, param)| Some((name.to_owned(), value(param)?))).collect()
+    }
+}
+
+impl Param {
+    /// A value of the type, for an example.
+    fn made_up(&self) -> Json {
+        if let Some(first) = self.allowed.first() {
+            return first.clone();
+        }
+        match &self.kind {
+            ParamType::String { min_length, max_length, .. } => {
+                let text = "text".repeat(min_length.unwrap_or(0) / 4 + 1);
+                text.chars().take(max_length.unwrap_or(usize::MAX).max(1)).collect::<String>().into()
+            }
+            ParamType::Integer { min, max } => integer_within(*min, *max).into(),
+            ParamType::Number { min, max } => number_within(*min, *max).into(),
+            ParamType::Boolean => true.into(),
+            ParamType::Date => "2026-01-31".into(),
+            ParamType::Datetime => "2026-01-31T09:00:00Z".into(),
+            ParamType::Uuid => "0198c5a4-7d1e-7c3a-9f00-2b8d1c6e4a57".into(),
+            ParamType::Email => "user@example.com".into(),
+            ParamType::Phone => "+233244123456".into(),
+            ParamType::List { items, min_items, .. } => {
+                let item = items.example.clone().unwrap_or_else(|| items.made_up());
+                vec![item; min_items.unwrap_or(1).max(1)].into()
+            }
+            ParamType::Object(fields) => fields.as_ref().map(Params::example).unwrap_or_default().into(),
+        }
+    }
+}
+
+fn number_within(min: Option<f64>, max: Option<f64>) -> f64 {
+    1.0_f64.max(min.unwrap_or(f64::MIN)).min(max.unwrap_or(f64::MAX))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "an example")]
+fn integer_within(min: Option<f64>, max: Option<f64>) -> i64 {
+    number_within(min.map(f64::ceil), max.map(f64::floor)) as i64
+}
+
+#[cfg(test)]
+mod tests;
