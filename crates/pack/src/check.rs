@@ -9,6 +9,7 @@ use crate::fault::{Fault, Place, allowed};
 use crate::host::Host;
 use crate::kind::{Kind, Runner};
 use crate::pack::Pack;
+use crate::tree::Path;
 
 /// Checks packs against each other and against the host.
 pub(crate) fn check(packs: &[Pack], host: &Host) -> Vec<Fault> {
@@ -21,7 +22,7 @@ pub(crate) fn check(packs: &[Pack], host: &Host) -> Vec<Fault> {
         checks.kind(kind);
     }
     for schedule in packs.iter().flat_map(|pack| &pack.schedules) {
-        let field = format!("schedules.{:?}", schedule.name);
+        let field = field_of("schedules", &schedule.name);
         if checks.is_known(&schedule.kind, &schedule.place, &format!("{field}.kind")) {
             checks.plain_args(&schedule.kind, &schedule.args, &schedule.place, &format!("{field}.args"));
         }
@@ -54,7 +55,7 @@ impl<'a> Checks<'a> {
                     let message = format!(
                         "the pack {owner} declares a {what} {name:?} already ({first}). Rename one of them, or load one of the packs only."
                     );
-                    self.fault(place, format!("{what}s.{name:?}"), message);
+                    self.fault(place, field_of(&format!("{what}s"), name), message);
                 }
             }
         }
@@ -71,7 +72,7 @@ impl<'a> Checks<'a> {
     }
 
     fn kind(&mut self, kind: &Kind) {
-        let field = format!("kinds.{:?}", kind.name);
+        let field = field_of("kinds", &kind.name);
         match &kind.runner {
             Runner::FanOut(fan_out) => {
                 for (index, child) in fan_out.children.iter().enumerate() {
@@ -185,7 +186,7 @@ impl<'a> Checks<'a> {
             for kind in &pack.kinds {
                 let Runner::Export(export) = &kind.runner else { continue };
                 let crate::kind::ExportRows::Model { model, fields, .. } = &export.rows else { continue };
-                let field = format!("kinds.{:?}.model", kind.name);
+                let field = field_of("kinds", &kind.name) + ".model";
                 match pack.models.iter().find(|known| known.name == *model) {
                     None => {
                         let known = allowed(model, known.iter().copied());
@@ -223,7 +224,7 @@ impl<'a> Checks<'a> {
                     "reaches itself: {way} → {}. A task of it would never end. Remove one of these links or children.",
                     kind.name
                 );
-                self.fault(&kind.place, format!("kinds.{:?}", kind.name), message);
+                self.fault(&kind.place, field_of("kinds", &kind.name), message);
             }
         }
     }
@@ -258,6 +259,11 @@ fn calls(kind: &Kind) -> Vec<&str> {
         Runner::Chain(links) => links.iter().map(|link| link.kind.as_str()).collect(),
         _ => Vec::new(),
     }
+}
+
+/// The path of an entry, as the loader writes it.
+fn field_of(table: &str, name: &str) -> String {
+    Path::default().at(table).at(name).to_string()
 }
 
 fn owned(names: Vec<&str>) -> Vec<String> {

@@ -282,19 +282,17 @@ impl Engine {
         let field = |name: &str| format!("{}: :{name}", statement.place);
         let bound = statement.parameters.iter().map(|parameter| {
             let name = parameter.name.as_str();
-            let value = match sql.bind.iter().find(|bind| bind.name == name) {
-                Some(bind) => self.value(&bind.value, scope)?,
-                None => {
-                    let path: &[&str] = match name {
-                        "now" | "today" => &[name],
-                        "task_id" => &["task", "id"],
-                        _ => &["params", name],
-                    };
-                    let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
-                    let found = scope.find(&path);
-                    let missing = || ValueError { field: field(name), reason: "has no value here".into() };
-                    json_of(&found.ok_or_else(missing)?, &field(name))?
-                }
+            let value = if let Some(bind) = sql.bind.iter().find(|bind| bind.name == name) {
+                self.value(&bind.value, scope)?
+            } else {
+                let path: &[&str] = match name {
+                    "now" | "today" => &[name],
+                    "task_id" => &["task", "id"],
+                    _ => &["params", name],
+                };
+                let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+                let missing = || ValueError { field: field(name), reason: "has no value here".into() };
+                json_of(&scope.find(&path).ok_or_else(missing)?, &field(name))?
             };
             SqlValue::encode(&parameter.kind, &value, dialect).map_err(|reason| ValueError { field: field(name), reason })
         });

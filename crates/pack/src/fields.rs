@@ -532,15 +532,35 @@ static INTERVAL: Table = Table {
     doc: "Every so long, counted from a fixed start.",
     fields: &[&[
         required("every", Shape::Duration(SECOND, YEAR), "Give the time between firings."),
-        field("anchor", Shape::Time, "The start that firings are counted from. Default: midnight of Monday, 1970-01-05, in the zone."),
+        field(
+            "anchor",
+            Shape::Time,
+            "The start that firings are counted from. Default: midnight of Monday, 1970-01-05, in the zone.",
+        ),
     ]],
 };
+
+/// The events of the sun, and Celery's names for some of them.
+const SOLAR_EVENTS: [&str; 12] = [
+    "dawn",
+    "sunrise",
+    "noon",
+    "sunset",
+    "dusk",
+    "dawn_civil",
+    "dawn_nautical",
+    "dawn_astronomical",
+    "solar_noon",
+    "dusk_civil",
+    "dusk_nautical",
+    "dusk_astronomical",
+];
 
 static SOLAR: Table = Table {
     name: "solar",
     doc: "An event of the sun at a place.",
     fields: &[&[
-        required("event", Shape::Choice(&["dawn", "sunrise", "noon", "sunset", "dusk"]), "Give the event."),
+        required("event", Shape::Choice(&SOLAR_EVENTS), "Give the event."),
         required("latitude", Shape::Number(-90.0, 90.0), "Give the latitude in degrees, north positive."),
         required("longitude", Shape::Number(-180.0, 180.0), "Give the longitude in degrees, east positive."),
     ]],

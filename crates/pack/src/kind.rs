@@ -167,21 +167,21 @@ pub enum Runner {
     /// Statements in one transaction.
     Sql(Vec<Step>),
     /// Child tasks for each row of a query.
-    FanOut(FanOut),
+    FanOut(Box<FanOut>),
     /// A mail.
-    Email(Email),
+    Email(Box<Email>),
     /// A text message.
-    Sms(Sms),
+    Sms(Box<Sms>),
     /// A call into the application.
-    Http(Http),
+    Http(Box<Http>),
     /// Queries into a template.
-    Report(Report),
+    Report(Box<Report>),
     /// Rows into a file.
-    Export(Export),
+    Export(Box<Export>),
     /// Kinds one after the other.
     Chain(Vec<Link>),
     /// A compiled kind.
-    Builtin(Builtin),
+    Builtin(Box<Builtin>),
 }
 
 impl Runner {
@@ -392,7 +392,7 @@ pub enum ExportRows {
         fields: Vec<String>,
     },
     /// Those of a query.
-    Query(Box<Sql>),
+    Query(Sql),
 }
 
 /// A link of a chain.

@@ -66,6 +66,7 @@ mod read;
 mod schema;
 mod shape;
 mod sql;
+mod starter;
 mod tree;
 mod units;
 
@@ -82,4 +83,5 @@ pub use pack::{DemoSource, Model, ModelField, Pack, Route, Schedule, Script, Set
 pub use param::{ArgFault, Param, ParamType, Params, RESERVED_PARAMS};
 pub use schema::pack_schema;
 pub use sql::{Bind, Dialect, Parameter, Sql, SqlType, SqlValue, Statement};
+pub use starter::{PackNameError, starter};
 pub use units::{Rate, parse_duration};

@@ -82,11 +82,6 @@ impl Reader<'_> {
         self.faults.push(self.text.fault(at, path, message));
     }
 
-    /// A text field, where it is one.
-    pub(crate) fn text(&self, node: &Node, name: &str) -> Option<String> {
-        node.get(name)?.text().map(str::to_owned)
-    }
-
     fn pack(&mut self, root: &Node, timezone: &str, zone: &TimeZone, engine: Arc<Engine>) -> Pack {
         let path = Path::default();
         let (name, description) = self.header(root, &path.at("pack"));
@@ -127,7 +122,7 @@ impl Reader<'_> {
         if let Some((node, zone)) = pack.get("timezone").and_then(|zone| Some((zone, zone.text()?))) {
             self.zone(node.at, &path.at("timezone"), zone);
         }
-        (self.text(pack, "name").unwrap_or_default(), self.text(pack, "description").unwrap_or_default())
+        (text_of(pack, "name").unwrap_or_default(), text_of(pack, "description").unwrap_or_default())
     }
 
     /// A zone by name.
@@ -229,8 +224,13 @@ impl Reader<'_> {
     }
 }
 
+/// A text field, where it is one.
+pub(crate) fn text_of(node: &Node, name: &str) -> Option<String> {
+    node.get(name)?.text().map(str::to_owned)
+}
+
 /// a-z, 0-9 and `-`, beginning with a letter.
-fn is_pack_name(text: &str) -> bool {
+pub(crate) fn is_pack_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.len() <= 63
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')

@@ -122,3 +122,6 @@ fn duration() -> Json {
     let text = json!({ "type": "string", "pattern": "^\\s*([0-9]+(ms|[wdhms])\\s*)+$" });
     json!({ "anyOf": [text, { "type": "number", "minimum": 0 }] })
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,12 +115,11 @@ impl Walk<'_> {
         };
         for Entry { key, key_at, node } in entries {
             let path = path.at(key);
-            match fields.clone().find(|field| field.name == key) {
-                Some(field) => self.shape(node, *key_at, field.shape, &path),
-                None => {
-                    let known = allowed(key, fields.clone().map(|field| field.name));
-                    self.fault(*key_at, &path, format!("the field {key:?} is unknown here.{known}"));
-                }
+            if let Some(field) = fields.clone().find(|field| field.name == key) {
+                self.shape(node, *key_at, field.shape, &path);
+            } else {
+                let known = allowed(key, fields.clone().map(|field| field.name));
+                self.fault(*key_at, &path, format!("the field {key:?} is unknown here.{known}"));
             }
         }
         for field in fields.filter(|field| field.required && node.get(field.name).is_none()) {
@@ -131,19 +130,19 @@ impl Walk<'_> {
     /// A kind has the fields that all kinds have, and those of its runner.
     fn kind(&mut self, node: &Node, at: usize, path: &Path) {
         let runner = node.get("runner").and_then(Node::text).and_then(fields::runner);
-        match runner {
-            Some(runner) => self.fields_of(node, at, fields::KIND.iter().chain(runner.fields()), path),
-            None => {
-                // The fields of an unknown runner are not known either; the runner itself is told.
-                let Toml::Table(_) = &node.value else { return self.wrong(node, path, "a table") };
-                match node.get("runner") {
-                    Some(runner) => self.shape(runner, runner.at, Shape::Choice(&fields::RUNNER_NAMES), &path.at("runner")),
-                    None => {
-                        let known = fields::RUNNER_NAMES.join(", ");
-                        self.fault(at, &path.at("runner"), format!("is missing. Give the runner of the kind: {known}."));
-                    }
-                }
+        if let Some(runner) = runner {
+            return self.fields_of(node, at, fields::KIND.iter().chain(runner.fields()), path);
+        }
+        // The fields of an unknown runner are not known either.
+        match (&node.value, node.get("runner")) {
+            (Toml::Table(_), Some(runner)) => {
+                self.shape(runner, runner.at, Shape::Choice(&fields::RUNNER_NAMES), &path.at("runner"));
             }
+            (Toml::Table(_), None) => {
+                let known = fields::RUNNER_NAMES.join(", ");
+                self.fault(at, &path.at("runner"), format!("is missing. Give the runner of the kind: {known}."));
+            }
+            _ => self.wrong(node, path, "a table"),
         }
     }
 
@@ -230,8 +229,14 @@ fn what_else(node: &Node, shape: Shape) -> Option<String> {
             "a text that is not empty, or false",
         ),
         // Any value is right, and what has parts was looked at before.
-        Shape::Value | Shape::AnyPlain | Shape::PlainOr(_) => None,
-        Shape::Table(_) | Shape::DurationOr(_) | Shape::Map(_) | Shape::List(_) | Shape::Kind => None,
+        Shape::Value
+        | Shape::AnyPlain
+        | Shape::PlainOr(_)
+        | Shape::Table(_)
+        | Shape::DurationOr(_)
+        | Shape::Map(_)
+        | Shape::List(_)
+        | Shape::Kind => None,
     }
 }
 

@@ -17,8 +17,8 @@ fn evaluated(text: &str) -> Result<Json, String> {
     engine.value(&Value::text(text, "f".into(), Place::default()), &scope()).map_err(|error| error.to_string())
 }
 
-fn is(text: &str, expected: Json) {
-    assert_eq!(evaluated(text).unwrap(), expected, "{text}");
+fn is(text: &str, expected: impl Into<Json>) {
+    assert_eq!(evaluated(text).unwrap(), expected.into(), "{text}");
 }
 
 #[test]

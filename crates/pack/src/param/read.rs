@@ -6,12 +6,15 @@ use serde_json::Value as Json;
 use super::{Param, ParamType, Params, RESERVED_PARAMS};
 use crate::fault::allowed;
 use crate::fields::PARAM_TYPES;
-use crate::read::Reader;
+use crate::read::{Reader, text_of};
 use crate::shape::is_name;
 use crate::tree::{Entry, Node, Path, Toml};
 
 /// Names that statements know already.
 const BOUND_ALWAYS: [&str; 3] = ["now", "today", "task_id"];
+
+/// Fields of a param that some types take only.
+const BOUNDS: [&str; 9] = ["min_length", "max_length", "pattern", "min", "max", "items", "min_items", "max_items", "fields"];
 
 /// The params of a kind.
 pub(crate) fn read_params(reader: &mut Reader<'_>, node: Option<&Node>, path: &Path) -> Params {
@@ -50,7 +53,7 @@ fn read_param(reader: &mut Reader<'_>, node: &Node, path: &Path) -> Option<Param
     // Bounds of other types were told by `read_type`.
     let mut param = Param {
         kind,
-        description: reader.text(node, "description"),
+        description: text_of(node, "description"),
         optional: node.get("optional").and_then(Node::boolean).unwrap_or(node.get("default").is_some()),
         default: None,
         example: None,
@@ -66,10 +69,13 @@ fn read_param(reader: &mut Reader<'_>, node: &Node, path: &Path) -> Option<Param
             "a param with a default may be left out. Remove `optional = false`, or the default.",
         );
     }
-    for value in &param.allowed {
-        if let Some(what) = param.kind_fault(value) {
-            let at = node.entry("enum").map_or(node.at, |entry| entry.key_at);
-            reader.fault(at, &path.at("enum"), format!("{value} {what}."));
+    for value in std::mem::take(&mut param.allowed) {
+        match param.kind_fault(&value) {
+            None => param.allowed.push(value),
+            Some(what) => {
+                let at = node.entry("enum").map_or(node.at, |entry| entry.key_at);
+                reader.fault(at, &path.at("enum"), format!("{value} {what}."));
+            }
         }
     }
     param.default = checked(reader, node, "default", &param, path);
@@ -111,7 +117,6 @@ fn read_type(reader: &mut Reader<'_>, name: &str, at: usize, node: &Node, path: 
         "object" => &["fields"],
         _ => &[],
     };
-    const BOUNDS: [&str; 9] = ["min_length", "max_length", "pattern", "min", "max", "items", "min_items", "max_items", "fields"];
     for bound in BOUNDS.iter().filter(|bound| !usable.contains(bound)) {
         if let Some(entry) = node.entry(bound) {
             let message = format!("has no meaning for the type {name}. Remove it.{}", usable_words(usable));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use super::{Known, Reader, is_wire_name};
+use super::{Known, Reader, is_wire_name, text_of};
 use crate::kind::{Backoff, Data, EffectSteps, Kind, Limits, Runner};
 use crate::param::{Params, read_params};
 use crate::shape::duration_of;
@@ -72,8 +72,8 @@ impl Reader<'_> {
         let example = self.example(entry, &params, path);
         Some(Kind {
             name: entry.key.clone(),
-            description: self.text(node, "description").unwrap_or_default(),
-            celery_task: self.text(node, "celery_task"),
+            description: text_of(node, "description").unwrap_or_default(),
+            celery_task: text_of(node, "celery_task"),
             source,
             limits: self.limits(node, path, defaults),
             rate: node.get("rate").and_then(Node::text).and_then(Rate::parse),
@@ -117,20 +117,16 @@ impl Reader<'_> {
         };
         let Err(faults) = params.apply(&example) else { return example };
         for fault in faults {
-            match given {
-                Some(node) => self.fault(
-                    node.at,
-                    &path.at("example"),
-                    format!("does not fit the params: {}: {}.", fault.pointer, fault.detail),
+            let detail = format!("{}: {}", fault.pointer, fault.detail);
+            let (at, field, message) = match given {
+                Some(node) => (node.at, "example", format!("does not fit the params: {detail}.")),
+                None => (
+                    entry.key_at,
+                    "params",
+                    format!("no example can be made up for the params: {detail}. Give the param an `example`."),
                 ),
-                None => {
-                    let message = format!(
-                        "no example can be made up for the params: {}: {}. Give the param an `example`.",
-                        fault.pointer, fault.detail
-                    );
-                    self.fault(entry.key_at, &path.at("params"), message);
-                }
-            }
+            };
+            self.fault(at, &path.at(field), message);
         }
         example
     }
@@ -142,7 +138,7 @@ impl Reader<'_> {
             self.queue_name(at, &path.at("queue"), queue);
         }
         let limits = Limits {
-            queue: self.text(node, "queue").or_else(|| defaults.queue.clone()),
+            queue: text_of(node, "queue").or_else(|| defaults.queue.clone()),
             priority: whole("priority").and_then(|number| u8::try_from(number).ok()).or(defaults.priority),
             max_retries: whole("max_retries").and_then(|number| u16::try_from(number).ok()).or(defaults.max_retries),
             retry: self.backoff(node, &path.at("retry")).or(defaults.retry),

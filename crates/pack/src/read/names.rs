@@ -13,6 +13,7 @@ const ERROR: [&str; 3] = ["type", "message", "retryable"];
 
 /// What is known where an expression stands.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether one name is known")]
 pub(crate) struct Known<'a> {
     pub(crate) params: &'a Params,
     /// `row` and `rows`.

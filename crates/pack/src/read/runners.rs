@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::kinds::ReadRunner;
 use super::templates::{EMAILS, REPORTS, TemplateUse};
-use super::{Known, Reader};
+use super::{Known, Reader, text_of};
 use crate::engine::Value;
 use crate::fault::allowed;
 use crate::kind::{
@@ -27,18 +27,18 @@ impl Reader<'_> {
         let plain = |runner: Runner| ReadRunner { runner, data: Data::default(), steps: EffectSteps::default() };
         Some(match node.get("runner").and_then(Node::text)? {
             "sql" => plain(Runner::Sql(self.sql_steps(entry, path, known, source))),
-            "fan_out" => plain(Runner::FanOut(self.fan_out(node, path, known, source)?)),
+            "fan_out" => plain(Runner::FanOut(Box::new(self.fan_out(node, path, known, source)?))),
             "chain" => plain(Runner::Chain(self.chain(node, path, known))),
             "export" => self.export(entry, path, known, source)?,
             name => {
                 let data = self.data(node, path, known, source);
                 let before = self.effect_before(node, path, known, source);
                 let runner = match name {
-                    "email" => Runner::Email(self.email(entry, path, known)?),
-                    "sms" => Runner::Sms(self.sms(node, path, known)?),
-                    "http" => Runner::Http(self.http(node, path, known)?),
-                    "report" => Runner::Report(self.report(node, path, known)),
-                    "builtin" => Runner::Builtin(self.builtin(node, path, known)?),
+                    "email" => Runner::Email(Box::new(self.email(entry, path, known)?)),
+                    "sms" => Runner::Sms(Box::new(self.sms(node, path, known)?)),
+                    "http" => Runner::Http(Box::new(self.http(node, path, known)?)),
+                    "report" => Runner::Report(Box::new(self.report(node, path, known))),
+                    "builtin" => Runner::Builtin(Box::new(self.builtin(node, path, known)?)),
                     _ => return None,
                 };
                 let steps = self.effect_steps(node, path, before, known, source);
@@ -104,7 +104,7 @@ impl Reader<'_> {
         Some(FanOut {
             query: query?,
             no_row: if node.get("no_row").and_then(Node::text) == Some("fail") { NoRow::Fail } else { NoRow::Skip },
-            key: self.text(node, "key")?,
+            key: text_of(node, "key")?,
             batch: node.get("batch").and_then(Node::integer).and_then(|rows| u32::try_from(rows).ok()).unwrap_or(DEFAULT_BATCH),
             children,
         })
@@ -118,10 +118,10 @@ impl Reader<'_> {
             self.queue_name(at, &path.at("queue"), queue);
         }
         ChildSpec {
-            kind: self.text(node, "kind").unwrap_or_default(),
+            kind: text_of(node, "kind").unwrap_or_default(),
             args: self.values_field(node, "args", path, known),
             when: self.expression_field(node, "when", path, known),
-            queue: self.text(node, "queue"),
+            queue: text_of(node, "queue"),
             priority: node.get("priority").and_then(Node::integer).and_then(|number| u8::try_from(number).ok()),
             countdown: node.get("countdown").and_then(duration_of),
             eta: self.value_field(node, "eta", path, known),
@@ -138,9 +138,9 @@ impl Reader<'_> {
         let mut links = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let path = path.item(index);
-            let name = self.text(item, "name").unwrap_or_default();
+            let name = text_of(item, "name").unwrap_or_default();
             links.push(Link {
-                kind: self.text(item, "kind").unwrap_or_default(),
+                kind: text_of(item, "kind").unwrap_or_default(),
                 args: self.values_field(item, "args", &path, known),
                 when: self.expression_field(item, "when", &path, known),
                 continues: item.get("on_failure").and_then(Node::text) == Some("continue"),
@@ -242,7 +242,7 @@ impl Reader<'_> {
     }
 
     fn http(&mut self, node: &Node, path: &Path, known: &Known<'_>) -> Option<Http> {
-        let method = self.text(node, "method").unwrap_or_else(|| "POST".into());
+        let method = text_of(node, "method").unwrap_or_else(|| "POST".into());
         if let Some(entry) = node.entry("json").filter(|_| matches!(method.as_str(), "GET" | "HEAD")) {
             self.fault(entry.key_at, &path.at("json"), format!("is not sent with {method}. Remove it, or use another method."));
         }
@@ -304,7 +304,7 @@ impl Reader<'_> {
     fn export(&mut self, entry: &Entry, path: &Path, known: &mut Known<'_>, source: Option<&str>) -> Option<ReadRunner> {
         let node = &entry.node;
         let rows = self.export_rows(entry, path, known, source);
-        let format = self.text(node, "format").unwrap_or_else(|| "csv".into());
+        let format = text_of(node, "format").unwrap_or_else(|| "csv".into());
         let switch = |name: &str, default| node.get(name).and_then(Node::boolean).unwrap_or(default);
         for (name, formats) in [("gzip", &["csv", "ndjson"] as &[&str]), ("bom", &["csv"]), ("formula_guard", &["csv"])] {
             if let Some(entry) = node.entry(name).filter(|_| !formats.contains(&format.as_str())) {
@@ -326,7 +326,7 @@ impl Reader<'_> {
             format,
         };
         let steps = self.effect_steps(node, path, before, known, source);
-        Some(ReadRunner { runner: Runner::Export(export), data: Data::default(), steps })
+        Some(ReadRunner { runner: Runner::Export(Box::new(export)), data: Data::default(), steps })
     }
 
     fn export_rows(&mut self, entry: &Entry, path: &Path, known: &Known<'_>, source: Option<&str>) -> Option<ExportRows> {
@@ -351,7 +351,7 @@ impl Reader<'_> {
                 if source.is_none() {
                     self.no_source(query.key_at, &path.at("query"));
                 }
-                self.sql(node, "query", path, known, true).map(|sql| ExportRows::Query(Box::new(sql)))
+                self.sql(node, "query", path, known, true).map(ExportRows::Query)
             }
             (Some(_), Some(query)) => {
                 self.fault(query.key_at, &path.at("query"), "either model or query is given, not both. Remove one.");
@@ -365,7 +365,7 @@ impl Reader<'_> {
     }
 
     fn builtin(&mut self, node: &Node, path: &Path, known: &Known<'_>) -> Option<Builtin> {
-        Some(Builtin { kind: self.text(node, "kind")?, args: self.values_field(node, "args", path, known) })
+        Some(Builtin { kind: text_of(node, "kind")?, args: self.values_field(node, "args", path, known) })
     }
 }
 

@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 use legwork_schedule::{
-    DstGap, DstOverlap, FiringPlan, IntervalUnit, MissedMode, MissedPolicy, OverlapPolicy, ScheduleError, Timing, TimingDefaults,
-    TimingSpec, Zone, parse_time,
+    DstGap, DstOverlap, FiringPlan, IntervalUnit, MissedMode, MissedPolicy, OverlapPolicy, ScheduleError, SolarEvent, Timing,
+    TimingDefaults, TimingSpec, Zone, parse_time,
 };
 use serde_json::{Map, Value as Json};
 
-use super::Reader;
+use super::{Reader, text_of};
 use crate::pack::Schedule;
 use crate::shape::duration_of;
 use crate::tree::{Entry, Node, Path, Toml};
@@ -45,11 +45,11 @@ impl Reader<'_> {
         let is_set = |name: &str| node.get(name).and_then(Node::boolean);
         let schedule = Schedule {
             name: entry.key.clone(),
-            kind: self.text(node, "kind")?,
-            description: self.text(node, "description"),
+            kind: text_of(node, "kind")?,
+            description: text_of(node, "description"),
             timing: timing?,
             args,
-            queue: self.text(node, "queue"),
+            queue: text_of(node, "queue"),
             priority: node.get("priority").and_then(Node::integer).and_then(|number| u8::try_from(number).ok()),
             enabled: is_set("enabled").unwrap_or(true),
             start,
@@ -163,17 +163,22 @@ fn spec_of(node: &Node, timing: &Entry) -> Option<TimingSpec> {
         "interval" => {
             let is_table = matches!(of.value, Toml::Table(_));
             let (every, unit) = period(if is_table { of.get("every")? } else { of })?;
-            let anchor = of.get("anchor").filter(|_| is_table).map(|anchor| anchor.json());
+            let anchor = of.get("anchor").filter(|_| is_table).map(Node::json);
             let from = anchor.as_ref().and_then(Json::as_str).unwrap_or(ANCHOR).to_owned();
             TimingSpec::Interval { every, unit, from: Some(from), timezone: None, dst_gap, dst_overlap }
         }
         "clocked" => TimingSpec::Clocked { at: of.json().as_str()?.to_owned(), timezone: None },
-        _ => TimingSpec::Solar {
-            event: of.get("event")?.text()?.to_owned(),
-            latitude: of.get("latitude")?.number()?,
-            longitude: of.get("longitude")?.number()?,
-            timezone: None,
-        },
+        _ => {
+            // What is out of its range was told by the shape.
+            let degrees = |name: &str, most: f64| of.get(name)?.number().filter(|degrees| degrees.abs() <= most);
+            let event = of.get("event")?.text().filter(|event| event.parse::<SolarEvent>().is_ok())?;
+            TimingSpec::Solar {
+                event: event.to_owned(),
+                latitude: degrees("latitude", 90.0)?,
+                longitude: degrees("longitude", 180.0)?,
+                timezone: None,
+            }
+        }
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
-use super::Reader;
+use super::{Reader, text_of};
 use crate::fault::allowed;
 use crate::fields::FIELD_TYPES;
 use crate::pack::{DemoSource, Model, ModelField, Setting, Source, SourceUrl};
@@ -69,7 +69,7 @@ impl Reader<'_> {
         if !matches!(node.value, Toml::Table(_)) {
             return Some(Setting { value: node.json(), env: None, secret: false, description: None });
         }
-        let env = self.text(node, "env")?;
+        let env = text_of(node, "env")?;
         let given = self.host.vars.as_ref().and_then(|vars| vars.get(&env)).filter(|value| !value.trim().is_empty());
         let default = node.get("default").map(Node::json);
         let value = match (given, default) {
@@ -84,7 +84,7 @@ impl Reader<'_> {
             }
         };
         let secret = node.get("secret").and_then(Node::boolean).unwrap_or(false);
-        Some(Setting { value, env: Some(env), secret, description: self.text(node, "description") })
+        Some(Setting { value, env: Some(env), secret, description: text_of(node, "description") })
     }
 
     pub(super) fn sources(&mut self, node: Option<&Node>, path: &Path) -> Vec<Source> {
@@ -156,7 +156,7 @@ impl Reader<'_> {
         if source.is_none() {
             self.no_source(entry.key_at, path);
         }
-        let key = self.text(node, "key").unwrap_or_else(|| "id".into());
+        let key = text_of(node, "key").unwrap_or_else(|| "id".into());
         self.is_field(&fields, node.get("key").map_or(entry.key_at, |key| key.at), &path.at("key"), &key);
         let listed = |reader: &mut Self, name: &str| {
             let items = node.get(name)?.items();
@@ -169,14 +169,14 @@ impl Reader<'_> {
         let roles = self.field_roles(node, &path.at("roles"), &fields);
         let values = self.named_values(node, &path.at("values"));
         Model {
-            table: self.text(node, "table").unwrap_or_else(|| entry.key.clone()),
+            table: text_of(node, "table").unwrap_or_else(|| entry.key.clone()),
             name: entry.key.clone(),
             source,
             key,
             fields,
             export,
             filter,
-            role: self.text(node, "role"),
+            role: text_of(node, "role"),
             roles,
             values,
             write: node.get("write").and_then(Node::boolean).unwrap_or(false),
@@ -189,8 +189,8 @@ impl Reader<'_> {
         for entry in node.get("fields").map(Node::entries).unwrap_or_default() {
             let path = path.at(&entry.key);
             self.plain_name(entry, &path);
-            let column = self.text(&entry.node, "column").unwrap_or_else(|| entry.key.clone());
-            let kind = entry.node.text().map(str::to_owned).or_else(|| self.text(&entry.node, "type"));
+            let column = text_of(&entry.node, "column").unwrap_or_else(|| entry.key.clone());
+            let kind = entry.node.text().map(str::to_owned).or_else(|| text_of(&entry.node, "type"));
             let Some(kind) = kind else { continue };
             if !FIELD_TYPES.contains(&kind.as_str()) {
                 // In the long form the shape told it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Known, Reader};
+use super::{Known, Reader, text_of};
 use crate::fault::{Place, allowed};
 use crate::kind::{DEFAULT_MAX_ROWS, Data, EffectSteps, NoRow, Query, Rows, Step};
 use crate::pack::Script;
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
         let field = node.get(name)?;
         let written = field.text()?;
         let path = path.at(name);
-        if !written.ends_with(".sql") {
+        if !is_sql_file(written) {
             self.fault(field.at, &path, format!("must be a file of the pack that ends in .sql; got {written:?}."));
             return None;
         }
@@ -136,15 +136,14 @@ impl<'a> Reader<'a> {
     where
         'a: 't,
     {
-        if !written.trim_end().ends_with(".sql") {
+        if !is_sql_file(written) {
             return Some(SqlText { file: None, inline: written });
         }
         let files = self.files;
         let Some(text) = files.text(written) else {
             // Told once, not for each dialect.
             if dialect == Dialect::Sqlite {
-                let known =
-                    allowed(written, files.paths().filter(|path| path.ends_with(".sql") && !path.ends_with(".postgres.sql")));
+                let known = allowed(written, files.paths().filter(|path| is_sql_file(path) && !path.ends_with(".postgres.sql")));
                 self.fault(
                     field.at,
                     path,
@@ -200,7 +199,8 @@ impl<'a> Reader<'a> {
                 "is a list, and `items` does not say of what. Write { type = \"list\", items = \"integer\", value = … }.",
             );
         }
-        items.map(SqlType::listed)
+        // Some type: the parameter is declared, if badly.
+        Some(items.map_or(SqlType::Json, SqlType::listed))
     }
 
     /// A list of steps. Their names are added to what is known, each for those after it.
@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
         let mut steps = Vec::new();
         for (index, item) in node.get(name).map(Node::items).unwrap_or_default().iter().enumerate() {
             let path = path.item(index);
-            let name = self.text(item, "name");
+            let name = text_of(item, "name");
             let step = self.step(item, name.clone(), &path, known);
             if let Some(name) = &name {
                 self.result_name(item.get("name").map_or(item.at, |node| node.at), &path.at("name"), name, known);
@@ -314,8 +314,8 @@ impl<'a> Reader<'a> {
         known: &mut Known<'_>,
         source: Option<&str>,
     ) -> EffectSteps {
-        let mut of_failure = Known { error: true, ..known.clone() };
-        let on_failure = self.steps(node, "on_failure", path, &mut of_failure, source);
+        let mut when_failed = Known { error: true, ..known.clone() };
+        let on_failure = self.steps(node, "on_failure", path, &mut when_failed, source);
         known.outcome = true;
         let after = self.steps(node, "after", path, known, source);
         EffectSteps { before, after, on_failure }
@@ -348,6 +348,11 @@ fn rows_of(node: &Node, default: Rows) -> Rows {
 
 fn max_rows(node: &Node) -> u32 {
     node.get("max_rows").and_then(Node::integer).and_then(|rows| u32::try_from(rows).ok()).unwrap_or(DEFAULT_MAX_ROWS)
+}
+
+/// Whether a text names a file, in small letters, rather than being SQL itself.
+fn is_sql_file(text: &str) -> bool {
+    text.rsplit_once('.').is_some_and(|(_, ending)| ending.trim_end() == "sql")
 }
 
 /// The place of a file's first character.

@@ -90,10 +90,17 @@ pub(super) fn check(files: &PackFiles, engine: &Engine, uses: &[TemplateUse], se
     faults
 }
 
-/// The line at which a name is first written inside `{{ … }}` or `{% … %}`.
+/// The line at which a name is first written in a tag.
 fn line_of(text: &str, name: &str) -> usize {
-    let is_named = |line: &&str| (line.contains("{{") || line.contains("{%")) && line.contains(name);
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let is_whole =
+        |line: &str, at: usize, length: usize| !line[..at].ends_with(is_part) && !line[at + length..].starts_with(is_part);
+    let has = |line: &str, name: &str| line.match_indices(name).any(|(at, name)| is_whole(line, at, name.len()));
+    let is_tagged = |line: &str| line.contains("{{") || line.contains("{%");
     let root = name.split('.').next().unwrap_or(name);
-    let position = text.lines().position(|line| is_named(&line)).or_else(|| text.lines().position(|line| line.contains(root)));
+    let position = text
+        .lines()
+        .position(|line| is_tagged(line) && has(line, name))
+        .or_else(|| text.lines().position(|line| has(line, root)));
     position.map_or(1, |index| index + 1)
 }

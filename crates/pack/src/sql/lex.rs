@@ -273,12 +273,11 @@ impl<'a> Lexer<'a> {
         }
         let tag = &self.text[start..=self.at + tag_length];
         let body = self.at + tag_length + 1;
-        match self.text[body..].find(tag) {
-            Some(length) => self.at = body + length + tag.len(),
-            None => {
-                self.faults.push((start, format!("a quote {tag} is opened here and never closed.")));
-                self.at = self.text.len();
-            }
+        if let Some(length) = self.text[body..].find(tag) {
+            self.at = body + length + tag.len();
+        } else {
+            self.faults.push((start, format!("a quote {tag} is opened here and never closed.")));
+            self.at = self.text.len();
         }
     }
 }
