@@ -341,6 +341,11 @@ impl App {
             let store = store.clone();
             async move { store.ping().await.map(drop).map_err(|error| error.to_string()) }
         });
+        let queue = self.queue.clone();
+        let readiness = readiness.check("settlements", move || {
+            let reason = queue.settle_gate().reason();
+            async move { reason.map_or(Ok(()), |reason| Err(format!("ends of tasks cannot be stored: {reason}"))) }
+        });
         let Some(pool) = pool else { return readiness };
         readiness.check("worker", move || {
             let is_stalled = pool.is_stalled();

@@ -27,7 +27,12 @@ pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), CliErro
         error => error.into(),
     })?;
     let was_current = store.is_migrated().await.unwrap_or(false);
-    let migrated = store.migrate().await;
+    let migrated = async {
+        store.migrate().await?;
+        // For servers whose role may make none.
+        store.make_partitions(store.ping().await?).await
+    }
+    .await;
     store.close().await;
     migrated?;
     args.output.print(&json!({ "migrated": !was_current }), |_| {

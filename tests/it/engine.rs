@@ -66,6 +66,7 @@ engine! {
             a_start_whose_answer_was_lost_is_released_and_runs,
             a_settlement_whose_answer_was_lost_is_not_run_twice,
             a_store_that_is_away_when_an_attempt_ends_gets_its_end_later,
+            nothing_starts_while_ends_cannot_be_written,
         }
         limits {
             the_hard_limit_ends_a_deaf_task_for_good_and_its_worker_lives_on,

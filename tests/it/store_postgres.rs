@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use legwork_engine::domain::{NewTask, Next, TaskStatus};
+use legwork_engine::broker::memory::MemoryBroker;
+use legwork_engine::clock::ManualClock;
+use legwork_engine::domain::{ErrorReport, NewTask, Next, TaskStatus};
 use legwork_engine::store::postgres::PgStore;
 use legwork_engine::store::{InsertAnswer, Prune, Settled, Settlement, StartAnswer, Store, StoreError};
 use sqlx::PgConnection;
@@ -10,7 +12,8 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::postgres::{drop_schema, fresh_schema, in_schema, observer, url};
+use crate::support::engine::Engine;
+use crate::support::postgres::{drop_schema, fresh_schema, in_latin1, in_schema, observer, url};
 use crate::support::tasks::{
     at, dispatched, end_of, ended, insert, inserted, mishap, reference, row, settle, settle_all, settlement, start, start_ref,
     start_refs, started, status, task, task_with_callback,
@@ -35,6 +38,74 @@ async fn partitions_are_made_for_today_and_three_days_ahead() {
         let days = ["20261121", "20261122", "20261123", "20261124", "20261125"];
         assert_eq!(partitions(&schema, "task_results").await, days.map(|day| format!("task_results_{day}")));
         assert_eq!(partitions(&schema, "attempts").await, days.map(|day| format!("attempts_{day}")));
+    })
+    .await;
+}
+
+/// A role that may read and write the tables of the schema, and make none.
+async fn writing_role(schema: &str) -> String {
+    let role = format!("{schema}_writer");
+    let sql = format!(
+        "CREATE ROLE {role}; GRANT USAGE ON SCHEMA {schema} TO {role};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut observer(schema).await).await.unwrap();
+    role
+}
+
+#[tokio::test]
+async fn a_role_that_may_make_no_partitions_is_told_which_one_is_missing() {
+    in_schema(|store, schema| async move {
+        store.make_partitions(start()).await.unwrap();
+        let started_task = started(&store, task(0), 1).await;
+        let role = writing_role(&schema).await;
+        let separator = if url().contains('?') { '&' } else { '?' };
+        let as_writer = format!("{}{separator}options[role]={role}", url());
+        let writer: Arc<dyn Store> = Arc::new(PgStore::connect(&as_writer, &schema, 4).await.unwrap());
+        writer.make_partitions(start()).await.unwrap();
+        let far = at(100 * DAY);
+        let refused = writer.make_partitions(far).await.unwrap_err().to_string();
+        assert!(refused.contains("task_results_20270301") && refused.contains("CREATE on the schema"), "{refused}");
+        let late = settlement(1, &started_task, far, Next::success("1".into()));
+        let unsettled = writer.settle(std::slice::from_ref(&late)).await;
+        assert!(
+            matches!(&unsettled, Err(StoreError::Database(reason)) if reason.contains("task_results_20270301")),
+            "{unsettled:?}"
+        );
+        store.make_partitions(far).await.unwrap();
+        end_of(settle_all(&writer, &[late]).await.remove(0));
+        writer.close().await;
+        let sql = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut observer(&schema).await).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_result_that_the_database_cannot_hold_is_a_failure_once() {
+    in_latin1(|store| async move {
+        let clock = Arc::new(ManualClock::at(start()));
+        let broker = Arc::new(MemoryBroker::new(clock.clone()));
+        let engine = Engine::over(store.clone(), broker, clock);
+        let (refused, kept, retried) =
+            (started(&store, task(0), 1).await, started(&store, task(0), 1).await, started(&store, task(0), 1).await);
+        let error = ErrorReport::new("Balloon", "a \u{1f388}", true);
+        let ends = [
+            settlement(1, &refused, at(2), Next::success("\"\u{1f388}\"".into())),
+            settlement(1, &kept, at(2), Next::success("\"\u{e9}\"".into())),
+            settlement(1, &retried, at(2), Next::Retry { due_at: at(9), error }),
+        ];
+        for end in ends {
+            let settled = engine.queue.settle(end).await.unwrap().await.unwrap().unwrap();
+            assert!(matches!(settled, Settled::Ended(_) | Settled::Waiting { .. }), "{settled:?}");
+        }
+        let end = row(&store, refused.id).await;
+        let reason = end.error.unwrap().message;
+        assert_eq!((end.status, end.result), (TaskStatus::Failure, None));
+        assert!(reason.starts_with("the result cannot be stored: ") && reason.contains("LATIN1"), "{reason}");
+        assert_eq!(row(&store, kept.id).await.result.as_deref(), Some("\"\u{e9}\""));
+        let waiting = row(&store, retried.id).await;
+        assert_eq!((waiting.status, waiting.error.unwrap().message), (TaskStatus::Retry, "a \\u{1f388}".to_owned()));
     })
     .await;
 }

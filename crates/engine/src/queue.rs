@@ -16,6 +16,8 @@ mod ledger;
 pub mod options;
 pub mod recipients;
 pub mod settle;
+pub mod settle_gate;
+mod storable;
 pub mod submit;
 pub mod sweep;
 pub mod upkeep;
@@ -41,6 +43,7 @@ use event_hub::EventHub;
 use inspect::SnapshotCache;
 use ledger::Ledgers;
 use settle::{SettleAnswer, SettleFlush};
+use settle_gate::SettleGate;
 use submit::{InsertResult, SubmitFlush};
 
 /// What a submission may be.
@@ -70,7 +73,7 @@ pub struct QueueParts {
     pub config: SubmitConfig,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// A worker's lease: how long a settlement is tried.
+    /// A worker's lease: how long a settlement is tried while the process ends.
     pub lease: Duration,
 }
 
@@ -84,6 +87,7 @@ pub struct Queue {
     metrics: Arc<Metrics>,
     inserts: Batcher<SubmittedTask, InsertResult>,
     settlements: Batcher<Settlement, SettleAnswer>,
+    settle_gate: Arc<SettleGate>,
     ledgers: Ledgers,
     dispatcher: Arc<Dispatcher>,
     event_hub: Arc<EventHub>,
@@ -105,6 +109,8 @@ pub enum QueueError {
 
 /// One group commit of submissions: enough for the multi-row rate, few enough for a short lock.
 const INSERT_BATCH: usize = 500;
+/// The args of one group commit, or its results, in bytes.
+const BATCH_BYTES: usize = 16 << 20;
 /// Submissions that wait for a commit at most.
 const INSERTS_WAITING: usize = 10_000;
 /// How long a submitter waits for its commit.
@@ -123,6 +129,7 @@ impl Queue {
         let insert_limits = BatchLimits {
             flushers: store.concurrent_writes(),
             batch: INSERT_BATCH,
+            batch_bytes: BATCH_BYTES,
             waiting: INSERTS_WAITING,
             deadline: INSERT_DEADLINE,
         };
@@ -130,20 +137,25 @@ impl Queue {
         let settle_limits = BatchLimits {
             flushers: store.concurrent_writes(),
             batch: SETTLE_BATCH,
+            batch_bytes: BATCH_BYTES,
             waiting: SETTLEMENTS_WAITING,
             deadline: lease,
         };
+        let settle_gate = Arc::new(SettleGate::default());
         let settle_flush = SettleFlush {
             store: store.clone(),
             broker: broker.clone(),
             dispatcher: dispatcher.clone(),
             event_hub: event_hub.clone(),
             metrics: metrics.clone(),
+            gate: settle_gate.clone(),
+            shutdown: shutdown.clone(),
             lease,
         };
         Arc::new(Self {
             inserts: Batcher::start(insert_limits, Arc::new(insert_flush)),
             settlements: Batcher::start(settle_limits, Arc::new(settle_flush)),
+            settle_gate,
             ledgers: Ledgers::start(store.clone()),
             store,
             broker,
@@ -202,6 +214,11 @@ impl Queue {
     /// What is counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Whether ends can be written.
+    pub fn settle_gate(&self) -> &SettleGate {
+        &self.settle_gate
     }
 
     /// What goes between processes.

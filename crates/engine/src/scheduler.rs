@@ -76,7 +76,8 @@ impl Scheduler {
         }
     }
 
-    /// Rescues from dead workers, if we can see well enough to call anybody dead: how many.
+    /// Rescues from dead workers, if we can see well enough to call anybody dead: how many. Does nothing
+    /// while ends cannot be written: those that live workers could not write yet come first.
     pub async fn rescue(&self) -> StoreResult<usize> {
         let store_now = self.queue.store().ping().await?;
         let clock = self.queue.clock();
@@ -84,6 +85,9 @@ impl Scheduler {
         let now = clock.now();
         let may_rescue = self.rescue_guard.lock().note_store_answer(now);
         let mut rescued = 0;
+        if !self.queue.settle_gate().is_open() {
+            return Ok(0);
+        }
         if may_rescue {
             let lease = jiff::SignedDuration::try_from(self.config.lease).unwrap_or_default();
             rescued += self.queue.rescue_once(now.checked_sub(lease).unwrap_or(now)).await?;

@@ -78,7 +78,7 @@ pub type StoreResult<T> = Result<T, StoreError>;
 /// The hot path: three batched writes.
 #[async_trait]
 pub trait TaskWrites: Send + Sync {
-    /// Inserts tasks in one transaction; the answers are in the order of the tasks.
+    /// Inserts tasks, in one transaction where they are not too large for that; the answers are in the order of the tasks.
     ///
     /// Rows with `dispatched` are stored as dispatched at `submitted_at`, the others with `dispatch_at = due_at`.
     /// A task with a key is inserted only if its key is new: `(principal, scope, key)` is unique for as long as it is kept; the same key
@@ -192,7 +192,7 @@ pub trait Sweeps: Send + Sync {
     /// Ends up to `limit` waiting rows that have expired as REVOKED, expired.
     async fn expire(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<Ended>>;
 
-    /// Makes partitions ahead (Postgres; nothing elsewhere).
+    /// Makes partitions ahead (Postgres; nothing elsewhere). Fails where that of `now` is missing and cannot be made, and only warns of others.
     async fn make_partitions(&self, now: Timestamp) -> StoreResult<()>;
 
     /// Forgets what ended before `results_before` (Postgres: whole partitions under a lock timeout; SQLite: up to `limit` rows a call) and then

@@ -304,3 +304,28 @@ pub async fn a_store_that_is_away_when_an_attempt_ends_gets_its_end_later(engine
     assert_eq!((status.status, status.attempts, switch.runs()), (TaskStatus::Success, 1, 1));
     pool.end().await;
 }
+
+pub async fn nothing_starts_while_ends_cannot_be_written(engine: Engine) {
+    let switch = Switch::new();
+    let pool = engine.start_pool().await;
+    let first = engine.submit("test.probe", switch.args(&json!(["wait"]))).await;
+    switch.started().await;
+    engine.faults.fail("settle");
+    switch.release(1);
+    while engine.queue.settle_gate().is_open() {
+        tokio::task::yield_now().await;
+    }
+    let second = echo(&engine).await;
+    let calls = engine.faults.calls("settle");
+    while engine.faults.calls("settle") < calls + 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(engine.row(second).await.status, TaskStatus::Pending);
+    assert!(engine.queue.settle_gate().reason().unwrap().contains("taken away by the test"));
+    engine.faults.mend("settle");
+    let status = engine.ended(first).await;
+    assert_eq!((status.status, status.attempts, switch.runs()), (TaskStatus::Success, 1, 1));
+    assert_eq!(engine.ended(second).await.status, TaskStatus::Success);
+    assert!(engine.queue.settle_gate().is_open());
+    pool.end().await;
+}

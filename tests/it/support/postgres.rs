@@ -1,11 +1,13 @@
 //! A schema of its own for one test, in the database that `TEST_DATABASE_URL` names; dropped when the test ends, however it ends.
 
 use std::future::Future;
+use std::str::FromStr as _;
 use std::sync::Arc;
 
 use legwork_engine::store::Store;
 use legwork_engine::store::postgres::PgStore;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 
 use super::stores::run;
 
@@ -46,6 +48,24 @@ where
     let store: Arc<dyn Store> = Arc::new(PgStore::connect(&url(), &schema, 4).await.unwrap());
     let ended = run(store, |store| case(store, schema.clone())).await;
     drop_schema(&schema).await;
+    ended.unwrap();
+}
+
+/// Runs `case` in a database of its own, whose encoding holds less than UTF-8 does.
+pub async fn in_latin1<C, F>(case: C)
+where
+    C: FnOnce(Arc<dyn Store>) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let name = fresh_schema();
+    let mut connection = PgConnection::connect(&url()).await.unwrap();
+    let make = format!("CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut connection).await.unwrap();
+    let latin1 = PgConnectOptions::from_str(&url()).unwrap().database(&name).to_url_lossy();
+    let store: Arc<dyn Store> = Arc::new(PgStore::connect(latin1.as_str(), "legwork", 4).await.unwrap());
+    let ended = run(store, case).await;
+    let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut connection).await.unwrap();
     ended.unwrap();
 }
 

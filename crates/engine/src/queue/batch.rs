@@ -14,16 +14,31 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 pub trait Flush<T, R>: Send + Sync + 'static {
     /// Writes the batch and answers everybody, in the order of the values. May go on working after the answers.
     async fn flush(&self, values: Vec<T>, answers: Answers<R>);
+
+    /// About how many bytes `value` adds to a write. Values whose size is small and bounded count as nothing.
+    fn bytes(&self, value: &T) -> usize {
+        let _ = value;
+        0
+    }
 }
 
 /// The callers of a batch, in order.
-pub struct Answers<R>(Vec<oneshot::Sender<R>>);
+pub struct Answers<R>(Vec<Option<oneshot::Sender<R>>>);
 
 impl<R> Answers<R> {
     /// Answers each caller; those that have hung up are passed over.
     pub fn send(self, answers: impl IntoIterator<Item = R>) {
         for (caller, answer) in self.0.into_iter().zip(answers) {
-            // A caller that has hung up loses its answer, not its write.
+            if let Some(caller) = caller {
+                // A caller that has hung up loses its answer, not its write.
+                drop(caller.send(answer));
+            }
+        }
+    }
+
+    /// Answers the caller at this place of the batch, before the others. A second answer is dropped.
+    pub fn send_one(&mut self, place: usize, answer: R) {
+        if let Some(caller) = self.0.get_mut(place).and_then(Option::take) {
             drop(caller.send(answer));
         }
     }
@@ -47,6 +62,8 @@ pub struct BatchLimits {
     pub flushers: usize,
     /// Items in one write at most.
     pub batch: usize,
+    /// Bytes in one write at most, but for an item that is larger by itself.
+    pub batch_bytes: usize,
     /// Items that wait at most; who comes then waits for a place.
     pub waiting: usize,
     /// How long a caller waits for its answer.
@@ -75,9 +92,9 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
     /// Starts the flushers. They end by themselves, after the last handle.
     pub fn start(limits: BatchLimits, flush: Arc<dyn Flush<T, R>>) -> Self {
         let (sender, receiver) = mpsc::channel(limits.waiting);
-        let receiver = Arc::new(Mutex::new(receiver));
+        let inbox = Arc::new(Mutex::new(Inbox { receiver, next: None }));
         for _ in 0..limits.flushers.max(1) {
-            tokio::spawn(run_flusher(receiver.clone(), flush.clone(), limits.batch));
+            tokio::spawn(run_flusher(inbox.clone(), flush.clone(), limits));
         }
         Self { sender, deadline: limits.deadline }
     }
@@ -118,20 +135,49 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
     }
 }
 
-/// Takes what waits, up to `most`, writes it, and again, until all handles are gone and nothing waits.
-async fn run_flusher<T, R>(receiver: Arc<Mutex<mpsc::Receiver<Item<T, R>>>>, flush: Arc<dyn Flush<T, R>>, most: usize)
+/// What waits to be written.
+struct Inbox<T, R> {
+    receiver: mpsc::Receiver<Item<T, R>>,
+    /// The first of the next batch: it was taken, and was too large for the batch before.
+    next: Option<Item<T, R>>,
+}
+
+impl<T: 'static, R: 'static> Inbox<T, R> {
+    /// Takes the next batch; it is empty once all handles are gone and nothing waits.
+    async fn take(&mut self, flush: &dyn Flush<T, R>, limits: &BatchLimits) -> Vec<Item<T, R>> {
+        let first = match self.next.take() {
+            Some(next) => Some(next),
+            None => self.receiver.recv().await,
+        };
+        let Some(first) = first else { return Vec::new() };
+        let mut bytes = flush.bytes(&first.value);
+        let mut items = vec![first];
+        while items.len() < limits.batch {
+            let Ok(item) = self.receiver.try_recv() else { break };
+            bytes = bytes.saturating_add(flush.bytes(&item.value));
+            if bytes > limits.batch_bytes {
+                self.next = Some(item);
+                break;
+            }
+            items.push(item);
+        }
+        items
+    }
+}
+
+/// Takes what waits, writes it, and again, until all handles are gone and nothing waits.
+async fn run_flusher<T, R>(inbox: Arc<Mutex<Inbox<T, R>>>, flush: Arc<dyn Flush<T, R>>, limits: BatchLimits)
 where
     T: Send + 'static,
     R: Send + 'static,
 {
-    let mut items = Vec::new();
     loop {
         // One flusher collects at a time; the others write or wait for their turn to collect.
-        let taken = receiver.lock().await.recv_many(&mut items, most).await;
-        if taken == 0 {
+        let items = inbox.lock().await.take(flush.as_ref(), &limits).await;
+        if items.is_empty() {
             return;
         }
-        let (values, callers) = items.drain(..).map(|item| (item.value, item.caller)).unzip();
+        let (values, callers) = items.into_iter().map(|item| (item.value, Some(item.caller))).unzip();
         flush.flush(values, Answers(callers)).await;
     }
 }
@@ -154,13 +200,18 @@ mod tests {
             self.gate.acquire().await.unwrap().forget();
             answers.send(values.into_iter().map(|value| value * 2));
         }
+
+        fn bytes(&self, value: &u32) -> usize {
+            *value as usize
+        }
     }
 
     fn doubler(permits: usize) -> Arc<Doubler> {
         Arc::new(Doubler { gate: Semaphore::new(permits), sizes: parking_lot::Mutex::default() })
     }
 
-    const LIMITS: BatchLimits = BatchLimits { flushers: 1, batch: 100, waiting: 1000, deadline: Duration::from_mins(1) };
+    const LIMITS: BatchLimits =
+        BatchLimits { flushers: 1, batch: 100, batch_bytes: 10_000, waiting: 1000, deadline: Duration::from_mins(1) };
 
     #[tokio::test]
     async fn what_comes_while_a_write_is_under_way_shares_the_next_one() {
@@ -180,6 +231,15 @@ mod tests {
             assert_eq!(answer.await.unwrap(), number * 2);
         }
         assert_eq!(*flush.sizes.lock(), [1, 49]);
+    }
+
+    #[tokio::test]
+    async fn a_write_is_bounded_by_bytes_and_the_rest_comes_in_order() {
+        let flush = doubler(100);
+        let batcher = Batcher::start(BatchLimits { batch_bytes: 10, ..LIMITS }, flush.clone());
+        let answers = batcher.submit_all(vec![4, 4, 4, 40, 1, 9, 1]).await;
+        assert_eq!(answers, [8, 8, 8, 80, 2, 18, 2].map(Ok));
+        assert_eq!(*flush.sizes.lock(), [2, 1, 1, 2, 1]);
     }
 
     #[tokio::test]

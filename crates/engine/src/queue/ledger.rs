@@ -40,6 +40,7 @@ impl Ledgers {
         let limits = BatchLimits {
             flushers: STEP_FLUSHERS.min(store.concurrent_writes()),
             batch: STEP_BATCH,
+            batch_bytes: usize::MAX,
             waiting: STEPS_WAITING,
             deadline: STEP_DEADLINE,
         };

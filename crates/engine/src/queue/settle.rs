@@ -9,16 +9,20 @@ use super::Queue;
 use super::batch::{Answers, Flush};
 use super::dispatcher::Dispatcher;
 use super::event_hub::EventHub;
+use super::settle_gate::{FailingWrite, SettleGate};
+use super::storable::storable;
 use crate::broker::{SharedBroker, Signal};
+use crate::domain::{Dispatch, TaskId, TaskStatus};
 use crate::metrics::Metrics;
-use crate::store::{Settled, Settlement, SharedStore, StoreError, StoreResult};
+use crate::shutdown::Shutdown;
+use crate::store::{Settled, Settlement, SharedStore, StoreError};
 
 /// The first pause before a settlement is written again that the store did not take.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// What became of a settlement; `Err` where the store did not take it for as long as the lease lasts: the rescue has the task now.
+/// What became of a settlement; `Err` where the process ended before the store took it: the rescue has the task now.
 pub type SettleAnswer = Result<Settled, StoreError>;
 
 impl Queue {
@@ -41,65 +45,121 @@ pub(super) struct SettleFlush {
     pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) event_hub: Arc<EventHub>,
     pub(super) metrics: Arc<Metrics>,
+    /// Closed while a write is repeated.
+    pub(super) gate: Arc<SettleGate>,
+    pub(super) shutdown: Shutdown,
     pub(super) lease: Duration,
 }
 
 #[async_trait]
 impl Flush<Settlement, SettleAnswer> for SettleFlush {
-    async fn flush(&self, settlements: Vec<Settlement>, answers: Answers<SettleAnswer>) {
-        let results = match self.write(&settlements).await {
-            Ok(results) => results,
-            Err(error) => {
-                tracing::error!(%error, tasks = settlements.len(), "outcomes could not be stored; the tasks will be rescued and run again");
-                answers.send(settlements.iter().map(|_| Err(error.clone())));
-                return;
-            }
-        };
-        let mut changed = Vec::with_capacity(results.len());
-        let mut callbacks = Vec::new();
-        for (settlement, result) in settlements.iter().zip(&results) {
-            match result {
-                Ok(Settled::Ended(ended)) => {
-                    self.metrics.task_ended(ended.status);
-                    changed.push((ended.id, ended.status.into()));
-                    callbacks.extend(ended.callback.clone());
+    /// Writes until the store has taken everything. Writing again is safe: a settlement finds its own result. Meanwhile the attempts count as
+    /// running here, so that nobody runs them again, and nothing more is started.
+    async fn flush(&self, settlements: Vec<Settlement>, mut answers: Answers<SettleAnswer>) {
+        let started = tokio::time::Instant::now();
+        let mut pause = FIRST_PAUSE;
+        let mut failing_write: Option<FailingWrite> = None;
+        let mut left: Vec<(usize, Settlement)> = Vec::new();
+        let (mut places, mut batch): (Vec<usize>, Vec<Settlement>) = settlements.into_iter().enumerate().unzip();
+        while !batch.is_empty() {
+            let failure = self.write(places, batch, &mut answers, &mut left).await;
+            if let Some(error) = failure {
+                if self.shutdown.is_started() && started.elapsed() >= self.lease {
+                    return give_up(&left, &error, &mut answers);
                 }
-                Ok(Settled::Waiting { status, .. }) => changed.push((settlement.id, *status)),
-                Ok(Settled::Already) => {}
-                Ok(Settled::Superseded) => tracing::warn!(
-                    task.id = %settlement.id, attempt = %settlement.attempt, reason = "lost_lease",
-                    "an outcome was refused: the attempt is not the present one any more"
-                ),
-                Err(error) => tracing::error!(task.id = %settlement.id, %error, "an outcome was refused by the database"),
+                match &failing_write {
+                    Some(write) => write.failed_again(error.to_string()),
+                    None => {
+                        tracing::error!(%error, tasks = left.len(), "ends of tasks cannot be stored; nothing is started until they can");
+                        failing_write = Some(self.gate.close(error.to_string()));
+                    }
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
+            (places, batch) = std::mem::take(&mut left).into_iter().unzip();
         }
-        answers.send(results);
-        self.spread(changed).await;
-        self.dispatcher.dispatch_promptly(callbacks).await;
+        if failing_write.is_some() {
+            tracing::info!("ends of tasks can be stored again");
+        }
+    }
+
+    fn bytes(&self, settlement: &Settlement) -> usize {
+        settlement.bytes()
+    }
+}
+
+/// The process ends before the store has taken these: the rescue has the tasks now.
+fn give_up(left: &[(usize, Settlement)], error: &StoreError, answers: &mut Answers<SettleAnswer>) {
+    tracing::error!(%error, tasks = left.len(), "ends of tasks could not be stored; the tasks will be rescued and run again");
+    for (place, _) in left {
+        answers.send_one(*place, Err(error.clone()));
     }
 }
 
 impl SettleFlush {
-    /// Writes until the store answers or the lease is over. Writing again is safe: a settlement finds its own result.
-    async fn write(&self, settlements: &[Settlement]) -> StoreResult<Vec<Result<Settled, StoreError>>> {
-        let give_up = tokio::time::Instant::now() + self.lease;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let timer = self.metrics.store_timer("settle");
-            let written = self.store.settle(settlements).await;
-            drop(timer);
-            match written {
-                Err(error) if tokio::time::Instant::now() + pause < give_up => {
-                    tracing::warn!(%error, tasks = settlements.len(), "outcomes could not be stored yet");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+    /// Writes once. What is to be written again goes to `left`; the answer is why, where the store took none of it.
+    async fn write(
+        &self,
+        places: Vec<usize>,
+        batch: Vec<Settlement>,
+        answers: &mut Answers<SettleAnswer>,
+        left: &mut Vec<(usize, Settlement)>,
+    ) -> Option<StoreError> {
+        let timer = self.metrics.store_timer("settle");
+        let written = self.store.settle(&batch).await;
+        drop(timer);
+        let results = written.unwrap_or_else(|error| batch.iter().map(|_| Err(error.clone())).collect());
+        let (mut failure, mut changed, mut callbacks) = (None, Vec::with_capacity(batch.len()), Vec::new());
+        for ((place, settlement), result) in places.into_iter().zip(batch).zip(results) {
+            match result {
+                Ok(settled) => {
+                    self.note(&settlement, &settled, &mut changed, &mut callbacks);
+                    answers.send_one(place, Ok(settled));
                 }
-                answered => return answered,
+                Err(StoreError::Refused(reason)) => {
+                    let id = settlement.id;
+                    tracing::error!(task.id = %id, reason, "the end of a task was refused by the database; it is stored with less");
+                    match storable(settlement, &reason) {
+                        Some(settlement) => left.push((place, settlement)),
+                        None => answers.send_one(place, Err(StoreError::Refused(reason))),
+                    }
+                }
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    left.push((place, settlement));
+                }
             }
+        }
+        self.spread(changed).await;
+        self.dispatcher.dispatch_promptly(callbacks).await;
+        failure
+    }
+
+    /// Counts what was settled, and notes what is to be told of it.
+    fn note(
+        &self,
+        settlement: &Settlement,
+        settled: &Settled,
+        changed: &mut Vec<(TaskId, TaskStatus)>,
+        callbacks: &mut Vec<Dispatch>,
+    ) {
+        match settled {
+            Settled::Ended(ended) => {
+                self.metrics.task_ended(ended.status);
+                changed.push((ended.id, ended.status.into()));
+                callbacks.extend(ended.callback.clone());
+            }
+            Settled::Waiting { status, .. } => changed.push((settlement.id, *status)),
+            Settled::Already => {}
+            Settled::Superseded => tracing::warn!(
+                task.id = %settlement.id, attempt = %settlement.attempt, reason = "lost_lease",
+                "an outcome was refused: the attempt is not the present one any more"
+            ),
         }
     }
 
-    async fn spread(&self, tasks: Vec<(crate::domain::TaskId, crate::domain::TaskStatus)>) {
+    async fn spread(&self, tasks: Vec<(TaskId, TaskStatus)>) {
         if tasks.is_empty() {
             return;
         }

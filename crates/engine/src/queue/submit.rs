@@ -350,4 +350,8 @@ impl Flush<SubmittedTask, InsertResult> for SubmitFlush {
         answers.send(results);
         self.dispatcher.dispatch_promptly(dispatches).await;
     }
+
+    fn bytes(&self, task: &SubmittedTask) -> usize {
+        task.bytes()
+    }
 }

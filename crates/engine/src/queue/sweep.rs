@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::Queue;
 use crate::domain::{EndReason, ErrorReport, Next, PriorityBand, QueueName, WorkerId, after_crash};
-use crate::store::{Prune, Settlement, StartedRow, StoreResult};
+use crate::store::{Prune, Settlement, StartedRow, StoreError, StoreResult};
 
 /// At most so many rows a step.
 pub const SWEEP_BATCH: u32 = 1_000;
@@ -144,9 +144,16 @@ impl Queue {
         Ok(count)
     }
 
-    /// Makes partitions ahead.
+    /// Makes partitions ahead. Where that of today is missing, no end can be stored, and the gate is closed until it is there.
     pub async fn make_partitions(&self) -> StoreResult<()> {
-        self.store.make_partitions(self.clock.now()).await
+        let made = self.store.make_partitions(self.clock.now()).await;
+        match &made {
+            Ok(()) => self.settle_gate.note_missing(None),
+            Err(StoreError::Database(reason)) => self.settle_gate.note_missing(Some(reason.clone())),
+            // Nothing is known of the partitions.
+            Err(_) => {}
+        }
+        made
     }
 
     /// Forgets what is older than its retention; whether more is left to do.

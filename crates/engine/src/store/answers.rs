@@ -21,6 +21,14 @@ pub struct SubmittedTask {
     pub key: Option<IdempotencyKey>,
 }
 
+impl SubmittedTask {
+    /// About how many bytes it adds to a write.
+    pub fn bytes(&self) -> usize {
+        let callback_url = self.task.callback_url.as_ref().map_or(0, |url| url.len());
+        self.task.args.len() + callback_url
+    }
+}
+
 /// An idempotency key, with what it stands for. The principal is the task's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
@@ -90,6 +98,18 @@ pub struct Settlement {
     pub progress: Option<Progress>,
     /// What follows.
     pub next: Next,
+}
+
+impl Settlement {
+    /// About how many bytes it adds to a write.
+    pub fn bytes(&self) -> usize {
+        let (result, error) = match &self.next {
+            Next::End { result, error, .. } => (result.as_ref(), error.as_ref()),
+            Next::Retry { error, .. } | Next::Crashed { error, .. } => (None, Some(error)),
+            Next::Release { .. } => (None, None),
+        };
+        result.map_or(0, String::len) + error.map_or(0, |error| error.message.len())
+    }
 }
 
 /// What became of a settlement.

@@ -164,6 +164,19 @@ impl Pool {
         self.last_heartbeat.borrow().is_some_and(|sent| sent.elapsed() < self.config.lease / 2)
     }
 
+    /// Whether attempts may be started: they are known as ours, and their ends can be written.
+    fn may_start(&self) -> bool {
+        self.has_lease() && self.queue.settle_gate().is_open()
+    }
+
+    /// Resolves when attempts may be started.
+    async fn startable(&self) {
+        while !self.may_start() {
+            self.leased().await;
+            self.queue.settle_gate().opened().await;
+        }
+    }
+
     /// Resolves when it has a lease.
     async fn leased(&self) {
         let mut heartbeats = self.last_heartbeat.subscribe();
@@ -191,7 +204,7 @@ impl Pool {
         let mut fetcher = DispatchFetcher::new(self.queue.clone());
         while !shutdown.is_started() {
             tokio::select! {
-                () = self.leased() => self.step(&mut fetcher, &shutdown).await,
+                () = self.startable() => self.step(&mut fetcher, &shutdown).await,
                 () = shutdown.started() => {}
             }
         }
@@ -287,7 +300,7 @@ impl Pool {
         shutdown: &Shutdown,
     ) {
         let queues: Vec<QueueName> = deliveries.iter().map(|delivery| delivery.dispatch.queue.clone()).collect();
-        if !self.has_lease() {
+        if !self.may_start() {
             for queue in &queues {
                 self.free_queue_slot(queue);
             }
@@ -373,7 +386,7 @@ impl Pool {
 
     async fn start_exclusive(self: &Arc<Self>, delivery: Delivery, slots: OwnedSemaphorePermit, shutdown: &Shutdown) {
         let starting = self.running.start(vec![delivery.dispatch.task.id]);
-        if shutdown.is_started() || !self.has_lease() {
+        if shutdown.is_started() || !self.may_start() {
             return self.queue.release_deliveries(vec![delivery]).await;
         }
         let started = self.queue.start_attempts(self.worker, &self.worker_name, true, vec![delivery]).await;

@@ -143,7 +143,7 @@ fn follow(
 impl PgStore {
     pub(super) async fn insert_tasks(&self, tasks: &[SubmittedTask]) -> StoreResult<Vec<Result<InsertAnswer, StoreError>>> {
         let folded = fold(tasks);
-        let mut parts = BisectedBatch::of(folded.rows.len());
+        let mut parts = BisectedBatch::of(folded.rows.iter().map(|task| task.bytes()));
         while let Some(part) = parts.next() {
             let outcome = self.insert_part(&folded.rows[part.clone()]).await;
             parts.take(part, outcome)?;

@@ -8,12 +8,15 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use super::PgStore;
 use super::statement_error::StatementError;
-use crate::store::StoreResult;
+use crate::store::{StoreError, StoreResult};
 
 /// The partitioned tables.
 const TABLES: [&str; 2] = ["task_results", "attempts"];
 /// So many days after today are made ahead.
 const DAYS_AHEAD: i32 = 3;
+
+/// The SQLSTATE of a right that the role lacks.
+const MISSING_RIGHT: &str = "42501";
 
 const FIND_PARTITIONS: &str = "-- find_partitions
 SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = $1::regclass ORDER BY c.relname";
@@ -40,11 +43,15 @@ fn day_in(table: &str, name: &str) -> Option<Date> {
 }
 
 impl PgStore {
-    /// Makes the partitions of today and the days ahead.
+    /// Makes the partitions of today and the days ahead. Fails where that of today is missing, and warns where one of the days ahead is.
     pub(super) async fn make_partitions_ahead(&self, now: Timestamp) -> StoreResult<()> {
         let today = day_of(now);
-        let days = (0..=DAYS_AHEAD).filter_map(|ahead| today.checked_add(jiff::Span::new().days(ahead)).ok());
-        Ok(self.make_partitions_of(days.collect()).await?)
+        self.make_partitions_of(vec![today]).await?;
+        let days = (1..=DAYS_AHEAD).filter_map(|ahead| today.checked_add(jiff::Span::new().days(ahead)).ok());
+        if let Err(error) = self.make_partitions_of(days.collect()).await {
+            tracing::warn!(error = %StoreError::from(error), "a partition of the days ahead is missing");
+        }
+        Ok(())
     }
 
     /// Makes the partitions of these times if it is for their sake that a write failed.
@@ -73,11 +80,29 @@ impl PgStore {
             sqlx::query(LOCK_PARTITIONS).execute(&mut *transaction).await?;
             // Another may have made them while this one waited for the lock.
             for day in self::missing(&mut transaction, table, &missing).await? {
-                make(&mut transaction, table, day).await?;
+                make(&mut transaction, table, day).await.map_err(|error| self.not_made(&name_of(table, day), error))?;
             }
             transaction.commit().await?;
         }
         Ok(())
+    }
+
+    /// Says which partition is missing, and which right would help where it is a right.
+    fn not_made(&self, name: &str, error: sqlx::Error) -> StatementError {
+        let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
+        match StatementError::from(error) {
+            StatementError::Other(StoreError::Database(reason)) if code == MISSING_RIGHT => {
+                StatementError::Other(StoreError::Database(format!(
+                    "the partition {name} is missing and this role may not make it: {reason}. Give the role CREATE on the schema {schema} \
+                     and ownership of its tables, or run `legwork migrate` as their owner every few days",
+                    schema = self.schema
+                )))
+            }
+            StatementError::Other(StoreError::Database(reason)) => StatementError::Other(StoreError::Database(format!(
+                "the partition {name} is missing and cannot be made: {reason}"
+            ))),
+            error => error,
+        }
     }
 
     /// Drops the partitions whose every row ended before `before`. One that cannot be locked soon is left for the next time.
@@ -108,7 +133,7 @@ async fn missing(connection: &mut PgConnection, table: &str, days: &[Date]) -> R
 }
 
 /// Makes a partition apart and attaches it: that locks the table against no write, as `CREATE … PARTITION OF` would.
-async fn make(connection: &mut PgConnection, table: &str, day: Date) -> Result<(), StatementError> {
+async fn make(connection: &mut PgConnection, table: &str, day: Date) -> Result<(), sqlx::Error> {
     let Ok(next) = day.tomorrow() else { return Ok(()) };
     let name = name_of(table, day);
     let sql = format!(

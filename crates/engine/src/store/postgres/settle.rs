@@ -57,7 +57,7 @@ WHERE t.status <> 'STARTED'";
 impl PgStore {
     pub(super) async fn settle_tasks(&self, settlements: &[Settlement]) -> StoreResult<Vec<Result<Settled, StoreError>>> {
         let mut known = vec![None; settlements.len()];
-        let mut parts = BisectedBatch::of(settlements.len());
+        let mut parts = BisectedBatch::of(settlements.iter().map(Settlement::bytes));
         while let Some(part) = parts.next() {
             let outcome = self.settle_part(&settlements[part.clone()], &mut known[part.clone()]).await;
             parts.take(part, outcome)?;

@@ -117,7 +117,7 @@ async fn start_once(
         let at = places[place(row)?];
         let answer = match row.try_get(1)? {
             "started" => Some(StartAnswer::Started(Box::new(started(row, batch, batch.refs[at])?))),
-            "alone" => Some(StartAnswer::NeedsExclusive),
+            "exclusive" => Some(StartAnswer::NeedsExclusive),
             "expired" => None,
             _ => Some(StartAnswer::Postponed),
         };

@@ -34,7 +34,7 @@ SELECT value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3), unhex(value ->
 #[async_trait]
 impl TaskWrites for SqliteStore {
     async fn insert(&self, tasks: &[SubmittedTask]) -> StoreResult<Vec<Result<InsertAnswer, StoreError>>> {
-        let mut parts = BisectedBatch::of(tasks.len());
+        let mut parts = BisectedBatch::of(tasks.iter().map(SubmittedTask::bytes));
         while let Some(part) = parts.next() {
             let outcome = self.insert_part(&tasks[part.clone()]).await;
             parts.take(part, outcome)?;
@@ -47,7 +47,7 @@ impl TaskWrites for SqliteStore {
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> StoreResult<Vec<Result<Settled, StoreError>>> {
-        let mut parts = BisectedBatch::of(settlements.len());
+        let mut parts = BisectedBatch::of(settlements.iter().map(Settlement::bytes));
         while let Some(part) = parts.next() {
             let outcome = self.settle_part(&settlements[part.clone()]).await;
             parts.take(part, outcome)?;
