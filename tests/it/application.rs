@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use legwork::kinds::TaskContext;
-use legwork_engine::domain::{Attempt, KindName, PageRequest, QueueName, StartedTask, TaskFailure, TaskFilter, TaskId};
+use legwork_engine::domain::{Attempt, KindName, PageRequest, QueueName, StartedTask, TaskFailure, TaskFilter, TaskId, Version};
 use legwork_source::SourcesConfig;
 use legwork_source::{Filter, Query, Row, Source};
 use serde_json::{Value, json};
@@ -136,6 +136,7 @@ impl Place {
         let started_task = StartedTask {
             id: task,
             attempt: Attempt(attempt),
+            version: Version::FIRST.next(),
             kind: KindName::from_store(kind),
             queue: QueueName::from_store("default"),
             args: String::new(),

@@ -17,7 +17,7 @@ use reqwest::Method;
 
 use legwork::kinds::KindSet;
 use legwork::kinds::system_callback::Callback;
-use legwork_engine::domain::{Attempt, KindName, Priority, QueueName, TaskFailure, TaskRow, TaskStatus, callback_task};
+use legwork_engine::domain::{Attempt, KindName, Priority, QueueName, TaskFailure, TaskRow, TaskStatus, Version, callback_task};
 use legwork_outbound::webhook::Signer;
 use legwork_outbound::{Call, FetchError, Fetcher, Lookup, Redirects};
 use legwork_outbound::{IpRange, OutboundConfig};
@@ -280,6 +280,7 @@ fn ended(callback_url: String) -> TaskRow {
         due_at: now(),
         expires_at: None,
         attempt: Attempt::default(),
+        version: Version::default(),
         retries_used: 0,
         max_retries: 3,
         crashes: 0,

@@ -15,7 +15,7 @@ mod worker;
 
 pub use callback::{CALLBACK_KIND, CALLBACK_QUEUE, callback_task};
 pub use file::{FilePath, FilePathError};
-pub use ids::{Attempt, KindName, NameError, QueueName, TaskId, WorkerId};
+pub use ids::{Attempt, KindName, NameError, QueueName, TaskId, Version, WorkerId};
 pub use outcome::{ErrorReport, Outcome, TaskFailure};
 pub use page::{Cursor, Page, PageRequest, TaskFilter};
 pub use principal::{Principal, Scope, ScopeSet};

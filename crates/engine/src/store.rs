@@ -88,20 +88,21 @@ pub trait TaskWrites: Send + Sync {
 
     /// Starts attempts: one compare-and-set for the whole batch, the answers in the order of `batch.refs`.
     ///
-    /// A row starts if it is PENDING or RETRY, its attempt number is the reference's, it is due (or was dispatched when it was), not expired, its queue is not paused, and
-    /// it has fewer than two crashes or the batch is `exclusive`. It becomes STARTED, its number rises by one, and worker and time are set.
+    /// A row starts if it is PENDING or RETRY, its version is the reference's, it is due (or was dispatched when it was), not expired, its queue is not paused, and
+    /// it has fewer than two crashes or the batch is `exclusive`. It becomes STARTED, its version and its
+    /// attempt number rise by one, and worker and time are set.
     /// An expired row is ended as REVOKED. A row of a paused queue, or not yet due, stays, with `dispatch_at` set (a second from now, or its
     /// time). Rows locked by others are [`StartAnswer::Gone`].
     async fn start(&self, batch: &StartBatch<'_>) -> StoreResult<Vec<StartAnswer>>;
 
     /// Ends attempts: one fenced write, the answers in the order of the settlements.
     ///
-    /// A settlement applies if the row is STARTED with this attempt number and worker. A [`Next::Retry`], [`Next::Crashed`] or
+    /// A settlement applies if the row is STARTED with this version and worker, and raises the version. A [`Next::Retry`], [`Next::Crashed`] or
     /// [`Next::Release`] of a row whose revoke was requested ends it as REVOKED. An end of a task with a `callback_url`, here
     /// and in every other operation that ends tasks, inserts its callback task ([`crate::domain::callback_task`]) in the same transaction, as dispatched; whoever asked dispatches it ([`Ended::callback`]). A retry and a crash add a row to `attempts`; so does
     /// an end that is not a first-attempt success. A release restores PENDING, or RETRY where a retry was used before.
     /// A settlement that finds its own write is [`Settled::Already`], else [`Settled::Superseded`]. Its own are a result of the same id,
-    /// attempt and worker, and a waiting row of the same id and attempt that is due when the settlement would have it.
+    /// attempt and worker, and a waiting row of the same id, one version on, that is due when the settlement would have it.
     async fn settle(&self, settlements: &[Settlement]) -> StoreResult<Vec<Result<Settled, StoreError>>>;
 }
 
@@ -116,7 +117,7 @@ pub trait TaskControl: Send + Sync {
     /// starts of the new task tell where the chain of retries started ([`crate::domain::StartedTask::retry_origin`]), also once that is forgotten.
     async fn insert_retry(&self, task: &SubmittedTask) -> StoreResult<RetryAnswer>;
 
-    /// Changes a waiting task: its attempt number rises (so that dispatched references are stale) and `dispatch_at` is its due time.
+    /// Changes a waiting task: its version rises (so that dispatched references are stale) and `dispatch_at` is its due time.
     async fn change(&self, id: TaskId, change: &TaskChange, now: Timestamp) -> StoreResult<ChangeAnswer>;
 
     /// Ends up to `limit` waiting tasks of a queue as REVOKED, purged; oldest first.

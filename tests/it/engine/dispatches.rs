@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use legwork_engine::broker::{FetchRequest, QueueQuota};
-use legwork_engine::domain::{Attempt, Dispatch, PriorityBand, QueueName, TaskId, TaskRef, TaskStatus, WorkerId};
+use legwork_engine::domain::{Dispatch, PriorityBand, QueueName, TaskId, TaskRef, TaskStatus, Version, WorkerId};
 use legwork_engine::store::SubmittedTask;
 use serde_json::json;
 
@@ -31,7 +31,7 @@ async fn insert_unrung(engine: &Engine, count: usize, dispatched: bool) -> Vec<T
 }
 
 fn dispatch(id: TaskId, engine: &Engine) -> Dispatch {
-    let task = TaskRef { id, attempt: Attempt(0) };
+    let task = TaskRef { id, version: Version::FIRST };
     Dispatch { task, queue: QueueName::from_store("default"), band: PriorityBand::Normal, dispatched_at: engine.now() }
 }
 

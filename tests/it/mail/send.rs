@@ -408,7 +408,7 @@ async fn thawed(bench: &mut Bench, meanwhile: impl AsyncFnOnce(Bench)) -> Result
     let (outcome, ()) = tokio::join!(thawing.run(1, &args), async {
         gate.arrived().await;
         settle(&store, &first, at(2), Next::Crashed { due_at: at(2), crashes: 1, error: mishap() }).await;
-        start_ref(&store, 2, reference(first.id, 1), at(3)).await;
+        start_ref(&store, 2, reference(first.id, 2), at(3)).await;
         meanwhile(bench.clone()).await;
         gate.open();
     });

@@ -11,7 +11,7 @@ use legwork_engine::broker::memory::MemoryBroker;
 use legwork_engine::broker::redis::RedisBroker;
 use legwork_engine::broker::{Delivery, FetchRequest, QueueQuota, SharedBroker};
 use legwork_engine::clock::ManualClock;
-use legwork_engine::domain::{Attempt, Dispatch, PriorityBand, QueueName, TaskId, TaskRef, WorkerId};
+use legwork_engine::domain::{Dispatch, PriorityBand, QueueName, TaskId, TaskRef, Version, WorkerId};
 
 /// 2025-11-21T08:00:00Z
 pub const START: Timestamp = Timestamp::constant(1_763_712_000, 0);
@@ -59,7 +59,12 @@ pub fn worker() -> WorkerId {
 /// A dispatch of a new task, dispatched `at` seconds after the start.
 pub fn dispatch(name: &str, band: PriorityBand, at: i64) -> Dispatch {
     let dispatched_at = START + Duration::from_secs(u64::try_from(at).unwrap());
-    Dispatch { task: TaskRef { id: TaskId::made(dispatched_at), attempt: Attempt(0) }, queue: queue(name), band, dispatched_at }
+    Dispatch {
+        task: TaskRef { id: TaskId::made(dispatched_at), version: Version::FIRST },
+        queue: queue(name),
+        band,
+        dispatched_at,
+    }
 }
 
 /// As many, a second apart.

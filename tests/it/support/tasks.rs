@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use legwork_engine::domain::{
-    Attempt, ErrorReport, KindName, NewTask, Next, Priority, QueueName, StartedTask, TaskId, TaskRef, TaskRow, TaskStatus,
+    ErrorReport, KindName, NewTask, Next, Priority, QueueName, StartedTask, TaskId, TaskRef, TaskRow, TaskStatus, Version,
     WorkerId,
 };
 use legwork_engine::store::{
@@ -80,8 +80,8 @@ pub fn keyed(task: NewTask, key: &str, body: u8) -> SubmittedTask {
 }
 
 /// The reference of a task that has started `attempt` times.
-pub fn reference(id: TaskId, attempt: i32) -> TaskRef {
-    TaskRef { id, attempt: Attempt(attempt) }
+pub fn reference(id: TaskId, version: i32) -> TaskRef {
+    TaskRef { id, version: Version(version) }
 }
 
 /// An error that a retry may mend.
@@ -129,6 +129,7 @@ pub fn settlement(n: u128, started_task: &StartedTask, now: Timestamp, next: Nex
     Settlement {
         id: started_task.id,
         attempt: started_task.attempt,
+        version: started_task.version,
         worker: worker(n),
         worker_name: format!("worker-{n}").into(),
         at: now,

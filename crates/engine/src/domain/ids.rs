@@ -92,12 +92,35 @@ impl TaskId {
 
 /// The number of an attempt: 0 before the first start, and one higher with every start, whatever ended the one before.
 ///
-/// It is the fence: a write by a worker names the number that its start gave, and a stale one matches no row.
+/// Only a start raises it, so that it tells the runs of a task apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Attempt(pub i32);
 
 impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The version of a waiting or running task: the fence. Every write that decides what becomes of the task (a start, a settlement, a change)
+/// names the version that it knows, matches no other, and raises it. It only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Version(pub i32);
+
+impl Version {
+    /// The version of a task as it is inserted.
+    pub const FIRST: Self = Self(0);
+
+    /// The version after a write.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

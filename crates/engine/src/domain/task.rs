@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, ErrorReport, KindName, QueueName, TaskId, TaskStatus, WorkerId};
+use super::{Attempt, ErrorReport, KindName, QueueName, TaskId, TaskStatus, Version, WorkerId};
 
 /// How urgent a task is: 9 is the most urgent, 5 the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -146,14 +146,14 @@ pub struct NewTask {
     pub retry_of: Option<TaskId>,
 }
 
-/// What the broker carries: a reference; the row carries the data. `attempt` is the row's number when it was dispatched: the start is a
-/// compare-and-set on it, so that a stale reference starts nothing.
+/// What the broker carries: a reference; the row carries the data. The start is a compare-and-set on the version, so that a stale reference
+/// starts nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TaskRef {
     /// Which task.
     pub id: TaskId,
-    /// How many attempts had started when it was dispatched.
-    pub attempt: Attempt,
+    /// The row's version when it was dispatched.
+    pub version: Version,
 }
 
 /// A dispatch: the reference, and the queue it goes into.
@@ -173,7 +173,7 @@ impl NewTask {
     /// The dispatch of the task as inserted.
     pub fn dispatch(&self) -> Dispatch {
         Dispatch {
-            task: TaskRef { id: self.id, attempt: Attempt(0) },
+            task: TaskRef { id: self.id, version: Version::FIRST },
             queue: self.queue.clone(),
             band: self.priority.band(),
             dispatched_at: self.submitted_at,
@@ -196,8 +196,10 @@ pub struct Origin {
 pub struct StartedTask {
     /// Its id.
     pub id: TaskId,
-    /// The number of this attempt: the fence of its settle.
+    /// The number of this attempt.
     pub attempt: Attempt,
+    /// The version that its start gave: the fence of its settlement.
+    pub version: Version,
     /// Its kind.
     pub kind: KindName,
     /// Its queue.
@@ -292,8 +294,10 @@ pub struct TaskRow {
     pub due_at: Timestamp,
     /// After this it is not started any more.
     pub expires_at: Option<Timestamp>,
-    /// Attempts started so far: the fence.
+    /// Attempts started so far.
     pub attempt: Attempt,
+    /// The version of a waiting or running task; 0 once it has ended.
+    pub version: Version,
     /// Retries spent.
     pub retries_used: u16,
     /// Retries allowed.
@@ -331,8 +335,8 @@ pub struct TaskRow {
 }
 
 impl TaskRow {
-    /// The number of its latest attempt, as it is shown; 0 until one has started. The fence itself also rises where a waiting task is changed.
-    pub fn latest_attempt(&self) -> i32 {
-        if self.started_at.is_some() { self.attempt.0 } else { 0 }
+    /// The number of its latest attempt, as it is shown; 0 until one has started.
+    pub const fn latest_attempt(&self) -> i32 {
+        self.attempt.0
     }
 }

@@ -76,6 +76,7 @@ mod tests {
         Settlement {
             id: TaskId::from(uuid::Uuid::from_u128(1)),
             attempt: crate::domain::Attempt(1),
+            version: crate::domain::Version(1),
             worker: WorkerId::from(uuid::Uuid::from_u128(2)),
             worker_name: "w".into(),
             at: Timestamp::UNIX_EPOCH,

@@ -174,5 +174,6 @@ impl Queue {
 
 fn settlement(row: StartedRow, next: Next, now: Timestamp) -> Settlement {
     let worker_name = row.worker_name.into();
-    Settlement { id: row.id, attempt: row.attempt, worker: row.worker, worker_name, at: now, progress: None, next }
+    let StartedRow { id, attempt, version, worker, .. } = row;
+    Settlement { id, attempt, version, worker, worker_name, at: now, progress: None, next }
 }

@@ -45,8 +45,7 @@ pub struct StatusView {
     pub waiting_for: Option<WaitingFor>,
     /// How far it is, as last told.
     pub progress: Option<Progress>,
-    /// The number of its latest attempt; 0 until one has started. Numbers only grow: a change of the waiting task, and an attempt that was
-    /// released, leave gaps. `attempt_log` has those that ran.
+    /// How often it was started; 0 until then. An attempt that was released counts too, and is not in `attempt_log`.
     #[schema(minimum = 0)]
     pub attempts: i32,
     /// Retries spent.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::domain::{
     Attempt, Dispatch, EndStatus, ErrorReport, KindName, NewTask, Next, Principal, Priority, Progress, QueueName, RunFacts,
-    StartedTask, TaskId, TaskRef, TaskRow, TaskStatus, WorkerId,
+    StartedTask, TaskId, TaskRef, TaskRow, TaskStatus, Version, WorkerId,
 };
 
 /// A task to insert, and how.
@@ -86,8 +86,10 @@ pub enum StartAnswer {
 pub struct Settlement {
     /// Which task.
     pub id: TaskId,
-    /// Which attempt: the fence.
+    /// Which attempt.
     pub attempt: Attempt,
+    /// The version that its start gave: the fence.
+    pub version: Version,
     /// Which worker: the other half of the fence.
     pub worker: WorkerId,
     /// Its name, for the record.
@@ -249,6 +251,8 @@ pub struct StartedRow {
     pub id: TaskId,
     /// Which attempt.
     pub attempt: Attempt,
+    /// The version that its start gave.
+    pub version: Version,
     /// Of which kind.
     pub kind: KindName,
     /// On which worker.

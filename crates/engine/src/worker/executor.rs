@@ -164,6 +164,7 @@ impl Executor {
         let settlement = Settlement {
             id: task.id,
             attempt: task.attempt,
+            version: task.version,
             worker: self.worker,
             worker_name: self.worker_name.clone(),
             at: now,

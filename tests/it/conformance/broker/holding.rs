@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use legwork_engine::broker::Delivery;
-use legwork_engine::domain::{Attempt, Dispatch, PriorityBand, TaskRef};
+use legwork_engine::domain::{Dispatch, PriorityBand, TaskRef, Version};
 
 use crate::support::brokers::{START, TestBroker, bells, dispatch, dispatches, queue, request, worker};
 
@@ -25,7 +25,7 @@ const AN_HOUR: Duration = Duration::from_hours(1);
 async fn a_reference_arrives_as_it_was_dispatched(test: TestBroker) {
     let plain = dispatch("mail.bulk-2", PriorityBand::Low, 77);
     let sent = Dispatch {
-        task: TaskRef { attempt: Attempt(41), ..plain.task },
+        task: TaskRef { version: Version(41), ..plain.task },
         dispatched_at: START + Duration::from_micros(123_457),
         ..plain
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use legwork_engine::domain::{
-    Attempt, EndReason, EndStatus, NewTask, Next, Origin, Priority, Progress, StartedTask, TaskId, TaskStatus,
+    Attempt, EndReason, EndStatus, NewTask, Next, Origin, Priority, Progress, StartedTask, TaskId, TaskStatus, Version,
 };
 use legwork_engine::store::{
     ChangeAnswer, QueueChange, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, Settlement, StartAnswer, Store, TaskChange,
@@ -122,7 +122,7 @@ pub async fn a_change_moves_a_waiting_task_and_makes_old_references_stale(store:
     let answer = store.change(id, &change, at(1)).await.unwrap();
     let ChangeAnswer::Changed(changed) = answer else { panic!("it was {answer:?}") };
     assert_eq!((changed.due_at, changed.queue.as_str(), changed.priority.get()), (at(60), "slow", 9));
-    assert_eq!((changed.status, changed.attempt), (TaskStatus::Pending, Attempt(1)));
+    assert_eq!((changed.status, changed.attempt, changed.version), (TaskStatus::Pending, Attempt(0), Version(1)));
     assert_eq!(*changed, row(&store, id).await);
     assert_eq!(start_refs(&store, 1, &[reference(id, 0)], at(2)).await, [StartAnswer::Gone]);
     let dispatched = store.take_due(at(60), 10).await.unwrap();
@@ -218,7 +218,7 @@ pub async fn progress_is_written_by_the_present_attempt_only(store: Arc<dyn Stor
     assert!(!store.write_progress(first.id, Attempt(2), &actual, at(3)).await.unwrap());
     settle(&store, &first, at(3), Next::Retry { due_at: at(3), error: mishap() }).await;
     assert!(!store.write_progress(first.id, first.attempt, &actual, at(4)).await.unwrap());
-    let second = start_ref(&store, 1, reference(first.id, 1), at(4)).await;
+    let second = start_ref(&store, 1, reference(first.id, 2), at(4)).await;
     assert!(!store.started_by(worker(1)).await.unwrap()[0].progressed, "the second attempt has told nothing yet");
     let more = Progress { done: 7, total: None, message: None };
     assert!(store.write_progress(first.id, second.attempt, &more, at(5)).await.unwrap());
@@ -239,7 +239,7 @@ pub async fn what_another_attempt_had_done_before_is_no_progress(store: Arc<dyn 
         assert_eq!(progressed().await, is_progress, "{done}");
         settle(&store, &started_task, at(2), crash(1)).await;
         let attempt = i32::try_from(attempt).unwrap() + 1;
-        started_task = start_ref(&store, 1, reference(started_task.id, attempt), at(3)).await;
+        started_task = start_ref(&store, 1, reference(started_task.id, 2 * attempt), at(3)).await;
         assert!(!progressed().await, "it has told nothing yet");
     }
 }
@@ -252,7 +252,7 @@ pub async fn what_an_attempt_told_last_comes_with_its_end(store: Arc<dyn Store>)
     let retry = || Next::Retry { due_at: at(3), error: mishap() };
     settle_all(&store, &[with(Some(actual(2)), &first, retry())]).await;
     assert_eq!(row(&store, first.id).await.progress, Some(actual(2)));
-    let second = start_ref(&store, 1, reference(first.id, 1), at(4)).await;
+    let second = start_ref(&store, 1, reference(first.id, 2), at(4)).await;
     assert!(store.write_progress(first.id, second.attempt, &actual(3), at(4)).await.unwrap());
     let other = started(&store, task(0), 4).await;
     let ends = [with(Some(actual(4)), &second, Next::success("1".into())), with(None, &other, Next::failure(mishap()))];

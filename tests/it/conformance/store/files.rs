@@ -36,7 +36,7 @@ pub async fn a_file_of_an_attempt_is_written_only_while_its_task_is_in_it(store:
     assert!(write(first.id, 1, 1).await);
     settle(&store, &first, at(2), Next::Crashed { due_at: at(2), crashes: 1, error: mishap() }).await;
     assert!(!write(first.id, 2, 1).await);
-    start_ref(&store, 2, reference(first.id, 1), at(3)).await;
+    start_ref(&store, 2, reference(first.id, 2), at(3)).await;
     assert!(!write(first.id, 3, 1).await);
     assert_eq!(store.find_file(&path("exports/x.csv")).await.unwrap(), Some(of(first.id, 1)));
     assert!(write(first.id, 4, 2).await);

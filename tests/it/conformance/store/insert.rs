@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use legwork_engine::domain::{Attempt, NewTask, Priority, TaskId, TaskRow, TaskStatus};
+use legwork_engine::domain::{Attempt, NewTask, Priority, TaskId, TaskRow, TaskStatus, Version};
 use legwork_engine::store::{InsertAnswer, Store, StoreError};
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ pub async fn an_inserted_task_is_read_back_as_it_was_submitted(store: Arc<dyn St
         due_at: new.due_at,
         expires_at: new.expires_at,
         attempt: Attempt(0),
+        version: Version::FIRST,
         retries_used: 0,
         max_retries: new.max_retries,
         crashes: 0,

@@ -39,7 +39,7 @@ pub async fn a_mail_is_claimed_by_the_present_attempt_only(store: Arc<dyn Store>
     let first = started(&store, task(0), 1).await;
     settle(&store, &first, at(2), Next::Crashed { due_at: at(2), crashes: 1, error: mishap() }).await;
     assert!(!store.claim_mail(&entry(first.id, 0), Attempt(1), true).await.unwrap());
-    start_ref(&store, 2, reference(first.id, 1), at(3)).await;
+    start_ref(&store, 2, reference(first.id, 2), at(3)).await;
     assert!(!store.claim_mail(&entry(first.id, 0), Attempt(1), true).await.unwrap());
     assert_eq!(store.read_ledger(first.id).await.unwrap(), []);
     assert!(store.claim_mail(&entry(first.id, 0), Attempt(2), false).await.unwrap());

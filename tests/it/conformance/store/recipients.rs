@@ -71,7 +71,7 @@ async fn states(store: &Arc<dyn Store>, task: TaskId) -> Vec<RecipientState> {
 /// The same task after its worker died, started again.
 async fn started_again(store: &Arc<dyn Store>, first: &StartedTask) -> StartedTask {
     settle(store, first, at(3), Next::Crashed { due_at: at(3), crashes: 1, error: mishap() }).await;
-    start_ref(store, 1, reference(first.id, first.attempt.0), at(4)).await
+    start_ref(store, 1, reference(first.id, first.version.next().0), at(4)).await
 }
 
 pub async fn a_list_is_added_once_and_then_encrypted(store: Arc<dyn Store>) {
@@ -166,7 +166,7 @@ pub async fn what_is_unknown_is_sent_again_where_that_is_asked_for(store: Arc<dy
     assert_eq!(write(&store, step(&first, 0, Accepted)).await, None, "it is in other hands");
     let third = {
         settle(&store, &second, at(5), Next::Crashed { due_at: at(5), crashes: 1, error: mishap() }).await;
-        start_ref(&store, 1, reference(first.id, 2), at(6)).await
+        start_ref(&store, 1, reference(first.id, 4), at(6)).await
     };
     let counts = store.adopt(third.id, third.attempt, resend(2), at(6)).await.unwrap().unwrap();
     assert_eq!((counts.unknown, counts.next_at), (1, None), "tried often enough");

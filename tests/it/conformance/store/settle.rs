@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use legwork_engine::domain::{Attempt, EndReason, EndStatus, ErrorReport, Next, TaskStatus, WorkerId};
+use legwork_engine::domain::{Attempt, EndReason, EndStatus, ErrorReport, Next, TaskStatus, Version, WorkerId};
 use legwork_engine::store::{AttemptEnd, AttemptRow, RevokeOrder, Settled, Store, StoreError};
 
 use crate::support::tasks::{
@@ -38,7 +38,7 @@ pub async fn a_retry_waits_for_its_time_and_spends_one(store: Arc<dyn Store>) {
     assert_eq!((waiting.status, waiting.due_at, waiting.retries_used), (TaskStatus::Retry, at(60), 1));
     assert_eq!((waiting.worker, waiting.error), (None, Some(mishap())));
     assert_eq!(store.next_dispatch_at().await.unwrap(), Some(at(60)));
-    let second = start_ref(&store, 2, reference(first.id, 1), at(61)).await;
+    let second = start_ref(&store, 2, reference(first.id, 2), at(61)).await;
     assert_eq!((second.attempt, second.retries_used), (Attempt(2), 1));
     settle_all(&store, &[settlement(2, &second, at(62), Next::success("2".into()))]).await;
     let row = row(&store, first.id).await;
@@ -51,16 +51,16 @@ pub async fn a_crash_is_counted_and_spends_no_retry(store: Arc<dyn Store>) {
     assert_eq!(settled, Settled::Waiting { status: TaskStatus::Retry, due_at: at(2) });
     let row = row(&store, started_task.id).await;
     assert_eq!((row.retries_used, row.crashes, row.worker), (0, 1, None));
-    assert_eq!(store.take_due(at(2), 10).await.unwrap()[0].task, reference(started_task.id, 1));
+    assert_eq!(store.take_due(at(2), 10).await.unwrap()[0].task, reference(started_task.id, 2));
 }
 
 pub async fn a_release_spends_nothing_and_restores_what_was(store: Arc<dyn Store>) {
     let first = started(&store, task(0), 1).await;
     let settled = settle(&store, &first, at(2), Next::Release { due_at: at(3) }).await;
     assert_eq!(settled, Settled::Waiting { status: TaskStatus::Pending, due_at: at(3) });
-    let second = start_ref(&store, 1, reference(first.id, 1), at(3)).await;
+    let second = start_ref(&store, 1, reference(first.id, 2), at(3)).await;
     settle(&store, &second, at(4), Next::Retry { due_at: at(4), error: mishap() }).await;
-    let third = start_ref(&store, 1, reference(first.id, 2), at(4)).await;
+    let third = start_ref(&store, 1, reference(first.id, 4), at(4)).await;
     let settled = settle(&store, &third, at(5), Next::Release { due_at: at(6) }).await;
     assert_eq!(settled, Settled::Waiting { status: TaskStatus::Retry, due_at: at(6) });
     let row = row(&store, first.id).await;
@@ -70,7 +70,7 @@ pub async fn a_release_spends_nothing_and_restores_what_was(store: Arc<dyn Store
 pub async fn a_worker_that_was_given_up_can_no_longer_write(store: Arc<dyn Store>) {
     let lost = started(&store, task(0), 1).await;
     settle(&store, &lost, at(2), Next::Crashed { due_at: at(2), crashes: 1, error: mishap() }).await;
-    let present = start_ref(&store, 2, reference(lost.id, 1), at(3)).await;
+    let present = start_ref(&store, 2, reference(lost.id, 2), at(3)).await;
     assert_eq!(settle(&store, &lost, at(4), Next::success("1".into())).await, Settled::Superseded);
     let wrong_worker = settlement(1, &present, at(4), Next::success("1".into()));
     let wrong_attempt = settlement(2, &lost, at(4), Next::failure(mishap()));
@@ -84,7 +84,7 @@ pub async fn a_settlement_whose_answer_was_lost_is_known_again(store: Arc<dyn St
     end_of(settle_all(&store, std::slice::from_ref(&success)).await.remove(0));
     assert_eq!(settle_all(&store, std::slice::from_ref(&success)).await, [Settled::Already]);
     let by_another = legwork_engine::store::Settlement { worker: worker(2), ..success.clone() };
-    let of_another = legwork_engine::store::Settlement { attempt: Attempt(2), ..success };
+    let of_another = legwork_engine::store::Settlement { attempt: Attempt(2), version: Version(3), ..success };
     assert_eq!(settle_all(&store, &[by_another, of_another]).await, [Settled::Superseded, Settled::Superseded]);
 }
 
@@ -102,7 +102,7 @@ pub async fn a_wait_whose_answer_was_lost_is_known_again(store: Arc<dyn Store>) 
         assert_eq!(settle(&store, &first, at(2), Next::success("1".into())).await, Settled::Superseded);
         assert_eq!(settle(&store, &first, at(2), Next::Release { due_at: at(5) }).await, Settled::Superseded);
         assert_eq!(row(&store, first.id).await, written);
-        start_ref(&store, 2, reference(first.id, 1), at(9)).await;
+        start_ref(&store, 2, reference(first.id, 2), at(9)).await;
         assert_eq!(settle(&store, &first, at(10), next).await, Settled::Superseded);
     }
 }
@@ -211,7 +211,7 @@ pub async fn every_other_attempt_is_written_down_with_its_end(store: Arc<dyn Sto
     let mut expected = Vec::new();
     for (n, (end, error, next)) in (0i32..).zip(nexts) {
         let (from, to) = (at(i64::from(n) * 10), at(i64::from(n) * 10 + 5));
-        let started_task = start_ref(&store, 1, reference(id, n), from).await;
+        let started_task = start_ref(&store, 1, reference(id, 2 * n), from).await;
         settle(&store, &started_task, to, next).await;
         let worker_name = "worker-1".to_owned();
         expected.push(AttemptRow { attempt: Attempt(n + 1), worker_name, started_at: from, ended_at: to, end, error });
@@ -240,6 +240,7 @@ pub async fn the_rescue_settles_in_the_name_of_the_dead(store: Arc<dyn Store>) {
     let rescue = legwork_engine::store::Settlement {
         id: found.id,
         attempt: found.attempt,
+        version: found.version,
         worker: found.worker,
         worker_name: found.worker_name.into(),
         at: at(2),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use legwork_engine::domain::{Attempt, EndReason, EndStatus, NewTask, Next, StartedTask, TaskId, TaskStatus};
+use legwork_engine::domain::{Attempt, EndReason, EndStatus, NewTask, Next, StartedTask, TaskId, TaskStatus, Version};
 use legwork_engine::store::{QueueChange, StartAnswer, StartBatch, Store, TaskChange};
 
 use crate::support::tasks::{
@@ -16,6 +16,7 @@ pub async fn a_started_attempt_carries_all_that_it_needs(store: Arc<dyn Store>) 
     let expected = StartedTask {
         id,
         attempt: Attempt(1),
+        version: Version(1),
         kind: new.kind,
         queue: new.queue,
         args: new.args,
@@ -93,12 +94,12 @@ pub async fn the_attempt_number_rises_with_every_start(store: Arc<dyn Store>) {
     let id = inserted(&store, task(0)).await;
     let mut dispatched = 0;
     for next in nexts {
-        let started_task = start_ref(&store, 1, reference(id, dispatched), at(1)).await;
+        let started_task = start_ref(&store, 1, reference(id, 2 * dispatched), at(1)).await;
         assert_eq!(started_task.attempt, Attempt(dispatched + 1));
         settle(&store, &started_task, at(1), next).await;
         dispatched += 1;
     }
-    let last = start_ref(&store, 1, reference(id, dispatched), at(1)).await;
+    let last = start_ref(&store, 1, reference(id, 2 * dispatched), at(1)).await;
     assert_eq!((last.attempt, last.retries_used, last.crashes), (Attempt(5), 1, 1));
 }
 
@@ -158,7 +159,7 @@ pub async fn a_task_that_was_dispatched_at_its_time_starts_by_a_clock_that_lags(
 pub async fn a_task_that_has_seen_two_workers_die_starts_alone(store: Arc<dyn Store>) {
     let started_task = started(&store, task(0), 1).await;
     settle(&store, &started_task, at(2), Next::Crashed { due_at: at(2), crashes: 2, error: mishap() }).await;
-    let refs = [reference(started_task.id, 1)];
+    let refs = [reference(started_task.id, 2)];
     assert_eq!(start_refs(&store, 2, &refs, at(3)).await, [StartAnswer::NeedsExclusive]);
     assert_eq!(row(&store, started_task.id).await.attempt, Attempt(1));
     let exclusive = StartBatch { worker: worker(2), worker_name: "worker-2", now: at(3), exclusive: true, refs: &refs };

@@ -37,7 +37,7 @@ pub async fn a_dispatch_names_the_lane_and_the_attempt(store: Arc<dyn Store>) {
     let dispatch = store.take_due(at(6), 10).await.unwrap().remove(0);
     assert_eq!(
         (dispatch.task, dispatch.queue.as_str(), dispatch.band),
-        (reference(started_task.id, 1), "slow", PriorityBand::High)
+        (reference(started_task.id, 2), "slow", PriorityBand::High)
     );
     assert_eq!(dispatch.dispatched_at, at(6));
 }
@@ -157,7 +157,7 @@ pub async fn a_retry_dispatches_at_its_time_and_starts_with_the_new_number(store
     assert_eq!(taken(&store, 29, 10).await, []);
     assert_eq!(taken(&store, 30, 10).await, [started_first.id]);
     assert_eq!(take_lost(&store, 60, 100, 10).await, [started_first.id]);
-    start_ref(&store, 2, reference(started_first.id, 1), at(101)).await;
+    start_ref(&store, 2, reference(started_first.id, 2), at(101)).await;
     assert_eq!(take_lost(&store, 200, 300, 10).await, []);
 }
 

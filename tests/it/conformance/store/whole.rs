@@ -93,7 +93,7 @@ impl History {
         let mut refs = Vec::new();
         for _ in 0..self.rng.usize(1..6) {
             let Some(&id) = self.rng.choice(&self.ids) else { return };
-            let present = crate::support::tasks::row(&self.store, id).await.attempt.0;
+            let present = crate::support::tasks::row(&self.store, id).await.version.0;
             refs.push(crate::support::tasks::reference(id, present - self.rng.i32(0..2)));
         }
         let exclusive = self.rng.bool();
@@ -174,6 +174,7 @@ impl History {
             .map(|row| legwork_engine::store::Settlement {
                 id: row.id,
                 attempt: row.attempt,
+                version: row.version,
                 worker: row.worker,
                 worker_name: row.worker_name.into(),
                 at: at(self.now),

@@ -82,6 +82,7 @@ pub async fn the_attempts_of_a_worker_are_told_with_what_they_are_judged_by(stor
     let expected = StartedRow {
         id: new.id,
         attempt: started_first.attempt,
+        version: started_first.version,
         kind: new.kind,
         worker: worker(1),
         worker_name: "worker-1".into(),

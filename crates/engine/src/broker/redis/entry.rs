@@ -1,11 +1,11 @@
-//! A stream's entry: id, attempt and time of one dispatch in 28 bytes, big-endian, under one field.
+//! A stream's entry: id, version and time of one dispatch in 28 bytes, big-endian, under one field.
 
 use jiff::Timestamp;
 use redis::Value;
 use uuid::Uuid;
 
 use crate::broker::Delivery;
-use crate::domain::{Attempt, Dispatch, PriorityBand, QueueName, TaskRef};
+use crate::domain::{Dispatch, PriorityBand, QueueName, TaskRef, Version};
 
 const LENGTH: usize = 28;
 
@@ -13,7 +13,7 @@ const LENGTH: usize = 28;
 pub(super) fn encode(dispatch: &Dispatch) -> [u8; LENGTH] {
     let mut payload = [0; LENGTH];
     payload[..16].copy_from_slice(dispatch.task.id.as_uuid().as_bytes());
-    payload[16..20].copy_from_slice(&dispatch.task.attempt.0.to_be_bytes());
+    payload[16..20].copy_from_slice(&dispatch.task.version.0.to_be_bytes());
     payload[20..].copy_from_slice(&dispatch.dispatched_at.as_microsecond().to_be_bytes());
     payload
 }
@@ -21,10 +21,10 @@ pub(super) fn encode(dispatch: &Dispatch) -> [u8; LENGTH] {
 /// Reads it back; `None` for what this program did not write.
 pub(super) fn decode(payload: &[u8], queue: &QueueName, band: PriorityBand) -> Option<Dispatch> {
     let (id, rest) = payload.split_first_chunk::<16>()?;
-    let (attempt, rest) = rest.split_first_chunk::<4>()?;
+    let (version, rest) = rest.split_first_chunk::<4>()?;
     let dispatched_at: [u8; 8] = rest.try_into().ok()?;
     Some(Dispatch {
-        task: TaskRef { id: Uuid::from_bytes(*id).into(), attempt: Attempt(i32::from_be_bytes(*attempt)) },
+        task: TaskRef { id: Uuid::from_bytes(*id).into(), version: Version(i32::from_be_bytes(*version)) },
         queue: queue.clone(),
         band,
         dispatched_at: Timestamp::from_microsecond(i64::from_be_bytes(dispatched_at)).ok()?,
@@ -76,7 +76,7 @@ mod tests {
         let at = Timestamp::from_microsecond(1_763_712_000_123_456).unwrap();
         let queue = QueueName::parse("default").unwrap();
         let dispatch = Dispatch {
-            task: TaskRef { id: TaskId::made(at), attempt: Attempt(7) },
+            task: TaskRef { id: TaskId::made(at), version: Version(7) },
             queue: queue.clone(),
             band: PriorityBand::Low,
             dispatched_at: at,

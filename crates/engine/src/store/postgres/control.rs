@@ -11,7 +11,7 @@ use super::insert::insert_rows;
 use super::rows::{earliest_end, json, live_columns, maybe_time, sql_time, task_row, time, word};
 use super::statement_error::StatementError;
 use super::{PgStore, pooled};
-use crate::domain::{Attempt, EndReason, Priority, Progress, QueueName, TaskId, TaskStatus};
+use crate::domain::{Attempt, EndReason, Priority, Progress, QueueName, TaskId, TaskStatus, Version};
 use crate::store::{
     ChangeAnswer, Ended, QueueChange, QueueRow, RetryAnswer, RevokeAnswer, RevokeOrder, StoreError, StoreResult, SubmittedTask,
     TaskChange, TaskControl,
@@ -44,7 +44,7 @@ WHERE r.id = $1 AND r.ended_at >= $2";
 const CHANGE_TASK: &str = concat!(
     "-- change_task
 UPDATE tasks
-SET attempt = attempt + 1, due_at = COALESCE($2, due_at), queue = COALESCE($3, queue), priority = COALESCE($4, priority),
+SET version = version + 1, due_at = COALESCE($2, due_at), queue = COALESCE($3, queue), priority = COALESCE($4, priority),
     dispatch_at = COALESCE($2, due_at), dispatched_at = NULL
 WHERE id = $1 AND status <> 'STARTED'
 RETURNING ",
@@ -52,7 +52,7 @@ RETURNING ",
 );
 
 const FIND_TO_PURGE: &str = "-- find_to_purge
-SELECT id, attempt FROM tasks WHERE queue = $1 AND status <> 'STARTED' ORDER BY id LIMIT $2";
+SELECT id, version FROM tasks WHERE queue = $1 AND status <> 'STARTED' ORDER BY id LIMIT $2";
 
 const ENSURE_QUEUES: &str = "-- ensure_queues
 INSERT INTO queues (name, created_at) SELECT name, $2 FROM UNNEST($1::text[]) AS new (name) ORDER BY name ON CONFLICT DO NOTHING";
@@ -190,7 +190,7 @@ impl PgStore {
     }
 }
 
-/// Orders to end the rows of the columns `id, attempt`, if they are still as they were seen.
+/// Orders to end the rows of the columns `id, version`, if they are still as they were seen.
 pub(super) fn waiting_orders(
     rows: &[PgRow],
     now: Timestamp,
@@ -198,7 +198,7 @@ pub(super) fn waiting_orders(
 ) -> Result<Vec<EndOrder<'static>>, StatementError> {
     let order = |row: &PgRow| {
         let id: Uuid = row.try_get(0)?;
-        Ok(EndOrder { attempt: Some(Attempt(row.try_get(1)?)), ..EndOrder::waiting(id.into(), now, reason) })
+        Ok(EndOrder { version: Some(Version(row.try_get(1)?)), ..EndOrder::waiting(id.into(), now, reason) })
     };
     rows.iter().map(order).collect()
 }

@@ -10,15 +10,15 @@ use super::hot_connections::HOT_LIMIT;
 use super::insert::insert_rows;
 use super::rows::{earliest_end, ended_columns, sql_time, task_row};
 use super::statement_error::{RetryBudget, StatementError, within};
-use crate::domain::{Attempt, Dispatch, EndReason, EndStatus, TaskId, TaskStatus, WorkerId, callback_task};
+use crate::domain::{Dispatch, EndReason, EndStatus, TaskId, TaskStatus, Version, WorkerId, callback_task};
 use crate::store::Ended;
 
 /// A task to end, and how.
 #[derive(Clone, Debug)]
 pub(super) struct EndOrder<'a> {
     pub(super) id: TaskId,
-    /// The attempt that must be the present one, if it matters.
-    pub(super) attempt: Option<Attempt>,
+    /// The version that must be the present one, if it matters.
+    pub(super) version: Option<Version>,
     /// The worker that must run it; without one a waiting row is ended.
     pub(super) worker: Option<WorkerId>,
     pub(super) at: Timestamp,
@@ -35,7 +35,7 @@ impl EndOrder<'_> {
     /// The end of a waiting row as REVOKED.
     pub(super) const fn waiting(id: TaskId, at: Timestamp, reason: EndReason) -> Self {
         let status = EndStatus::Revoked;
-        Self { id, attempt: None, worker: None, at, status, result: None, progress: None, error: None, reason: Some(reason) }
+        Self { id, version: None, worker: None, at, status, result: None, progress: None, error: None, reason: Some(reason) }
     }
 }
 
@@ -69,10 +69,10 @@ const END_TASKS: &str = "-- end_tasks
 WITH ended AS (
     DELETE FROM tasks t
     USING UNNEST($1::uuid[], $2::int4[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
-          WITH ORDINALITY AS o (id, attempt, worker, ended_at, status, result, error, reason, progress, place)
+          WITH ORDINALITY AS o (id, version, worker, ended_at, status, result, error, reason, progress, place)
     WHERE t.id = ANY (ARRAY[o.id])
       AND (t.callback_url IS NULL OR $10)
-      AND t.attempt = COALESCE(o.attempt, t.attempt)
+      AND t.version = COALESCE(o.version, t.version)
       AND CASE WHEN o.worker IS NULL THEN t.status <> 'STARTED' ELSE t.status = 'STARTED' AND t.worker = o.worker END
     RETURNING o.place, t.id, t.submitted_at, t.due_at, t.expires_at, t.started_at, o.ended_at, t.revoke_requested_at,
               t.hard_limit_ms, t.soft_limit_ms, t.attempt, t.retries_used, t.max_retries, t.crashes, t.priority, t.worker,
@@ -159,7 +159,7 @@ async fn move_rows(
     }
     let places: Vec<i64> = sqlx::query_scalar(END_TASKS)
         .bind(column!(|order| order.id.as_uuid()))
-        .bind(column!(|order| order.attempt.map(|attempt| attempt.0)))
+        .bind(column!(|order| order.version.map(|version| version.0)))
         .bind(column!(|order| order.worker.map(WorkerId::as_uuid)))
         .bind(column!(|order| sql_time(order.at)))
         .bind(column!(|order| TaskStatus::from(order.status).as_str()))

@@ -26,6 +26,7 @@ fn migrations() -> Vec<Migration> {
     let older_retries = include_str!("../../../../../migrations/postgres/0006_older_retries.sql").into_sql_str();
     let progress_peak = include_str!("../../../../../migrations/postgres/0007_progress_peak.sql").into_sql_str();
     let words = include_str!("../../../../../migrations/postgres/0008_words.sql").into_sql_str();
+    let version = include_str!("../../../../../migrations/postgres/0009_version.sql").into_sql_str();
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine, false),
         Migration::new(2, "files".into(), MigrationType::Simple, files, false),
@@ -35,6 +36,7 @@ fn migrations() -> Vec<Migration> {
         Migration::new(6, "older retries".into(), MigrationType::Simple, older_retries, false),
         Migration::new(7, "progress peak".into(), MigrationType::Simple, progress_peak, false),
         Migration::new(8, "words".into(), MigrationType::Simple, words, false),
+        Migration::new(9, "version".into(), MigrationType::Simple, version, false),
     ]
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::statement_error::StatementError;
 use crate::domain::{
-    Attempt, Dispatch, EndReason, KindName, Priority, PriorityBand, QueueName, TaskId, TaskRef, TaskRow, TaskStatus,
+    Attempt, Dispatch, EndReason, KindName, Priority, PriorityBand, QueueName, TaskId, TaskRef, TaskRow, TaskStatus, Version,
 };
 use crate::store::StoreError;
 
@@ -37,7 +37,7 @@ macro_rules! live_columns {
         concat!(
             "id, kind, queue, priority, status, ",
             $args,
-            ", principal, submitted_at, due_at, expires_at, attempt, retries_used, \
+            ", principal, submitted_at, due_at, expires_at, attempt, version, retries_used, \
          max_retries, crashes, hard_limit_ms, soft_limit_ms, worker, worker_name, started_at, NULL::timestamptz AS ended_at, \
          progress, revoke_requested_at, NULL::text AS result, error, NULL::text AS reason, callback_url, retry_of, \
          NULL::uuid AS retried_as"
@@ -53,7 +53,7 @@ macro_rules! ended_columns {
         concat!(
             "id, kind, queue, priority, status, ",
             $args,
-            ", principal, submitted_at, due_at, expires_at, attempt, retries_used, \
+            ", principal, submitted_at, due_at, expires_at, attempt, 0 AS version, retries_used, \
          max_retries, crashes, hard_limit_ms, soft_limit_ms, NULL::uuid AS worker, worker_name, started_at, ended_at, \
          progress, revoke_requested_at, ",
             $result,
@@ -132,12 +132,12 @@ pub(super) fn priority(number: i16) -> Result<Priority, StatementError> {
     u8::try_from(number).map_err(|error| error.to_string()).and_then(Priority::new).map_err(|reason| corrupt("tasks", reason))
 }
 
-/// The dispatch of the first four columns: id, attempt, queue, priority.
+/// The dispatch of the first four columns: id, version, queue, priority.
 pub(super) fn dispatch(row: &PgRow, dispatched_at: Timestamp) -> Result<Dispatch, StatementError> {
     let id: Uuid = row.try_get(0)?;
     let band: PriorityBand = priority(row.try_get(3)?)?.band();
     Ok(Dispatch {
-        task: TaskRef { id: id.into(), attempt: Attempt(row.try_get(1)?) },
+        task: TaskRef { id: id.into(), version: Version(row.try_get(1)?) },
         queue: QueueName::from_store(row.try_get(2)?),
         band,
         dispatched_at,
@@ -161,6 +161,7 @@ pub(super) fn task_row(row: &PgRow) -> Result<TaskRow, StatementError> {
         due_at: time(row, "due_at")?,
         expires_at: maybe_time(row, "expires_at")?,
         attempt: Attempt(row.try_get("attempt")?),
+        version: Version(row.try_get("version")?),
         retries_used: count(row.try_get("retries_used")?),
         max_retries: count(row.try_get("max_retries")?),
         crashes: count(row.try_get("crashes")?),

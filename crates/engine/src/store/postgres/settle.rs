@@ -21,7 +21,7 @@ const WAIT_AGAIN: &str = concat!(
 WITH waits AS (
     SELECT * FROM UNNEST($1::uuid[], $2::int4[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::int4[], $8::text[],
                          $9::text[])
-        WITH ORDINALITY AS w (id, attempt, worker, ended_at, due_at, outcome, crashes, error, progress, place)
+        WITH ORDINALITY AS w (id, version, worker, ended_at, due_at, outcome, crashes, error, progress, place)
 ), moved AS (
     UPDATE tasks t
     SET status = CASE WHEN w.outcome IS NOT NULL OR t.retries_used > 0 THEN 'RETRY' ELSE 'PENDING' END,
@@ -31,9 +31,9 @@ WITH waits AS (
         progress_peak = CASE WHEN w.outcome = 'crashed' THEN GREATEST(t.progress_peak, ",
     done_of!("COALESCE(w.progress, t.progress)"),
     ") ELSE t.progress_peak END,
-        due_at = w.due_at, dispatch_at = w.due_at, dispatched_at = NULL, worker = NULL
+        due_at = w.due_at, dispatch_at = w.due_at, dispatched_at = NULL, worker = NULL, version = t.version + 1
     FROM waits w
-    WHERE t.id = ANY (ARRAY[w.id]) AND t.status = 'STARTED' AND t.attempt = w.attempt AND t.worker IS NOT DISTINCT FROM w.worker
+    WHERE t.id = ANY (ARRAY[w.id]) AND t.status = 'STARTED' AND t.version = w.version AND t.worker IS NOT DISTINCT FROM w.worker
       AND t.revoke_requested_at IS NULL
     RETURNING w.place, t.status, t.id, t.attempt, t.worker_name, t.started_at, w.ended_at, w.outcome, w.error
 ), written AS (
@@ -46,12 +46,12 @@ SELECT place, status FROM moved"
 const FIND_OWN_RESULTS: &str = "-- find_own_results
 SELECT id, attempt, worker FROM task_results WHERE id = ANY($1) AND ended_at >= $2";
 
-/// What waits as the settlement left it. Whatever has happened since would show: a start or a change in the attempt number, the write of
-/// another (the rescue) in the due time.
+/// What waits as the settlement left it, one version on. Whatever has happened since would show: a start or a change in the version, the
+/// write of another (the rescue) in the due time.
 const FIND_OWN_WAITS: &str = "-- find_own_waits
 SELECT w.place
-FROM UNNEST($1::uuid[], $2::int4[], $3::timestamptz[]) WITH ORDINALITY AS w (id, attempt, due_at, place)
-JOIN tasks t ON t.id = ANY (ARRAY[w.id]) AND t.attempt = w.attempt AND t.due_at = w.due_at
+FROM UNNEST($1::uuid[], $2::int4[], $3::timestamptz[]) WITH ORDINALITY AS w (id, version, due_at, place)
+JOIN tasks t ON t.id = ANY (ARRAY[w.id]) AND t.version = w.version + 1 AND t.due_at = w.due_at
 WHERE t.status <> 'STARTED'";
 
 impl PgStore {
@@ -127,7 +127,7 @@ async fn end(
 
 fn end_order(settlement: &Settlement) -> Result<EndOrder<'_>, StatementError> {
     let revoked = EndOrder {
-        attempt: Some(settlement.attempt),
+        version: Some(settlement.version),
         worker: Some(settlement.worker),
         progress: settlement.progress.as_ref().map(json).transpose()?,
         ..EndOrder::waiting(settlement.id, settlement.at, EndReason::Revoked)
@@ -190,7 +190,7 @@ async fn wait_again(
     let waiting = rows.iter().map(|row| Wait::of(row)).collect::<Result<Vec<_>, _>>()?;
     let moved = sqlx::query(WAIT_AGAIN)
         .bind(rows.iter().map(|row| row.id.as_uuid()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.attempt.0).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.version.0).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.worker.as_uuid()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| sql_time(row.at)).collect::<Vec<_>>())
         .bind(waiting.iter().map(|wait| wait.due_at).collect::<Vec<_>>())
@@ -247,7 +247,7 @@ async fn look_for_own_waits(
     }
     let found = sqlx::query(FIND_OWN_WAITS)
         .bind(waits.iter().map(|&(at, _)| settlements[at].id.as_uuid()).collect::<Vec<_>>())
-        .bind(waits.iter().map(|&(at, _)| settlements[at].attempt.0).collect::<Vec<_>>())
+        .bind(waits.iter().map(|&(at, _)| settlements[at].version.0).collect::<Vec<_>>())
         .bind(waits.iter().map(|&(_, due_at)| due_at).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;

@@ -31,15 +31,15 @@ WITH seen AS MATERIALIZED (
                 WHEN t.due_at > $3 AND (t.dispatched_at IS NULL OR t.dispatched_at < t.due_at) THEN 'early'
                 WHEN t.crashes >= 2 AND NOT $4 THEN 'exclusive'
                 ELSE 'started' END AS verdict,
-           t.kind, t.queue, t.args, t.principal, t.submitted_at, t.retries_used, t.max_retries, t.crashes,
+           t.kind, t.queue, t.args, t.principal, t.submitted_at, t.attempt, t.retries_used, t.max_retries, t.crashes,
            t.hard_limit_ms, t.soft_limit_ms, t.retry_of IS NOT NULL AS retries
-    FROM UNNEST($1::uuid[], $2::int4[]) WITH ORDINALITY AS r (id, attempt, place)
-    JOIN tasks t ON t.id = ANY (ARRAY[r.id]) AND t.attempt = r.attempt
+    FROM UNNEST($1::uuid[], $2::int4[]) WITH ORDINALITY AS r (id, version, place)
+    JOIN tasks t ON t.id = ANY (ARRAY[r.id]) AND t.version = r.version
     WHERE t.status <> 'STARTED'
     FOR UPDATE OF t SKIP LOCKED
 ), started AS (
     UPDATE tasks
-    SET status = 'STARTED', attempt = attempt + 1, worker = $5, worker_name = $6, started_at = $3,
+    SET status = 'STARTED', attempt = attempt + 1, version = version + 1, worker = $5, worker_name = $6, started_at = $3,
         dispatch_at = NULL, dispatched_at = NULL, progress = NULL
     WHERE id = ANY (ARRAY(SELECT id FROM seen WHERE verdict = 'started'))
 ), paused AS (
@@ -50,7 +50,7 @@ WITH seen AS MATERIALIZED (
     WHERE id = ANY (ARRAY(SELECT id FROM seen WHERE verdict = 'early'))
 )
 SELECT place, verdict, kind, queue, args, principal, submitted_at, retries_used, max_retries, crashes,
-       hard_limit_ms, soft_limit_ms,
+       hard_limit_ms, soft_limit_ms, attempt,
        CASE WHEN retries THEN (SELECT o.origin FROM retry_origins o WHERE o.task = seen.id) END,
        CASE WHEN retries THEN (SELECT o.submitted_at FROM retry_origins o WHERE o.task = seen.id) END
 FROM seen";
@@ -106,7 +106,7 @@ async fn start_once(
     let places = sorted(batch.refs);
     let rows = sqlx::query(START_TASKS)
         .bind(places.iter().map(|&at| batch.refs[at].id.as_uuid()).collect::<Vec<_>>())
-        .bind(places.iter().map(|&at| batch.refs[at].attempt.0).collect::<Vec<_>>())
+        .bind(places.iter().map(|&at| batch.refs[at].version.0).collect::<Vec<_>>())
         .bind(sql_time(batch.now))
         .bind(batch.exclusive)
         .bind(batch.worker.as_uuid())
@@ -136,14 +136,15 @@ fn sorted(refs: &[TaskRef]) -> Vec<usize> {
 
 /// Where a chain of retries by hand started, of the last two columns.
 fn origin(row: &PgRow) -> Result<Option<Origin>, StatementError> {
-    let task: Option<Uuid> = row.try_get(12)?;
-    Ok(task.zip(maybe_time(row, 13)?).map(|(task, submitted_at)| Origin { task: task.into(), submitted_at }))
+    let task: Option<Uuid> = row.try_get(13)?;
+    Ok(task.zip(maybe_time(row, 14)?).map(|(task, submitted_at)| Origin { task: task.into(), submitted_at }))
 }
 
 fn started(row: &PgRow, batch: &StartBatch<'_>, reference: TaskRef) -> Result<StartedTask, StatementError> {
     Ok(StartedTask {
         id: reference.id,
-        attempt: Attempt(reference.attempt.0 + 1),
+        attempt: Attempt(row.try_get::<i32, _>(12)?.saturating_add(1)),
+        version: reference.version.next(),
         kind: KindName::from_store(row.try_get(2)?),
         queue: QueueName::from_store(row.try_get(3)?),
         args: row.try_get(4)?,

@@ -13,16 +13,16 @@ use super::partitions::first_kept;
 use super::rows::{count, dispatch, done_of, limit as limit_of, maybe_time, millis, sql_time, time};
 use super::statement_error::StatementError;
 use super::{PgStore, pooled};
-use crate::domain::{Attempt, Dispatch, EndReason, KindName, PriorityBand, QueueName, RunFacts, TaskRef, WorkerId};
+use crate::domain::{Attempt, Dispatch, EndReason, KindName, PriorityBand, QueueName, RunFacts, TaskRef, Version, WorkerId};
 use crate::store::{Ended, Prune, StartedRow, StoreResult, Sweeps};
 
 const TAKE_DUE: &str = "-- take_due
 WITH due AS MATERIALIZED (
-    SELECT id, attempt, queue, priority, dispatch_at FROM tasks WHERE dispatch_at <= $1 ORDER BY dispatch_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT id, version, queue, priority, dispatch_at FROM tasks WHERE dispatch_at <= $1 ORDER BY dispatch_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE tasks SET dispatched_at = $1, dispatch_at = NULL WHERE id = ANY (ARRAY(SELECT id FROM due))
 )
-SELECT id, attempt, queue, priority FROM due ORDER BY dispatch_at, id";
+SELECT id, version, queue, priority FROM due ORDER BY dispatch_at, id";
 
 const NEXT_DISPATCH_AT: &str = "-- next_dispatch_at
 SELECT min(dispatch_at) FROM tasks WHERE dispatch_at IS NOT NULL";
@@ -39,18 +39,18 @@ WITH candidates AS MATERIALIZED (
     ) c
     ORDER BY c.dispatched_at LIMIT $6
 ), lost AS MATERIALIZED (
-    SELECT id, attempt, queue, priority, dispatched_at FROM tasks
+    SELECT id, version, queue, priority, dispatched_at FROM tasks
     WHERE id = ANY (ARRAY(SELECT id FROM candidates)) AND dispatched_at < $4 AND dispatch_at IS NULL
     FOR UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE tasks SET dispatched_at = $5 WHERE id = ANY (ARRAY(SELECT id FROM lost))
 )
-SELECT id, attempt, queue, priority FROM lost ORDER BY dispatched_at, id";
+SELECT id, version, queue, priority FROM lost ORDER BY dispatched_at, id";
 
 /// What was dispatched stays as dispatched, so that [`POLL`] finds it by its priority.
 const MARK_UNDISPATCHED: &str = "-- mark_undispatched
 WITH held AS MATERIALIZED (
-    SELECT t.id FROM tasks t JOIN UNNEST($1::uuid[], $2::int4[]) AS r (id, attempt) USING (id, attempt)
+    SELECT t.id FROM tasks t JOIN UNNEST($1::uuid[], $2::int4[]) AS r (id, version) USING (id, version)
     WHERE t.id = ANY ($1) AND t.status <> 'STARTED'
     ORDER BY t.id FOR UPDATE OF t
 )
@@ -64,21 +64,21 @@ WITH open AS (
 ), found AS (
     SELECT c.* FROM open CROSS JOIN generate_series(0, 9) AS p (priority)
     CROSS JOIN LATERAL (
-        SELECT id, attempt, queue, priority, due_at FROM tasks
+        SELECT id, version, queue, priority, due_at FROM tasks
         WHERE queue = open.name AND priority = p.priority::int2 AND dispatched_at IS NOT NULL AND due_at <= $2
         ORDER BY dispatched_at LIMIT $3
     ) c
     UNION ALL
-    (SELECT id, attempt, queue, priority, due_at FROM tasks
+    (SELECT id, version, queue, priority, due_at FROM tasks
      WHERE dispatch_at <= $2 AND dispatched_at IS NULL AND due_at <= $2 AND queue IN (SELECT name FROM open)
      ORDER BY dispatch_at LIMIT $3 * 10)
 )
-SELECT id, attempt, queue, priority FROM found ORDER BY priority DESC, due_at, id LIMIT $3";
+SELECT id, version, queue, priority FROM found ORDER BY priority DESC, due_at, id LIMIT $3";
 
 macro_rules! started_columns {
     () => {
         concat!(
-            "SELECT t.id, t.attempt, t.kind, t.worker, t.worker_name, t.started_at, t.retries_used, t.max_retries, t.crashes, \
+            "SELECT t.id, t.attempt, t.version, t.kind, t.worker, t.worker_name, t.started_at, t.retries_used, t.max_retries, t.crashes, \
              COALESCE((",
             done_of!("t.progress"),
             ") > COALESCE(t.progress_peak, -1), false) AS progressed, t.hard_limit_ms, t.terminate, t.revoke_requested_at FROM tasks t "
@@ -105,7 +105,7 @@ const OVERRUN: &str = concat!(
 );
 
 const FIND_EXPIRED: &str = "-- find_expired
-SELECT id, attempt FROM tasks WHERE expires_at <= $1 AND status <> 'STARTED' ORDER BY expires_at LIMIT $2";
+SELECT id, version FROM tasks WHERE expires_at <= $1 AND status <> 'STARTED' ORDER BY expires_at LIMIT $2";
 
 /// What goes row by row: keys, workers, tokens, and what was kept beside tasks that are forgotten. What a task submitted is found again by
 /// its next attempt, and by those of its retries by hand. Results are looked up one by one (see `start.rs` for how): there are many more of
@@ -155,6 +155,7 @@ fn started_row(row: &PgRow) -> Result<StartedRow, StatementError> {
     Ok(StartedRow {
         id: row.try_get::<Uuid, _>("id")?.into(),
         attempt: Attempt(row.try_get("attempt")?),
+        version: Version(row.try_get("version")?),
         kind: KindName::from_store(row.try_get("kind")?),
         worker: row.try_get::<Uuid, _>("worker")?.into(),
         worker_name: row.try_get("worker_name")?,
@@ -236,9 +237,9 @@ impl Sweeps for PgStore {
 
     async fn mark_undispatched(&self, refs: &[TaskRef], now: Timestamp) -> StoreResult<()> {
         let ids: Vec<Uuid> = refs.iter().map(|task| task.id.as_uuid()).collect();
-        let attempts: Vec<i32> = refs.iter().map(|task| task.attempt.0).collect();
+        let versions: Vec<i32> = refs.iter().map(|task| task.version.0).collect();
         pooled(async {
-            sqlx::query(MARK_UNDISPATCHED).bind(ids).bind(attempts).bind(sql_time(now)).execute(&self.pool).await?;
+            sqlx::query(MARK_UNDISPATCHED).bind(ids).bind(versions).bind(sql_time(now)).execute(&self.pool).await?;
             Ok(())
         })
         .await

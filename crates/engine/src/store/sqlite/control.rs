@@ -41,7 +41,7 @@ FROM task_results r LEFT JOIN retry_origins o ON o.task = r.id LEFT JOIN recipie
 WHERE r.id = ?1";
 
 const CHANGE_TASK: &str = "-- change_task
-UPDATE tasks SET attempt = attempt + 1, due_at = coalesce(?2, due_at), queue = coalesce(?3, queue),
+UPDATE tasks SET version = version + 1, due_at = coalesce(?2, due_at), queue = coalesce(?3, queue),
     priority = coalesce(?4, priority), dispatch_at = coalesce(?2, due_at), dispatched_at = NULL
 WHERE id = ?1 AND status <> 'STARTED'
 RETURNING id";

@@ -11,16 +11,24 @@ use super::json::{self, JsonRows};
 use super::rows::{Columns, ended_columns, task_row};
 use super::statement_error::StatementError;
 use crate::domain::{
-    Attempt, Dispatch, EndReason, EndStatus, ErrorReport, Progress, TaskId, TaskStatus, WorkerId, callback_task,
+    Attempt, Dispatch, EndReason, EndStatus, ErrorReport, Progress, TaskId, TaskStatus, Version, WorkerId, callback_task,
 };
 use crate::store::Ended;
+
+/// A running attempt: its row must have this version and worker. The attempt number tells the row by which it was ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fence {
+    pub(super) version: Version,
+    pub(super) attempt: Attempt,
+    pub(super) worker: WorkerId,
+}
 
 /// A task to end, and how.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EndOrder<'a> {
     pub(super) id: TaskId,
-    /// The attempt and worker that must be the present ones; `None` ends a waiting row.
-    pub(super) fence: Option<(Attempt, WorkerId)>,
+    /// The version and worker that must be the present ones; `None` ends a waiting row.
+    pub(super) fence: Option<Fence>,
     /// Whether it ends only if its revoke was requested.
     pub(super) if_revoked: bool,
     pub(super) at: Timestamp,
@@ -40,7 +48,7 @@ impl EndOrder<'_> {
     }
 }
 
-/// An order is `[id, attempt, worker, if_revoked, ended_at, status, result, error, reason, progress]`.
+/// An order is `[id, version, worker, if_revoked, ended_at, status, result, error, reason, progress]`.
 const END_TASKS: &str = "-- end_tasks
 INSERT INTO task_results (id, submitted_at, due_at, expires_at, started_at, ended_at, revoke_requested_at, hard_limit_ms,
     soft_limit_ms, attempt, retries_used, max_retries, crashes, priority, worker, retry_of, status, kind, queue, principal,
@@ -52,7 +60,7 @@ SELECT t.id, t.submitted_at, t.due_at, t.expires_at, t.started_at, o.value ->> 4
 FROM jsonb_each(?1) o
 CROSS JOIN tasks t ON t.id = unhex(o.value ->> 0)
 WHERE CASE WHEN o.value ->> 2 IS NULL THEN t.status <> 'STARTED'
-           ELSE t.status = 'STARTED' AND t.attempt = o.value ->> 1 AND t.worker = unhex(o.value ->> 2) END
+           ELSE t.status = 'STARTED' AND t.version = o.value ->> 1 AND t.worker = unhex(o.value ->> 2) END
   AND (NOT o.value ->> 3 OR t.revoke_requested_at IS NOT NULL)
 RETURNING id, attempt, worker, callback_url IS NOT NULL";
 
@@ -85,9 +93,9 @@ pub(super) async fn end_tasks(
     }
     let moved = move_rows(transaction, orders).await?;
     let held = |order: &&EndOrder<'_>| {
-        moved
-            .get(&order.id)
-            .is_some_and(|(attempt, worker, _)| order.fence.is_none_or(|fence| fence.0 == *attempt && Some(fence.1) == *worker))
+        moved.get(&order.id).is_some_and(|(attempt, worker, _)| {
+            order.fence.is_none_or(|fence| fence.attempt == *attempt && Some(fence.worker) == *worker)
+        })
     };
     write_last_attempts(transaction, orders.iter().filter(held)).await?;
     let reported = moved.iter().filter(|(_, (_, _, reported))| *reported).map(|(id, _)| *id).collect();
@@ -119,8 +127,8 @@ fn order_rows<'a>(orders: impl Iterator<Item = &'a EndOrder<'a>>) -> Result<Stri
         let progress = order.progress.map(json::json).transpose()?;
         rows.row()
             .id(Some(order.id.as_uuid()))
-            .value(&order.fence.map(|(attempt, _)| attempt))
-            .id(order.fence.map(|(_, worker)| worker.as_uuid()))
+            .value(&order.fence.map(|fence| fence.version))
+            .id(order.fence.map(|fence| fence.worker.as_uuid()))
             .value(&order.if_revoked)
             .time(Some(order.at))
             .value(&TaskStatus::from(order.status))
@@ -137,9 +145,8 @@ async fn write_last_attempts<'a>(
     transaction: &mut SqliteConnection,
     orders: impl Iterator<Item = &'a EndOrder<'a>>,
 ) -> Result<(), StatementError> {
-    let is_notified = |order: &&EndOrder<'_>| {
-        order.fence.is_some_and(|(attempt, _)| order.status != EndStatus::Success || attempt > Attempt(1))
-    };
+    let is_notified =
+        |order: &&EndOrder<'_>| order.fence.is_some_and(|fence| order.status != EndStatus::Success || fence.attempt > Attempt(1));
     let mut orders = orders.filter(is_notified).peekable();
     if orders.peek().is_some() {
         sqlx::query(WRITE_LAST_ATTEMPTS).bind(order_rows(orders)?).execute(transaction).await?;

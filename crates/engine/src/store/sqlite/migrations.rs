@@ -21,6 +21,7 @@ fn all() -> Vec<Migration> {
     let older_retries = include_str!("../../../../../migrations/sqlite/0006_older_retries.sql");
     let progress_peak = include_str!("../../../../../migrations/sqlite/0007_progress_peak.sql");
     let words = include_str!("../../../../../migrations/sqlite/0008_words.sql");
+    let version = include_str!("../../../../../migrations/sqlite/0009_version.sql");
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine.into_sql_str(), false),
         Migration::new(2, "files".into(), MigrationType::Simple, files.into_sql_str(), false),
@@ -30,6 +31,7 @@ fn all() -> Vec<Migration> {
         Migration::new(6, "older retries".into(), MigrationType::Simple, older_retries.into_sql_str(), false),
         Migration::new(7, "progress peak".into(), MigrationType::Simple, progress_peak.into_sql_str(), false),
         Migration::new(8, "words".into(), MigrationType::Simple, words.into_sql_str(), false),
+        Migration::new(9, "version".into(), MigrationType::Simple, version.into_sql_str(), false),
     ]
 }
 

@@ -9,7 +9,7 @@ use sqlx::{Decode, Row as _, Sqlite, Type};
 use uuid::Uuid;
 
 use super::statement_error::StatementError;
-use crate::domain::{Attempt, Dispatch, KindName, Priority, QueueName, TaskId, TaskRef, TaskRow};
+use crate::domain::{Attempt, Dispatch, KindName, Priority, QueueName, TaskId, TaskRef, TaskRow, Version};
 use crate::store::StoreError;
 
 /// The columns of a live task, in the order of [`task_row`]; a list puts something small in the place of the args.
@@ -21,7 +21,7 @@ macro_rules! live_columns {
         concat!(
             "id, kind, queue, priority, status, ",
             $args,
-            ", principal, submitted_at, due_at, expires_at, attempt, retries_used, \
+            ", principal, submitted_at, due_at, expires_at, attempt, version, retries_used, \
          max_retries, crashes, hard_limit_ms, soft_limit_ms, worker, worker_name, started_at, NULL AS ended_at, \
          progress, revoke_requested_at, NULL AS result, error, NULL AS reason, callback_url, retry_of, NULL AS retried_as"
         )
@@ -36,7 +36,7 @@ macro_rules! ended_columns {
         concat!(
             "id, kind, queue, priority, status, ",
             $args,
-            ", principal, submitted_at, due_at, expires_at, attempt, retries_used, \
+            ", principal, submitted_at, due_at, expires_at, attempt, 0 AS version, retries_used, \
          max_retries, crashes, hard_limit_ms, soft_limit_ms, NULL AS worker, worker_name, started_at, ended_at, \
          progress, revoke_requested_at, ",
             $result,
@@ -47,7 +47,7 @@ macro_rules! ended_columns {
 /// The columns of [`dispatch`].
 macro_rules! dispatch_columns {
     () => {
-        "id, attempt, queue, priority"
+        "id, version, queue, priority"
     };
 }
 pub(super) use {dispatch_columns, ended_columns, live_columns};
@@ -87,6 +87,10 @@ impl<'r> Columns<'r> {
 
     pub(super) fn attempt(&mut self) -> Result<Attempt, StatementError> {
         Ok(Attempt(self.get()?))
+    }
+
+    pub(super) fn version(&mut self) -> Result<Version, StatementError> {
+        Ok(Version(self.get()?))
     }
 
     pub(super) fn queue(&mut self) -> Result<QueueName, StatementError> {
@@ -151,7 +155,7 @@ pub(super) fn millis(limit: Duration) -> i64 {
 pub(super) fn dispatch(row: &SqliteRow, dispatched_at: Timestamp) -> Result<Dispatch, StatementError> {
     let mut columns = Columns::of("tasks", row);
     Ok(Dispatch {
-        task: TaskRef { id: columns.id()?, attempt: columns.attempt()? },
+        task: TaskRef { id: columns.id()?, version: columns.version()? },
         queue: columns.queue()?,
         band: columns.priority()?.band(),
         dispatched_at,
@@ -173,6 +177,7 @@ pub(super) fn task_row(row: &SqliteRow) -> Result<TaskRow, StatementError> {
         due_at: columns.time()?,
         expires_at: columns.maybe_time()?,
         attempt: columns.attempt()?,
+        version: columns.version()?,
         retries_used: columns.number()?,
         max_retries: columns.number()?,
         crashes: columns.number()?,

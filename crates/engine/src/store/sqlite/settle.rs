@@ -7,19 +7,19 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::SqliteStore;
-use super::ends::{EndOrder, end_tasks};
+use super::ends::{EndOrder, Fence, end_tasks};
 use super::json::{self, JsonRows};
 use super::rows::Columns;
 use super::statement_error::StatementError;
-use crate::domain::{Attempt, EndReason, ErrorReport, Next, TaskId, TaskStatus, WorkerId};
+use crate::domain::{Attempt, EndReason, ErrorReport, Next, TaskId, TaskStatus, Version, WorkerId};
 use crate::store::{AttemptEnd, Settled, Settlement};
 
-/// The rows whose fence holds: a row is `[id, attempt, worker, due_at, outcome, crashes, error, ended_at, progress]`.
+/// The rows whose fence holds: a row is `[id, version, worker, due_at, outcome, crashes, error, ended_at, progress]`.
 const HELD: &str = "-- held
 SELECT o.key, t.retries_used > 0
 FROM jsonb_each(?1) o
 CROSS JOIN tasks t ON t.id = unhex(o.value ->> 0)
-WHERE t.status = 'STARTED' AND t.attempt = o.value ->> 1 AND t.worker = unhex(o.value ->> 2)";
+WHERE t.status = 'STARTED' AND t.version = o.value ->> 1 AND t.worker = unhex(o.value ->> 2)";
 
 const WRITE_ATTEMPTS: &str = "-- write_attempts
 INSERT INTO attempts (task, attempt, worker_name, started_at, ended_at, outcome, error)
@@ -36,20 +36,20 @@ SET status = CASE WHEN o.value ->> 4 IS NOT NULL OR retries_used > 0 THEN 'RETRY
     progress_peak = CASE WHEN o.value ->> 4 IS 'crashed'
         THEN max(coalesce(progress_peak, 0), coalesce(min(coalesce(o.value ->> 8, progress) ->> '$.done', 9223372036854775807), 0))
         ELSE progress_peak END,
-    due_at = o.value ->> 3, dispatch_at = o.value ->> 3, dispatched_at = NULL, worker = NULL
+    due_at = o.value ->> 3, dispatch_at = o.value ->> 3, dispatched_at = NULL, worker = NULL, version = version + 1
 FROM jsonb_each(?1) o
 WHERE tasks.id = unhex(o.value ->> 0)";
 
 const FIND_OWN_RESULTS: &str = "-- find_own_results
 SELECT id, attempt, worker FROM task_results WHERE id IN (SELECT unhex(value) FROM jsonb_each(?1))";
 
-/// What waits as the settlement left it. Whatever has happened since would show: a start or a change in the attempt number, the write of
-/// another (the rescue) in the due time.
+/// What waits as the settlement left it, one version on. Whatever has happened since would show: a start or a change in the version, the
+/// write of another (the rescue) in the due time.
 const FIND_OWN_WAITS: &str = "-- find_own_waits
 SELECT o.key
 FROM jsonb_each(?1) o
 CROSS JOIN tasks t ON t.id = unhex(o.value ->> 0)
-WHERE t.status <> 'STARTED' AND t.attempt = o.value ->> 1 AND t.due_at = o.value ->> 3";
+WHERE t.status <> 'STARTED' AND t.version = (o.value ->> 1) + 1 AND t.due_at = o.value ->> 3";
 
 impl SqliteStore {
     pub(super) async fn settle_part(&self, settlements: &[Settlement]) -> Result<Vec<Settled>, StatementError> {
@@ -80,14 +80,14 @@ impl SqliteStore {
     }
 }
 
-const fn fence(settlement: &Settlement) -> (TaskId, Attempt, WorkerId) {
-    (settlement.id, settlement.attempt, settlement.worker)
+const fn fence(settlement: &Settlement) -> (TaskId, Version, WorkerId) {
+    (settlement.id, settlement.version, settlement.worker)
 }
 
 /// How the settlement ends the task; one that would have it wait again ends it only if its revoke was requested.
 fn end_order(settlement: &Settlement) -> EndOrder<'_> {
     let order = EndOrder {
-        fence: Some((settlement.attempt, settlement.worker)),
+        fence: Some(Fence { version: settlement.version, attempt: settlement.attempt, worker: settlement.worker }),
         progress: settlement.progress.as_ref(),
         ..EndOrder::waiting(settlement.id, settlement.at, EndReason::Revoked)
     };
@@ -127,7 +127,7 @@ fn wait_rows(waits: &[Wait<'_>]) -> Result<String, StatementError> {
         let progress = wait.settlement.progress.as_ref().map(json::json).transpose()?;
         rows.row()
             .id(Some(wait.settlement.id.as_uuid()))
-            .value(&wait.settlement.attempt)
+            .value(&wait.settlement.version)
             .id(Some(wait.settlement.worker.as_uuid()))
             .time(Some(wait.due_at))
             .value(&wait.outcome.map(AttemptEnd::as_str))

@@ -11,7 +11,7 @@ use super::ends::{EndOrder, end_tasks};
 use super::json::JsonRows;
 use super::rows::Columns;
 use super::statement_error::StatementError;
-use crate::domain::{Attempt, EndReason, Origin, StartedTask, TaskRef};
+use crate::domain::{EndReason, Origin, StartedTask, TaskRef, Version};
 use crate::store::{StartAnswer, StartBatch};
 
 /// So many dead workers, and a task starts only while nothing else runs.
@@ -23,13 +23,13 @@ const PAUSE_MICROS: i64 = 1_000_000;
 /// due, whatever this clock says: it may lag behind the one that dispatched. What only a retry by hand has is looked up for those alone.
 const START_TASKS: &str = "-- start_tasks
 UPDATE tasks
-SET status = 'STARTED', attempt = attempt + 1, worker = ?3, worker_name = ?4, started_at = ?2, dispatch_at = NULL, dispatched_at = NULL,
+SET status = 'STARTED', attempt = attempt + 1, version = version + 1, worker = ?3, worker_name = ?4, started_at = ?2, dispatch_at = NULL, dispatched_at = NULL,
     progress = NULL
 FROM jsonb_each(?1) o
-WHERE tasks.id = unhex(o.value ->> 0) AND tasks.attempt = o.value ->> 1 AND tasks.status <> 'STARTED'
+WHERE tasks.id = unhex(o.value ->> 0) AND tasks.version = o.value ->> 1 AND tasks.status <> 'STARTED'
   AND (tasks.due_at <= ?2 OR tasks.dispatched_at >= tasks.due_at) AND (tasks.expires_at IS NULL OR tasks.expires_at > ?2) AND tasks.crashes < ?5
   AND tasks.queue NOT IN (SELECT name FROM queues WHERE paused_at IS NOT NULL)
-RETURNING id, attempt, kind, queue, args, principal, submitted_at, retries_used, max_retries, crashes, hard_limit_ms, soft_limit_ms,
+RETURNING id, attempt, version, kind, queue, args, principal, submitted_at, retries_used, max_retries, crashes, hard_limit_ms, soft_limit_ms,
     CASE WHEN retry_of IS NOT NULL THEN (SELECT o.origin FROM retry_origins o WHERE o.task = tasks.id) END,
     CASE WHEN retry_of IS NOT NULL THEN (SELECT o.submitted_at FROM retry_origins o WHERE o.task = tasks.id) END";
 
@@ -39,7 +39,7 @@ SELECT o.key, t.expires_at <= ?2,
     CASE WHEN t.due_at > ?2 AND (t.dispatched_at IS NULL OR t.dispatched_at < t.due_at) THEN t.due_at
          WHEN t.queue IN (SELECT name FROM queues WHERE paused_at IS NOT NULL) THEN ?3 END
 FROM jsonb_each(?1) o
-CROSS JOIN tasks t ON t.id = unhex(o.value ->> 0) AND t.attempt = o.value ->> 1 AND t.status <> 'STARTED'";
+CROSS JOIN tasks t ON t.id = unhex(o.value ->> 0) AND t.version = o.value ->> 1 AND t.status <> 'STARTED'";
 
 const POSTPONE: &str = "-- postpone
 UPDATE tasks SET dispatch_at = o.value ->> 1, dispatched_at = NULL FROM jsonb_each(?1) o WHERE tasks.id = unhex(o.value ->> 0)";
@@ -66,7 +66,7 @@ impl SqliteStore {
             .await?
         {
             let started = started(&row, batch)?;
-            let reference = TaskRef { id: started.id, attempt: Attempt(started.attempt.0 - 1) };
+            let reference = TaskRef { id: started.id, version: Version(started.version.0 - 1) };
             if let Some(place) = places.remove(&reference) {
                 answers[place] = StartAnswer::Started(Box::new(started));
             }
@@ -82,7 +82,7 @@ impl SqliteStore {
 fn references(refs: &[TaskRef]) -> Result<String, StatementError> {
     let mut rows = JsonRows::new();
     for reference in refs {
-        rows.row().id(Some(reference.id.as_uuid())).value(&reference.attempt).end()?;
+        rows.row().id(Some(reference.id.as_uuid())).value(&reference.version).end()?;
     }
     rows.text()
 }
@@ -98,6 +98,7 @@ fn started(row: &SqliteRow, batch: &StartBatch<'_>) -> Result<StartedTask, State
     Ok(StartedTask {
         id: columns.id()?,
         attempt: columns.attempt()?,
+        version: columns.version()?,
         kind: columns.kind()?,
         queue: columns.queue()?,
         args: columns.get()?,

@@ -33,7 +33,7 @@ const FIND_LOST: &str = concat!(
 
 const MARK_UNDISPATCHED: &str = "-- mark_undispatched
 UPDATE tasks SET dispatch_at = ?2, dispatched_at = NULL FROM jsonb_each(?1) o
-WHERE tasks.id = unhex(o.value ->> 0) AND tasks.attempt = o.value ->> 1 AND tasks.status <> 'STARTED'";
+WHERE tasks.id = unhex(o.value ->> 0) AND tasks.version = o.value ->> 1 AND tasks.status <> 'STARTED'";
 
 /// What is due is dispatched already, or is to be dispatched by now; both are found in an index.
 const POLL: &str = concat!(
@@ -53,7 +53,7 @@ const POLL: &str = concat!(
 /// The columns of [`started_row`].
 macro_rules! started_columns {
     () => {
-        "id, attempt, kind, worker, worker_name, started_at, retries_used, max_retries, crashes, revoke_requested_at, \
+        "id, attempt, version, kind, worker, worker_name, started_at, retries_used, max_retries, crashes, revoke_requested_at, \
          coalesce(min(progress ->> '$.done', 9223372036854775807) > coalesce(progress_peak, -1), 0), hard_limit_ms, terminate"
     };
 }
@@ -125,7 +125,7 @@ impl Sweeps for SqliteStore {
     async fn mark_undispatched(&self, refs: &[TaskRef], now: Timestamp) -> StoreResult<()> {
         let mut rows = JsonRows::new();
         for reference in refs {
-            rows.row().id(Some(reference.id.as_uuid())).value(&reference.attempt).end()?;
+            rows.row().id(Some(reference.id.as_uuid())).value(&reference.version).end()?;
         }
         let mut writer = self.writer().await;
         let query = sqlx::query(MARK_UNDISPATCHED).bind(rows.text()?).bind(now.as_microsecond());
@@ -210,7 +210,7 @@ fn started_rows(rows: &[SqliteRow]) -> Result<Vec<StartedRow>, StatementError> {
 
 fn started_row(row: &SqliteRow) -> Result<StartedRow, StatementError> {
     let mut columns = Columns::of("tasks", row);
-    let (id, attempt, kind) = (columns.id()?, columns.attempt()?, columns.kind()?);
+    let (id, attempt, version, kind) = (columns.id()?, columns.attempt()?, columns.version()?, columns.kind()?);
     let worker = columns.get::<Uuid>()?.into();
     let (worker_name, started_at) = (columns.get()?, columns.time()?);
     let (retries_used, max_retries, crashes) = (columns.number()?, columns.number()?, columns.number()?);
@@ -218,6 +218,7 @@ fn started_row(row: &SqliteRow) -> Result<StartedRow, StatementError> {
     Ok(StartedRow {
         id,
         attempt,
+        version,
         kind,
         worker,
         worker_name,
