@@ -67,6 +67,7 @@ engine! {
             a_settlement_whose_answer_was_lost_is_not_run_twice,
             a_store_that_is_away_when_an_attempt_ends_gets_its_end_later,
             nothing_starts_while_ends_cannot_be_written,
+            a_worker_that_publishes_nothing_itself_finds_out_that_the_broker_is_full,
         }
         limits {
             the_hard_limit_ends_a_deaf_task_for_good_and_its_worker_lives_on,
@@ -104,6 +105,7 @@ engine! {
             the_third_crash_is_a_failure,
             progress_forgives_the_crashes_before_it,
             a_task_that_has_seen_two_workers_die_runs_alone,
+            suspects_run_one_after_the_other,
             a_suspect_that_finds_no_solitude_is_postponed_and_keeps_nobody,
             tasks_that_are_to_run_alone_do_not_wait_for_each_other_for_ever,
             what_runs_is_stopped_before_the_lease_ends,

@@ -98,6 +98,9 @@ pub trait Broker: Send + Sync {
     /// Sends dispatches, pipelined. Returns when the broker has them all.
     async fn publish(&self, dispatches: &[Dispatch]) -> Result<(), BrokerError>;
 
+    /// Whether dispatches would be taken now. One that is full answers reads, has nothing to hand out, and refuses every dispatch.
+    async fn accepts_dispatches(&self) -> Result<(), BrokerError>;
+
     /// Hands out up to `request.max` references: band by band, at most `quota.max` of a queue, the oldest of a stream first, queues taking
     /// turns; of every ten, one goes to a lower band that has work, so that it never starves. Waits up to `request.wait` for the first one.
     /// What is handed out is held for the worker until it is acknowledged. An empty answer is no error.

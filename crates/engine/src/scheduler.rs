@@ -83,17 +83,17 @@ impl Scheduler {
         let clock = self.queue.clock();
         clock.follow(store_now);
         let now = clock.now();
-        let may_rescue = self.rescue_guard.lock().note_store_answer(now);
-        let mut rescued = 0;
-        if !self.queue.settle_gate().is_open() {
+        let (may_rescue, sees_since) = {
+            let mut guard = self.rescue_guard.lock();
+            (guard.note_store_answer(now), guard.sees_since().unwrap_or(now))
+        };
+        if !may_rescue || !self.queue.settle_gate().is_open() {
             return Ok(0);
         }
-        if may_rescue {
-            let lease = jiff::SignedDuration::try_from(self.config.lease).unwrap_or_default();
-            rescued += self.queue.rescue_once(now.checked_sub(lease).unwrap_or(now)).await?;
-            self.queue.dismiss_the_dead(&mut *self.dismissed.lock().await).await?;
-        }
-        Ok(rescued + self.queue.overrun_once(OVERRUN_GRACE).await?)
+        let lease = jiff::SignedDuration::try_from(self.config.lease).unwrap_or_default();
+        let rescued = self.queue.rescue_once(now.checked_sub(lease).unwrap_or(now)).await?;
+        self.queue.dismiss_the_dead(&mut *self.dismissed.lock().await).await?;
+        Ok(rescued + self.queue.overrun_once(OVERRUN_GRACE, sees_since).await?)
     }
 
     /// At the start of a process that has the store to itself: whoever is listed as running something is dead.

@@ -329,3 +329,17 @@ pub async fn nothing_starts_while_ends_cannot_be_written(engine: Engine) {
     assert!(engine.queue.settle_gate().is_open());
     pool.end().await;
 }
+
+pub async fn a_worker_that_publishes_nothing_itself_finds_out_that_the_broker_is_full(engine: Engine) {
+    let worker = engine.another();
+    let pool = worker.start_pool().await;
+    for process in [&engine, &worker] {
+        process.broker.refuse_dispatches(true);
+    }
+    let ids = join_all((0..20).map(|_| echo(&engine))).await;
+    for id in ids {
+        assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
+    }
+    assert_eq!(worker.broker.published(), 0);
+    pool.end().await;
+}

@@ -193,6 +193,33 @@ pub async fn a_task_that_has_seen_two_workers_die_runs_alone(engine: Engine) {
     pool.end().await;
 }
 
+pub async fn suspects_run_one_after_the_other(engine: Engine) {
+    let suspects = Switch::new();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(engine.submit("test.probe", suspects.args(&json!(["wait"]))).await);
+    }
+    let scheduler = engine.scheduler();
+    for _ in 0..2 {
+        crash(&engine, &scheduler, &suspects, 3).await;
+    }
+    // Each runs for longer than one of them waits for what is no suspect.
+    let lease = Duration::from_millis(400);
+    let mut pool = engine.tuned(|config| config.worker.lease = lease).start_pool().await;
+    scheduler.dispatch_due().await.unwrap();
+    for _ in 0..3 {
+        pool.alive_while(suspects.started()).await;
+        let another = pool.alive_while(tokio::time::timeout(lease / 2, suspects.started())).await;
+        assert!(another.is_err(), "two suspects run at once");
+        suspects.release(1);
+    }
+    for id in ids {
+        let status = pool.alive_while(engine.ended(id)).await;
+        assert_eq!((status.status, status.attempts), (TaskStatus::Success, 3));
+    }
+    pool.end().await;
+}
+
 pub async fn a_suspect_that_finds_no_solitude_is_postponed_and_keeps_nobody(engine: Engine) {
     let (suspect, others) = (Switch::new(), Switch::new());
     let id = engine.submit("test.probe", suspect.args(&json!(["wait"]))).await;

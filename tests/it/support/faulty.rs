@@ -349,6 +349,14 @@ impl Broker for FaultyBroker {
         arrival.await.expect("the publish did not panic")
     }
 
+    async fn accepts_dispatches(&self) -> Result<(), BrokerError> {
+        let broker = self.there()?;
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(BrokerError::Refused("refused by the test".into()));
+        }
+        broker.accepts_dispatches().await
+    }
+
     async fn fetch(&self, request: &FetchRequest) -> Result<Vec<Delivery>, BrokerError> {
         self.there()?.fetch(request).await
     }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `{legwork}:queue:<queue>:<band>` | a stream; one entry a dispatch, deleted when it is acknowledged |
 //! | `{legwork}:signals` | a Pub/Sub channel |
+//! | `{legwork}:probe` | a stream that never exists: whether writes are taken |
 //!
 //! An ACL user needs `~{legwork}:*` and `&{legwork}:*`.
 
@@ -31,6 +32,11 @@ impl Keys {
     /// The stream of one queue and band.
     pub fn stream(&self, queue: &QueueName, band: PriorityBand) -> String {
         format!("{}:queue:{queue}:{}", self.tag, band.as_str())
+    }
+
+    /// A stream that never exists: a write into it tells whether writes are taken.
+    pub fn probe(&self) -> String {
+        format!("{}:probe", self.tag)
     }
 
     /// The channel of the signals.

@@ -295,6 +295,10 @@ impl Broker for MemoryBroker {
         Ok(())
     }
 
+    async fn accepts_dispatches(&self) -> Result<(), BrokerError> {
+        if self.state.lock().closed { Err(closed()) } else { Ok(()) }
+    }
+
     async fn fetch(&self, request: &FetchRequest) -> Result<Vec<Delivery>, BrokerError> {
         let until = Instant::now() + request.wait;
         loop {

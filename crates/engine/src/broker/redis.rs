@@ -187,6 +187,13 @@ impl Broker for RedisBroker {
         self.send(Request::Many(&self.inner.dispatch(dispatches.iter(), dispatches.len()))).await
     }
 
+    async fn accepts_dispatches(&self) -> Result<(), BrokerError> {
+        // A write like that of a dispatch, into a stream that never exists.
+        let mut write = redis::cmd("XADD");
+        write.arg(self.inner.keys.probe()).arg("NOMKSTREAM").arg("*").arg("probe").arg(1);
+        self.send::<Value>(Request::One(&write)).await.map(drop)
+    }
+
     async fn fetch(&self, request: &FetchRequest) -> Result<Vec<Delivery>, BrokerError> {
         if self.inner.closing.is_cancelled() {
             return Err(BrokerError::Unavailable("the broker is closed".to_owned()));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::Queue;
 use crate::broker::{BrokerError, Delivery, FetchRequest, Signal};
@@ -13,6 +14,8 @@ use crate::store::{StartAnswer, StartBatch, StoreResult, TaskChange};
 
 /// How often a broker that is away is asked again.
 const BROKER_PAUSE: Duration = Duration::from_secs(1);
+/// How often a broker that had nothing is asked whether it takes dispatches.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
 /// How often it is told that the broker is away, while it is.
 const LOG_OUTAGE_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 /// How often the store is asked while the broker is away and nothing was due.
@@ -24,6 +27,8 @@ pub struct DispatchFetcher {
     retry_broker_at: Timestamp,
     /// While the broker is away: when that was told last.
     outage_logged_at: Option<Timestamp>,
+    /// When the broker was last asked whether it takes dispatches, and whether it refused.
+    probe: Option<(Instant, bool)>,
 }
 
 /// A delivery and what its start decided.
@@ -38,20 +43,20 @@ pub struct Decided {
 impl DispatchFetcher {
     /// A fetcher of `queue`'s work.
     pub fn new(queue: Arc<Queue>) -> Self {
-        Self { queue, retry_broker_at: Timestamp::MIN, outage_logged_at: None }
+        Self { queue, retry_broker_at: Timestamp::MIN, outage_logged_at: None, probe: None }
     }
 
     /// Up to `request.max` deliveries; waits up to `request.wait` for the first. Where the broker is away, or has nothing and takes no dispatches
     /// either, due rows are read from the store.
     pub async fn fetch(&mut self, request: &FetchRequest) -> Vec<Delivery> {
         let now = self.queue.clock.now();
-        if now >= self.retry_broker_at {
+        if now >= self.retry_broker_at && !self.refused_just_now() {
             match self.fetch_from_broker(request).await {
                 Ok(deliveries) => {
                     if self.outage_logged_at.take().is_some() {
                         tracing::info!("the broker is back; work comes from it again");
                     }
-                    if !deliveries.is_empty() || !self.queue.dispatcher.is_failing() {
+                    if !deliveries.is_empty() || (!self.queue.dispatcher.is_failing() && self.accepts_dispatches().await) {
                         return deliveries;
                     }
                 }
@@ -67,8 +72,32 @@ impl DispatchFetcher {
         self.poll(request).await
     }
 
+    /// Whether the broker refused dispatches when it was last asked, a moment ago. What it holds is in the store too, which is then read.
+    fn refused_just_now(&self) -> bool {
+        self.probe.is_some_and(|(asked, refused)| refused && asked.elapsed() < BROKER_PAUSE)
+    }
+
+    /// Whether the broker takes dispatches: where it is full, nothing will come from it, and others know that before this process does.
+    async fn accepts_dispatches(&mut self) -> bool {
+        if let Some((asked, refused)) = self.probe
+            && asked.elapsed() < PROBE_EVERY
+        {
+            return !refused;
+        }
+        let asked = self.queue.broker.accepts_dispatches().await;
+        let was_refused = self.probe.replace((Instant::now(), asked.is_err())).is_some_and(|(_, refused)| refused);
+        match asked {
+            Err(error) if !was_refused => {
+                tracing::warn!(%error, "the broker does not take dispatches; work is read from the database until it does");
+            }
+            Ok(()) if was_refused => tracing::info!("the broker takes dispatches again; work comes from it"),
+            _ => {}
+        }
+        self.probe.is_none_or(|(_, refused)| !refused)
+    }
+
     async fn fetch_from_broker(&self, request: &FetchRequest) -> Result<Vec<Delivery>, BrokerError> {
-        if !self.queue.dispatcher.is_failing() {
+        if !self.queue.dispatcher.is_failing() && !self.probe.is_some_and(|(_, refused)| refused) {
             return self.queue.broker.fetch(request).await;
         }
         // It is full, or may be read only: what it holds is taken, but nothing new comes from it.

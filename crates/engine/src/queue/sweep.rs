@@ -84,9 +84,15 @@ impl Queue {
     }
 
     /// Ends what runs past its hard limit and `grace`: its worker should have, long ago. How many.
-    pub async fn overrun_once(&self, grace: Duration) -> StoreResult<usize> {
+    ///
+    /// Only the time since `sees_since` counts: before it, the clock may have been set, and a running task would seem to have run for hours.
+    pub async fn overrun_once(&self, grace: Duration, sees_since: Timestamp) -> StoreResult<usize> {
         let now = self.clock.now();
-        let over = self.store.overrun(grace, now, SWEEP_BATCH).await?;
+        let mut over = self.store.overrun(grace, now, SWEEP_BATCH).await?;
+        over.retain(|row| {
+            let seen = now.duration_since(row.started_at.max(sees_since));
+            Duration::try_from(seen).is_ok_and(|seen| seen > row.hard_limit + grace)
+        });
         if over.is_empty() {
             return Ok(0);
         }

@@ -18,6 +18,11 @@ impl RescueGuard {
         Self { lease, sees_since: None, last_answer: None }
     }
 
+    /// Since when the store has answered without a gap, and its clock went on without a step.
+    pub const fn sees_since(&self) -> Option<Timestamp> {
+        self.sees_since
+    }
+
     /// Notes that the store answered at `now`; whether workers may be declared dead.
     pub fn note_store_answer(&mut self, now: Timestamp) -> bool {
         let longest_gap = self.lease / 3;

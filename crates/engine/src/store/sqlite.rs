@@ -46,6 +46,8 @@ use self::shared::{Group, with_group_ended};
 use self::statement_error::StatementError;
 use super::{Store, StoreError, StoreResult};
 
+/// How a transaction begins that can write from its start.
+const BEGIN: &str = "BEGIN IMMEDIATE";
 /// Connections that read. They only have to overlap their waits for the disk.
 const READERS: u32 = 4;
 /// Nobody but the checkpoint can hold a lock against us.
@@ -65,6 +67,8 @@ const LARGEST_IDLE_WAL: &str = "67108864";
 pub struct SqliteStore {
     /// `None` once closed.
     writer: Arc<Mutex<Option<Writer>>>,
+    /// How the writer's connection is opened.
+    writing: SqliteConnectOptions,
     readers: SqlitePool,
 }
 
@@ -102,9 +106,10 @@ impl SqliteStore {
             .disable_statement_logging();
         let writing = options.clone().pragma("cache_size", WRITER_CACHE).thread_name(|_| "sqlite-writer".into());
         let connection = writing.connect().await.map_err(StatementError::from)?;
+        let writer = Writer { connection, group: None, _lock: lock };
         let reading = options.read_only(true).thread_name(|n| format!("sqlite-reader-{n}"));
         let readers = SqlitePoolOptions::new().max_connections(READERS).test_before_acquire(false).connect_lazy_with(reading);
-        Ok(Self { writer: Arc::new(Mutex::new(Some(Writer { connection, group: None, _lock: lock }))), readers })
+        Ok(Self { writer: Arc::new(Mutex::new(Some(writer))), writing, readers })
     }
 
     /// A connection to read with.
@@ -115,23 +120,51 @@ impl SqliteStore {
     /// The writer, as soon as it is free, with no transaction open.
     async fn writer(&self) -> WriterGuard {
         let guard = self.writer.clone().lock_owned().await;
-        WriterGuard(with_group_ended(guard).await)
+        WriterGuard { guard: with_group_ended(guard).await, writing: self.writing.clone() }
     }
 }
 
 /// The writer's lock, held.
-struct WriterGuard(Option<OwnedMutexGuard<Option<Writer>>>);
+struct WriterGuard {
+    guard: Option<OwnedMutexGuard<Option<Writer>>>,
+    writing: SqliteConnectOptions,
+}
 
 impl WriterGuard {
     /// The connection, for a write of one statement.
     fn connection(&mut self) -> Result<&mut SqliteConnection, StatementError> {
-        let writer = self.0.as_mut().and_then(|guard| guard.as_mut());
-        writer.map(|writer| &mut writer.connection).ok_or_else(closed)
+        Ok(&mut self.writer()?.connection)
+    }
+
+    fn writer(&mut self) -> Result<&mut Writer, StatementError> {
+        self.guard.as_mut().and_then(|guard| guard.as_mut()).ok_or_else(closed)
     }
 
     /// A transaction that can write from its start. Dropping it rolls it back.
     async fn begin(&mut self) -> Result<Transaction<'_, Sqlite>, StatementError> {
-        Ok(self.connection()?.begin_with("BEGIN IMMEDIATE").await?)
+        // What was dropped is rolled back before the next statement; a transaction that is counted as open after that will be for ever.
+        let connection = self.connection()?;
+        if connection.is_in_transaction() {
+            connection.ping().await?;
+        }
+        if connection.is_in_transaction() {
+            let writing = self.writing.clone();
+            self.writer()?.replace_connection(&writing, "a transaction could not be rolled back").await?;
+        }
+        Ok(self.connection()?.begin_with(BEGIN).await?)
+    }
+}
+
+impl Writer {
+    /// Opens another connection, because no transaction can be begun on the present one. SQLite ends a transaction by itself when the disk is
+    /// full; the driver's rollback then fails, and the driver counts the transaction as open from then on.
+    async fn replace_connection(&mut self, writing: &SqliteConnectOptions, reason: &str) -> Result<(), StatementError> {
+        tracing::warn!(reason, "the connection that writes to the SQLite file is replaced");
+        let broken = std::mem::replace(&mut self.connection, writing.connect().await?);
+        if let Err(error) = broken.close().await {
+            tracing::debug!(%error, "a broken connection did not close well");
+        }
+        Ok(())
     }
 }
 
@@ -183,7 +216,7 @@ impl Store for SqliteStore {
 
     async fn close(&self) {
         self.readers.close().await;
-        let writer = self.writer().await.0.and_then(|mut guard| guard.take());
+        let writer = self.writer().await.guard.and_then(|mut guard| guard.take());
         if let Some(Writer { connection, _lock, .. }) = writer
             && let Err(error) = connection.close().await
         {
@@ -197,5 +230,31 @@ impl Store for SqliteStore {
 
     fn is_exclusive(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::QueueName;
+    use crate::store::{QueueChange, TaskControl as _};
+
+    #[tokio::test]
+    async fn a_connection_whose_rollback_failed_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("test.db")).await.unwrap();
+        store.migrate().await.unwrap();
+        {
+            let mut writer = store.writer().await;
+            let mut transaction = writer.begin().await.unwrap();
+            // As SQLite does by itself when the disk is full; the driver's own rollback fails after that.
+            sqlx::raw_sql("ROLLBACK").execute(&mut *transaction).await.unwrap();
+        }
+        let queue = QueueName::parse("a").unwrap();
+        for _ in 0..2 {
+            store.change_queue(&queue, &QueueChange::default(), Timestamp::UNIX_EPOCH).await.unwrap();
+            assert!(!store.ensure_queues(std::slice::from_ref(&queue), Timestamp::UNIX_EPOCH).await.unwrap());
+        }
+        store.close().await;
     }
 }

@@ -35,6 +35,8 @@ const RECLAIM_IDLE: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long a task is postponed that needs exclusive execution and did not get it.
 const EXCLUSIVE_PAUSE: Duration = Duration::from_mins(1);
+/// So many tasks that need exclusive execution wait for it here at most.
+const MAX_WAITING_EXCLUSIVE: usize = 100;
 /// A task that has been due for less may still be on its way.
 const DISPATCH_PATIENCE: Duration = Duration::from_secs(10);
 /// After so many looks in a row that found something the pool counts as stalled.
@@ -66,7 +68,8 @@ pub struct Pool {
     slots: Arc<Semaphore>,
     /// One permit for each start that the store can write at once.
     starts: Arc<Semaphore>,
-    exclusive: Mutex<()>,
+    /// The turn among those that need exclusive execution. It holds until when nobody tries, because what runs here did not end soon.
+    exclusive: Mutex<Option<Instant>>,
     waiting_exclusive: DashSet<TaskId>,
     /// When the last heartbeat was sent that the store took.
     last_heartbeat: watch::Sender<Option<Instant>>,
@@ -344,44 +347,62 @@ impl Pool {
     }
 
     /// Runs one task while nothing else runs here. Where it stands in line already, nothing is done: the delivery stays held, and is dispatched
-    /// again after a while. Where what runs does not end soon, the task is postponed: nothing is fetched while it waits for exclusive execution, and the
-    /// cluster must not stand still for one suspect.
+    /// again after a while. Those in line run one after the other. Where what runs here does not end soon, they are postponed: nothing is
+    /// fetched while one waits for exclusive execution, and the cluster must not stand still for it.
     async fn run_exclusive(self: Arc<Self>, delivery: Delivery, shutdown: Shutdown) {
         let id = delivery.dispatch.task.id;
+        if self.waiting_exclusive.len() >= MAX_WAITING_EXCLUSIVE {
+            return self.queue.postpone(delivery, EXCLUSIVE_PAUSE).await;
+        }
         if self.waiting_exclusive.insert(id) {
-            match tokio::time::timeout(self.config.lease / 4, self.claim_exclusive(&shutdown)).await {
-                Ok(Some((_turn, slots))) => self.start_exclusive(delivery, slots, &shutdown).await,
-                Ok(None) => {}
-                Err(_) => self.queue.postpone(delivery, EXCLUSIVE_PAUSE).await,
+            match self.claim_exclusive(&shutdown).await {
+                ExclusiveClaim::Taken(_turn, slots) => self.start_exclusive(delivery, slots, &shutdown).await,
+                ExclusiveClaim::Ending => {}
+                ExclusiveClaim::Busy => self.queue.postpone(delivery, EXCLUSIVE_PAUSE).await,
             }
             self.waiting_exclusive.remove(&id);
         }
     }
 
-    /// Waits until nothing runs here, and for the turn among those who wait for that; `None` where the process ends before.
-    async fn claim_exclusive(&self, shutdown: &Shutdown) -> Option<(MutexGuard<'_, ()>, OwnedSemaphorePermit)> {
-        let all = u32::try_from(self.config.concurrency).unwrap_or(u32::MAX);
-        let taken = async {
-            let turn = self.exclusive.lock().await;
-            let mut free = std::pin::pin!(self.slots.clone().acquire_many_owned(all));
-            // The loop may hold the free slots while it waits for work: end that wait, but only when we stand in line for them.
-            let wake = async {
-                self.queue.wake();
-                std::future::pending::<()>().await;
-            };
-            let slots = tokio::select! {
-                biased;
-                slots = &mut free => slots.ok()?,
-                () = wake => return None,
-            };
-            // Slots are given up before the settlement is written; a worker that dies before it is would take those tasks along.
-            self.running.empty_within(self.config.lease).await;
-            Some((turn, slots))
+    /// Waits for the turn among those that need exclusive execution, for as long as it takes, and then a while until nothing runs here.
+    async fn claim_exclusive(&self, shutdown: &Shutdown) -> ExclusiveClaim<'_> {
+        let mut turn = tokio::select! {
+            turn = self.exclusive.lock() => turn,
+            () = shutdown.started() => return ExclusiveClaim::Ending,
         };
-        tokio::select! {
-            taken = taken => taken,
-            () = shutdown.started() => None,
+        if turn.is_some_and(|busy_until| Instant::now() < busy_until) {
+            return ExclusiveClaim::Busy;
         }
+        tokio::select! {
+            slots = tokio::time::timeout(self.config.lease / 4, self.all_slots()) => match slots {
+                Ok(Some(slots)) => ExclusiveClaim::Taken(turn, slots),
+                Ok(None) => ExclusiveClaim::Ending,
+                Err(_) => {
+                    *turn = Some(Instant::now() + EXCLUSIVE_PAUSE / 2);
+                    ExclusiveClaim::Busy
+                }
+            },
+            () = shutdown.started() => ExclusiveClaim::Ending,
+        }
+    }
+
+    /// All slots, as soon as nothing runs here.
+    async fn all_slots(&self) -> Option<OwnedSemaphorePermit> {
+        let all = u32::try_from(self.config.concurrency).unwrap_or(u32::MAX);
+        let mut free = std::pin::pin!(self.slots.clone().acquire_many_owned(all));
+        // The loop may hold the free slots while it waits for work: end that wait, but only when we stand in line for them.
+        let wake = async {
+            self.queue.wake();
+            std::future::pending::<()>().await;
+        };
+        let slots = tokio::select! {
+            biased;
+            slots = &mut free => slots.ok()?,
+            () = wake => return None,
+        };
+        // Slots are given up before the settlement is written; a worker that dies before it is would take those tasks along.
+        self.running.empty_within(self.config.lease).await;
+        Some(slots)
     }
 
     async fn start_exclusive(self: &Arc<Self>, delivery: Delivery, slots: OwnedSemaphorePermit, shutdown: &Shutdown) {
@@ -517,6 +538,16 @@ impl Pool {
         self.has_left.store(true, Ordering::Relaxed);
         self.queue.leave(self.worker, &self.queue_slots.queues()).await;
     }
+}
+
+/// What became of a wait for exclusive execution.
+enum ExclusiveClaim<'a> {
+    /// Nothing else runs here, for as long as the turn and the slots are held.
+    Taken(MutexGuard<'a, Option<Instant>>, OwnedSemaphorePermit),
+    /// What runs here does not end soon.
+    Busy,
+    /// The process is ending.
+    Ending,
 }
 
 /// A slot in use, in its queue.

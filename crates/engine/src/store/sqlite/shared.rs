@@ -12,7 +12,7 @@ use sqlx::SqliteConnection;
 use tokio::sync::{MutexGuard, OwnedMutexGuard};
 
 use super::statement_error::StatementError;
-use super::{SqliteStore, Writer, closed};
+use super::{BEGIN, SqliteStore, Writer, closed};
 use crate::store::{StoreError, StoreResult};
 
 /// An open transaction.
@@ -47,8 +47,13 @@ impl SqliteStore {
             execute(&mut writer.connection, "SAVEPOINT part").await?;
             group.unfinished = Some(Part::Later);
         } else {
+            // Set before it is begun: who is dropped in between leaves a transaction that the next one undoes.
             writer.group = Some(Group { outcome: Arc::default(), unfinished: Some(Part::First) });
-            execute(&mut writer.connection, "BEGIN IMMEDIATE").await?;
+            if let Err(error) = execute(&mut writer.connection, BEGIN).await {
+                let reason = StoreError::from(error).to_string();
+                writer.replace_connection(&self.writing, &reason).await?;
+                execute(&mut writer.connection, BEGIN).await?;
+            }
         }
         Ok(SharedWrite { store: self, guard })
     }
