@@ -1,43 +1,42 @@
-//! The commands. Results go to standard output and nothing else does; what a command has to say goes to standard error.
+//! The commands. Results go to standard output and nothing else does; messages and errors go to standard error.
 //!
-//! Commands that look at or steer a running system go through the API of its server ([`client`]), also because an embedded store belongs to
-//! one process.
+//! Nouns (`task`, `queue`, `worker` …) have the verbs of the API. These commands go through the API of a running server ([`client`]), also because an embedded
+//! store belongs to one process.
 
 mod check_config;
 mod child;
 mod client;
+mod completions;
 mod encryption_key;
-mod files;
+mod error;
+mod file;
 mod healthcheck;
+mod kind;
 mod kind_args;
 mod migrate;
 mod openapi;
 mod output;
-mod queues;
-mod retry;
-mod revoke;
+mod queue;
 mod run;
 mod serve;
-mod status;
-mod submit;
-mod suppressions;
+mod suppression;
+mod task;
 mod token;
 mod user;
-mod workers;
+mod worker;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::future::Future;
-use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use serde_json::json;
 
-use crate::app::AppError;
-use crate::auth::{IssueError, KeyError, PasswordError};
-use crate::config::{self, Config, Mistakes, Purpose};
+use self::client::ClientArgs;
+use self::error::CliError;
+use crate::config::{self, Config, Purpose};
 use crate::telemetry::{self, LogOutput};
-use legwork_engine::domain::FieldError;
-use legwork_engine::store::StoreError;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -46,12 +45,12 @@ Exit codes:
   2  wrong usage, args or configuration
   3  not found, or no server answers
 
-Settings come from the environment; `legwork check-config --example` lists them.";
+Settings come from the environment and from the file .env in the working folder; `legwork check-config --example` lists them.";
 
 const EXAMPLES: &str = "\
 Examples:
-  legwork                                        start a server with everything in it
-  legwork run system.echo --arg hello=world      run a task here and now, without a server
+  legwork                                        start a server with all roles
+  legwork run system.echo --arg hello=world      run a task in the foreground, without a server
   legwork submit email.send --arg recipient_email=ann@example.org --arg subject=Hello --arg template_name=notification
   legwork status 019a8f6e-7c1b-7c3e-9b1a-2f6d1c0a4e55
   legwork token create --subject shop --scope tasks:submit --ttl 30d
@@ -59,7 +58,7 @@ Examples:
 
 /// Durable background tasks over HTTP, in one binary.
 ///
-/// Without a command it serves.
+/// Without a command it starts the server.
 #[derive(Debug, Parser)]
 #[command(name = "legwork", version, after_help = format!("{EXAMPLES}\n{EXIT_CODES}"), args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -72,133 +71,114 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
-    Worker(serve::WorkerArgs),
+    Worker(worker::WorkerArgs),
     Migrate(migrate::MigrateArgs),
     Run(run::RunArgs),
-    Submit(submit::SubmitArgs),
-    Status(status::StatusArgs),
-    Revoke(revoke::RevokeArgs),
-    Retry(retry::RetryArgs),
-    Queues(queues::QueuesArgs),
-    Suppressions(suppressions::SuppressionsArgs),
-    Files(files::FilesArgs),
-    Workers(workers::WorkersArgs),
-    Token(token::TokenArgs),
-    User(user::UserArgs),
+    Submit(Asking<task::submit::SubmitArgs>),
+    Status(Asking<task::status::StatusArgs>),
+    Revoke(Asking<task::revoke::RevokeArgs>),
+    Task(Asking<task::TaskArgs>),
+    Kind(Asking<kind::KindArgs>),
+    Queue(Asking<queue::QueueArgs>),
+    File(Asking<file::FileArgs>),
+    Suppression(Asking<suppression::SuppressionArgs>),
+    Token(Asking<token::TokenArgs>),
+    User(Asking<user::UserArgs>),
     EncryptionKey(encryption_key::EncryptionKeyArgs),
     Openapi(openapi::OpenapiArgs),
     CheckConfig(check_config::CheckConfigArgs),
     Healthcheck(healthcheck::HealthcheckArgs),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
 }
 
-/// Why a command ends without success.
-#[derive(Debug, thiserror::Error)]
-enum CliError {
-    /// The configuration has mistakes.
-    #[error("the configuration has mistakes:\n{0}")]
-    Config(#[from] Mistakes),
-    /// What was asked for makes no sense.
-    #[error("{0}")]
-    Usage(String),
-    /// Args are wrong, here or by the server's word.
-    #[error("{detail}{}", listed(.errors))]
-    BadArgs { detail: String, errors: Vec<FieldError> },
-    /// There is no such thing.
-    #[error("{0}")]
-    NotFound(String),
-    /// No server answers.
-    #[error("no server answers at {url}: {reason}")]
-    Unreachable { url: String, reason: String },
-    /// It was tried, and failed.
-    #[error("{0}")]
-    Failed(String),
-    /// It failed, and the result that was printed says so.
-    #[error("")]
-    Shown,
-    /// The server could not start, or ended badly; or its parts could not be put together here.
-    #[error(transparent)]
-    App(#[from] AppError),
-    /// The database did not do it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The keys of tokens are wrong.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// No token could be made.
-    #[error(transparent)]
-    Issue(#[from] IssueError),
-    /// The password cannot be taken.
-    #[error(transparent)]
-    Password(#[from] PasswordError),
-    /// Reading or writing here failed.
-    #[error("{what}: {source}")]
-    Io { what: &'static str, source: std::io::Error },
+/// A command that asks a server.
+#[derive(Debug, clap::Args)]
+struct Asking<A: clap::Args> {
+    #[command(flatten)]
+    args: A,
+    #[command(flatten)]
+    client: ClientArgs,
 }
 
-impl CliError {
-    fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io { what, source }
-    }
-
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_)
-            | Self::Usage(_)
-            | Self::BadArgs { .. }
-            | Self::Key(_)
-            | Self::Issue(IssueError::NoSecret)
-            | Self::Password(PasswordError::Length) => 2,
-            Self::NotFound(_) | Self::Unreachable { .. } => 3,
-            _ => 1,
-        }
-    }
-}
-
-fn listed(errors: &[FieldError]) -> String {
-    let lines: Vec<String> = errors.iter().map(|error| format!("\n  {}: {}", error.pointer, error.detail)).collect();
-    lines.concat()
-}
-
-/// The environment as it is, from which each command takes its configuration.
+/// The settings from the environment, from which each command reads its configuration.
 type Vars = BTreeMap<String, String>;
 
-/// Reads the command line and does what it says.
+/// Reads the command line and carries it out.
 pub fn main() -> ExitCode {
     if let Some(ended) = child::run(std::env::args_os()) {
         return ended;
     }
-    let cli = Cli::parse();
-    let Err(error) = dispatch(cli.command.unwrap_or(Command::Serve(cli.serve)), config::environment()) else {
-        return ExitCode::SUCCESS;
+    let as_json = asks_for_json(std::env::args_os());
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return wrong_usage(&error, as_json),
     };
-    let text = error.to_string();
-    if !text.is_empty() {
-        // Where standard error is closed, nobody is left to tell.
-        drop(writeln!(std::io::stderr(), "legwork: {}", text.replace('\n', "\n  ")));
+    let dispatched = config::environment()
+        .map_err(CliError::from)
+        .and_then(|vars| dispatch(cli.command.unwrap_or(Command::Serve(cli.serve)), vars));
+    match dispatched {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error.report(as_json);
+            ExitCode::from(error.exit_code())
+        }
     }
-    ExitCode::from(error.exit_code())
+}
+
+/// Whether errors are to be JSON. This is read before the command line is parsed, because a command line that cannot be parsed is an error too.
+fn asks_for_json(args: impl Iterator<Item = OsString>) -> bool {
+    let args: Vec<OsString> = args.collect();
+    args.iter().any(|arg| arg == "--format=json") || args.windows(2).any(|two| two[0] == "--format" && two[1] == "json")
+}
+
+/// Prints what clap says: help and version to standard output, mistakes to standard error.
+fn wrong_usage(error: &clap::Error, as_json: bool) -> ExitCode {
+    if as_json && error.use_stderr() {
+        let message = error.render().to_string();
+        let message = message.strip_prefix("error: ").unwrap_or(&message).trim();
+        output::say(&error::error_json("usage", message, json!([])).to_string());
+    } else {
+        // A closed output leaves nowhere to print to.
+        drop(error.print());
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn dispatch(command: Command, vars: Vars) -> Result<(), CliError> {
     match command {
         Command::Serve(args) => in_runtime(serve::serve(args, vars)),
-        Command::Worker(args) => in_runtime(serve::worker(args, vars)),
+        Command::Worker(args) => in_runtime(worker::run(args, vars)),
         Command::Migrate(args) => in_runtime(migrate::run(args, configured(Purpose::Command, vars)?)),
         Command::Run(args) => in_runtime(run::run(args, configured(Purpose::Work, vars)?)),
-        Command::Submit(args) => in_runtime(submit::run(args, configured(Purpose::Command, vars)?)),
-        Command::Status(args) => in_runtime(status::run(args, configured(Purpose::Command, vars)?)),
-        Command::Revoke(args) => in_runtime(revoke::run(args, configured(Purpose::Command, vars)?)),
-        Command::Retry(args) => in_runtime(retry::run(args, configured(Purpose::Command, vars)?)),
-        Command::Queues(args) => in_runtime(queues::run(args, configured(Purpose::Command, vars)?)),
-        Command::Suppressions(args) => in_runtime(suppressions::run(args, configured(Purpose::Command, vars)?)),
-        Command::Files(args) => in_runtime(files::run(args, configured(Purpose::Command, vars)?)),
-        Command::Workers(args) => in_runtime(workers::run(args, configured(Purpose::Command, vars)?)),
-        Command::Token(args) => in_runtime(token::run(args, configured(Purpose::Command, vars)?)),
-        Command::User(args) => in_runtime(user::run(args, configured(Purpose::Command, vars)?)),
+        Command::Submit(asking) => asking.run(vars, task::submit::run),
+        Command::Status(asking) => asking.run(vars, task::status::run),
+        Command::Revoke(asking) => asking.run(vars, task::revoke::run),
+        Command::Task(asking) => asking.run(vars, task::run),
+        Command::Kind(asking) => asking.run(vars, kind::run),
+        Command::Queue(asking) => asking.run(vars, queue::run),
+        Command::File(asking) => asking.run(vars, file::run),
+        Command::Suppression(asking) => asking.run(vars, suppression::run),
+        Command::Token(asking) => asking.run(vars, token::run),
+        Command::User(asking) => asking.run(vars, user::run),
         Command::EncryptionKey(args) => encryption_key::run(args),
         Command::Openapi(args) => openapi::run(args),
         Command::CheckConfig(args) => check_config::run(&args, &vars),
         Command::Healthcheck(args) => in_runtime(healthcheck::run(args, configured(Purpose::Command, vars)?)),
+        Command::Completions(args) => completions::completions(&args, Cli::command()),
+        Command::Man(args) => completions::man(args, Cli::command()),
+    }
+}
+
+impl<A: clap::Args> Asking<A> {
+    /// Runs the command with the configuration that `--url` and `--token` change.
+    fn run<F>(self, vars: Vars, run: impl FnOnce(A, Config, output::OutputArgs) -> F) -> Result<(), CliError>
+    where
+        F: Future<Output = Result<(), CliError>>,
+    {
+        let output = self.client.output;
+        let config = configured(Purpose::Command, self.client.put_into(vars))?;
+        in_runtime(run(self.args, config, output))
     }
 }
 
@@ -210,14 +190,13 @@ fn configured(purpose: Purpose, vars: Vars) -> Result<Config, CliError> {
 }
 
 fn in_runtime(work: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::io("the runtime"))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::io("the runtime could not start"))?;
     runtime.block_on(work)
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -233,5 +212,21 @@ mod tests {
         let cli = Cli::try_parse_from(["legwork", "serve", "--concurrency", "7"]).unwrap();
         let Some(Command::Serve(args)) = cli.command else { panic!("serve") };
         assert_eq!(args.pool.concurrency.as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn url_and_token_are_accepted_before_and_after_the_verb() {
+        for words in [["task", "--url", "http://h", "list"], ["task", "list", "--url", "http://h"]] {
+            let cli = Cli::try_parse_from(["legwork"].iter().chain(&words)).unwrap();
+            let Some(Command::Task(asking)) = cli.command else { panic!("task") };
+            assert_eq!(asking.client.url.as_deref(), Some("http://h"));
+        }
+    }
+
+    #[test]
+    fn errors_are_json_if_the_command_line_says_so() {
+        let asks = |words: &[&str]| asks_for_json(words.iter().map(OsString::from));
+        assert!(asks(&["legwork", "submit", "--format", "json"]) && asks(&["legwork", "--format=json"]));
+        assert!(!asks(&["legwork", "submit", "--format", "text"]) && !asks(&["legwork", "json"]));
     }
 }

@@ -11,7 +11,7 @@ mod settings;
 mod sms;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use legwork_engine::queue::SubmitConfig;
@@ -216,9 +216,28 @@ pub enum Purpose {
     Command,
 }
 
-/// The process's environment, for [`Config::read`]. What is not Unicode is passed over: no setting is.
-pub fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+/// The file in the working folder whose settings are read as well.
+const ENV_FILE: &str = ".env";
+
+/// The settings for [`Config::read`]: the process's environment, and those of the file `.env` in the working folder that the environment does not
+/// have. Values that are not Unicode are passed over: no setting has one.
+pub fn environment() -> Result<BTreeMap<String, String>, Mistakes> {
+    let mut vars = env_file(Path::new(ENV_FILE))?;
+    vars.extend(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))));
+    Ok(vars)
+}
+
+/// The settings in a file of lines `NAME=value`; none if there is no such file.
+fn env_file(path: &Path) -> Result<BTreeMap<String, String>, Mistakes> {
+    let wrong = |detail: String| Mistakes(vec![Mistake { setting: ENV_FILE, detail }]);
+    let lines = match dotenvy::from_path_iter(path) {
+        Ok(lines) => lines,
+        Err(error) if error.not_found() => return Ok(BTreeMap::new()),
+        Err(error) => return Err(wrong(format!("{} cannot be read: {error}", path.display()))),
+    };
+    // The parser's own message repeats the line, which may hold a secret.
+    let in_line = |_| wrong(format!("{} has a line that is not NAME=value; put values with spaces into quotes", path.display()));
+    lines.map(|line| line.map_err(in_line)).collect()
 }
 
 impl Config {

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use clap::Args;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, Response, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use super::CliError;
+use super::output::OutputArgs;
+use super::{CliError, Vars};
 use crate::app;
 use crate::auth::Tokens;
 use crate::auth::secrets::JWT_SECRET_FILE;
@@ -26,6 +29,33 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// One long poll; servers and proxies between do not keep longer ones.
 const POLL: Duration = Duration::from_secs(25);
+/// Items in one page of a list: no list of the API allows less.
+const PAGE: usize = 500;
+
+/// Which server a command asks, as whom, and how the answer is printed.
+#[derive(Debug, Args)]
+pub(super) struct ClientArgs {
+    /// The server, as in http://127.0.0.1:8000 [LEGWORK_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) url: Option<String>,
+    /// The bearer token; other users of this machine can see it [LEGWORK_TOKEN]
+    #[arg(long, global = true, value_name = "TOKEN")]
+    pub(super) token: Option<String>,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+impl ClientArgs {
+    /// Flags have precedence over the environment.
+    pub(super) fn put_into(self, mut vars: Vars) -> Vars {
+        for (name, value) in [("LEGWORK_URL", self.url), ("LEGWORK_TOKEN", self.token)] {
+            if let Some(value) = value {
+                vars.insert(name.to_owned(), value);
+            }
+        }
+        vars
+    }
+}
 
 /// A request to the API.
 pub(super) struct ApiRequest<'a> {
@@ -34,12 +64,19 @@ pub(super) struct ApiRequest<'a> {
     query: Vec<(&'static str, String)>,
     body: Option<Value>,
     idempotency_key: Option<String>,
+    upload: Option<Upload>,
+}
+
+/// A file that is sent as the field `file` of a form.
+pub(super) struct Upload {
+    pub(super) name: String,
+    pub(super) content: Vec<u8>,
 }
 
 impl<'a> ApiRequest<'a> {
-    /// Asks for `path` below `/api/v1`, given by its parts.
+    /// A request for `path` below `/api/v1`, given by its parts.
     pub(super) fn new(method: Method, path: &'a [&'a str]) -> Self {
-        Self { method, path, query: Vec::new(), body: None, idempotency_key: None }
+        Self { method, path, query: Vec::new(), body: None, idempotency_key: None, upload: None }
     }
 
     pub(super) fn query(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
@@ -56,15 +93,35 @@ impl<'a> ApiRequest<'a> {
         self.idempotency_key = key;
         self
     }
+
+    pub(super) fn upload(mut self, upload: Upload) -> Self {
+        self.upload = Some(upload);
+        self
+    }
 }
 
-/// What shows who we are.
+impl Upload {
+    /// The content type and the body of the form.
+    fn form(self) -> (String, Vec<u8>) {
+        // A boundary must not occur in the content; 128 random bits do not.
+        let boundary = format!("legwork-{:032x}", fastrand::u128(..));
+        // The name ends in a header: characters that could end it are replaced.
+        let name: String = self.name.chars().map(|c| if c.is_control() || matches!(c, '"' | '\\') { '_' } else { c }).collect();
+        let head = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: application/octet-stream\r\n\r\n"
+        );
+        let body = [head.as_bytes(), &self.content, format!("\r\n--{boundary}--\r\n").as_bytes()].concat();
+        (format!("multipart/form-data; boundary={boundary}"), body)
+    }
+}
+
+/// How a request shows whom it comes from.
 enum Credentials {
     Token(String),
     Tokens(Box<Tokens>),
 }
 
-/// A server, and the credentials to show it.
+/// A server, and the credentials for it.
 pub(super) struct Client {
     http: reqwest::Client,
     base: Url,
@@ -86,10 +143,25 @@ impl Client {
     }
 
     async fn send_within(&self, request: ApiRequest<'_>, limit: Duration) -> Result<Value, CliError> {
+        let work = async {
+            let response = self.open(request).await?;
+            response.bytes().await.map_err(|error| self.unreachable(chain_of(&error)))
+        };
+        let body = tokio::time::timeout(limit, work).await;
+        let body = body.map_err(|_| self.unreachable(format!("no answer within {} s", limit.as_secs())))??;
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&body).map_err(|_| {
+            CliError::Failed(format!("{} answered with something that is not JSON; is it a Legwork server?", self.base))
+        })
+    }
+
+    /// Sends it and returns the answer when its head has come, without a limit for its body. An answer that is a problem is the error.
+    pub(super) async fn open(&self, request: ApiRequest<'_>) -> Result<Response, CliError> {
         let mut url = self.base.clone();
-        let unreachable = |reason: String| CliError::Unreachable { url: self.base.to_string(), reason };
         url.path_segments_mut()
-            .map_err(|()| unreachable("the URL has no path".into()))?
+            .map_err(|()| self.unreachable("the URL has no path".into()))?
             .pop_if_empty()
             .extend(["api", "v1"])
             .extend(request.path);
@@ -97,28 +169,60 @@ impl Client {
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&request.query);
         }
-        let mut http_request = self.http.request(request.method, url).bearer_auth(self.token()?).timeout(limit);
+        let mut http_request = self.http.request(request.method, url).bearer_auth(self.token()?);
         if let Some(body) = &request.body {
             http_request = http_request.json(body);
         }
         if let Some(key) = request.idempotency_key {
             http_request = http_request.header("idempotency-key", key);
         }
-        let answer = http_request.send().await.map_err(|error| unreachable(chain_of(&error)))?;
+        if let Some(upload) = request.upload {
+            let (content_type, body) = upload.form();
+            http_request = http_request.header(CONTENT_TYPE, content_type).body(body);
+        }
+        let answer = http_request.send().await.map_err(|error| self.unreachable(chain_of(&error)))?;
         let status = answer.status();
-        let body = answer.bytes().await.map_err(|error| unreachable(chain_of(&error)))?;
-        if !status.is_success() {
-            return Err(refusal(status, &body));
+        if status.is_success() {
+            return Ok(answer);
         }
-        if body.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&body).map_err(|_| {
-            CliError::Failed(format!("{} answered {status} with something that is not JSON: is it a Legwork?", self.base))
-        })
+        let body = answer.bytes().await.map_err(|error| self.unreachable(chain_of(&error)))?;
+        Err(refusal(status, &body))
     }
 
-    /// How a task stands; with `wait`, once it has ended or so much time has passed.
+    /// All items of a list, at most `limit`, page by page.
+    pub(super) async fn list(
+        &self,
+        path: &[&str],
+        query: &[(&'static str, String)],
+        limit: usize,
+    ) -> Result<Vec<Value>, CliError> {
+        let mut items: Vec<Value> = Vec::new();
+        let mut cursor: Option<String> = None;
+        while items.len() < limit {
+            let mut request = ApiRequest::new(Method::GET, path).query("limit", (limit - items.len()).min(PAGE));
+            for (name, value) in query {
+                request = request.query(name, value);
+            }
+            if let Some(cursor) = &cursor {
+                request = request.query("cursor", cursor);
+            }
+            let mut page = self.send(request).await?;
+            if let Some(more) = page["items"].as_array_mut() {
+                items.append(more);
+            }
+            cursor = page["next_cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(items)
+    }
+
+    fn unreachable(&self, reason: String) -> CliError {
+        CliError::Unreachable { url: self.base.to_string(), reason }
+    }
+
+    /// The status of a task; with `wait`, once it has ended or this time has passed.
     pub(super) async fn status(&self, task: &str, wait: Option<Duration>) -> Result<Value, CliError> {
         let until = Instant::now() + wait.unwrap_or_default();
         loop {
@@ -174,10 +278,11 @@ fn credentials(config: &Config) -> Result<Credentials, CliError> {
     Ok(Credentials::Tokens(Box::new(Tokens::new(&app::with_secrets(config.clone())?.auth)?)))
 }
 
-/// What is wanted of `application/problem+json`.
+/// The fields of `application/problem+json` that are read.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Problem {
+    code: String,
     title: String,
     detail: String,
     errors: Vec<FieldError>,
@@ -187,14 +292,8 @@ fn refusal(status: StatusCode, body: &[u8]) -> CliError {
     let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
     let said = [problem.detail, problem.title].into_iter().find(|text| !text.is_empty());
     let detail = said.unwrap_or_else(|| format!("the server answered {status}"));
-    // A single bad field is told in the detail already.
-    let errors =
-        if problem.errors.len() == 1 && detail.contains(&problem.errors[0].detail) { Vec::new() } else { problem.errors };
-    match status {
-        StatusCode::NOT_FOUND => CliError::NotFound(detail),
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => CliError::BadArgs { detail, errors },
-        _ => CliError::Failed(detail),
-    }
+    let code = if problem.code.is_empty() { "failed".to_owned() } else { problem.code };
+    CliError::Refused { status: status.as_u16(), code, detail, errors: problem.errors }
 }
 
 /// An error and its causes: the outermost only says that sending failed.

@@ -19,8 +19,8 @@ pub(super) enum Format {
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct OutputArgs {
-    /// The form of the result
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    /// The form of the result and of errors
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub(super) format: Format,
 }
 
@@ -34,19 +34,24 @@ impl OutputArgs {
     }
 }
 
-/// Prints to standard output; who stops reading (`| head`) has read enough.
+/// Prints to standard output, with a line end.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
     let end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
-    match out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush()) {
+    print_bytes(&[text.as_bytes(), end.as_bytes()].concat())
+}
+
+/// Prints to standard output. A reader that stops reading (`| head`) is no error.
+pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::io("standard output")(error)),
         _ => Ok(()),
     }
 }
 
-/// Says something beside the result.
+/// Prints a message beside the result, to standard error.
 pub(super) fn say(text: &str) {
-    // Where standard error is closed, nobody is left to tell.
+    // A closed standard error leaves nowhere to print to.
     drop(writeln!(io::stderr(), "{text}"));
 }
 
@@ -61,9 +66,16 @@ pub(super) fn fields(value: &Value, first: &[&str]) -> String {
     lines.concat()
 }
 
+/// The `items` of a list as a table; `cell` makes the text of a column.
+pub(super) fn item_table(list: &Value, columns: &[&str], cell: impl Fn(&Value, &str) -> String) -> String {
+    let row = |item: &Value| columns.iter().map(|column| cell(item, column)).collect();
+    let rows: Vec<Vec<String>> = list["items"].as_array().into_iter().flatten().map(row).collect();
+    table(columns, &rows)
+}
+
 /// Rows under a head, in columns.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let head: Vec<String> = head.iter().map(|&name| name.to_uppercase()).collect();
+    let head: Vec<String> = head.iter().map(|&name| name.replace('_', " ").to_uppercase()).collect();
     let lines: Vec<&Vec<String>> = std::iter::once(&head).chain(rows).collect();
     let width =
         |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);

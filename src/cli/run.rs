@@ -23,7 +23,7 @@ use legwork_engine::clock::{Clock, SyncedClock};
 use legwork_engine::domain::{Attempt, ErrorReport, KindName, Principal, Progress, TaskFailure, TaskId};
 use legwork_engine::store::transient::{TransientFiles, TransientLedger};
 
-/// Run a task here and now, without a server
+/// Run a task in the foreground, without a server
 ///
 /// Checks the args, runs the kind in the foreground, and prints its result. Nothing is kept of it. Ctrl-C asks it to stop, a second one ends it.
 /// A failed attempt is tried again, after the kind's own delays, only where --max-retries says so.
@@ -44,8 +44,8 @@ pub(super) struct RunArgs {
     /// Retries after the first attempt
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_retries: u16,
-    /// End an attempt after so many seconds; by default the kind's limit
-    #[arg(long, value_name = "SECONDS", value_parser = parse_duration)]
+    /// End an attempt after this time, as in 30s; by default the kind's limit
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     time_limit: Option<Duration>,
     #[command(flatten)]
     output: OutputArgs,

@@ -1,4 +1,4 @@
-//! `legwork serve` and `legwork worker`: flags stand before the environment.
+//! `legwork serve`, and the start of `legwork worker`: flags have precedence over the environment.
 
 #![expect(
     clippy::doc_markdown,
@@ -12,10 +12,10 @@ use crate::app;
 use crate::config::Config;
 use crate::telemetry::{self, LogOutput};
 
-/// Start the server: API, worker and scheduler, or those of them that --roles names
+/// Start the server: API, worker and scheduler, or the roles that --roles names
 ///
-/// With nothing configured it runs embedded: SQLite and an in-process queue in DATA_DIR, mails into an outbox.
-/// It migrates its database by itself. SIGTERM and Ctrl-C end it in good order, a second one at once.
+/// With nothing configured it runs embedded: SQLite in DATA_DIR, an in-process queue, mails into an outbox.
+/// It migrates its database by itself. SIGTERM and Ctrl-C end it in good order, a second one ends it at once.
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,21 +33,7 @@ pub(super) struct ServeArgs {
     pub(super) pool: PoolArgs,
 }
 
-/// Start a process that only runs tasks
-///
-/// It needs Postgres and Redis (DATABASE_URL, REDIS_URL), serves all queues unless told which, and opens LISTEN (health, metrics) only
-/// where it is set.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  DATABASE_URL=postgres://… REDIS_URL=redis://… FILES_SECRET=… legwork worker
-  legwork worker --queues mail,default --concurrency 20 --name mail-%h")]
-pub(super) struct WorkerArgs {
-    #[command(flatten)]
-    pool: PoolArgs,
-}
-
-/// The pool, for both.
+/// The settings of the worker pool, for `serve` and `worker`.
 #[derive(Debug, Default, Args)]
 pub(super) struct PoolArgs {
     /// Tasks that run at once in this process [CONCURRENCY]
@@ -67,9 +53,9 @@ pub(super) async fn serve(args: ServeArgs, mut vars: Vars) -> Result<(), CliErro
     start(args.pool, vars).await
 }
 
-pub(super) async fn worker(args: WorkerArgs, mut vars: Vars) -> Result<(), CliError> {
+pub(super) async fn worker(pool: PoolArgs, mut vars: Vars) -> Result<(), CliError> {
     put(&mut vars, "ROLES", Some("worker".into()));
-    start(args.pool, vars).await
+    start(pool, vars).await
 }
 
 async fn start(pool: PoolArgs, mut vars: Vars) -> Result<(), CliError> {

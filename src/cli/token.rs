@@ -57,8 +57,6 @@ struct CreateArgs {
     /// How long it lasts: 30m, 12h, 30d
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_ttl)]
     ttl: Duration,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 /// Revoke a token: every server refuses it within seconds
@@ -68,17 +66,18 @@ struct CreateArgs {
 #[command(after_help = "Examples:\n  legwork token revoke eyJhbGciOi…\n  legwork token revoke 3q2-7w8Jp0m…")]
 struct RevokeArgs {
     /// The token itself, or its id (its claim jti)
-    token: String,
+    #[arg(value_name = "TOKEN")]
+    revoked: String,
 }
 
-pub(super) async fn run(args: TokenArgs, config: Config) -> Result<(), CliError> {
+pub(super) async fn run(args: TokenArgs, config: Config, output: OutputArgs) -> Result<(), CliError> {
     match args.command {
-        TokenCommand::Create(args) => create(args, config),
-        TokenCommand::Revoke(args) => revoke(&args.token, &config).await,
+        TokenCommand::Create(args) => create(args, config, output),
+        TokenCommand::Revoke(args) => revoke(&args.revoked, &config).await,
     }
 }
 
-fn create(args: CreateArgs, config: Config) -> Result<(), CliError> {
+fn create(args: CreateArgs, config: Config, output: OutputArgs) -> Result<(), CliError> {
     let config = app::with_secrets(config)?;
     let tokens = Tokens::new(&config.auth).map_err(|error| match error {
         KeyError::None => IssueError::NoSecret.into(),
@@ -87,7 +86,7 @@ fn create(args: CreateArgs, config: Config) -> Result<(), CliError> {
     let principal = Principal { subject: args.subject.into(), scopes: args.scopes.into_iter().collect() };
     let token = tokens.issue(&principal, args.ttl, SyncedClock::start().now())?;
     let answer = json!({ "access_token": token, "token_type": "Bearer", "expires_in": args.ttl.as_secs() });
-    args.output.print(&answer, |_| token.clone())
+    output.print(&answer, |_| token.clone())
 }
 
 async fn revoke(token: &str, config: &Config) -> Result<(), CliError> {
@@ -124,7 +123,7 @@ fn id_of(token: &str) -> Result<(String, Option<Timestamp>), CliError> {
     let mut parts = token.split('.');
     let unreadable = || CliError::Usage("the token cannot be read: it is neither a whole JWT nor the id of one".into());
     let (Some(_), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-        // A piece of a token starts as all of them do.
+        // A piece of a token begins as all of them do.
         let is_id = !token.is_empty() && !token.contains('.') && !token.starts_with("eyJ");
         return if is_id { Ok((token.to_owned(), None)) } else { Err(unreadable()) };
     };

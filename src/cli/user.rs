@@ -4,7 +4,6 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
@@ -69,11 +68,9 @@ struct PasswordArgs {
     /// Read the password from standard input, its first line
     #[arg(long)]
     password_stdin: bool,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
-pub(super) async fn run(args: UserArgs, config: Config) -> Result<(), CliError> {
+pub(super) async fn run(args: UserArgs, config: Config, output: OutputArgs) -> Result<(), CliError> {
     let (name, scopes, args) = match args.command {
         UserCommand::Create(args) => (args.name, Some(args.scopes), args.password),
         UserCommand::SetPassword(args) => (args.name, None, args.password),
@@ -90,7 +87,7 @@ pub(super) async fn run(args: UserArgs, config: Config) -> Result<(), CliError> 
     if is_generated {
         answer["password"] = password.expose_secret().into();
     }
-    args.output.print(&answer, |answer| output::fields(answer, &["name", "created", "password"]))
+    output.print(&answer, |answer| output::fields(answer, &["name", "created", "password"]))
 }
 
 /// Returns whether the account was made.
@@ -146,32 +143,18 @@ fn password(from_stdin: bool) -> Result<(SecretString, bool), CliError> {
     }
 }
 
-/// `None` where nothing was typed.
+/// `None` if nothing was typed.
 fn typed_twice() -> Result<Option<SecretString>, CliError> {
-    output::say("Password (12 characters or more; nothing for one that is made):");
-    let first = hidden(first_line)?;
+    let ask = |prompt: &str| rpassword::prompt_password(prompt).map(SecretString::from).map_err(CliError::io("the terminal"));
+    let first = ask("Password (12 characters or more; press Enter to generate one): ")?;
     if first.expose_secret().is_empty() {
         return Ok(None);
     }
-    output::say("The same again:");
-    let second = hidden(first_line)?;
-    if first.expose_secret() == second.expose_secret() {
+    if first.expose_secret() == ask("Password again: ")?.expose_secret() {
         Ok(Some(first))
     } else {
         Err(CliError::Usage("the two passwords differ".into()))
     }
-}
-
-/// Reads with the terminal's echo switched off.
-fn hidden(read: impl FnOnce() -> Result<SecretString, CliError>) -> Result<SecretString, CliError> {
-    let failed = |error: rustix::io::Errno| CliError::io("the terminal")(error.into());
-    let before = tcgetattr(io::stdin()).map_err(failed)?;
-    let mut quiet = before.clone();
-    quiet.local_modes.remove(LocalModes::ECHO);
-    tcsetattr(io::stdin(), OptionalActions::Flush, &quiet).map_err(failed)?;
-    let line = read();
-    tcsetattr(io::stdin(), OptionalActions::Now, &before).map_err(failed)?;
-    line
 }
 
 fn first_line() -> Result<SecretString, CliError> {

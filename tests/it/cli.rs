@@ -82,11 +82,20 @@ fn every_command_has_a_help_with_an_example() {
         "submit",
         "status",
         "revoke",
-        "retry",
-        "queues",
-        "workers",
-        "suppressions",
-        "files",
+        "task",
+        "task submit",
+        "task list",
+        "task status",
+        "task show",
+        "task events",
+        "task recipients",
+        "task change",
+        "task retry",
+        "task revoke",
+        "kind",
+        "queue",
+        "suppression",
+        "file",
         "token create",
         "token revoke",
         "user create",
@@ -95,6 +104,8 @@ fn every_command_has_a_help_with_an_example() {
         "openapi",
         "check-config",
         "healthcheck",
+        "completions",
+        "man",
     ] {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         let help = place.legwork(&words);
@@ -321,7 +332,7 @@ fn run_ends_a_task_that_takes_too_long() {
 #[test]
 fn an_id_that_is_none_is_wrong_usage_and_no_server_is_asked() {
     let place = Place::new();
-    for words in [&["status", "abc"][..], &["revoke", "abc"], &["retry", "abc"]] {
+    for words in [&["status", "abc"][..], &["revoke", "abc"], &["task", "retry", "abc"]] {
         let ended = place.legwork(words);
         assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{words:?}: {ended}");
         assert!(ended.err.contains("'abc'"), "{words:?}: {ended}");
@@ -359,8 +370,12 @@ fn a_command_without_a_server_says_where_it_looked_and_exits_with_3() {
     let unheard = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let listen = unheard.local_addr().unwrap().to_string();
     let place = Place::new().with("LISTEN", &listen).with("JWT_SECRET", "a-secret-of-more-than-32-characters");
-    for words in [&["status", "019a8f6e-7c1b-7c3e-9b1a-2f6d1c0a4e55"][..], &["submit", "system.echo"], &["queues"], &["workers"]]
-    {
+    for words in [
+        &["status", "019a8f6e-7c1b-7c3e-9b1a-2f6d1c0a4e55"][..],
+        &["submit", "system.echo"],
+        &["queue", "list"],
+        &["worker", "list"],
+    ] {
         let ended = place.legwork(words);
         assert_eq!((ended.code, ended.out.as_str()), (3, ""), "{words:?}: {ended}");
         assert!(ended.err.contains(&listen) && !ended.err.contains('?'), "{words:?}: {ended}");
@@ -372,7 +387,7 @@ fn a_command_without_a_server_says_where_it_looked_and_exits_with_3() {
 #[test]
 fn a_command_without_a_secret_says_how_to_come_by_a_token() {
     let place = Place::new();
-    let ended = place.legwork(&["queues"]);
+    let ended = place.legwork(&["queue", "list"]);
     assert_eq!(ended.code, 3, "{ended}");
     assert!(ended.err.contains("LEGWORK_TOKEN") && ended.err.contains("legwork serve"), "{ended}");
     assert!(place.path().read_dir().unwrap().next().is_none(), "asking leaves nothing behind");
@@ -396,4 +411,51 @@ fn a_made_encryption_key_is_one_that_the_configuration_takes() {
         let refused = Place::new().with("ENCRYPTION_KEYS", keys).legwork(&["check-config"]);
         assert!(refused.code == 2 && refused.err.contains(actual) && !refused.err.contains("AAAA"), "{keys}: {refused}");
     }
+}
+
+#[test]
+fn settings_are_read_from_the_env_file_and_the_environment_has_precedence() {
+    let place = Place::new().with("CONCURRENCY", "7");
+    let file = "# a comment\nCONCURRENCY=5\nSITE_NAME=\"The Clinic\"\nexport LOG_FORMAT=json\nPOSTGRES_PASSWORD=x\n";
+    std::fs::write(place.path().join(".env"), file).unwrap();
+    let shown = place.legwork(&["check-config"]);
+    assert_eq!(shown.code, 0, "{shown}");
+    for line in ["CONCURRENCY=7\n", "SITE_NAME=The Clinic\n", "LOG_FORMAT=json\n"] {
+        assert!(shown.out.contains(line), "{shown}");
+    }
+    std::fs::write(place.path().join(".env"), "LEASE=1s\n").unwrap();
+    assert_eq!(place.legwork(&["check-config"]).code, 2);
+    std::fs::write(place.path().join(".env"), "JWT_SECRET=hidden word\n").unwrap();
+    let wrong = place.legwork(&["check-config"]);
+    assert!(wrong.code == 2 && wrong.err.contains(".env has a line") && !wrong.err.contains("hidden"), "{wrong}");
+}
+
+#[test]
+fn errors_are_json_where_the_format_is() {
+    let place = Place::new().with("LEASE", "1s");
+    let error = |words: &[&str]| -> (i32, Value) {
+        let ended = place.legwork(words);
+        assert_eq!(ended.out, "", "{ended}");
+        (ended.code, serde_json::from_str(&ended.err).unwrap_or_else(|error| panic!("{error}: {ended}")))
+    };
+    let (code, mistakes) = error(&["queue", "list", "--format", "json"]);
+    assert_eq!((code, &mistakes["error"]["code"]), (2, &json!("configuration")));
+    assert_eq!(mistakes["error"]["errors"][0]["setting"], "LEASE");
+    let (code, usage) = error(&["queue", "lst", "--format=json"]);
+    assert_eq!((code, &usage["error"]["code"]), (2, &json!("usage")));
+}
+
+#[test]
+fn completions_and_the_manual_page_know_the_commands() {
+    let place = Place::new();
+    for (words, known) in [
+        (&["completions", "bash"][..], "suppression"),
+        (&["completions", "zsh"], "suppression"),
+        (&["completions", "fish"], "suppression"),
+        (&["man"], "legwork\\-suppression"),
+    ] {
+        let ended = place.legwork(words);
+        assert!(ended.code == 0 && ended.out.contains(known), "{words:?}: {ended}");
+    }
+    assert_eq!(place.legwork(&["completions", "cmd"]).code, 2);
 }

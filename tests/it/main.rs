@@ -10,6 +10,7 @@ mod calls;
 mod cli;
 mod commands;
 mod conformance;
+mod docs;
 mod encrypted;
 mod engine;
 mod faults;

@@ -100,6 +100,20 @@ fn the_image_takes_what_the_build_reads_and_nothing_else() {
     }
 }
 
+#[test]
+fn the_workflows_run_the_one_test_command_and_build_both_architectures() {
+    let ci = yaml(".github/workflows/ci.yml");
+    let runs: Vec<&str> =
+        ci["jobs"]["test"]["steps"].as_array().unwrap().iter().filter_map(|step| step["run"].as_str()).collect();
+    assert_eq!(runs, ["scripts/test"]);
+    let release = yaml(".github/workflows/release.yml");
+    let targets = release["jobs"]["binary"]["strategy"]["matrix"]["include"].as_array().unwrap();
+    let targets: Vec<&str> = targets.iter().filter_map(|one| one["target"].as_str()).collect();
+    assert_eq!(targets, ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"]);
+    let steps = release["jobs"]["image"]["steps"].as_array().unwrap();
+    assert!(steps.iter().any(|step| step["with"]["platforms"] == "linux/amd64,linux/arm64"));
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -110,9 +124,14 @@ fn read(name: &str) -> String {
 
 /// `docker-compose.yml` as JSON, merge keys (`<<`) resolved.
 fn compose() -> Value {
-    let text = read("docker-compose.yml");
-    let documents = Yaml::load_from_str(&text).unwrap_or_else(|error| panic!("docker-compose.yml: {error}"));
-    assert_eq!(documents.len(), 1, "one document");
+    yaml("docker-compose.yml")
+}
+
+/// A YAML file as JSON.
+fn yaml(name: &str) -> Value {
+    let text = read(name);
+    let documents = Yaml::load_from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert_eq!(documents.len(), 1, "{name}: one document");
     json_of(&documents[0])
 }
 
@@ -126,7 +145,7 @@ fn json_of(yaml: &Yaml<'_>) -> Value {
         match (key.as_str(), json_of(value)) {
             (Some("<<"), Value::Object(more)) => merged.extend(more),
             (Some(key), value) => drop(own.insert(key.to_owned(), value)),
-            (None, _) => panic!("docker-compose.yml: {key:?} is no name"),
+            (None, _) => panic!("{key:?} is not a name"),
         }
     }
     merged.extend(own);

@@ -1,5 +1,6 @@
 //! The program as a process: started with an environment of its own, listened to, told to end, and killed.
 
+use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::engine::PATIENCE;
 pub struct Process {
     child: Child,
     lines: watch::Receiver<Vec<String>>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Process {
@@ -39,7 +40,12 @@ impl Process {
                 said.send_modify(|lines: &mut Vec<String>| lines.push(line));
             }
         });
-        Self { child, lines, _folder: folder }
+        Self { child, lines, folder }
+    }
+
+    /// The folder that it works in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Resolves when it has said a line that contains `text`.

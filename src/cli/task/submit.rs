@@ -1,4 +1,4 @@
-//! `legwork submit`.
+//! `legwork task submit`, also `legwork submit`.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use serde_json::{Map, Value, json};
 
 use super::CliError;
 use super::client::{ApiRequest, Client};
-use super::kind_args::{ARG_HELP, KindArgs};
-use super::output::{self, OutputArgs};
 use super::status;
-use crate::config::Config;
+use crate::cli::kind_args::{ARG_HELP, KindArgs};
+use crate::cli::output::{self, OutputArgs};
+use crate::config::{Config, parse_duration};
 
 /// Submit a task to a running server
 ///
-/// Prints its id and state. With --wait, prints how it stands once it has ended, and exits with 1 unless it ended well.
+/// Prints its id and state. With --wait, waits for its end, prints its status, and exits with 1 unless it succeeded.
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
 {ARG_HELP}
 
 Examples:
-  legwork submit system.sleep --arg seconds=2 --wait 10
+  legwork submit system.sleep --arg seconds=2 --time-limit 30s --wait 10s
   legwork submit email.send --arg recipient_email=ann@example.org --arg subject=Hello --arg template_name=notification \\
-      --arg context.message='Come and see' --countdown 60
+      --arg context.message='Come and see' --countdown 1h
   legwork submit system.echo --args '{{\"hello\": \"world\"}}' --queue heavy --priority 9 --format json"))]
-pub(super) struct SubmitArgs {
+pub(in crate::cli) struct SubmitArgs {
     /// The kind, as in email.send
     kind: String,
     #[command(flatten)]
@@ -33,46 +33,47 @@ pub(super) struct SubmitArgs {
     /// The queue; by default that of the kind
     #[arg(long)]
     queue: Option<String>,
-    /// 0 to 9 in three bands: 7 to 9 come before 4 to 6, and these before 0 to 3; 5 by default
+    /// 0 to 9: 7 to 9 are started before 4 to 6, and these before 0 to 3; 5 by default
     #[arg(long, value_name = "0-9")]
     priority: Option<u8>,
-    /// Start after so many seconds
-    #[arg(long, value_name = "SECONDS", conflicts_with = "eta", allow_negative_numbers = true)]
-    countdown: Option<f64>,
-    /// Start at this time, as in 2030-01-01T09:00:00Z
+    /// Start no earlier than after this time, as in 90s or 2h
+    #[arg(long, value_name = "DURATION", conflicts_with = "eta", value_parser = parse_duration)]
+    countdown: Option<Duration>,
+    /// Start no earlier than at this time, as in 2030-01-01T09:00:00Z
     #[arg(long, value_name = "TIME")]
     eta: Option<String>,
-    /// Do not start after this: seconds from now, or a time
-    #[arg(long, value_name = "SECONDS|TIME")]
+    /// Do not start later than this: a duration from now, or a time
+    #[arg(long, value_name = "DURATION|TIME")]
     expires: Option<String>,
     /// Retries after the first attempt; by default those of the kind
     #[arg(long, value_name = "N")]
     max_retries: Option<u16>,
-    /// End an attempt after so many seconds
-    #[arg(long, value_name = "SECONDS")]
-    time_limit: Option<f64>,
-    /// Who gets a signed POST at the end
+    /// End an attempt after this time, as in 30s; by default the kind's limit
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    time_limit: Option<Duration>,
+    /// Ask an attempt to stop after this time
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    soft_time_limit: Option<Duration>,
+    /// The URL that gets a signed POST when the task has ended
     #[arg(long, value_name = "URL")]
     callback_url: Option<String>,
-    /// The same key again gives the same task again
+    /// Submitting the same task with the same key again returns the first task
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Wait so many seconds for its end
-    #[arg(long, value_name = "SECONDS", value_parser = status::parse_wait)]
+    /// Wait for its end, at most this long
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     wait: Option<Duration>,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
-pub(super) async fn run(mut args: SubmitArgs, config: Config) -> Result<(), CliError> {
+pub(in crate::cli) async fn run(mut args: SubmitArgs, config: Config, output: OutputArgs) -> Result<(), CliError> {
     let key = args.idempotency_key.take();
     let body = body(&args)?;
     let client = Client::new(&config)?;
     let submitted = client.send(ApiRequest::new(Method::POST, &["tasks"]).body(body).idempotency_key(key)).await?;
     let (Some(wait), Some(id)) = (args.wait, submitted["task_id"].as_str()) else {
-        return args.output.print(&submitted, |task| output::fields(task, &["task_id", "status", "status_url"]));
+        return output.print(&submitted, |task| output::fields(task, &["task_id", "status", "status_url"]));
     };
-    status::print_end(&client, id, wait, args.output).await
+    status::show_end(&client, id, wait, output).await
 }
 
 fn body(args: &SubmitArgs) -> Result<Value, CliError> {
@@ -86,18 +87,19 @@ fn body(args: &SubmitArgs) -> Result<Value, CliError> {
     put("args", args.args.object()?.into());
     put("queue", json!(args.queue));
     put("priority", json!(args.priority));
-    put("countdown", json!(args.countdown));
+    put("countdown", json!(args.countdown.map(|time| time.as_secs_f64())));
     put("eta", json!(args.eta));
     put("expires", json!(args.expires).as_str().map_or(Value::Null, moment));
     put("max_retries", json!(args.max_retries));
-    put("time_limit", json!(args.time_limit));
+    put("time_limit", json!(args.time_limit.map(|time| time.as_secs_f64())));
+    put("soft_time_limit", json!(args.soft_time_limit.map(|time| time.as_secs_f64())));
     put("callback_url", json!(args.callback_url));
     Ok(body.into())
 }
 
-/// Seconds where it is a number, else a time for the server to judge.
+/// Seconds if it is a duration, else a time for the server to check.
 fn moment(text: &str) -> Value {
-    text.parse::<f64>().map_or_else(|_| json!(text), |seconds| json!(seconds))
+    parse_duration(text).map_or_else(|_| json!(text), |time| json!(time.as_secs_f64()))
 }
 
 #[cfg(test)]
@@ -128,13 +130,15 @@ mod tests {
             "--priority",
             "9",
             "--expires",
-            "90",
+            "90s",
+            "--time-limit",
+            "30s",
             "--max-retries",
             "0",
         ];
         assert_eq!(
             body_of(&given),
-            json!({"kind": "system.sleep", "args": {"seconds": 1}, "queue": "heavy", "priority": 9, "expires": 90.0, "max_retries": 0})
+            json!({"kind": "system.sleep", "args": {"seconds": 1}, "queue": "heavy", "priority": 9, "expires": 90.0, "max_retries": 0, "time_limit": 30.0})
         );
         assert_eq!(body_of(&["k", "--expires", "2030-01-01T00:00:00Z"])["expires"], "2030-01-01T00:00:00Z");
     }
