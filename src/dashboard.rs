@@ -14,9 +14,11 @@ macro_rules! view {
 
 mod access;
 mod assets;
+mod chart;
 mod error;
 mod form;
 mod format;
+mod history;
 mod live;
 mod login;
 mod pages;
@@ -28,6 +30,7 @@ mod tree;
 mod view;
 
 use axum::Router;
+use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use parking_lot::Mutex;
 use secrecy::SecretString;
@@ -66,6 +69,12 @@ impl Dashboard {
             first_link: Mutex::new(config.first_link),
             is_embedded: config.is_embedded,
         }
+    }
+
+    /// The name of the account whose session a request carries; its password and role are not looked at.
+    pub(crate) fn name_of(&self, headers: &HeaderMap, state: &ApiState) -> Option<String> {
+        let value = access::cookie(headers, access::Cookies::of(state).session)?;
+        self.signer.open(value, state.now()).map(|session| session.name)
     }
 }
 

@@ -5,6 +5,7 @@
 //! The document ([`openapi`]) is made from the same functions as the routes, so that neither knows a path that the other does not.
 
 mod api;
+mod audit;
 mod docs;
 mod error;
 mod extract;
@@ -19,7 +20,9 @@ mod server;
 mod state;
 
 pub(crate) use crate::auth::Caller;
+pub(crate) use api::auth::is_account_name;
 pub(crate) use api::suppressions::address_of;
+pub(crate) use audit::{AuditNote, actions as audit_actions};
 pub use error::{ApiError, Problem};
 pub(crate) use extract::{NamePath, QueuePath, TaskPath};
 pub use health::Readiness;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{own_path, see_other};
 use super::view::Tone;
+use crate::http::AuditNote;
 
 /// Holds one notice until the next page has shown it.
 pub(super) const NOTICE_COOKIE: &str = "legwork_notice";
@@ -54,6 +55,9 @@ impl Notice {
     /// Goes to a page of this server that shows it.
     pub(super) fn shown_at(self, path: &str) -> Response {
         let mut response = see_other(path);
+        if self.tone == "bad" {
+            response.extensions_mut().insert(AuditNote { not_done: true, ..AuditNote::detail(self.text.clone()) });
+        }
         let value = serde_json::to_vec(&self).map(|json| URL_SAFE_NO_PAD.encode(json)).unwrap_or_default();
         let cookie = format!("{NOTICE_COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=60");
         if let Ok(cookie) = HeaderValue::from_str(&cookie) {

@@ -1,7 +1,5 @@
 //! Sign-in, sign-out, the first password, and the theme.
 
-use std::net::IpAddr;
-
 use axum::extract::{RawQuery, Request, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -11,11 +9,12 @@ use subtle_compare::is_equal;
 
 use super::access::{Cookies, Fields, Posted, check_origin, cookie, theme, theme_cookie};
 use super::error::{PageError, own_path, see_other};
+use super::format;
 use super::session::{DEVICE_TTL, SESSION_TTL};
 use super::templates::page;
 use super::view::with_query;
 use crate::auth::PasswordError;
-use crate::http::{ApiError, ApiState, Caller};
+use crate::http::{ApiError, ApiState, AuditNote, Caller};
 use legwork_engine::domain::{Principal, Scope, ScopeSet};
 use legwork_engine::store::NewAccount;
 
@@ -66,9 +65,9 @@ pub(super) async fn login(State(state): State<ApiState>, request: Request) -> Re
     let account = match state.authenticate(&name, password, &caller).await {
         Ok(account) => account,
         Err(ApiError::BadLogin) => {
-            audit_login(&state, &name, address, "refused").await;
             let error = Some("The name or the password is wrong.");
-            return Ok(form(&state, StatusCode::UNAUTHORIZED, &headers, &next, &name, error, None));
+            let answer = form(&state, StatusCode::UNAUTHORIZED, &headers, &next, &name, error, None);
+            return Ok(sign_in_note(&name, "Wrong name or password").on(answer));
         }
         Err(ApiError::RateLimited { wait, .. }) => {
             let error = format!("There were too many wrong passwords. Try again in {} seconds.", wait.as_secs().max(1));
@@ -79,13 +78,11 @@ pub(super) async fn login(State(state): State<ApiState>, request: Request) -> Re
     if !account.principal.may(Scope::Read) {
         return Err(PageError::Forbidden("read tasks"));
     }
-    audit_login(&state, &name, address, "done").await;
-    start(&state, &name, &account.password_hash, &next)
+    Ok(sign_in_note(&name, "").on(start(&state, &name, &account.password_hash, &next)?))
 }
 
-/// Recorded in the server's log until the audit log has it.
-async fn audit_login(_state: &ApiState, name: &str, address: IpAddr, outcome: &str) {
-    tracing::info!(account = name, %address, outcome, "sign-in to the dashboard");
+fn sign_in_note(name: &str, detail: &str) -> AuditNote {
+    AuditNote { principal: Some(format::clip(name, 100)).filter(|name| !name.is_empty()), ..AuditNote::detail(detail) }
 }
 
 fn start(state: &ApiState, name: &str, password_hash: &str, next: &str) -> Result<Response, PageError> {
@@ -168,7 +165,8 @@ pub(super) async fn choose_password(State(state): State<ApiState>, request: Requ
     if !state.queue.store().create_account(&account).await? {
         return Err(PageError::Conflict("The account admin exists already. Sign in with its password.".into()));
     }
-    start(&state, FIRST_ACCOUNT, &password_hash, "/")
+    let note = AuditNote { target: Some(FIRST_ACCOUNT.into()), ..sign_in_note(FIRST_ACCOUNT, "") };
+    Ok(note.on(start(&state, FIRST_ACCOUNT, &password_hash, "/")?))
 }
 
 /// Sets the theme, and goes back to the page.

@@ -1,5 +1,7 @@
 //! The pages, a file for each subject.
 
+mod accounts;
+mod audit;
 mod bulk;
 mod kinds;
 mod overview;
@@ -35,5 +37,11 @@ pub(super) fn routes() -> Router<ApiState> {
         .route("/kinds", get(kinds::list))
         .route("/kinds/{kind}", get(kinds::detail))
         .route("/suppressions", get(suppressions::list).post(suppressions::add))
+        .route("/audit", get(audit::list))
+        .route("/accounts", get(accounts::list).post(accounts::create))
+        .route("/accounts/{name}", post(accounts::change))
+        .route("/accounts/{name}/delete", post(accounts::delete))
+        .route("/tokens", post(accounts::make_token))
+        .route("/tokens/revoke", post(accounts::revoke_token))
         .route("/suppressions/remove", post(suppressions::remove))
 }

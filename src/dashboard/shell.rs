@@ -35,7 +35,14 @@ const NAV: &[(Option<&str>, &[(&str, &str, &str, bool)])] = &[
         &[("Tasks", "/tasks", "tasks", false), ("Queues", "/queues", "queues", false), ("Workers", "/workers", "workers", false)],
     ),
     (Some("Messages"), &[("Suppressions", "/suppressions", "suppressions", true)]),
-    (Some("System"), &[("Kinds", "/kinds", "kinds", false)]),
+    (
+        Some("System"),
+        &[
+            ("Kinds", "/kinds", "kinds", false),
+            ("Audit", "/audit", "audit", true),
+            ("Accounts and tokens", "/accounts", "accounts", true),
+        ],
+    ),
 ];
 
 fn nav(visitor: &Visitor) -> Vec<NavGroup> {

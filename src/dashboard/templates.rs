@@ -40,6 +40,8 @@ templates!(
     "kinds",
     "kind",
     "suppressions",
+    "audit",
+    "accounts",
 );
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {

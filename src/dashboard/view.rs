@@ -70,8 +70,10 @@ pub(super) enum Tone {
     Idle,
     /// Was called off, or is unknown.
     Off,
-    /// The colour of charts.
+    /// The first colour of charts.
     C1,
+    /// The second colour of charts.
+    C2,
 }
 
 /// A share of a bar, in percent.

@@ -1,5 +1,6 @@
 //! The operations, by resource. A handler takes the request apart, calls the queue once and answers.
 
+pub(super) mod audit;
 pub(super) mod auth;
 pub(super) mod events;
 pub(super) mod files;

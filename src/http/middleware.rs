@@ -17,6 +17,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 
 use super::api::{LONGEST_UPLOAD, LONGEST_WAIT};
+use super::audit;
 use super::error::{ApiError, Cause, PROBLEM_JSON};
 use super::extract::bearer;
 use super::state::ApiState;
@@ -48,6 +49,7 @@ pub(super) async fn request_layer(State(state): State<ApiState>, request: Reques
     let is_upload = info.method == Method::POST && info.path.as_ref().is_some_and(|path| path.as_str().ends_with("/files"));
     let extra = if is_upload { LONGEST_UPLOAD } else { Duration::ZERO } + if is_long { LONGEST_WAIT } else { Duration::ZERO };
     let deadline = state.config.request_timeout + extra;
+    let audited = audit::of_request(&request, &state);
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
     let mut response = match tokio::time::timeout(deadline, answered).await {
         Ok(Ok(response)) => response,
@@ -56,6 +58,9 @@ pub(super) async fn request_layer(State(state): State<ApiState>, request: Reques
     };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED && response.headers().get(CONTENT_TYPE) != Some(&PROBLEM_JSON) {
         response = as_problem(&response, &info, &state);
+    }
+    if let Some(entry) = audited.and_then(|audited| audit::entry(audited, &response, &state)) {
+        audit::write(entry, &state).await;
     }
     add_headers(response.headers_mut(), &info, &state);
     state.queue.metrics().http_answered(method_label(&info.method), response.status().as_u16());

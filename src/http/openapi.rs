@@ -44,6 +44,7 @@ const TAGS: &[(&str, &str)] = &[
     ("suppressions", "Addresses that get no bulk mail, and how their owners get there."),
     ("workers", "The processes that run tasks."),
     ("auth", "Tokens and accounts."),
+    ("audit", "Who changed what, and when."),
     ("health", "For probes and Prometheus; no token needed."),
 ];
 

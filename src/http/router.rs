@@ -10,7 +10,7 @@ use tower_http::normalize_path::NormalizePath;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::api::{PREFIX, auth, events, files, queues, recipients, submit, suppressions, tasks, workers};
+use super::api::{PREFIX, audit, auth, events, files, queues, recipients, submit, suppressions, tasks, workers};
 use super::error::ApiError;
 use super::middleware::request_layer;
 use super::state::ApiState;
@@ -50,6 +50,7 @@ fn operations() -> Vec<UtoipaMethodRouter<ApiState>> {
         routes!(suppressions::ask, suppressions::unsubscribe),
         routes!(files::upload),
         routes!(files::fetch, files::remove),
+        routes!(audit::list),
         routes!(auth::login),
         routes!(auth::create_user),
         routes!(auth::revoke_token),

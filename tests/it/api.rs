@@ -78,6 +78,9 @@ api! {
             a_queue_is_paused_limited_and_purged_from_its_page,
             a_task_that_was_revoked_is_retried_with_other_args,
             the_first_link_makes_one_administrator,
+            what_is_done_is_in_the_audit_log,
+            accounts_are_made_changed_and_deleted_by_administrators,
+            minutes_are_counted_once_and_folded,
         }
         events {
             the_stream_tells_the_present_state_and_ends_with_the_task,

@@ -13,7 +13,7 @@ use crate::support::postgres::{in_schema, observer};
 use crate::support::tasks::{at, dispatched, mishap, reference, settle, start_ref, started, task};
 
 /// The first bytes of the SHA-256 of every migration. A database remembers what it has run: a changed one would keep it from starting.
-const DIGESTS: [(&str, &str); 18] = [
+const DIGESTS: [(&str, &str); 20] = [
     ("postgres/0001_engine.sql", "c5d5b6be"),
     ("postgres/0002_files.sql", "40112aba"),
     ("postgres/0003_recipients.sql", "9dc919a9"),
@@ -23,6 +23,7 @@ const DIGESTS: [(&str, &str); 18] = [
     ("postgres/0007_progress_peak.sql", "40c796fd"),
     ("postgres/0008_words.sql", "1e8672eb"),
     ("postgres/0009_version.sql", "57078ffe"),
+    ("postgres/0010_audit.sql", "27f4ae05"),
     ("sqlite/0001_engine.sql", "58fc50f6"),
     ("sqlite/0002_files.sql", "b3687af9"),
     ("sqlite/0003_recipients.sql", "ab0963b5"),
@@ -32,6 +33,7 @@ const DIGESTS: [(&str, &str); 18] = [
     ("sqlite/0007_progress_peak.sql", "2800e7bb"),
     ("sqlite/0008_words.sql", "332bfd4e"),
     ("sqlite/0009_version.sql", "94994e7b"),
+    ("sqlite/0010_audit.sql", "d49caa5c"),
 ];
 
 #[test]

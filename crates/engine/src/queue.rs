@@ -17,6 +17,7 @@ pub mod options;
 pub mod recipients;
 pub mod settle;
 pub mod settle_gate;
+pub mod statistics;
 mod storable;
 pub mod submit;
 pub mod sweep;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::domain::WorkerId;
 use crate::queue::Queue;
+use crate::queue::statistics::COUNT_EVERY;
 use crate::queue::sweep::SWEEP_BATCH;
 use crate::queue::upkeep::DEAD_WORKERS_KEPT;
 use crate::shutdown::Shutdown;
@@ -135,6 +136,11 @@ impl Scheduler {
         Ok(steps)
     }
 
+    /// Counts what ended and what waits: how many steps were written.
+    pub async fn count(&self) -> StoreResult<usize> {
+        self.queue.count_once().await
+    }
+
     /// Runs every duty until `shutdown`.
     pub fn start(self: &Arc<Self>, shutdown: &Shutdown) {
         macro_rules! duty {
@@ -151,6 +157,7 @@ impl Scheduler {
         duty!("expire", EXPIRE_EVERY, expire);
         duty!("redispatch_lost", REDISPATCH_EVERY, redispatch_lost);
         duty!("prune", PRUNE_EVERY, prune);
+        duty!("count", COUNT_EVERY, count);
     }
 }
 

@@ -12,11 +12,13 @@
 //! Multi-row writes take rows in id order. A batch that fails for the sake of one bad row is split until that row stands alone.
 
 mod answers;
+mod audit;
 mod bisected_batch;
 pub mod encrypted;
 mod file;
 pub mod postgres;
 pub mod recipients;
+mod samples;
 pub mod sqlite;
 mod task_stats;
 pub mod transient;
@@ -38,12 +40,14 @@ pub use answers::{
     Settlement, StartAnswer, StartBatch, StartedRow, SubmittedTask, TaskChange, WorkerCommand,
 };
 
+pub use audit::{AuditEntry, AuditFilter, AuditLog};
 pub use encrypted::EncryptionKey;
 pub use file::{FileRegistry, FileRow};
 pub use recipients::{
     AttemptStanding, NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState,
     RecipientStep, Resend, Suppression, SuppressionFilter, SuppressionReason, Suppressions,
 };
+pub use samples::{SampleStep, Samples};
 pub use task_stats::{EndedGroup, TaskStats};
 
 /// The scope of idempotency keys by which a task finds again what it submitted. Such a key starts with the id of the task's origin
@@ -293,6 +297,8 @@ pub trait Store:
     + Suppressions
     + FileRegistry
     + TaskStats
+    + AuditLog
+    + Samples
 {
     /// Brings the schema up to date, under a lock; waits for another process that does it.
     async fn migrate(&self) -> StoreResult<()>;

@@ -38,6 +38,11 @@ fn main() -> std::io::Result<()> {
 fn times(question: &Question) -> Result<Answer, ScheduleError> {
     let timing = question.timing.resolve(&TimingDefaults { timezone: Zone::UTC, from: None })?;
     let upcoming = FiringPlan::new(timing).upcoming(question.after, question.count);
-    let times = upcoming.into_iter().map(|next| next.nominal).filter(|nominal| *nominal <= question.until).map(Timestamp::as_second).collect();
+    let times = upcoming
+        .into_iter()
+        .map(|next| next.nominal)
+        .filter(|nominal| *nominal <= question.until)
+        .map(Timestamp::as_second)
+        .collect();
     Ok(Answer::Times { times })
 }

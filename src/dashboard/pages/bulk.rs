@@ -12,7 +12,7 @@ use super::super::form::Notice;
 use super::super::view::{Item, percent_of};
 use super::super::{format, shell};
 use super::tasks::ListQuery;
-use crate::http::ApiState;
+use crate::http::{ApiState, AuditNote};
 use legwork_engine::domain::{PageRequest, Principal, TaskFilter, TaskId, TaskStatus};
 use legwork_engine::queue::QueueError;
 
@@ -165,5 +165,7 @@ pub(in crate::dashboard) async fn run(State(state): State<ApiState>, posted: Pos
     });
     let what = format::count(count, "task");
     let text = if action == Action::Retry { format!("{what} are being retried.") } else { format!("{what} are being revoked.") };
-    Ok(Notice::done(text).shown_at(&back))
+    let words = query.words().into_iter().map(|item| format!("{} {}", item.label, item.value)).collect::<Vec<_>>().join(", ");
+    let note = AuditNote { target: Some(what), ..AuditNote::detail(format!("{} of {words}", action.word())) };
+    Ok(note.on(Notice::done(text).shown_at(&back)))
 }

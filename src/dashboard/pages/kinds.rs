@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::super::access::Visitor;
 use super::super::error::PageError;
+use super::super::history::History;
 use super::super::schema_form::SchemaForm;
 use super::super::view::{Fact, with_query};
 use super::super::{format, shell};
@@ -15,6 +16,7 @@ use super::tasks::{kind_url, tasks_of};
 use crate::http::{ApiState, NamePath};
 use crate::kinds::TaskKind;
 use legwork_engine::domain::KindName;
+use legwork_engine::queue::statistics::StatisticsRange;
 
 #[derive(Serialize)]
 struct Row {
@@ -93,7 +95,10 @@ pub(in crate::dashboard) async fn detail(
     if let Some(limit) = policy.soft_limit {
         facts.insert(3, Fact::text("Asked to stop after", format::duration(limit.as_secs_f64())));
     }
+    let statistics = state.queue.statistics(StatisticsRange::Day).await?;
+    let history = History::new(&statistics, StatisticsRange::Day);
     let view = view! {
+        charts => [history.throughput(Some(&name)), history.run_time(Some(&name))],
         kind => view! {
             kind => name,
             description => kind.description,

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::super::access::Visitor;
+use super::super::access::{Fields, Visitor};
 use super::super::error::PageError;
+use super::super::history::{History, range_of, range_words, ranges};
 use super::super::view::{Moment, Segment, Stat, Tone, with_query};
 use super::super::{format, shell};
 use super::queues::{OLD_SECONDS, problem, queue_url};
 use super::workers::slot_shares;
 use crate::http::ApiState;
 use legwork_engine::domain::{PageRequest, TaskFilter, TaskStatus, WorkerHealth};
+use legwork_engine::queue::statistics::StatisticsRange;
 use legwork_engine::queue::view::{QueueView, StatusView, WorkersView};
 
 /// Failures that are looked at for the groups.
@@ -116,13 +118,18 @@ fn health(queues: &[QueueView], workers: &WorkersView) -> Health {
     Health { tone, title, text, reasons }
 }
 
-fn stats(queues: &[QueueView], workers: &WorkersView) -> Vec<Stat> {
+fn oldest_due(queues: &[QueueView]) -> Option<f64> {
+    queues.iter().filter_map(|queue| queue.oldest_seconds).max_by(f64::total_cmp)
+}
+
+fn stats(queues: &[QueueView], workers: &WorkersView, history: &History<'_>, range: StatisticsRange) -> Vec<Stat> {
     let sum = |of: fn(&QueueView) -> u64| queues.iter().map(of).sum::<u64>();
     let oldest = queues.iter().filter_map(|queue| queue.oldest_seconds).fold(0.0, f64::max);
     let slots: u64 =
         workers.workers.values().filter(|worker| worker.health != WorkerHealth::Dead).map(|worker| u64::from(worker.slots)).sum();
     let rate: f64 = queues.iter().map(|queue| queue.rate).sum();
     let due = sum(|queue| queue.depth);
+    let ended = history.all_kinds();
     let stat = |label, value, note, url: &str| Stat { label, value, note, url: Some(url.to_owned()), tone: None };
     let late = (oldest > OLD_SECONDS).then_some(Tone::Warn);
     let note = if due == 0 { "nothing is due".into() } else { format!("oldest {}", format::duration(oldest)) };
@@ -135,7 +142,11 @@ fn stats(queues: &[QueueView], workers: &WorkersView) -> Vec<Stat> {
             "/tasks?status=STARTED",
         ),
         stat("Scheduled", format::number(sum(|queue| queue.scheduled)), "wait for their time".into(), "/tasks?status=PENDING"),
-        stat("Rate", format::rate(rate), "ended, last minute".into(), "/tasks"),
+        stat("Ended", format::short(ended.ended()), format!("{}, now {}", range_words(range), format::rate(rate)), "/tasks"),
+        Stat {
+            tone: (ended.failed > 0).then_some(Tone::Bad),
+            ..stat("Failed", format::short(ended.failed), range_words(range).to_owned(), "/tasks?status=FAILURE")
+        },
     ]
 }
 
@@ -194,13 +205,21 @@ struct WorkerRow {
 }
 
 /// The page.
-pub(in crate::dashboard) async fn overview(visitor: Visitor, State(state): State<ApiState>) -> Result<Response, PageError> {
+pub(in crate::dashboard) async fn overview(
+    visitor: Visitor,
+    State(state): State<ApiState>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, PageError> {
     let now = state.now();
+    let query = Fields::parse(query.unwrap_or_default().as_bytes());
+    let (range_word, range) = range_of(query.text("range"));
+    let is_worst = query.text("order") == "worst";
     let filter = TaskFilter { statuses: vec![TaskStatus::Failure], submitted_from: Some(now - RECENT), ..TaskFilter::default() };
-    let (queues, workers, failures) = tokio::try_join!(
+    let (queues, workers, failures, statistics) = tokio::try_join!(
         state.queue.queues(),
         state.queue.workers(&visitor.principal),
         state.queue.list(filter, &PageRequest { after: None, limit: FAILURES_READ }, &visitor.principal),
+        state.queue.statistics(range),
     )?;
     let rows = workers.workers.iter().take(WORKERS_SHOWN).map(|(name, worker)| WorkerRow {
         name: name.clone(),
@@ -210,9 +229,21 @@ pub(in crate::dashboard) async fn overview(visitor: Visitor, State(state): State
         url: format!("/workers#w-{}", worker.id),
         shares: slot_shares(worker),
     });
+    let history = History::new(&statistics, range);
+    let (due, oldest) = (queues.iter().map(|queue| queue.depth).sum(), oldest_due(&queues));
+    let order_url = |order: &str| with_query("/", [("order", order), ("range", query.text("range"))]);
+    let kinds = view! {
+        order => if is_worst { "worst" } else { "busiest" },
+        busiest_url => order_url(""),
+        worst_url => order_url("worst"),
+        rows => history.kinds(is_worst),
+    };
     let view = view! {
+        ranges => ranges("/", range_word, &[("order", query.text("order"))]),
+        charts => [history.throughput(None), history.run_time(None), history.failures(), history.waiting(None, due, oldest)],
+        kinds,
         health => health(&queues, &workers),
-        stats => stats(&queues, &workers),
+        stats => stats(&queues, &workers, &history, range),
         failures => groups(failures.items, now),
         workers => rows.collect::<Vec<_>>(),
     };

@@ -8,12 +8,14 @@ use serde::Serialize;
 use super::super::access::{Posted, Visitor};
 use super::super::error::PageError;
 use super::super::form::Notice;
+use super::super::history::History;
 use super::super::schema_form::Field;
 use super::super::view::{Moment, Stat, Tone, path_segment, percent_of};
 use super::super::{format, shell};
 use super::tasks::tasks_of;
 use crate::http::{ApiState, QueuePath};
 use legwork_engine::domain::{PageRequest, QueueName, TaskFilter, TaskStatus};
+use legwork_engine::queue::statistics::StatisticsRange;
 use legwork_engine::queue::view::QueueView;
 use legwork_engine::store::QueueChange;
 
@@ -133,7 +135,7 @@ pub(in crate::dashboard) async fn detail(
     State(state): State<ApiState>,
     QueuePath(name): QueuePath,
 ) -> Result<Response, PageError> {
-    let queues = state.queue.queues().await?;
+    let (queues, statistics) = tokio::try_join!(state.queue.queues(), state.queue.statistics(StatisticsRange::Hour))?;
     let missing = || PageError::NotFound(format!("There is no queue {name}."));
     let queue = queues.iter().find(|queue| queue.name == name).ok_or_else(missing)?;
     let now = state.now();
@@ -161,6 +163,7 @@ pub(in crate::dashboard) async fn detail(
             waiting => queue.depth + queue.scheduled,
         },
         stats => stats(queue),
+        charts => [History::new(&statistics, StatisticsRange::Hour).waiting(Some(name.as_str()), queue.depth, queue.oldest_seconds)],
         limits => [limit],
         next => next(&state, &visitor, &name, now).await?,
     };

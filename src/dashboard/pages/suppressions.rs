@@ -9,7 +9,7 @@ use super::super::error::PageError;
 use super::super::form::Notice;
 use super::super::view::{Moment, Pager, with_query};
 use super::super::{format, shell};
-use crate::http::{ApiState, address_of};
+use crate::http::{ApiState, AuditNote, address_of};
 use legwork_engine::store::{Suppression, SuppressionFilter, SuppressionReason};
 
 /// Rows of a page.
@@ -98,17 +98,18 @@ pub(in crate::dashboard) async fn add(State(state): State<ApiState>, posted: Pos
     } else {
         Notice::done(format!("{} was on the list already.", row.address))
     };
-    Ok(notice.shown_at("/suppressions"))
+    let note = AuditNote { target: Some(row.address), ..AuditNote::default() };
+    Ok(note.on(notice.shown_at("/suppressions")))
 }
 
 /// Takes an address off the list.
 pub(in crate::dashboard) async fn remove(State(state): State<ApiState>, posted: Posted) -> Result<Response, PageError> {
     let posted = posted.by_operator()?;
     let address = posted.fields.text("address").to_lowercase();
-    let notice = if state.queue.unsuppress(&address).await? {
-        Notice::done(format!("{} gets bulk messages again.", format::clip(&address, 120)))
-    } else {
-        Notice::not_done("That address is not on the list.")
-    };
-    Ok(notice.shown_at("/suppressions"))
+    if !state.queue.unsuppress(&address).await? {
+        return Ok(Notice::not_done("That address is not on the list.").shown_at("/suppressions"));
+    }
+    let notice = Notice::done(format!("{} gets bulk messages again.", format::clip(&address, 120)));
+    let note = AuditNote { target: Some(address), ..AuditNote::default() };
+    Ok(note.on(notice.shown_at("/suppressions")))
 }

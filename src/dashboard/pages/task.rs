@@ -16,7 +16,7 @@ use super::super::view::{Fact, Moment, ProgressView, Segment, Tone, seconds_betw
 use super::super::{format, shell};
 use super::task_form::curl;
 use super::tasks::{kind_url, revoked_words, tasks_of, waits};
-use crate::http::{ApiState, TaskPath};
+use crate::http::{ApiState, AuditNote, TaskPath};
 use legwork_engine::domain::{ErrorReport, FilePath, TaskStatus};
 use legwork_engine::queue::control::Revoked;
 use legwork_engine::queue::view::{AttemptView, StatusView, TaskView};
@@ -410,9 +410,10 @@ pub(in crate::dashboard) async fn retry(
     let posted = posted.by_operator()?;
     let submitted = state.queue.retry(id, &posted.visitor.principal).await?;
     let url = format!("/tasks/{}", submitted.id);
-    Ok(Notice::done("The task was retried: this is the new one. It replaces")
+    let note = AuditNote::detail(format!("Retried as {}", submitted.id));
+    Ok(note.on(Notice::done("The task was retried: this is the new one. It replaces")
         .with_link(format::clip(&id.to_string(), 8), format!("/tasks/{id}"))
-        .shown_at(&url))
+        .shown_at(&url)))
 }
 
 /// Revokes a task.

@@ -12,7 +12,7 @@ use super::super::form::Notice;
 use super::super::schema_form::{Field, SchemaForm, place_errors};
 use super::super::view::{Fact, with_query};
 use super::super::{format, shell};
-use crate::http::ApiState;
+use crate::http::{ApiState, AuditNote};
 use crate::kinds::TaskKind;
 use legwork_engine::domain::{FieldError, KindName, TaskId};
 use legwork_engine::queue::body::{BodyError, TaskBody};
@@ -224,8 +224,14 @@ pub(in crate::dashboard) async fn submit(
     }
     if let Some(id) = subject.retry_of {
         return match state.queue.retry_with(id, &args.to_string(), &visitor.principal).await {
-            Ok(submitted) => Ok(Notice::done("The task was retried with the new args: this is the new one.")
-                .shown_at(&format!("/tasks/{}", submitted.id))),
+            Ok(submitted) => {
+                let url = format!("/tasks/{}", submitted.id);
+                let note = AuditNote {
+                    target: Some(id.to_string()),
+                    ..AuditNote::detail(format!("Retried with other args as {}", submitted.id))
+                };
+                Ok(note.on(Notice::done("The task was retried with the new args: this is the new one.").shown_at(&url)))
+            }
             Err(ControlError::Invalid(errors)) => refused(&errors),
             Err(error) => Err(error.into()),
         };
@@ -248,7 +254,10 @@ pub(in crate::dashboard) async fn submit(
         key: None,
     };
     match state.queue.submit(command).await {
-        Ok(submitted) => Ok(Notice::done("The task was submitted.").shown_at(&format!("/tasks/{}", submitted.id))),
+        Ok(submitted) => {
+            let note = AuditNote { target: Some(submitted.id.to_string()), ..AuditNote::detail(name.to_string()) };
+            Ok(note.on(Notice::done("The task was submitted.").shown_at(&format!("/tasks/{}", submitted.id))))
+        }
         Err(SubmitError::Invalid(errors)) => refused(&errors),
         Err(error) => Err(crate::http::ApiError::from(error).into()),
     }

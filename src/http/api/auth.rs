@@ -136,7 +136,7 @@ impl ApiState {
     }
 }
 
-fn is_account_name(name: &str) -> bool {
+pub(crate) fn is_account_name(name: &str) -> bool {
     (1..=MAX_NAME_CHARS).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.@-".contains(&b))
 }
 

@@ -1,7 +1,10 @@
 //! The dashboard's pages: who sees them, what their forms do, and that nothing in them runs.
 
+use std::time::Duration;
+
 use axum::http::{Method, StatusCode};
 use legwork_engine::domain::{Principal, Scope};
+use legwork_engine::queue::statistics::StatisticsRange;
 use serde_json::json;
 
 use crate::support::engine::Engine;
@@ -147,7 +150,11 @@ pub async fn every_page_is_shown_and_guarded(engine: Engine) {
         "/tasks/bulk?action=retry",
         "/queues",
         "/queues/default",
+        "/audit",
+        "/accounts",
         "/workers",
+        "/audit",
+        "/accounts",
         "/kinds",
         "/kinds/email.send",
         "/suppressions",
@@ -299,4 +306,103 @@ pub async fn the_first_link_makes_one_administrator(engine: Engine) {
     assert!(overview.text().contains("Administrator"));
     assert_eq!(choose("another long password").await.status, StatusCode::NOT_FOUND, "the link works once");
     assert_eq!(service.engine.store.accounts(10).await.unwrap().len(), 1);
+}
+
+pub async fn what_is_done_is_in_the_audit_log(engine: Engine) {
+    let service = TestService::over(engine);
+    let browser = Browser::signed_in(&service, "anna", &["admin"]).await;
+    let id = service.submitted(&json!({ "kind": "system.echo" })).await;
+    browser.post("/queues/default/pause", &[]).await;
+    assert_eq!(service.delete(&format!("/api/v1/tasks/revoke/{id}")).await.status, StatusCode::OK);
+    assert_eq!(service.delete(&format!("/api/v1/tasks/revoke/{id}")).await.status, StatusCode::CONFLICT);
+    login(&service, "anna", "wrong password", "").await;
+    let viewer = Browser::signed_in(&service, "vera", &["tasks:read"]).await;
+    viewer.post("/queues/default/resume", &[]).await;
+    let log = service.get("/api/v1/audit?limit=100").await.json();
+    let line = |entry: &serde_json::Value| {
+        let text = |name: &str| entry[name].as_str().unwrap().to_owned();
+        format!(
+            "{} {} {} {} {}",
+            text("principal"),
+            text("action"),
+            text("target").replace(&id, "ID"),
+            text("outcome"),
+            text("source")
+        )
+    };
+    let lines: Vec<String> = log["items"].as_array().unwrap().iter().rev().map(line).collect();
+    assert_eq!(
+        lines,
+        [
+            "root account.set  done api",
+            "anna sign_in  done dashboard",
+            "anna queue.pause default done dashboard",
+            "root task.revoke ID done api",
+            "root task.revoke ID failed api",
+            "anna sign_in  refused dashboard",
+            "root account.set  done api",
+            "vera sign_in  done dashboard",
+            "vera queue.resume default refused dashboard",
+        ]
+    );
+    let page = browser.get("/audit").await;
+    assert!(page.text().contains("Queue default") && page.text().contains("Refused"), "{page}");
+    assert_eq!(viewer.get("/audit").await.status, StatusCode::FORBIDDEN);
+    let first = service.get("/api/v1/audit?limit=1").await.json();
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = service.get(&format!("/api/v1/audit?limit=1&cursor={cursor}&principal=vera")).await.json();
+    assert_eq!(second["items"][0]["action"], "sign_in");
+}
+
+pub async fn accounts_are_made_changed_and_deleted_by_administrators(engine: Engine) {
+    let service = TestService::over(engine);
+    let browser = Browser::signed_in(&service, "anna", &["admin"]).await;
+    let wrong =
+        browser.post("/accounts", &[("account.name", "a b"), ("account.role", "viewer"), ("account.password", "short")]).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(wrong.text().matches("aria-invalid").count(), 2, "{wrong}");
+    let new = [("account.name", "vera"), ("account.role", "viewer"), ("account.password", PASSWORD)];
+    assert_eq!(browser.post("/accounts", &new).await.status, StatusCode::SEE_OTHER);
+    let id = service.submitted(&json!({ "kind": "system.echo" })).await;
+    let signed_in = login(&service, "vera", PASSWORD, "").await;
+    let viewer = Browser { service: &service, cookies: cookies_of(&signed_in), csrf: String::new() };
+    assert_eq!(viewer.get(&format!("/tasks/{id}")).await.status, StatusCode::OK, "a viewer sees everybody's tasks");
+    assert_eq!(viewer.get("/accounts").await.status, StatusCode::FORBIDDEN);
+    browser.post("/accounts/vera", &[("role", "operator"), ("password", "")]).await;
+    assert!(viewer.get("/queues").await.text().contains("/pause"), "the new role counts at once");
+    browser.post("/accounts/anna", &[("role", "viewer")]).await;
+    browser.post("/accounts/anna/delete", &[]).await;
+    assert_eq!(browser.get("/accounts").await.status, StatusCode::OK, "nobody locks himself out");
+    browser.post("/accounts/vera/delete", &[]).await;
+    assert_eq!(viewer.get("/tasks").await.status, StatusCode::SEE_OTHER);
+    let made = browser.post("/tokens", &[("token.subject", "shop"), ("token.scopes", "tasks:read"), ("token.days", "7")]).await;
+    let (_, rest) = made.text().split_once("<code>eyJ").unwrap();
+    let token = format!("eyJ{}", rest.split('<').next().unwrap());
+    let list = service.anonymous(Method::GET, "/api/v1/tasks").bearer(&token).send().await;
+    assert_eq!(list.status, StatusCode::OK, "{list}");
+}
+
+pub async fn minutes_are_counted_once_and_folded(engine: Engine) {
+    let service = TestService::over(engine);
+    let engine = &service.engine;
+    assert_eq!(engine.queue.count_once().await.unwrap(), 1, "the latest minute");
+    assert_eq!(engine.queue.count_once().await.unwrap(), 0);
+    let id = service.submitted(&json!({ "kind": "system.echo" })).await;
+    service.submitted(&json!({ "kind": "system.echo" })).await;
+    service.delete(&format!("/api/v1/tasks/revoke/{id}")).await;
+    engine.clock.advance(Duration::from_secs(70));
+    assert_eq!(engine.queue.count_once().await.unwrap(), 1);
+    let hour = engine.queue.statistics(StatisticsRange::Hour).await.unwrap();
+    assert_eq!(hour.steps.len(), 60);
+    let (_, Some(last)) = &hour.steps[59] else { panic!("the last minute was not counted") };
+    assert_eq!((last.all_kinds().revoked, last.all_queues().due), (1, 1));
+    engine.clock.advance(Duration::from_secs(3_600));
+    engine.queue.count_once().await.unwrap();
+    let day = engine.queue.statistics(StatisticsRange::Day).await.unwrap();
+    assert!(day.steps.iter().any(|(_, sample)| sample.is_some()), "ten minutes were folded");
+    let browser = Browser::signed_in(&service, "anna", &["admin"]).await;
+    for path in ["/", "/?range=day", "/?range=week&order=worst", "/?range=month", "/queues/default", "/kinds/system.echo"] {
+        let page = browser.get(path).await;
+        assert!(page.status == StatusCode::OK && page.text().contains("<svg viewBox=\"0 0 600 160\""), "{path}: {page}");
+    }
 }

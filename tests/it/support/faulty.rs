@@ -13,12 +13,12 @@ use legwork_engine::domain::{
     TaskRow, WorkerId, WorkerInfo, WorkerRow,
 };
 use legwork_engine::store::{
-    AccountInfo, AccountRow, Accounts, AttemptRow, AttemptStanding, ChangeAnswer, Ended, EndedGroup, FileRegistry, FileRow,
-    HeartbeatAnswer, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts, QueueRow,
-    RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend, RetryAnswer,
-    RevokeAnswer, RevokeOrder, Settled, Settlement, StartAnswer, StartBatch, StartedRow, Store, StoreError, StoreResult,
-    SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl, TaskReads, TaskStats,
-    TaskWrites, WorkerCommand, Workers,
+    AccountInfo, AccountRow, Accounts, AttemptRow, AttemptStanding, AuditEntry, AuditFilter, AuditLog, ChangeAnswer, Ended,
+    EndedGroup, FileRegistry, FileRow, HeartbeatAnswer, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune,
+    QueueChange, QueueCounts, QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState,
+    RecipientStep, Resend, RetryAnswer, RevokeAnswer, RevokeOrder, SampleStep, Samples, Settled, Settlement, StartAnswer,
+    StartBatch, StartedRow, Store, StoreError, StoreResult, SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps,
+    TaskChange, TaskControl, TaskReads, TaskStats, TaskWrites, WorkerCommand, Workers,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, broadcast};
@@ -224,6 +224,16 @@ through! {
         attempt_standing(task: TaskId, attempt: Attempt) -> AttemptStanding;
         recipients(task: TaskId, filter: &RecipientFilter, limit: u32) -> Vec<RecipientRow>;
         count_recipients(task: TaskId) -> RecipientCounts;
+    }
+    AuditLog false {
+        write_audit(entry: &AuditEntry) -> ();
+        audit(filter: &AuditFilter, limit: u32) -> Vec<AuditEntry>;
+        prune_audit(before: Timestamp, limit: u32) -> u64;
+    }
+    Samples false {
+        write_sample(step: SampleStep, at: Timestamp, sample: &str) -> bool;
+        samples(step: SampleStep, from: Timestamp, to: Timestamp) -> Vec<(Timestamp, String)>;
+        prune_samples(step: SampleStep, before: Timestamp) -> u64;
     }
     Suppressions false {
         suppress(suppressions: &[Suppression]) -> u64;

@@ -18,14 +18,17 @@ pub enum Scope {
     /// Revoke, retry, change, pause, resume, purge, drain.
     #[serde(rename = "tasks:control")]
     Control,
-    /// Everything, and the tasks of every principal.
+    /// See the tasks of every principal, and do to them what the other scopes allow.
+    #[serde(rename = "tasks:all")]
+    All,
+    /// Everything.
     #[serde(rename = "admin")]
     Admin,
 }
 
 impl Scope {
     /// Every scope there is.
-    pub const ALL: [Self; 4] = [Self::Submit, Self::Read, Self::Control, Self::Admin];
+    pub const ALL: [Self; 5] = [Self::Submit, Self::Read, Self::Control, Self::All, Self::Admin];
 
     /// Its name in a token.
     pub const fn as_str(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Scope {
             Self::Submit => "tasks:submit",
             Self::Read => "tasks:read",
             Self::Control => "tasks:control",
+            Self::All => "tasks:all",
             Self::Admin => "admin",
         }
     }
@@ -52,10 +56,9 @@ impl FromStr for Scope {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|scope| scope.as_str() == name)
-            .ok_or_else(|| format!("scope {name:?} is unknown; allowed are tasks:submit, tasks:read, tasks:control, admin"))
+        Self::ALL.into_iter().find(|scope| scope.as_str() == name).ok_or_else(|| {
+            format!("scope {name:?} is unknown; allowed are tasks:submit, tasks:read, tasks:control, tasks:all, admin")
+        })
     }
 }
 
@@ -109,6 +112,6 @@ impl Principal {
 
     /// Whose tasks it sees: `None` is everybody's.
     pub fn sees_only(&self) -> Option<Arc<str>> {
-        (!self.may(Scope::Admin)).then(|| self.subject.clone())
+        (!self.may(Scope::All)).then(|| self.subject.clone())
     }
 }

@@ -19,12 +19,12 @@ use jiff::Timestamp;
 pub use key_ring::{EncryptionKey, KeyError, KeyRing, encrypted_with, unreadable};
 
 use super::{
-    AccountInfo, AccountRow, Accounts, AttemptRow, AttemptStanding, ChangeAnswer, Ended, EndedGroup, FileRegistry, FileRow,
-    HeartbeatAnswer, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts, QueueRow,
-    RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend, RetryAnswer,
-    RevokeAnswer, RevokeOrder, Settled, Settlement, SharedStore, StartAnswer, StartBatch, StartedRow, Store, StoreError,
-    StoreResult, SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl, TaskReads,
-    TaskStats, TaskWrites, WorkerCommand, Workers,
+    AccountInfo, AccountRow, Accounts, AttemptRow, AttemptStanding, AuditEntry, AuditFilter, AuditLog, ChangeAnswer, Ended,
+    EndedGroup, FileRegistry, FileRow, HeartbeatAnswer, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune,
+    QueueChange, QueueCounts, QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState,
+    RecipientStep, Resend, RetryAnswer, RevokeAnswer, RevokeOrder, SampleStep, Samples, Settled, Settlement, SharedStore,
+    StartAnswer, StartBatch, StartedRow, Store, StoreError, StoreResult, SubmittedTask, Suppression, SuppressionFilter,
+    Suppressions, Sweeps, TaskChange, TaskControl, TaskReads, TaskStats, TaskWrites, WorkerCommand, Workers,
 };
 use crate::domain::{
     Attempt, Dispatch, FilePath, Page, PageRequest, PriorityBand, Progress, QueueName, ScopeSet, TaskFilter, TaskId, TaskRef,
@@ -294,6 +294,16 @@ as_it_is! {
     }
     TaskStats {
         ended_groups(from: Timestamp, to: Timestamp) -> Vec<EndedGroup>;
+    }
+    AuditLog {
+        write_audit(entry: &AuditEntry) -> ();
+        audit(filter: &AuditFilter, limit: u32) -> Vec<AuditEntry>;
+        prune_audit(before: Timestamp, limit: u32) -> u64;
+    }
+    Samples {
+        write_sample(step: SampleStep, at: Timestamp, sample: &str) -> bool;
+        samples(step: SampleStep, from: Timestamp, to: Timestamp) -> Vec<(Timestamp, String)>;
+        prune_samples(step: SampleStep, before: Timestamp) -> u64;
     }
     Suppressions {
         suppress(suppressions: &[Suppression]) -> u64;

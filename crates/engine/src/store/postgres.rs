@@ -1,6 +1,7 @@
 //! The store in Postgres: a schema of its own, a pool for what is asked now and then, and held connections for the hot path.
 
 mod accounts;
+mod audit;
 mod control;
 mod ends;
 mod files;

@@ -8,6 +8,7 @@
 //! The file belongs to one process: it holds a lock beside it (`<file>.lock`) for as long as the store is open.
 
 mod accounts;
+mod audit;
 mod control;
 mod ends;
 mod files;

@@ -27,6 +27,7 @@ fn migrations() -> Vec<Migration> {
     let progress_peak = include_str!("../../../../../migrations/postgres/0007_progress_peak.sql").into_sql_str();
     let words = include_str!("../../../../../migrations/postgres/0008_words.sql").into_sql_str();
     let version = include_str!("../../../../../migrations/postgres/0009_version.sql").into_sql_str();
+    let audit = include_str!("../../../../../migrations/postgres/0010_audit.sql").into_sql_str();
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine, false),
         Migration::new(2, "files".into(), MigrationType::Simple, files, false),
@@ -37,6 +38,7 @@ fn migrations() -> Vec<Migration> {
         Migration::new(7, "progress peak".into(), MigrationType::Simple, progress_peak, false),
         Migration::new(8, "words".into(), MigrationType::Simple, words, false),
         Migration::new(9, "version".into(), MigrationType::Simple, version, false),
+        Migration::new(10, "audit".into(), MigrationType::Simple, audit, false),
     ]
 }
 

@@ -22,6 +22,7 @@ fn all() -> Vec<Migration> {
     let progress_peak = include_str!("../../../../../migrations/sqlite/0007_progress_peak.sql");
     let words = include_str!("../../../../../migrations/sqlite/0008_words.sql");
     let version = include_str!("../../../../../migrations/sqlite/0009_version.sql");
+    let audit = include_str!("../../../../../migrations/sqlite/0010_audit.sql");
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine.into_sql_str(), false),
         Migration::new(2, "files".into(), MigrationType::Simple, files.into_sql_str(), false),
@@ -32,6 +33,7 @@ fn all() -> Vec<Migration> {
         Migration::new(7, "progress peak".into(), MigrationType::Simple, progress_peak.into_sql_str(), false),
         Migration::new(8, "words".into(), MigrationType::Simple, words.into_sql_str(), false),
         Migration::new(9, "version".into(), MigrationType::Simple, version.into_sql_str(), false),
+        Migration::new(10, "audit".into(), MigrationType::Simple, audit.into_sql_str(), false),
     ]
 }
 
