@@ -185,7 +185,7 @@ def sqlite_floor(file):
     rows, started = 0, time.perf_counter()
     while time.perf_counter() - started < 4:
         batch = [(os.urandom(16), rows, "PENDING", "system.echo", '{"hello":"world","number":42}') for _ in range(100)]
-        connection.execute("start immediate")
+        connection.execute("begin immediate")
         connection.executemany("insert into floor values (?, ?, ?, ?, ?)", batch)
         connection.execute("commit")
         rows += len(batch)
