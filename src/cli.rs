@@ -137,7 +137,7 @@ fn wrong_usage(error: &clap::Error, as_json: bool) -> ExitCode {
     if as_json && error.use_stderr() {
         let message = error.render().to_string();
         let message = message.strip_prefix("error: ").unwrap_or(&message).trim();
-        output::say(&error::error_json("usage", message, json!([])).to_string());
+        output::say(&error::error_json("usage", message, &json!([])).to_string());
     } else {
         // A closed output leaves nowhere to print to.
         drop(error.print());

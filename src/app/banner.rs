@@ -24,9 +24,7 @@ fn text(config: &Config, tokens: &Tokens, first_link: Option<&str>, now: Timesta
     let mut text = format!("\nLegwork {} is up.\n\n  Dashboard   {url}/\n  Swagger UI  {url}/docs\n", env!("CARGO_PKG_VERSION"));
     if let Some(link) = first_link {
         let first = crate::dashboard::first_url(url, link);
-        text.push_str(&format!(
-            "\nOpen this link to choose the password of the first administrator; it works once:\n\n  {first}\n"
-        ));
+        text.extend(["\nOpen this link to choose the password of the first administrator; it works once:\n\n  ", &first, "\n"]);
     }
     if !config.is_embedded() {
         text.push_str("\nMake a token:  legwork token create --subject NAME --scope admin\n\n");

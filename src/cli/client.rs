@@ -35,10 +35,10 @@ const PAGE: usize = 500;
 /// Which server a command asks, as whom, and how the answer is printed.
 #[derive(Debug, Args)]
 pub(super) struct ClientArgs {
-    /// The server, as in http://127.0.0.1:8000 [LEGWORK_URL]
+    /// The server, as in <http://127.0.0.1:8000> [`LEGWORK_URL`]
     #[arg(long, global = true, value_name = "URL")]
     pub(super) url: Option<String>,
-    /// The bearer token; other users of this machine can see it [LEGWORK_TOKEN]
+    /// The bearer token; other users of this machine can see it [`LEGWORK_TOKEN`]
     #[arg(long, global = true, value_name = "TOKEN")]
     pub(super) token: Option<String>,
     #[command(flatten)]

@@ -104,7 +104,7 @@ impl CliError {
             }
             error => (error.to_string(), json!([])),
         };
-        error_json(self.code(), &message, errors)
+        error_json(self.code(), &message, &errors)
     }
 
     /// Prints the error to standard error, as JSON if the command was asked for it.
@@ -120,7 +120,7 @@ impl CliError {
 }
 
 /// The form of an error on standard error with `--format json`.
-pub(super) fn error_json(code: &str, message: &str, errors: Value) -> Value {
+pub(super) fn error_json(code: &str, message: &str, errors: &Value) -> Value {
     json!({ "error": { "code": code, "message": message, "errors": errors } })
 }
 

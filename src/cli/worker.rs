@@ -14,7 +14,7 @@ const COLUMNS: [&str; 7] = ["health", "active", "slots", "total", "failed", "que
 
 /// Start a process that only runs tasks; or list, drain and end workers
 ///
-/// Without a verb it starts a worker. A worker needs Postgres and Redis (DATABASE_URL, REDIS_URL), serves all queues unless --queues names some,
+/// Without a verb it starts a worker. A worker needs Postgres and Redis (`DATABASE_URL`, `REDIS_URL`), serves all queues unless --queues names some,
 /// and opens LISTEN (health, metrics) only if it is set.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]

@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(count(1, "task"), "1 task");
         assert_eq!(count(1_204, "task"), "1,204 tasks");
         assert_eq!([percent(0.0), percent(0.0004), percent(0.038), percent(0.381)], ["0 %", "< 0.1 %", "3.8 %", "38 %"]);
-        assert_eq!([rate(0.0), rate(0.02), rate(3.14), rate(112.4)], ["0/s", "1.2/min", "3.1/s", "112/s"]);
+        assert_eq!([rate(0.0), rate(0.02), rate(3.1), rate(112.4)], ["0/s", "1.2/min", "3.1/s", "112/s"]);
         assert_eq!([bytes(48), bytes(48_211), bytes(207_618_048)], ["48 B", "47.1 KiB", "198 MiB"]);
     }
 

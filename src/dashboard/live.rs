@@ -28,7 +28,7 @@ pub(super) async fn changes(
     let stream = futures_util::stream::unfold((signals, shutdown), async |(mut signals, shutdown)| {
         let changed = async {
             tokio::time::sleep(LEAST_PAUSE).await;
-            let quiet = tokio::time::sleep(MOST_PAUSE - LEAST_PAUSE);
+            let quiet = tokio::time::sleep(MOST_PAUSE.saturating_sub(LEAST_PAUSE));
             tokio::select! {
                 () = quiet => true,
                 // What was missed is a change, too.

@@ -27,8 +27,11 @@ struct NavGroup {
     items: Vec<NavItem>,
 }
 
-/// The groups of the navigation: label, path, icon, whether it is for administrators only.
-const NAV: &[(Option<&str>, &[(&str, &str, &str, bool)])] = &[
+/// An entry of the navigation: label, path, icon, whether it is for administrators only.
+type NavEntry = (&'static str, &'static str, &'static str, bool);
+
+/// The groups of the navigation, each with its label.
+const NAV: &[(Option<&'static str>, &[NavEntry])] = &[
     (None, &[("Overview", "/", "overview", false)]),
     (
         Some("Work"),
@@ -50,7 +53,7 @@ fn nav(visitor: &Visitor) -> Vec<NavGroup> {
     let is_current = |url: &str| {
         if url == "/" { path == "/" } else { path == url || path.strip_prefix(url).is_some_and(|rest| rest.starts_with('/')) }
     };
-    let group = |(label, items): &(Option<&'static str>, &[(&'static str, &'static str, &'static str, bool)])| NavGroup {
+    let group = |(label, items): &(Option<&'static str>, &[NavEntry])| NavGroup {
         label: *label,
         items: items
             .iter()

@@ -39,9 +39,9 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn node(&self, key: Option<String>, value: &Value, depth: usize) -> Node {
+    fn node(&self, key: Option<&str>, value: &Value, depth: usize) -> Node {
         let leaf = |kind, text: String| Node {
-            key: key.clone(),
+            key: key.map(str::to_owned),
             kind,
             text,
             size: String::new(),
@@ -61,26 +61,28 @@ impl Builder<'_> {
             }
             Value::Array(items) => {
                 let children = items.iter().take(MAX_CHILDREN).enumerate();
-                let children = children.map(|(place, item)| self.node(Some(place.to_string()), item, depth + 1)).collect();
-                self.branch(leaf("array", String::new()), items.len(), "item", children, depth)
+                let children = children.map(|(place, item)| self.node(Some(&place.to_string()), item, depth + 1)).collect();
+                branch(leaf("array", String::new()), items.len(), "item", children, depth)
             }
             Value::Object(fields) => {
                 let children = fields.iter().take(MAX_CHILDREN);
-                let children = children.map(|(name, field)| self.node(Some(format::clip(name, 200)), field, depth + 1)).collect();
-                self.branch(leaf("object", String::new()), fields.len(), "field", children, depth)
+                let children =
+                    children.map(|(name, field)| self.node(Some(&format::clip(name, 200)), field, depth + 1)).collect();
+                branch(leaf("object", String::new()), fields.len(), "field", children, depth)
             }
         }
     }
+}
 
-    fn branch(&self, leaf: Node, count: usize, noun: &str, children: Vec<Node>, depth: usize) -> Node {
-        let more = count.checked_sub(MAX_CHILDREN).filter(|more| *more > 0);
-        Node {
-            size: format::count(count as u64, noun),
-            open: depth < OPEN_DEPTH && count <= 20,
-            more: more.map(|more| format!("{} more", format::number(more as u64))),
-            children: Some(children),
-            ..leaf
-        }
+/// A node with children, of which there are `count` in all.
+fn branch(leaf: Node, count: usize, noun: &str, children: Vec<Node>, depth: usize) -> Node {
+    let more = count.checked_sub(MAX_CHILDREN).filter(|more| *more > 0);
+    Node {
+        size: format::count(count as u64, noun),
+        open: depth < OPEN_DEPTH && count <= 20,
+        more: more.map(|more| format!("{} more", format::number(more as u64))),
+        children: Some(children),
+        ..leaf
     }
 }
 
@@ -102,7 +104,7 @@ pub(super) fn line(args: &Value, hidden: &str) -> String {
             Value::Object(inner) => format::count(inner.len() as u64, "field"),
             plain => format::clip(&plain.to_string(), 60),
         };
-        text.push_str(&format!("{name}: {rendered}"));
+        text.extend([name.as_str(), ": ", &rendered]);
     }
     format::clip(&text, MAX_LINE)
 }

@@ -59,7 +59,7 @@ pub(super) trait Channel: Send + Sync + Sized + 'static {
     /// Senders at most.
     fn width(&self, cx: &TaskContext) -> usize;
 
-    /// Works off the recipient_queue: claims, hands over and records, until the recipient queue ends or there is a stop. Counts in `answered` who had an
+    /// Works off the `recipient_queue`: claims, hands over and records, until the recipient queue ends or there is a stop. Counts in `answered` who had an
     /// answer. The error says why it cannot go on.
     fn send_all(
         delivery: &Delivery<Self>,

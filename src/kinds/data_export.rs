@@ -193,7 +193,7 @@ async fn stream(
 ) -> Result<(u64, NewFileWriter), TaskFailure> {
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
     let total = AtomicU64::new(0);
-    let read = async { Ok(source.copy(query, |rows| total.store(rows, Relaxed), sender).await.or_fail()?) };
+    let read = async { source.copy(query, |rows| total.store(rows, Relaxed), sender).await.or_fail() };
     let (rows, ()) = tokio::try_join!(read, write(cx, &total, receiver, encoder, &mut writer))?;
     Ok((rows, writer))
 }

@@ -95,10 +95,10 @@ impl Kind for BulkNotice {
                 }
             }
             (None, Some(filters)) => {
-                field_errors.extend(to_field_errors(Filter::parse(users, filters, "/filters").err().unwrap_or_default()))
+                field_errors.extend(to_field_errors(Filter::parse(users, filters, "/filters").err().unwrap_or_default()));
             }
             (Some(_), Some(_)) => {
-                field_errors.push(FieldError::new("/filters", "either user_ids or filters are given, not both"))
+                field_errors.push(FieldError::new("/filters", "either user_ids or filters are given, not both"));
             }
             (None, None) => field_errors.push(FieldError::new("/user_ids", "is missing: either user_ids or filters are given")),
         }

@@ -36,7 +36,7 @@ pub(super) struct Pool {
     hello: ClientId,
     /// One for each connection in use.
     slots: Semaphore,
-    idle_pool: Arc<IdlePool>,
+    idle: Arc<IdlePool>,
 }
 
 /// The connections that nobody uses, the one used last at the back.
@@ -62,7 +62,7 @@ impl Pool {
             config,
             tls: TlsConnector::from(tls),
             hello: ClientId::default(),
-            idle_pool: Arc::new(IdlePool { keep, state: Mutex::default() }),
+            idle: Arc::new(IdlePool { keep, state: Mutex::default() }),
         })
     }
 
@@ -70,7 +70,7 @@ impl Pool {
     pub(super) async fn stage(&self, message: &Message) -> Result<Staged<'_>, MailOutcome> {
         let closed = || MailOutcome::NotSent { reason: "the mailer is closed".into() };
         let slot = self.slots.acquire().await.map_err(|_| closed())?;
-        while let Some(mut connection) = self.idle_pool.take() {
+        while let Some(mut connection) = self.idle.take() {
             if connection.sent >= self.config.messages_per_connection {
                 connection.quit().await;
                 continue;
@@ -80,7 +80,7 @@ impl Pool {
                 // The server has closed it meanwhile, or is about to. The others may be as old: a fresh one is tried at once.
                 Err(error) if error.ends_connection() => {
                     tracing::debug!(%error, "a kept connection to the mail server had ended");
-                    self.idle_pool.clear();
+                    self.idle.clear();
                 }
                 Err(error) => return Err(self.refused(connection, error)),
             }
@@ -96,7 +96,7 @@ impl Pool {
     /// What a refusal before the message means for the mail; the connection is kept if it is of use.
     fn refused(&self, connection: Connection, error: SmtpError) -> MailOutcome {
         if !error.ends_connection() {
-            self.idle_pool.put(connection);
+            self.idle.put(connection);
         }
         match error {
             SmtpError::Refused { code, response } => refusal(code, response),
@@ -121,7 +121,7 @@ impl Pool {
 
     pub(super) async fn close(&self) {
         self.slots.close();
-        for connection in self.idle_pool.close() {
+        for connection in self.idle.close() {
             connection.quit().await;
         }
     }
@@ -144,13 +144,13 @@ impl Staged<'_> {
             Ok(response) => MailOutcome::Accepted { response },
             Err(SmtpError::Refused { code, response }) => {
                 if code != CLOSING {
-                    self.pool.idle_pool.put(self.connection);
+                    self.pool.idle.put(self.connection);
                 }
                 return refusal(code, response);
             }
             Err(error) => return MailOutcome::Unknown { reason: error.to_string() },
         };
-        self.pool.idle_pool.put(self.connection);
+        self.pool.idle.put(self.connection);
         drop(self.slot);
         outcome
     }
@@ -203,13 +203,13 @@ impl IdlePool {
 }
 
 /// Closes idle connections until there are none; one such task at a time, only while connections are idle.
-async fn watch(idle_pool: Weak<IdlePool>, keep: Duration) {
+async fn watch(idle: Weak<IdlePool>, keep: Duration) {
     let mut wake = Instant::now() + keep;
     loop {
         tokio::time::sleep_until(wake).await;
-        let Some(idle_pool) = idle_pool.upgrade() else { return };
-        let (expired, next) = idle_pool.expired();
-        drop(idle_pool);
+        let Some(idle) = idle.upgrade() else { return };
+        let (expired, next) = idle.expired();
+        drop(idle);
         for connection in expired {
             connection.quit().await;
         }

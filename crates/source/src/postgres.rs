@@ -21,7 +21,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const IDLE_LIMIT: Duration = Duration::from_mins(5);
 /// Begins a transaction in which answers are read as text, in one form whatever the server is set to.
 ///
-/// Every statement runs in a transaction, and every setting is local to it. A pooler between us and the server (PgBouncer in transaction mode)
+/// Every statement runs in a transaction, and every setting is local to it. A pooler between us and the server (`PgBouncer` in transaction mode)
 /// may use another server connection for each transaction: a statement that is parsed and bound outside of one would be bound to whatever
 /// another client parsed there, and a setting of the session would reach other clients.
 macro_rules! begin {

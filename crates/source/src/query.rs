@@ -129,7 +129,7 @@ impl Filter {
             for (word, value) in operators {
                 match Operator::parse(word).filter(|operator| operator.suits(field.kind)) {
                     Some(operator) => {
-                        take(condition(field, operator, value, &pointer(&at, word)), &mut conditions, &mut field_errors)
+                        take(condition(field, operator, value, &pointer(&at, word)), &mut conditions, &mut field_errors);
                     }
                     None => field_errors.push(QueryError::new(pointer(&at, word), unknown_operator(word, field))),
                 }

@@ -211,14 +211,15 @@ pub(in crate::dashboard) async fn limits(
     let text = posted.fields.text("concurrency").to_owned();
     let limit = match text.as_str() {
         "" => None,
-        text => match text.parse::<u32>().ok().filter(|limit| (1..=10_000).contains(limit)) {
-            Some(limit) => Some(limit),
-            None => {
+        text => {
+            if let Some(limit) = text.parse::<u32>().ok().filter(|limit| (1..=10_000).contains(limit)) {
+                Some(limit)
+            } else {
                 let error =
                     format!("Running at once must be a whole number from 1 to 10,000, or empty; got {}.", format::clip(text, 40));
                 return Ok(Notice::not_done(error).shown_at(&queue_url(&name)));
             }
-        },
+        }
     };
     change(&state, &name, posted, QueueChange { paused: None, concurrency: Some(limit) }, "The limits are saved.".into()).await
 }

@@ -314,7 +314,7 @@ fn collect_files(links: &BTreeMap<String, String>, value: &Value, found: &mut Ve
             fields.values().for_each(|field| collect_files(links, field, found, depth + 1));
         }
         Value::Array(items) if depth < 4 => {
-            items.iter().take(MOST_FILES).for_each(|item| collect_files(links, item, found, depth + 1))
+            items.iter().take(MOST_FILES).for_each(|item| collect_files(links, item, found, depth + 1));
         }
         _ => {}
     }

@@ -39,7 +39,7 @@ pub(super) async fn write(cx: &TaskContext, source: &Source, query: &Query, scra
     let mut writing = tokio::task::spawn_blocking(move || work(&fields, &path, todo));
     let (sender, mut chunks) = mpsc::channel(CHUNKS_WAITING);
     let total = AtomicU64::new(0);
-    let read = async { Ok(source.copy(query, |rows| total.store(rows, Relaxed), sender).await.or_fail()?) };
+    let read = async { source.copy(query, |rows| total.store(rows, Relaxed), sender).await.or_fail() };
     let passed = async {
         let mut rows = 0;
         while let Some(chunk) = chunks.recv().await {

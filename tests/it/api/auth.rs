@@ -209,8 +209,7 @@ pub async fn a_kind_may_ask_for_more_than_the_right_to_submit(engine: Engine) {
     let service = TestService::over(engine);
     let submitter = service.token("ann", &[Scope::Submit]);
     let prune = json!({ "kind": "results.prune", "args": { "older_than_days": 1 } });
-    let send =
-        |token: &str, path: &str, body: &Value| service.anonymous(Method::POST, path).bearer(token).json(body).send();
+    let send = |token: &str, path: &str, body: &Value| service.anonymous(Method::POST, path).bearer(token).json(body).send();
     let refused = send(&submitter, "/api/v1/tasks", &prune).await;
     assert_eq!((refused.status, refused.text_at("/code").as_str()), (StatusCode::FORBIDDEN, "scope_missing"));
     let batch = json!({ "tasks": [prune, { "kind": "system.echo" }] });

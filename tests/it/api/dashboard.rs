@@ -29,7 +29,7 @@ impl<'a> Browser<'a> {
         let mut browser = Self { service, cookies: cookies_of(&answer), csrf: String::new() };
         let page = browser.get("/tasks").await;
         let (_, rest) = page.text().split_once("name=\"csrf\" value=\"").unwrap();
-        browser.csrf = rest.split('"').next().unwrap().to_owned();
+        rest.split('"').next().unwrap().clone_into(&mut browser.csrf);
         browser
     }
 
@@ -396,7 +396,7 @@ pub async fn minutes_are_counted_once_and_folded(engine: Engine) {
     assert_eq!(hour.steps.len(), 60);
     let (_, Some(last)) = &hour.steps[59] else { panic!("the last minute was not counted") };
     assert_eq!((last.all_kinds().revoked, last.all_queues().due), (1, 1));
-    engine.clock.advance(Duration::from_secs(3_600));
+    engine.clock.advance(Duration::from_hours(1));
     engine.queue.count_once().await.unwrap();
     let day = engine.queue.statistics(StatisticsRange::Day).await.unwrap();
     assert!(day.steps.iter().any(|(_, sample)| sample.is_some()), "ten minutes were folded");

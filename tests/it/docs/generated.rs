@@ -48,7 +48,7 @@ fn with_generated_parts(text: &str, render: impl Fn(&str) -> String) -> String {
     for piece in pieces {
         let (what, rest) = piece.split_once(" -->").expect("a mark ends");
         let (_, after) = rest.split_once(END).expect("a generated part ends");
-        written += &format!("<!-- generated: {what} -->\n{}{END}{after}", render(what));
+        written.extend(["<!-- generated: ", what, " -->\n", &render(what), END, after]);
     }
     written
 }
@@ -72,7 +72,7 @@ fn settings() -> String {
     let mut text = String::new();
     for setting in SETTINGS {
         if let Some((_, title)) = SECTIONS.iter().find(|(first, _)| *first == setting.name) {
-            text += &format!("\n## {title}\n\n| Setting | Default | Meaning |\n|---|---|---|\n");
+            text.extend(["\n## ", title, "\n\n| Setting | Default | Meaning |\n|---|---|---|\n"]);
         }
         let default = if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
         text += &row(&[&format!("`{}`", setting.name), &default, setting.doc]);

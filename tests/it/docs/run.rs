@@ -61,26 +61,25 @@ impl Reader {
 
     /// What each block of commands printed.
     async fn run(&self, page: &Page) -> Vec<String> {
-        let mut script = "set -euo pipefail\n".to_owned();
+        let program = Path::new(env!("CARGO_BIN_EXE_legwork"));
+        let mut script = format!("set -euo pipefail\nexport PATH='{}':\"$PATH\"\n", program.parent().unwrap().display());
         let mut lines = Vec::new();
         for block in &page.blocks {
             match block {
                 Block::Commands { line, text } => {
-                    script += &format!("printf '{MARK}'\n{}", text.replace(DOCUMENTED, &self.address));
+                    script.extend(["printf '", &MARK.to_string(), "'\n", &text.replace(DOCUMENTED, &self.address)]);
                     lines.push(*line);
                 }
                 Block::File { name, text } => std::fs::write(self.folder.join(name), text).unwrap(),
                 Block::Answer { .. } | Block::Shown => {}
             }
         }
-        let program = Path::new(env!("CARGO_BIN_EXE_legwork"));
-        let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
         let mut shell = Command::new("bash");
         for setting in legwork::config::SETTINGS {
             shell.env_remove(setting.name);
         }
         shell.args(["-c", &script]).current_dir(&self.folder).stdin(Stdio::null()).kill_on_drop(true);
-        shell.env("PATH", path).env("LISTEN", &self.address).env("TOKEN", &self.token);
+        shell.env("LISTEN", &self.address).env("TOKEN", &self.token);
         let output = tokio::time::timeout(PATIENCE, shell.output()).await.expect("the page's commands end").unwrap();
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         let outputs: Vec<String> = printed.split(MARK).skip(1).map(str::to_owned).collect();
@@ -111,8 +110,8 @@ impl Reader {
 
 /// The last JSON object of an output, which may begin in the middle of a line.
 fn last_json(output: &str) -> Option<Value> {
-    let starts = output.match_indices('{').map(|(at, _)| at);
-    starts.filter_map(|at| serde_json::from_str(output[at..].trim()).ok()).next()
+    let mut starts = output.match_indices('{').map(|(at, _)| at);
+    starts.find_map(|at| serde_json::from_str(output[at..].trim()).ok())
 }
 
 /// Fields whose value is a word of the API, so that the documented one must be the real one.

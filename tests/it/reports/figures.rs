@@ -1,4 +1,4 @@
-//! TaskStats, counted by hand.
+//! The figures of a report, counted by hand.
 
 use serde_json::{Value, json};
 

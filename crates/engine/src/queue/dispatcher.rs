@@ -66,8 +66,8 @@ impl Dispatcher {
         if dispatches.is_empty() {
             return;
         }
-        let dispatched = if self.is_trusted() { self.publish(&dispatches).await } else { Err(breaker_is_open()) };
-        self.follow_up(dispatches, dispatched).await;
+        let outcome = if self.is_trusted() { self.publish(&dispatches).await } else { Err(breaker_is_open()) };
+        self.follow_up(dispatches, outcome).await;
     }
 
     /// The same for who holds up others: it waits a moment only. What the broker has not confirmed by then counts as dispatched, because it
@@ -76,20 +76,20 @@ impl Dispatcher {
         if dispatches.is_empty() {
             return;
         }
-        let dispatched = if self.is_trusted() {
+        let outcome = if self.is_trusted() {
             tokio::time::timeout(PUBLISH_DEADLINE, self.publish(&dispatches)).await.unwrap_or(Err(Failure::Late))
         } else {
             Err(breaker_is_open())
         };
-        self.follow_up(dispatches, dispatched).await;
+        self.follow_up(dispatches, outcome).await;
     }
 
     async fn publish(&self, dispatches: &[Dispatch]) -> Result<(), Failure> {
         self.broker.publish(dispatches).await.map_err(|error| Failure::NotDispatched(error.to_string()))
     }
 
-    async fn follow_up(&self, dispatches: Vec<Dispatch>, dispatched: Result<(), Failure>) {
-        match dispatched {
+    async fn follow_up(&self, dispatches: Vec<Dispatch>, outcome: Result<(), Failure>) {
+        match outcome {
             Ok(()) => return self.note_success(),
             Err(Failure::Late) => return self.note_failure(&format!("no answer within {} ms", PUBLISH_DEADLINE.as_millis())),
             Err(Failure::NotDispatched(reason)) => self.note_failure(&reason),

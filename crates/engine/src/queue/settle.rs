@@ -67,12 +67,11 @@ impl Flush<Settlement, SettleAnswer> for SettleFlush {
                 if self.shutdown.is_started() && started.elapsed() >= self.lease {
                     return give_up(&left, &error, &mut answers);
                 }
-                match &failing_write {
-                    Some(write) => write.failed_again(error.to_string()),
-                    None => {
-                        tracing::error!(%error, tasks = left.len(), "ends of tasks cannot be stored; nothing is started until they can");
-                        failing_write = Some(self.gate.close(error.to_string()));
-                    }
+                if let Some(write) = &failing_write {
+                    write.failed_again(error.to_string());
+                } else {
+                    tracing::error!(%error, tasks = left.len(), "ends of tasks cannot be stored; nothing is started until they can");
+                    failing_write = Some(self.gate.close(error.to_string()));
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);

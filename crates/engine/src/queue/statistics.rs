@@ -234,7 +234,9 @@ impl Queue {
             return Ok(0);
         }
         let mut whole = Sample::default();
-        parts.values().for_each(|part| whole.fold(part));
+        for part in parts.values() {
+            whole.fold(part);
+        }
         self.write(step, from, &whole).await.map(usize::from)
     }
 

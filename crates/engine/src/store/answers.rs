@@ -24,7 +24,7 @@ pub struct SubmittedTask {
 impl SubmittedTask {
     /// About how many bytes it adds to a write.
     pub fn bytes(&self) -> usize {
-        let callback_url = self.task.callback_url.as_ref().map_or(0, |url| url.len());
+        let callback_url = self.task.callback_url.as_ref().map_or(0, String::len);
         self.task.args.len() + callback_url
     }
 }

@@ -9,7 +9,7 @@ use super::StoreResult;
 /// An entry of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// A UUIDv7: the time in it orders the log.
+    /// A `UUIDv7`: the time in it orders the log.
     pub id: Uuid,
     /// When it was done.
     pub at: Timestamp,

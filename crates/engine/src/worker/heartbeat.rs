@@ -26,7 +26,7 @@ pub struct Heartbeat {
     template: WorkerInfo,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
-    last_heartbeat: Option<Timestamp>,
+    last_sent: Option<Timestamp>,
     orphans: HashSet<(TaskId, Attempt)>,
     missing: HashSet<(TaskId, Attempt)>,
     releasing: Option<tokio::task::JoinHandle<usize>>,
@@ -87,7 +87,7 @@ impl Heartbeat {
             template,
             clock,
             shutdown,
-            last_heartbeat: None,
+            last_sent: None,
             orphans: HashSet::new(),
             missing: HashSet::new(),
             releasing: None,
@@ -129,7 +129,7 @@ impl Heartbeat {
         let (sent, sent_at) = (Instant::now(), self.clock.now());
         let answer = store.heartbeat(&self.info(), sent_at).await?;
         self.clock.follow(answer.store_now);
-        self.last_heartbeat = Some(sent_at);
+        self.last_sent = Some(sent_at);
         self.pool.note_heartbeat(sent);
         match answer.command {
             Some(WorkerCommand::Drain) => self.pool.drain(),
@@ -142,7 +142,7 @@ impl Heartbeat {
     /// A heartbeat that failed. Before the lease ends, what runs is asked to stop, and then ended by force: others may have it soon.
     fn missed(&self, error: &StoreError) {
         tracing::warn!(%error, "a heartbeat was missed");
-        let silent = self.last_heartbeat.map_or(Duration::ZERO, |last| self.clock.now().duration_since(last).unsigned_abs());
+        let silent = self.last_sent.map_or(Duration::ZERO, |last| self.clock.now().duration_since(last).unsigned_abs());
         let running = self.pool.running();
         if silent < self.config.lease.mul_f64(0.8) || running.counts().running == 0 {
             return;

@@ -162,7 +162,7 @@ impl Pool {
     }
 
     /// Whether the store knows this worker as a live one, with half a lease to spare. What it started otherwise would look like a dead
-    /// worker's, and run twice. A process that was frozen stalled_polls itself without a lease until its next heartbeat.
+    /// worker's, and run twice. A process that was frozen `stalled_polls` itself without a lease until its next heartbeat.
     fn has_lease(&self) -> bool {
         self.last_heartbeat.borrow().is_some_and(|sent| sent.elapsed() < self.config.lease / 2)
     }

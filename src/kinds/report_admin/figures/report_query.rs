@@ -61,7 +61,7 @@ impl ReportQuery<'_> {
     }
 
     pub(super) async fn count(&self, filter: &Filter) -> Result<u64, TaskFailure> {
-        Ok(self.cx.or_cancelled(self.source.count(filter)).await?.or_fail()?)
+        self.cx.or_cancelled(self.source.count(filter)).await?.or_fail()
     }
 
     pub(super) async fn measured(&self, filter: Filter, measures: &[Measure]) -> Result<Measured, TaskFailure> {
@@ -100,7 +100,7 @@ impl ReportQuery<'_> {
     }
 
     async fn aggregate(&self, aggregation: &Aggregation) -> Result<Vec<AggregationRow>, TaskFailure> {
-        Ok(self.cx.or_cancelled(self.source.aggregate(aggregation)).await?.or_fail()?)
+        self.cx.or_cancelled(self.source.aggregate(aggregation)).await?.or_fail()
     }
 }
 

@@ -89,7 +89,7 @@ impl PgStore {
 
     /// Says which partition is missing, and which right would help where it is a right.
     fn not_made(&self, name: &str, error: sqlx::Error) -> StatementError {
-        let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned();
         match StatementError::from(error) {
             StatementError::Other(StoreError::Database(reason)) if code == MISSING_RIGHT => {
                 StatementError::Other(StoreError::Database(format!(
