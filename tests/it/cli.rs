@@ -254,7 +254,7 @@ fn a_token_needs_known_scopes_a_length_and_a_secret() {
     let place = Place::new();
     let unknown = place.legwork(&["token", "create", "--subject", "a", "--scope", "tasks:eat"]);
     assert_eq!(unknown.code, 2, "{unknown}");
-    assert!(unknown.err.contains("tasks:submit, tasks:read, tasks:control, admin"), "{unknown}");
+    assert!(unknown.err.contains("tasks:submit, tasks:read, tasks:control, tasks:all, admin"), "{unknown}");
     assert_eq!(place.legwork(&["token", "create", "--subject", "a"]).code, 2);
     assert_eq!(place.legwork(&["token", "create", "--subject", "a", "--scope", "admin", "--ttl", "0s"]).code, 2);
 

@@ -55,7 +55,9 @@ fn no_migration_is_ever_changed() {
 }
 
 /// As the build before the fifth migration left things.
-const UNDONE: [&str; 9] = [
+const UNDONE: [&str; 11] = [
+    "DROP TABLE audit_log",
+    "DROP TABLE samples",
     "ALTER TABLE tasks DROP COLUMN version",
     "ALTER TABLE tasks RENAME COLUMN dispatch_at TO ring_at",
     "ALTER TABLE tasks RENAME COLUMN dispatched_at TO rung_at",
