@@ -110,7 +110,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
         return Ok(());
     }
     let clock: Arc<dyn Clock> = Arc::new(SyncedClock::start());
-    let broker = build_broker(&config.broker, clock.clone())?;
+    let broker = build_broker(&config.broker)?;
     let app = App::assemble(config, store, broker, clock, KindSet::compiled(), shutdown)?;
     app.run(listener).await
 }

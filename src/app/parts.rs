@@ -64,10 +64,10 @@ pub async fn build_store(config: &StoreConfig) -> Result<SharedStore, StoreError
 }
 
 /// Makes the broker; it need not answer yet.
-pub fn build_broker(config: &BrokerConfig, clock: Arc<dyn Clock>) -> Result<SharedBroker, BrokerError> {
+pub fn build_broker(config: &BrokerConfig) -> Result<SharedBroker, BrokerError> {
     match &config.redis {
         Some(url) => Ok(Arc::new(RedisBroker::connect(url, &config.prefix)?)),
-        None => Ok(Arc::new(MemoryBroker::new(clock))),
+        None => Ok(Arc::new(MemoryBroker::default())),
     }
 }
 

@@ -186,7 +186,7 @@ async fn a_callback_whose_parts_are_encrypted_is_opened_when_it_starts_or_says_t
 
 fn engine_over(clear: &Arc<dyn Store>, keys: KeyRing) -> Engine {
     let clock = Arc::new(ManualClock::at(start()));
-    let broker: SharedBroker = Arc::new(MemoryBroker::new(clock.clone()));
+    let broker: SharedBroker = Arc::new(MemoryBroker::default());
     Engine::over(Arc::new(EncryptedStore::over(clear.clone(), keys)), broker, clock)
 }
 

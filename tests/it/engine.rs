@@ -53,7 +53,7 @@ engine! {
         dispatches {
             lost_dispatches_are_sent_again_after_a_grace_time,
             a_lost_backlog_is_dispatched_in_one_sweep_and_only_once_however_long_it_waits,
-            what_was_fetched_and_not_started_counts_as_held,
+            what_was_fetched_and_not_started_is_dispatched_again,
             entries_that_stand_a_little_out_of_order_hide_nothing_and_look_like_no_loss,
             tasks_run_while_the_broker_delivers_and_takes_no_dispatches,
             a_slow_broker_gets_every_dispatch_once,
@@ -62,7 +62,7 @@ engine! {
             the_breaker_opens_after_three_failures_and_closes_when_the_broker_is_back,
             due_sweeps_that_work_at_once_dispatch_each_task_once,
             a_dispatch_that_is_sent_twice_starts_one_attempt,
-            a_start_that_fails_acknowledges_nothing_and_the_task_runs_later,
+            a_start_that_fails_spends_nothing_and_the_task_runs_later,
             a_start_whose_answer_was_lost_is_released_and_runs,
             a_settlement_whose_answer_was_lost_is_not_run_twice,
             a_store_that_is_away_when_an_attempt_ends_gets_its_end_later,

@@ -85,7 +85,7 @@ async fn a_role_that_may_make_no_partitions_is_told_which_one_is_missing() {
 async fn a_result_that_the_database_cannot_hold_is_a_failure_once() {
     in_latin1(|store| async move {
         let clock = Arc::new(ManualClock::at(start()));
-        let broker = Arc::new(MemoryBroker::new(clock.clone()));
+        let broker = Arc::new(MemoryBroker::default());
         let engine = Engine::over(store.clone(), broker, clock);
         let (refused, kept, retried) =
             (started(&store, task(0), 1).await, started(&store, task(0), 1).await, started(&store, task(0), 1).await);

@@ -3,6 +3,9 @@
 //!
 //! It carries references to rows, and signals between processes. Losing all of it loses nothing: the rows are the truth, and the sweeps dispatch
 //! again what was lost. It may deliver a reference twice; the start is a compare-and-set and takes it once.
+//!
+//! It forgets a reference when it hands it out. A worker that dies between the fetch and the start therefore loses the dispatch, and the sweep of
+//! lost dispatches finds the row: there is one recovery for a lost dispatch, whatever lost it.
 
 mod fair_share;
 pub mod keys;
@@ -17,7 +20,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use crate::domain::{Dispatch, PriorityBand, Progress, QueueName, TaskId, TaskStatus, WorkerId};
+use crate::domain::{Dispatch, PriorityBand, Progress, QueueName, TaskId, TaskStatus};
 
 /// Why the broker could not do it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -33,10 +36,8 @@ pub enum BrokerError {
 /// A task reference handed to one worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// What was dispatched.
+    /// The dispatch, as it was published or read from the store.
     pub dispatch: Dispatch,
-    /// The broker's own name of it, for the acknowledgement (empty where it did not come from the broker).
-    pub entry: String,
 }
 
 /// How much of a queue a worker takes.
@@ -51,8 +52,6 @@ pub struct QueueQuota {
 /// What a worker asks for.
 #[derive(Clone, Debug)]
 pub struct FetchRequest {
-    /// Who asks.
-    pub worker: WorkerId,
     /// Of which queues, and how many of each.
     pub quotas: Vec<QueueQuota>,
     /// At most so many in all: its free slots.
@@ -103,31 +102,16 @@ pub trait Broker: Send + Sync {
 
     /// Hands out up to `request.max` references: band by band, at most `quota.max` of a queue, the oldest of a stream first, queues taking
     /// turns; of every ten, one goes to a lower band that has work, so that it never starves. Waits up to `request.wait` for the first one.
-    /// What is handed out is held for the worker until it is acknowledged. An empty answer is no error.
+    /// The broker forgets what it hands out. An empty answer is no error.
     ///
-    /// Dropping the future may leave what it would have returned held by the worker, until [`reclaim`](Broker::reclaim) finds it.
+    /// References that arrive after the future was dropped are published again.
     async fn fetch(&self, request: &FetchRequest) -> Result<Vec<Delivery>, BrokerError>;
 
     /// Ends a waiting [`fetch`](Broker::fetch) of this process early.
     fn wake(&self);
 
-    /// Forgets deliveries: the start has decided about them.
-    async fn acknowledge(&self, deliveries: &[Delivery]) -> Result<(), BrokerError>;
-
-    /// Takes over up to `max` references of these queues that were handed to any worker more than `idle` ago and not acknowledged.
-    async fn reclaim(
-        &self,
-        worker: WorkerId,
-        queues: &[QueueName],
-        idle: Duration,
-        max: usize,
-    ) -> Result<Vec<Delivery>, BrokerError>;
-
-    /// When the oldest entry that a queue holds (also what is handed out and not acknowledged) was dispatched; `None` where it holds nothing.
-    async fn oldest_held(&self, queue: &QueueName, band: PriorityBand) -> Result<Option<Timestamp>, BrokerError>;
-
-    /// Forgets a worker that has ended; what it still holds is given to others.
-    async fn leave(&self, worker: WorkerId, queues: &[QueueName]) -> Result<(), BrokerError>;
+    /// When the oldest reference of a queue and band that was not handed out yet was dispatched; `None` where all were handed out.
+    async fn oldest_waiting(&self, queue: &QueueName, band: PriorityBand) -> Result<Option<Timestamp>, BrokerError>;
 
     /// Tells all processes, this one included.
     async fn signal(&self, signal: &Signal) -> Result<(), BrokerError>;

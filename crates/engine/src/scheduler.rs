@@ -4,12 +4,10 @@
 
 mod rescue_guard;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::domain::WorkerId;
 use crate::queue::Queue;
 use crate::queue::statistics::COUNT_EVERY;
 use crate::queue::sweep::SWEEP_BATCH;
@@ -54,15 +52,13 @@ pub struct Scheduler {
     queue: Arc<Queue>,
     config: SchedulerConfig,
     rescue_guard: parking_lot::Mutex<RescueGuard>,
-    /// The dead workers that are off the broker.
-    dismissed: tokio::sync::Mutex<HashSet<WorkerId>>,
 }
 
 impl Scheduler {
     /// Sweeps that have not started.
     pub fn new(queue: Arc<Queue>, config: SchedulerConfig) -> Arc<Self> {
         let rescue_guard = parking_lot::Mutex::new(RescueGuard::new(config.lease));
-        Arc::new(Self { queue, config, rescue_guard, dismissed: tokio::sync::Mutex::default() })
+        Arc::new(Self { queue, config, rescue_guard })
     }
 
     /// Dispatches what is due until nothing more is: how many.
@@ -93,7 +89,6 @@ impl Scheduler {
         }
         let lease = jiff::SignedDuration::try_from(self.config.lease).unwrap_or_default();
         let rescued = self.queue.rescue_once(now.checked_sub(lease).unwrap_or(now)).await?;
-        self.queue.dismiss_the_dead(&mut *self.dismissed.lock().await).await?;
         Ok(rescued + self.queue.overrun_once(OVERRUN_GRACE, sees_since).await?)
     }
 

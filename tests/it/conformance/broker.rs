@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod fairness;
-mod holding;
+mod handing_out;
 mod signals;
 mod waiting;
 

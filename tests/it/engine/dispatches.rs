@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use legwork_engine::broker::{FetchRequest, QueueQuota};
-use legwork_engine::domain::{Dispatch, PriorityBand, QueueName, TaskId, TaskRef, TaskStatus, Version, WorkerId};
+use legwork_engine::domain::{Dispatch, PriorityBand, QueueName, TaskId, TaskRef, TaskStatus, Version};
 use legwork_engine::store::SubmittedTask;
 use serde_json::json;
 
@@ -64,17 +64,16 @@ pub async fn a_lost_backlog_is_dispatched_in_one_sweep_and_only_once_however_lon
     assert_eq!(engine.broker.published(), 1_003);
 }
 
-pub async fn what_was_fetched_and_not_started_counts_as_held(engine: Engine) {
+pub async fn what_was_fetched_and_not_started_is_dispatched_again(engine: Engine) {
     let id = echo(&engine).await;
     let quotas = vec![QueueQuota { queue: QueueName::from_store("default"), max: 1 }];
-    let request = FetchRequest { worker: WorkerId::made(engine.now()), quotas, max: 1, wait: Duration::from_secs(5) };
+    let request = FetchRequest { quotas, max: 1, wait: Duration::from_secs(5) };
     let held = engine.ground().broker.fetch(&request).await.unwrap();
     assert_eq!(held.len(), 1);
     let scheduler = engine.scheduler();
-    engine.clock.advance(Duration::from_mins(1));
-    assert_eq!(scheduler.redispatch_lost().await.unwrap(), 0);
-    engine.ground().broker.acknowledge(&held).await.unwrap();
-    assert_eq!(scheduler.redispatch_lost().await.unwrap(), 1, "now it is lost");
+    assert_eq!(scheduler.redispatch_lost().await.unwrap(), 0, "its worker may be about to start it");
+    engine.clock.advance(PAST_GRACE);
+    assert_eq!(scheduler.redispatch_lost().await.unwrap(), 1);
     let pool = engine.start_pool().await;
     assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
     pool.end().await;
@@ -228,7 +227,7 @@ pub async fn a_dispatch_that_is_sent_twice_starts_one_attempt(engine: Engine) {
     pool.end().await;
 }
 
-pub async fn a_start_that_fails_acknowledges_nothing_and_the_task_runs_later(engine: Engine) {
+pub async fn a_start_that_fails_spends_nothing_and_the_task_runs_later(engine: Engine) {
     let switch = Switch::new();
     let pool = engine.start_pool().await;
     let gate = engine.faults.hold("start");
@@ -240,10 +239,8 @@ pub async fn a_start_that_fails_acknowledges_nothing_and_the_task_runs_later(eng
     engine.faults.bring_back();
     engine.faults.mend("start");
     assert_eq!(engine.row(id).await.attempt.0, 0);
-    let held = engine.ground().broker.oldest_held(&QueueName::from_store("default"), PriorityBand::Normal).await.unwrap();
-    assert!(held.is_some(), "the delivery is not forgotten");
     engine.clock.advance(PAST_GRACE);
-    pool.pool.recover_missed_once(true).await;
+    assert_eq!(engine.scheduler().redispatch_lost().await.unwrap(), 1);
     assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
     assert_eq!(switch.runs(), 1);
     pool.end().await;

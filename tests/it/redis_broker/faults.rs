@@ -8,7 +8,7 @@ use legwork_engine::domain::PriorityBand;
 use redis::aio::MultiplexedConnection;
 use tokio::time::timeout;
 
-use crate::support::brokers::{bells, connect, dispatch, dispatches, fresh_prefix, queue, request, waiting, worker};
+use crate::support::brokers::{bells, connect, dispatch, dispatches, queue, request, waiting};
 use crate::support::redis_server::RedisServer;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -23,7 +23,6 @@ async fn works(broker: &SharedBroker) {
     broker.publish(std::slice::from_ref(&sent)).await.unwrap();
     let got = broker.fetch(&request(&["a"], 5)).await.unwrap();
     assert_eq!(bells(&got), std::slice::from_ref(&sent));
-    broker.acknowledge(&got).await.unwrap();
     let wanted = waiting(&["a"], 5);
     let (got, dispatched) =
         timeout(LIMIT, async { tokio::join!(broker.fetch(&wanted), broker.publish(std::slice::from_ref(&sent))) })
@@ -32,7 +31,6 @@ async fn works(broker: &SharedBroker) {
     dispatched.unwrap();
     let got = got.unwrap();
     assert_eq!(bells(&got), [sent]);
-    broker.acknowledge(&got).await.unwrap();
     broker.ping().await.unwrap();
 }
 
@@ -52,7 +50,7 @@ async fn a_redis_that_comes_later_is_found() {
     let broker = on(&server);
     assert!(is_away(&broker.publish(&dispatches("a", PriorityBand::Normal, 1)).await));
     assert!(is_away(&broker.fetch(&waiting(&["a"], 5)).await));
-    assert!(is_away(&broker.oldest_held(&queue("a"), PriorityBand::Normal).await));
+    assert!(is_away(&broker.oldest_waiting(&queue("a"), PriorityBand::Normal).await));
     assert!(is_away(&broker.ping().await));
     server.restart();
     works(&broker).await;
@@ -105,7 +103,7 @@ async fn a_frozen_redis_fails_commands_at_their_deadline_and_the_next_ones_work(
     server.freeze();
     let (published, fetched, held) = timeout(Duration::from_secs(8), async {
         let (dispatches, wanted, queue) = (dispatches("b", PriorityBand::Normal, 1), waiting(&["a"], 5), queue("a"));
-        tokio::join!(broker.publish(&dispatches), broker.fetch(&wanted), broker.oldest_held(&queue, PriorityBand::Low))
+        tokio::join!(broker.publish(&dispatches), broker.fetch(&wanted), broker.oldest_waiting(&queue, PriorityBand::Low))
     })
     .await
     .unwrap();
@@ -197,18 +195,6 @@ async fn what_nobody_here_has_written_is_thrown_away() {
 }
 
 #[tokio::test]
-async fn a_tombstone_is_not_reclaimed() {
-    let server = RedisServer::start(&[]);
-    let broker = on(&server);
-    broker.publish(&dispatches("a", PriorityBand::Normal, 2)).await.unwrap();
-    let got = broker.fetch(&request(&["a"], 5)).await.unwrap();
-    let mut connection = server.connection().await;
-    let _: i64 = redis::cmd("XDEL").arg(&["{legwork}:queue:a:normal", &got[0].entry]).query_async(&mut connection).await.unwrap();
-    let again = broker.reclaim(worker(), &[queue("a")], Duration::ZERO, 9).await.unwrap();
-    assert_eq!(bells(&again), bells(&got[1..]));
-}
-
-#[tokio::test]
 async fn a_full_redis_refuses() {
     let server = RedisServer::start(&["--maxmemory", "1"]);
     let broker = on(&server);
@@ -216,56 +202,30 @@ async fn a_full_redis_refuses() {
 }
 
 #[tokio::test]
-async fn a_worker_that_has_left_is_no_consumer_any_more() {
-    let server = RedisServer::start(&[]);
-    let broker = connect(&server.url(), &fresh_prefix());
-    let wanted = request(&["a"], 5);
-    broker.publish(&dispatches("a", PriorityBand::Normal, 1)).await.unwrap();
-    broker.fetch(&wanted).await.unwrap();
-    broker.leave(wanted.worker, &[queue("a")]).await.unwrap();
-    let mut connection = server.connection().await;
-    let keys: Vec<String> = redis::cmd("KEYS").arg("*:normal").query_async(&mut connection).await.unwrap();
-    let consumers: Vec<redis::Value> =
-        redis::cmd("XINFO").arg("CONSUMERS").arg(&keys[0]).arg("workers").query_async(&mut connection).await.unwrap();
-    assert_eq!(consumers, []);
-}
-
-#[tokio::test]
-async fn an_entry_that_was_acknowledged_and_not_deleted_does_not_pass_for_held() {
+async fn redis_keeps_nothing_of_what_was_handed_out() {
     let server = RedisServer::start(&[]);
     let broker = on(&server);
-    let sent = dispatches("a", PriorityBand::Normal, 4);
-    broker.publish(&sent).await.unwrap();
-    let got = broker.fetch(&request(&["a"], 3)).await.unwrap();
     let mut connection = server.connection().await;
     let key = "{legwork}:queue:a:normal";
-    for orphan in &got[..2] {
-        let _: i64 = redis::cmd("XACK").arg(&[key, "workers", &orphan.entry]).query_async(&mut connection).await.unwrap();
+    for _ in 0..3 {
+        // A read that waits leaves its entry in the stream, where the next fetch deletes it.
+        let wanted = waiting(&["a"], 1);
+        let sent = dispatches("a", PriorityBand::Normal, 1);
+        let (got, published) = tokio::join!(broker.fetch(&wanted), broker.publish(&sent));
+        published.unwrap();
+        assert_eq!(got.unwrap().len(), 1);
+        assert_eq!(broker.oldest_waiting(&queue("a"), PriorityBand::Normal).await.unwrap(), None);
+        broker.publish(&dispatches("a", PriorityBand::Normal, 5)).await.unwrap();
+        assert_eq!(broker.fetch(&request(&["a"], 3)).await.unwrap().len(), 3);
+        let left: usize = redis::cmd("XLEN").arg(key).query_async(&mut connection).await.unwrap();
+        assert_eq!(left, 2);
+        assert_eq!(broker.fetch(&request(&["a"], 3)).await.unwrap().len(), 2);
+        let left: usize = redis::cmd("XLEN").arg(key).query_async(&mut connection).await.unwrap();
+        assert_eq!(left, 0);
     }
-    let oldest = async || broker.oldest_held(&queue("a"), PriorityBand::Normal).await.unwrap();
-    assert_eq!(oldest().await, Some(sent[2].dispatched_at), "handed out");
-    broker.acknowledge(&got[2..]).await.unwrap();
-    assert_eq!(oldest().await, Some(sent[3].dispatched_at), "not handed out yet");
-    let left: usize = redis::cmd("XLEN").arg(key).query_async(&mut connection).await.unwrap();
-    assert_eq!(left, 1);
-}
-
-#[tokio::test]
-async fn what_cannot_be_given_back_stays_with_the_worker_until_it_is_reclaimed() {
-    let server = RedisServer::start(&[]);
-    let broker = on(&server);
-    let sent = dispatches("a", PriorityBand::Normal, 2);
-    broker.publish(&sent).await.unwrap();
-    let leaver = request(&["a"], 5);
-    broker.fetch(&leaver).await.unwrap();
-    let mut connection = server.connection().await;
-    let mut limit = async |bytes: &str| {
-        let () = redis::cmd("CONFIG").arg(&["SET", "maxmemory", bytes]).query_async(&mut connection).await.unwrap();
-    };
-    limit("1").await;
-    assert!(broker.leave(leaver.worker, &[queue("a")]).await.is_err());
-    limit("0").await;
-    let again = broker.reclaim(worker(), &[queue("a")], Duration::ZERO, 9).await.unwrap();
-    assert_eq!(bells(&again), sent);
-    broker.leave(leaver.worker, &[queue("a")]).await.unwrap();
+    let consumers: Vec<redis::Value> =
+        redis::cmd("XINFO").arg("CONSUMERS").arg(key).arg("workers").query_async(&mut connection).await.unwrap();
+    assert_eq!(consumers.len(), 1, "one consumer, however many workers there are");
+    let pending: Vec<redis::Value> = redis::cmd("XPENDING").arg(key).arg("workers").query_async(&mut connection).await.unwrap();
+    assert_eq!(pending.first(), Some(&redis::Value::Int(0)));
 }

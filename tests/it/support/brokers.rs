@@ -10,8 +10,7 @@ use jiff::Timestamp;
 use legwork_engine::broker::memory::MemoryBroker;
 use legwork_engine::broker::redis::RedisBroker;
 use legwork_engine::broker::{Delivery, FetchRequest, QueueQuota, SharedBroker};
-use legwork_engine::clock::ManualClock;
-use legwork_engine::domain::{Dispatch, PriorityBand, QueueName, TaskId, TaskRef, Version, WorkerId};
+use legwork_engine::domain::{Dispatch, PriorityBand, QueueName, TaskId, TaskRef, Version};
 
 /// 2025-11-21T08:00:00Z
 pub const START: Timestamp = Timestamp::constant(1_763_712_000, 0);
@@ -23,7 +22,7 @@ pub struct TestBroker {
 }
 
 pub fn in_memory() -> TestBroker {
-    let broker: SharedBroker = Arc::new(MemoryBroker::new(Arc::new(ManualClock::at(START))));
+    let broker: SharedBroker = Arc::new(MemoryBroker::default());
     TestBroker { peer: Arc::clone(&broker), broker }
 }
 
@@ -52,10 +51,6 @@ pub fn queue(name: &str) -> QueueName {
     QueueName::parse(name).unwrap()
 }
 
-pub fn worker() -> WorkerId {
-    WorkerId::made(START)
-}
-
 /// A dispatch of a new task, dispatched `at` seconds after the start.
 pub fn dispatch(name: &str, band: PriorityBand, at: i64) -> Dispatch {
     let dispatched_at = START + Duration::from_secs(u64::try_from(at).unwrap());
@@ -75,7 +70,7 @@ pub fn dispatches(name: &str, band: PriorityBand, count: usize) -> Vec<Dispatch>
 /// A worker that has `max` free slots for these queues, and does not wait.
 pub fn request(queues: &[&str], max: usize) -> FetchRequest {
     let quotas = queues.iter().map(|name| QueueQuota { queue: queue(name), max }).collect();
-    FetchRequest { worker: worker(), quotas, max, wait: Duration::ZERO }
+    FetchRequest { quotas, max, wait: Duration::ZERO }
 }
 
 /// The same, but it waits for the first one; longer than any test may take.

@@ -76,7 +76,7 @@ where
 {
     stores::sqlite(|store| async move {
         let clock = Arc::new(ManualClock::at(tasks::start()));
-        let broker: SharedBroker = Arc::new(legwork_engine::broker::memory::MemoryBroker::new(clock.clone()));
+        let broker: SharedBroker = Arc::new(legwork_engine::broker::memory::MemoryBroker::default());
         run(case, Engine::over(store, broker, clock)).await;
     })
     .await;

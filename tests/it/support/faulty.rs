@@ -280,7 +280,6 @@ pub struct FaultyBroker {
     is_full: AtomicBool,
     slow: Mutex<Option<Arc<Gate>>>,
     published: AtomicUsize,
-    left: Mutex<Vec<WorkerId>>,
 }
 
 impl FaultyBroker {
@@ -292,7 +291,6 @@ impl FaultyBroker {
             is_full: AtomicBool::new(false),
             slow: Mutex::default(),
             published: AtomicUsize::new(0),
-            left: Mutex::default(),
         })
     }
 
@@ -318,11 +316,6 @@ impl FaultyBroker {
     /// From now on what is published arrives when the gate is open, also where the publisher has stopped waiting.
     pub fn delay_dispatches(&self) -> Arc<Gate> {
         self.slow.lock().insert(Gate::closed()).clone()
-    }
-
-    /// Who was taken off so far.
-    pub fn left(&self) -> Vec<WorkerId> {
-        self.left.lock().clone()
     }
 
     /// How many dispatches were dispatched so far.
@@ -375,28 +368,8 @@ impl Broker for FaultyBroker {
         self.inner.wake();
     }
 
-    async fn acknowledge(&self, deliveries: &[Delivery]) -> Result<(), BrokerError> {
-        self.there()?.acknowledge(deliveries).await
-    }
-
-    async fn reclaim(
-        &self,
-        worker: WorkerId,
-        queues: &[QueueName],
-        idle: Duration,
-        max: usize,
-    ) -> Result<Vec<Delivery>, BrokerError> {
-        self.there()?.reclaim(worker, queues, idle, max).await
-    }
-
-    async fn oldest_held(&self, queue: &QueueName, band: PriorityBand) -> Result<Option<Timestamp>, BrokerError> {
-        self.there()?.oldest_held(queue, band).await
-    }
-
-    async fn leave(&self, worker: WorkerId, queues: &[QueueName]) -> Result<(), BrokerError> {
-        self.there()?.leave(worker, queues).await?;
-        self.left.lock().push(worker);
-        Ok(())
+    async fn oldest_waiting(&self, queue: &QueueName, band: PriorityBand) -> Result<Option<Timestamp>, BrokerError> {
+        self.there()?.oldest_waiting(queue, band).await
     }
 
     async fn signal(&self, signal: &Signal) -> Result<(), BrokerError> {

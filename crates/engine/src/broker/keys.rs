@@ -3,7 +3,7 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `{legwork}:queue:<queue>:<band>` | a stream; one entry a dispatch, deleted when it is acknowledged |
+//! | `{legwork}:queue:<queue>:<band>` | a stream; one entry a dispatch, deleted when it has been handed out |
 //! | `{legwork}:signals` | a Pub/Sub channel |
 //! | `{legwork}:probe` | a stream that never exists: whether writes are taken |
 //!
@@ -13,6 +13,9 @@ use crate::domain::{PriorityBand, QueueName};
 
 /// The consumer group of every stream. It starts at 0, never at `$`, so that a stream that was made anew loses nothing.
 pub const GROUP: &str = "workers";
+
+/// The one consumer of the group. Nothing is kept by consumer, because reads do not ask for acknowledgements.
+pub const CONSUMER: &str = "worker";
 
 /// The one field of an entry.
 pub const FIELD: &str = "r";

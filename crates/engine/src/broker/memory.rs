@@ -3,9 +3,8 @@
 //! A publish wakes at most as many waiting fetches as it brings references, and only such as serve their queues. A fetch that was woken
 //! and goes away before it has looked wakes the next one in its place.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -15,15 +14,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::fair_share::{FairShare, Turn};
 use super::{Broker, BrokerError, Delivery, FetchRequest, QueueQuota, Signal};
-use crate::clock::Clock;
-use crate::domain::{Dispatch, PriorityBand, QueueName, TaskRef, WorkerId};
+use crate::domain::{Dispatch, PriorityBand, QueueName, TaskRef};
 
 /// A listener that falls behind by more loses the oldest; signals may be lost.
 const KEPT_SIGNALS: usize = 4096;
 
 /// The broker of a single process.
 pub struct MemoryBroker {
-    clock: Arc<dyn Clock>,
     state: Mutex<State>,
     signals: broadcast::Sender<Arc<Signal>>,
 }
@@ -31,8 +28,6 @@ pub struct MemoryBroker {
 #[derive(Default)]
 struct State {
     streams: HashMap<QueueName, [Stream; 3]>,
-    /// The name of the next entry; entries sort by age.
-    next_entry: u64,
     fair_share: FairShare,
     waiting: VecDeque<Waiter>,
     next_waiter: u64,
@@ -42,21 +37,11 @@ struct State {
 }
 
 /// One queue and band.
-#[derive(Default)]
-struct Stream {
-    waiting: VecDeque<Entry>,
-    held: BTreeMap<u64, Held>,
-}
+type Stream = VecDeque<Entry>;
 
 struct Entry {
-    name: u64,
     task: TaskRef,
     dispatched_at: Timestamp,
-}
-
-struct Held {
-    entry: Entry,
-    since: Timestamp,
 }
 
 struct Waiter {
@@ -74,20 +59,20 @@ enum WakeReason {
     Wake,
 }
 
-impl MemoryBroker {
-    /// Holds nothing yet.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::default(), signals: broadcast::Sender::new(KEPT_SIGNALS) }
+impl Default for MemoryBroker {
+    fn default() -> Self {
+        Self { state: Mutex::default(), signals: broadcast::Sender::new(KEPT_SIGNALS) }
     }
+}
 
+impl MemoryBroker {
     /// What is there, or else a place in the line of those who wait.
     fn take_or_wait(&self, request: &FetchRequest, may_wait: bool) -> Result<Taken<'_>, BrokerError> {
-        let now = self.clock.now();
         let mut state = self.state.lock();
         if state.closed {
             return Err(closed());
         }
-        let taken = state.take(request, now);
+        let taken = state.take(request);
         if !taken.is_empty() || !may_wait || std::mem::take(&mut state.woken_ahead) {
             return Ok(Taken::Now(taken));
         }
@@ -141,8 +126,8 @@ impl Drop for WaitingFetch<'_> {
 }
 
 impl State {
-    /// Takes what is there by the rules of the port, and holds it.
-    fn take(&mut self, request: &FetchRequest, now: Timestamp) -> Vec<Delivery> {
+    /// Takes what is there by the rules of the port.
+    fn take(&mut self, request: &FetchRequest) -> Vec<Delivery> {
         let mut quotas: Vec<QueueQuota> =
             request.quotas.iter().filter(|quota| quota.max > 0 && self.streams.contains_key(&quota.queue)).cloned().collect();
         if request.max == 0 || quotas.is_empty() {
@@ -151,7 +136,7 @@ impl State {
         let turn = self.fair_share.next(request.max);
         let first = turn.first_queue % quotas.len();
         quotas.rotate_left(first);
-        let mut selection = Selection { streams: &mut self.streams, room: quotas, left: request.max, now, taken: Vec::new() };
+        let mut selection = Selection { streams: &mut self.streams, room: quotas, left: request.max, taken: Vec::new() };
         selection.fill(turn);
         let taken = selection.taken;
         self.fair_share.handed_out(taken.len());
@@ -174,7 +159,7 @@ impl State {
 
     fn pass_on(&mut self, queues: &[QueueName]) {
         for queue in queues {
-            let count = self.streams.get(queue).map_or(0, |bands| bands.iter().map(|stream| stream.waiting.len()).sum());
+            let count = self.streams.get(queue).map_or(0, |bands| bands.iter().map(|stream| stream.len()).sum());
             self.wake_waiters(queue, count.min(1));
         }
     }
@@ -193,7 +178,6 @@ struct Selection<'a> {
     /// What each queue may still give, in the order of their turn.
     room: Vec<QueueQuota>,
     left: usize,
-    now: Timestamp,
     taken: Vec<Delivery>,
 }
 
@@ -242,7 +226,7 @@ impl Selection<'_> {
 
     fn offers(&self, quota: usize, band: PriorityBand) -> usize {
         let quota = &self.room[quota];
-        self.streams.get(&quota.queue).map_or(0, |bands| bands[band as usize].waiting.len().min(quota.max))
+        self.streams.get(&quota.queue).map_or(0, |bands| bands[band as usize].len().min(quota.max))
     }
 
     fn take_from(&mut self, quota: usize, band: PriorityBand, count: usize) {
@@ -251,17 +235,10 @@ impl Selection<'_> {
         let stream = &mut bands[band as usize];
         quota.max -= count;
         self.left -= count;
-        for entry in stream.waiting.drain(..count) {
-            self.taken.push(delivery(&quota.queue, band, &entry));
-            stream.held.insert(entry.name, Held { entry, since: self.now });
-        }
-    }
-}
-
-fn delivery(queue: &QueueName, band: PriorityBand, entry: &Entry) -> Delivery {
-    Delivery {
-        dispatch: Dispatch { task: entry.task, queue: queue.clone(), band, dispatched_at: entry.dispatched_at },
-        entry: entry.name.to_string(),
+        let queue = &quota.queue;
+        self.taken.extend(stream.drain(..count).map(|Entry { task, dispatched_at }| Delivery {
+            dispatch: Dispatch { task, queue: queue.clone(), band, dispatched_at },
+        }));
     }
 }
 
@@ -278,18 +255,15 @@ impl Broker for MemoryBroker {
         }
         for run in dispatches.chunk_by(|one, next| one.queue == next.queue) {
             let queue = &run[0].queue;
-            let mut name = state.next_entry;
             if !state.streams.contains_key(queue) {
                 state.streams.insert(queue.clone(), Default::default());
             }
             if let Some(bands) = state.streams.get_mut(queue) {
                 for dispatch in run {
-                    let entry = Entry { name, task: dispatch.task, dispatched_at: dispatch.dispatched_at };
-                    bands[dispatch.band as usize].waiting.push_back(entry);
-                    name += 1;
+                    let entry = Entry { task: dispatch.task, dispatched_at: dispatch.dispatched_at };
+                    bands[dispatch.band as usize].push_back(entry);
                 }
             }
-            state.next_entry = name;
             state.wake_waiters(queue, run.len());
         }
         Ok(())
@@ -319,53 +293,10 @@ impl Broker for MemoryBroker {
         state.wake_all();
     }
 
-    async fn acknowledge(&self, deliveries: &[Delivery]) -> Result<(), BrokerError> {
-        let mut state = self.state.lock();
-        for delivery in deliveries {
-            let Ok(name) = delivery.entry.parse::<u64>() else { continue };
-            if let Some(bands) = state.streams.get_mut(&delivery.dispatch.queue) {
-                bands[delivery.dispatch.band as usize].held.remove(&name);
-            }
-        }
-        Ok(())
-    }
-
-    async fn reclaim(
-        &self,
-        _worker: WorkerId,
-        queues: &[QueueName],
-        idle: Duration,
-        max: usize,
-    ) -> Result<Vec<Delivery>, BrokerError> {
-        let now = self.clock.now();
-        let idle = jiff::SignedDuration::try_from(idle).unwrap_or(jiff::SignedDuration::MAX);
-        let mut state = self.state.lock();
-        let mut taken = Vec::new();
-        for band in PriorityBand::ALL {
-            for queue in queues {
-                let Some(bands) = state.streams.get_mut(queue) else { continue };
-                let held = bands[band as usize].held.values_mut();
-                let idle_ones = held.filter(|held| now.duration_since(held.since) >= idle);
-                for held in idle_ones.take(max - taken.len()) {
-                    held.since = now;
-                    taken.push(delivery(queue, band, &held.entry));
-                }
-            }
-        }
-        Ok(taken)
-    }
-
-    async fn oldest_held(&self, queue: &QueueName, band: PriorityBand) -> Result<Option<Timestamp>, BrokerError> {
+    async fn oldest_waiting(&self, queue: &QueueName, band: PriorityBand) -> Result<Option<Timestamp>, BrokerError> {
         let state = self.state.lock();
-        let Some(stream) = state.streams.get(queue).map(|bands| &bands[band as usize]) else { return Ok(None) };
-        let waiting = stream.waiting.front();
-        let held = stream.held.first_key_value().map(|(_, held)| &held.entry);
-        Ok(waiting.into_iter().chain(held).min_by_key(|entry| entry.name).map(|entry| entry.dispatched_at))
-    }
-
-    /// Who it was handed to is not kept: what a worker left behind becomes idle, and is reclaimed.
-    async fn leave(&self, _worker: WorkerId, _queues: &[QueueName]) -> Result<(), BrokerError> {
-        Ok(())
+        let oldest = state.streams.get(queue).and_then(|bands| bands[band as usize].front());
+        Ok(oldest.map(|entry| entry.dispatched_at))
     }
 
     async fn signal(&self, signal: &Signal) -> Result<(), BrokerError> {

@@ -134,13 +134,13 @@ fn within_quotas(dispatches: Vec<Dispatch>, request: &FetchRequest) -> Vec<Deliv
                 has_room
             })
         })
-        .map(|dispatch| Delivery { dispatch, entry: String::new() })
+        .map(|dispatch| Delivery { dispatch })
         .collect()
 }
 
 impl Queue {
-    /// Starts the attempts of `deliveries` and acknowledges them: the store has decided. A store that is away decides nothing, and
-    /// nothing is acknowledged: the deliveries are reclaimed or dispatched again later.
+    /// Starts the attempts of `deliveries`, as far as the store decides so. After an error nothing is known of them: rows that still wait are
+    /// dispatched again by the sweep of lost dispatches.
     pub async fn start_attempts(
         self: &Arc<Self>,
         worker: WorkerId,
@@ -164,23 +164,12 @@ impl Queue {
         }
         let decided: Vec<Decided> =
             deliveries.into_iter().zip(answers).map(|(delivery, answer)| Decided { delivery, answer }).collect();
-        self.follow_up(&decided, started, ended);
+        self.follow_up(started, ended);
         Ok(decided)
     }
 
-    /// What must not hold up the attempts: the acknowledgement and the events.
-    fn follow_up(
-        self: &Arc<Self>,
-        decided: &[Decided],
-        started: Vec<(crate::domain::TaskId, TaskStatus)>,
-        ended: Vec<crate::store::Ended>,
-    ) {
-        let done: Vec<Delivery> = decided
-            .iter()
-            // What needs exclusive execution is started once more, under the same delivery.
-            .filter(|one| !matches!(one.answer, StartAnswer::NeedsExclusive) && !one.delivery.entry.is_empty())
-            .map(|one| one.delivery.clone())
-            .collect();
+    /// Publishes events, which must not hold up the attempts.
+    fn follow_up(self: &Arc<Self>, started: Vec<(crate::domain::TaskId, TaskStatus)>, ended: Vec<crate::store::Ended>) {
         let signal = (!started.is_empty()).then_some(Signal::Changed { tasks: started });
         if let Some(signal) = &signal {
             // At once, so that nobody here hears of an end before he hears of the start.
@@ -188,33 +177,13 @@ impl Queue {
         }
         let queue = self.clone();
         self.shutdown.spawn(async move {
-            let signalled = async {
-                match &signal {
-                    Some(signal) => queue.broker.signal(signal).await,
-                    None => Ok(()),
-                }
-            };
-            let acknowledged = async { if done.is_empty() { Ok(()) } else { queue.broker.acknowledge(&done).await } };
-            let (signalled, acknowledged) = tokio::join!(signalled, acknowledged);
-            if let Err(error) = signalled {
+            if let Some(signal) = &signal
+                && let Err(error) = queue.broker.signal(signal).await
+            {
                 tracing::debug!(%error, "starts could not be signalled; others will find out by looking");
-            }
-            if let Err(error) = acknowledged {
-                tracing::debug!(%error, "deliveries could not be acknowledged; they will come again and be dropped");
             }
             queue.publish_ended(ended).await;
         });
-    }
-
-    /// Takes over deliveries that some worker fetched and never started.
-    pub async fn reclaim(&self, worker: WorkerId, queues: &[QueueName], idle: Duration, max: usize) -> Vec<Delivery> {
-        match self.broker.reclaim(worker, queues, idle, max).await {
-            Ok(deliveries) => deliveries,
-            Err(error) => {
-                tracing::debug!(%error, "stale deliveries could not be looked for");
-                Vec::new()
-            }
-        }
     }
 
     /// Ends a waiting fetch of this process.
@@ -222,37 +191,25 @@ impl Queue {
         self.broker.wake();
     }
 
-    /// Releases deliveries that will not be started here: they are dispatched again and forgotten.
+    /// Releases deliveries that will not be started here: they are dispatched again.
     pub async fn release_deliveries(&self, deliveries: Vec<Delivery>) {
-        if deliveries.is_empty() {
-            return;
-        }
-        self.dispatcher.dispatch(deliveries.iter().map(|delivery| delivery.dispatch.clone()).collect()).await;
-        if let Err(error) = self.broker.acknowledge(&deliveries).await {
-            tracing::debug!(%error, "deliveries that were released could not be acknowledged");
+        if !deliveries.is_empty() {
+            self.dispatcher.dispatch(deliveries.into_iter().map(|delivery| delivery.dispatch).collect()).await;
         }
     }
 
-    /// Postpones a waiting task that cannot run here now, and forgets its delivery. Nothing is spent; where the store does not answer, the
-    /// delivery stays held and comes again.
+    /// Postpones a waiting task that cannot run here now. No retry is spent. Where the store does not answer, the sweep of lost dispatches finds
+    /// the row.
     pub async fn postpone(&self, delivery: Delivery, pause: Duration) {
         let now = self.clock.now();
         let change = TaskChange { due_at: Some(to_micros(now + pause)), ..TaskChange::default() };
-        match self.store.change(delivery.dispatch.task.id, &change, now).await {
-            Ok(_) => {
-                if let Err(error) = self.broker.acknowledge(&[delivery]).await {
-                    tracing::debug!(%error, "a delivery that was postponed could not be acknowledged");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "a task could not be postponed"),
+        if let Err(error) = self.store.change(delivery.dispatch.task.id, &change, now).await {
+            tracing::warn!(%error, "a task could not be postponed");
         }
     }
 
-    /// A worker leaves in good order.
-    pub async fn leave(&self, worker: WorkerId, queues: &[QueueName]) {
-        if let Err(error) = self.broker.leave(worker, queues).await {
-            tracing::debug!(%error, "the worker could not be taken off the broker");
-        }
+    /// Takes a worker that ended in good order off the list.
+    pub async fn leave(&self, worker: WorkerId) {
         if let Err(error) = self.store.leave(worker).await {
             tracing::warn!(%error, "the worker could not be taken off the list; it will be declared dead");
         }

@@ -1,20 +1,17 @@
 //! What the scheduler steps: each a call that does a bounded piece and says how much it did.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::Queue;
-use crate::domain::{EndReason, ErrorReport, Next, PriorityBand, QueueName, WorkerId, after_crash};
+use crate::domain::{EndReason, ErrorReport, Next, PriorityBand, QueueName, after_crash};
 use crate::store::{Prune, Settlement, StartedRow, StoreError, StoreResult};
 
 /// At most so many rows a step.
 pub const SWEEP_BATCH: u32 = 1_000;
 /// So far from the order of their times may entries lie that several processes have dispatched.
 const DISPATCH_DISORDER: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
-/// So many dead workers a step are taken off the broker.
-const DISMISSALS: usize = 10;
 
 impl Queue {
     /// Dispatches what has become due: how many. Does nothing while the broker is away, because the workers then read the store.
@@ -59,30 +56,6 @@ impl Queue {
         Ok(rescued)
     }
 
-    /// Takes dead workers off the broker, where that was not done before (`dismissed` remembers it), and gives what they had fetched and not
-    /// started to others.
-    pub async fn dismiss_the_dead(&self, dismissed: &mut HashSet<WorkerId>) -> StoreResult<()> {
-        let workers = self.store.workers().await?;
-        let dead: HashSet<WorkerId> = workers.iter().filter(|worker| worker.dead).map(|worker| worker.info.id).collect();
-        // Who lives again may die again.
-        dismissed.retain(|worker| dead.contains(worker));
-        let due: Vec<WorkerId> = dead.difference(dismissed).copied().take(DISMISSALS).collect();
-        if due.is_empty() {
-            return Ok(());
-        }
-        let queues: Vec<QueueName> = self.store.queues().await?.into_iter().map(|queue| queue.name).collect();
-        for worker in due {
-            match self.broker.leave(worker, &queues).await {
-                Ok(()) => _ = dismissed.insert(worker),
-                Err(error) => {
-                    tracing::debug!(%error, "a dead worker could not be taken off the broker yet");
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Ends what runs past its hard limit and `grace`: its worker should have, long ago. How many.
     ///
     /// Only the time since `sees_since` counts: before it, the clock may have been set, and a running task would seem to have run for hours.
@@ -117,7 +90,7 @@ impl Queue {
 
     /// Dispatches again what waits and was dispatched longer than `grace` ago, where the broker holds nothing that old any more: how many.
     ///
-    /// What was fetched and not started counts as held, because an entry is deleted only by its acknowledgement.
+    /// This is the one recovery of lost dispatches: of those that the broker lost, and of those that a worker fetched and did not start.
     pub async fn redispatch_lost_once(&self, grace: Duration) -> StoreResult<usize> {
         if !self.dispatcher.is_trusted() {
             return Ok(0);
@@ -136,10 +109,10 @@ impl Queue {
 
     async fn redispatch_lost_of(&self, queue: &QueueName, band: PriorityBand, grace: Duration) -> StoreResult<usize> {
         let now = self.clock.now();
-        let Ok(oldest_held) = self.broker.oldest_held(queue, band).await else { return Ok(0) };
+        let Ok(oldest_waiting) = self.broker.oldest_waiting(queue, band).await else { return Ok(0) };
         let settled = now.checked_sub(jiff::SignedDuration::try_from(grace).unwrap_or_default()).unwrap_or(now);
-        let all_held_since = oldest_held.map(|held| held.checked_sub(DISPATCH_DISORDER).unwrap_or(held));
-        let dispatched_before = all_held_since.map_or(settled, |since| since.min(settled));
+        let all_wait_since = oldest_waiting.map(|oldest| oldest.checked_sub(DISPATCH_DISORDER).unwrap_or(oldest));
+        let dispatched_before = all_wait_since.map_or(settled, |since| since.min(settled));
         let lost = self.store.take_lost(queue, band, dispatched_before, now, SWEEP_BATCH).await?;
         let count = lost.len();
         if count > 0 {

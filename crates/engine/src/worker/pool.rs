@@ -29,8 +29,6 @@ const FETCH_WAIT: Duration = Duration::from_secs(2);
 const CLOSED_PAUSE: Duration = Duration::from_millis(250);
 /// How often the image of the queues is taken anew, signals apart.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
-/// What another worker fetched and did not start for so long is taken over.
-const RECLAIM_IDLE: Duration = Duration::from_secs(10);
 /// How often an idle pool asks the store whether something is due that nobody dispatched for.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long a task is postponed that needs exclusive execution and did not get it.
@@ -233,7 +231,7 @@ impl Pool {
             }
             return;
         }
-        let request = FetchRequest { worker: self.worker, quotas, max: slots.num_permits(), wait: FETCH_WAIT };
+        let request = FetchRequest { quotas, max: slots.num_permits(), wait: FETCH_WAIT };
         let deliveries = fetcher.fetch(&request).await;
         if deliveries.is_empty() {
             return;
@@ -312,7 +310,7 @@ impl Pool {
         let decided = match self.queue.start_attempts(self.worker, &self.worker_name, false, deliveries).await {
             Ok(decided) => decided,
             Err(error) => {
-                // Nothing is acknowledged: the deliveries come again by the reclaim, or by the sweep of lost dispatches.
+                // The sweep of lost dispatches finds the rows that still wait.
                 tracing::warn!(%error, "attempts could not be started");
                 for queue in &queues {
                     self.free_queue_slot(queue);
@@ -475,7 +473,7 @@ impl Pool {
         });
     }
 
-    /// Looks after what the dispatch may have missed: deliveries that a dead process holds, and, where nothing came for a while, due rows.
+    /// Looks for due rows where no dispatch came for a while.
     async fn recover_missed(self: Arc<Self>) {
         let mut every = tokio::time::interval(LOOK_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -499,9 +497,6 @@ impl Pool {
     pub async fn recover_missed_once(self: &Arc<Self>, is_idle: bool) {
         let quotas = self.queue_slots.open(self.config.concurrency);
         let queues: Vec<QueueName> = quotas.iter().map(|QueueQuota { queue, .. }| queue.clone()).collect();
-        let stale = self.queue.reclaim(self.worker, &queues, RECLAIM_IDLE, self.config.concurrency).await;
-        // What is taken over is dispatched again, so that it takes the straight path to whoever has a slot.
-        self.queue.release_deliveries(stale).await;
         if !is_idle || self.running.counts().running as usize >= self.config.concurrency {
             return;
         }
@@ -536,7 +531,7 @@ impl Pool {
             }
         }
         self.has_left.store(true, Ordering::Relaxed);
-        self.queue.leave(self.worker, &self.queue_slots.queues()).await;
+        self.queue.leave(self.worker).await;
     }
 }
 

@@ -84,7 +84,6 @@ async fn a_waiting_fetch_keeps_to_its_maximum(test: TestBroker) {
         assert_eq!(got.len(), 1);
         let rest = test.broker.fetch(&request(&["a", "b"], 9)).await.unwrap();
         assert_eq!(rest.len(), 5);
-        test.broker.acknowledge(&[got, rest].concat()).await.unwrap();
     }
 }
 
@@ -107,7 +106,6 @@ async fn a_fetch_that_is_dropped_loses_nothing(test: TestBroker) {
             Err(_aborted) => test.broker.fetch(&waiting(&["a"], 1)).await.unwrap(),
         };
         assert_eq!(bells(&got), [sent], "round {round}");
-        test.broker.acknowledge(&got).await.unwrap();
     }
 }
 

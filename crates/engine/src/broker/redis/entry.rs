@@ -31,38 +31,43 @@ pub(super) fn decode(payload: &[u8], queue: &QueueName, band: PriorityBand) -> O
     })
 }
 
-/// Entries of one stream, sorted into what can be delivered and what nobody here has written.
+/// Entries of streams, sorted into those that can be delivered and those that this program did not write.
 #[derive(Default)]
 pub(super) struct Read {
     /// To be handed out.
     pub deliveries: Vec<Delivery>,
-    /// To be thrown away: the stream, and the entries' names.
-    pub strange: Vec<(QueueName, PriorityBand, String)>,
+    /// The number of entries that this program did not write.
+    pub strange: usize,
 }
 
 impl Read {
     /// Adds one entry.
-    pub fn add(&mut self, queue: &QueueName, band: PriorityBand, entry: String, payload: &[u8]) {
+    pub fn add(&mut self, queue: &QueueName, band: PriorityBand, payload: &[u8]) {
         match decode(payload, queue, band) {
-            Some(dispatch) => self.deliveries.push(Delivery { dispatch, entry }),
-            None => self.strange.push((queue.clone(), band, entry)),
+            Some(dispatch) => self.deliveries.push(Delivery { dispatch }),
+            None => self.strange += 1,
         }
     }
 
-    /// Adds what XREADGROUP, XAUTOCLAIM and XRANGE answer of a stream: pairs of a name and a list of fields and values. Tombstones, which
-    /// are in the group's list but not in the stream any more, have no list.
+    /// Adds what XREADGROUP and XRANGE answer of a stream: pairs of an id and a list of fields and values.
     pub fn add_pairs(&mut self, queue: &QueueName, band: PriorityBand, entries: Vec<Value>) {
         for entry in entries {
             let Value::Array(pair) = entry else { continue };
-            let Ok([name, fields]) = <[Value; 2]>::try_from(pair) else { continue };
-            let Value::BulkString(name) = name else { continue };
-            let Value::Array(fields) = fields else { continue };
+            let Ok([_id, Value::Array(fields)]) = <[Value; 2]>::try_from(pair) else { continue };
             let payload = match fields.get(1) {
                 Some(Value::BulkString(payload)) => payload.as_slice(),
                 _ => &[],
             };
-            self.add(queue, band, String::from_utf8_lossy(&name).into_owned(), payload);
+            self.add(queue, band, payload);
         }
+    }
+
+    /// The deliveries. Strange entries are gone from the stream and are only told of.
+    pub fn into_deliveries(self) -> Vec<Delivery> {
+        if self.strange > 0 {
+            tracing::warn!(count = self.strange, "entries that this program did not write were thrown away");
+        }
+        self.deliveries
     }
 }
 

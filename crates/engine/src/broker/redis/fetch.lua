@@ -1,14 +1,14 @@
--- Takes references for one worker, band by band, without waiting.
+-- Takes references for one worker, band by band, without waiting, and deletes from the streams what has been handed out.
 --
 -- KEYS        the streams, most urgent band first; in each band one per queue, in the order of their turn
 -- ARGV[1]     the consumer group
--- ARGV[2]     the consumer: the worker's id
+-- ARGV[2]     the consumer
 -- ARGV[3]     at most so many in all
 -- ARGV[4]     so many of them go to bands below the first one that has work, if they have work
 -- ARGV[5]     '1' if the lowest band comes first for these, '0' if the middle one does
 -- ARGV[6..]   at most so many of each queue
 --
--- Answers one flat array per stream that gave something: its index in KEYS from 0, then entry id and payload by turns.
+-- Answers one flat array for each stream that gave something: its index in KEYS from 0, then the payloads.
 
 local group, consumer = ARGV[1], ARGV[2]
 local max, owed = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -25,12 +25,23 @@ local answer = {}
 local left = max
 
 local function read(key, count)
-  local reply = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', key, '>')
+  local reply = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'NOACK', 'STREAMS', key, '>')
   if reply and reply.err and string.sub(reply.err, 1, 8) == 'NOGROUP ' then
     redis.call('XGROUP', 'CREATE', key, group, '0', 'MKSTREAM')
-    reply = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', key, '>')
+    reply = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'NOACK', 'STREAMS', key, '>')
   end
   return reply
+end
+
+-- Deletes what this and earlier reads have handed out, also by blocking reads, which delete nothing themselves. A read that got less than it asked
+-- for has left nothing; otherwise everything up to its last entry has been handed out.
+local function trim(key, entries, is_dry)
+  if is_dry then
+    redis.call('XTRIM', key, 'MAXLEN', 0)
+  else
+    local time, number = string.match(entries[#entries][1], '^(%d+)-(%d+)$')
+    redis.call('XTRIM', key, 'MINID', time .. '-' .. string.format('%.0f', number + 1))
+  end
 end
 
 -- Reads up to `count` of one stream into the answer; tells how many came, or an error.
@@ -44,12 +55,12 @@ local function draw(index, queue, count)
   if came < count then
     dry[index] = true
   end
+  trim(KEYS[index], entries, came < count)
   if came > 0 then
     local flat = { index - 1 }
     for i = 1, came do
       local entry = entries[i]
-      flat[2 * i] = entry[1]
-      flat[2 * i + 1] = entry[2] and entry[2][2] or ''
+      flat[i + 1] = entry[2] and entry[2][2] or ''
     end
     answer[#answer + 1] = flat
     room[queue] = room[queue] - came

@@ -1,7 +1,7 @@
 //! How a worker gets its references: one script takes what is there; where nothing is, one blocking read waits for the first.
 //!
 //! Every fetch runs in a task of its own and hands over through a channel, so that a caller who drops the future loses nothing: what
-//! comes after that is dispatched again.
+//! comes after that is published again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use super::Inner;
 use super::entry::Read;
 use super::link::{Request, to_broker_error};
 use super::readers::LONGEST_BLOCK;
-use crate::broker::keys::{FIELD, GROUP};
+use crate::broker::keys::{CONSUMER, FIELD, GROUP};
 use crate::broker::{BrokerError, Delivery, FetchRequest, QueueQuota};
-use crate::domain::{PriorityBand, QueueName, WorkerId};
+use crate::domain::{PriorityBand, QueueName};
 
 type Answer = Result<Vec<Delivery>, BrokerError>;
 
@@ -100,27 +100,15 @@ async fn serve(inner: Arc<Inner>, request: FetchRequest, mut reply: oneshot::Sen
     }
 }
 
-/// Dispatches again what was taken and is not wanted, and forgets it where it was. What fails here is found by the reclaim.
+/// Publishes again what was taken and is not wanted. What fails here is found by the sweep of lost dispatches.
 pub(super) async fn release_deliveries(inner: &Inner, unwanted: &[Delivery]) {
-    if let Err(error) = dispatch_again(inner, unwanted).await {
-        tracing::warn!(%error, count = unwanted.len(), "references that nobody waits for could not be dispatched again; the reclaim will find them");
-    }
-}
-
-/// The same, for who has to know whether it was done.
-pub(super) async fn dispatch_again(inner: &Inner, unwanted: &[Delivery]) -> RedisResult<()> {
     if unwanted.is_empty() {
-        return Ok(());
+        return;
     }
-    // One after the other: a server that is full refuses to dispatch, and would forget all the same.
     let dispatches = inner.dispatch(unwanted.iter().map(|delivery| &delivery.dispatch), unwanted.len());
-    inner.link.send::<()>(Request::Many(&dispatches)).await?;
-    let mut forgets = redis::pipe();
-    inner.add_forget(
-        &mut forgets,
-        unwanted.iter().map(|delivery| (&delivery.dispatch.queue, delivery.dispatch.band, &*delivery.entry)),
-    );
-    inner.link.send(Request::Many(&forgets)).await
+    if let Err(error) = inner.link.send::<()>(Request::Many(&dispatches)).await {
+        tracing::warn!(%error, count = unwanted.len(), "references that nobody waits for could not be published again; the sweep of lost dispatches will find them");
+    }
 }
 
 /// Takes what is there, without waiting.
@@ -134,30 +122,23 @@ async fn take(inner: &Inner, request: &FetchRequest, quotas: &[&QueueQuota]) -> 
     quotas.rotate_left(first);
     let streams: Vec<(&QueueName, PriorityBand)> =
         PriorityBand::ALL.into_iter().flat_map(|band| quotas.iter().map(move |quota| (&quota.queue, band))).collect();
-    let consumer = request.worker.to_string();
-    let call = |name: &str, script: &str| {
-        let mut call = redis::cmd(name);
-        call.arg(script).arg(streams.len());
-        for (queue, band) in &streams {
-            call.arg(inner.keys.stream(queue, *band));
-        }
-        call.arg(GROUP).arg(&consumer).arg(request.max).arg(turn.owed).arg(i32::from(turn.lowest_first));
-        for quota in &quotas {
-            call.arg(quota.max);
-        }
-        call
-    };
-    let answer: Vec<Vec<Value>> = match inner.link.send(Request::One(&call("EVALSHA", inner.script.get_hash()))).await {
-        Err(error) if error.code() == Some("NOSCRIPT") => inner.link.send(Request::One(&call("EVAL", FETCH))).await?,
-        answer => answer?,
-    };
-    let read = unflatten(answer, &streams);
-    inner.fair_share.lock().handed_out(read.deliveries.len());
-    Ok(settled(inner, read).await)
+    let answer: Vec<Vec<Value>> = inner
+        .fetch_script
+        .call(&inner.link, |call| {
+            call.arg(streams.len());
+            for (queue, band) in &streams {
+                call.arg(inner.keys.stream(queue, *band));
+            }
+            call.arg(GROUP).arg(CONSUMER).arg(request.max).arg(turn.owed).arg(i32::from(turn.lowest_first));
+            for quota in &quotas {
+                call.arg(quota.max);
+            }
+        })
+        .await?;
+    let deliveries = unflatten(answer, &streams).into_deliveries();
+    inner.fair_share.lock().handed_out(deliveries.len());
+    Ok(deliveries)
 }
-
-/// The script that [`take`] calls.
-pub(super) const FETCH: &str = include_str!("fetch.lua");
 
 fn unflatten(answer: Vec<Vec<Value>>, streams: &[(&QueueName, PriorityBand)]) -> Read {
     let mut read = Read::default();
@@ -165,24 +146,13 @@ fn unflatten(answer: Vec<Vec<Value>>, streams: &[(&QueueName, PriorityBand)]) ->
         let mut values = flat.into_iter();
         let Some(Value::Int(index)) = values.next() else { continue };
         let Some((queue, band)) = usize::try_from(index).ok().and_then(|index| streams.get(index)) else { continue };
-        while let (Some(Value::BulkString(entry)), Some(Value::BulkString(payload))) = (values.next(), values.next()) {
-            read.add(queue, *band, String::from_utf8_lossy(&entry).into_owned(), &payload);
+        for payload in values {
+            if let Value::BulkString(payload) = payload {
+                read.add(queue, *band, &payload);
+            }
         }
     }
     read
-}
-
-/// Throws away what nobody here has written, and leaves the rest.
-pub(super) async fn settled(inner: &Inner, read: Read) -> Vec<Delivery> {
-    if !read.strange.is_empty() {
-        tracing::warn!(count = read.strange.len(), "entries that this program did not write are thrown away");
-        let mut pipeline = redis::pipe();
-        inner.add_forget(&mut pipeline, read.strange.iter().map(|(queue, band, entry)| (queue, *band, entry.as_str())));
-        if let Err(error) = inner.link.send::<()>(Request::Many(&pipeline)).await {
-            tracing::debug!(%error, "strange entries stay");
-        }
-    }
-    read.deliveries
 }
 
 async fn wait_for_one(
@@ -212,13 +182,16 @@ async fn wait_for_one(
         if block.as_millis() == 0 {
             return Ok(Vec::new());
         }
-        let command = blocking_read(inner, request.worker, quotas, block);
+        let command = blocking_read(inner, quotas, block);
         let answer = inner.readers.read(&inner.link, &command, block, &call_off).await;
         let called_off = call_off.peek().is_some();
         match answer {
             Ok(Value::Nil) if called_off => return Ok(Vec::new()),
             Ok(Value::Nil) => {}
-            Ok(answer) => return Ok(fitting(inner, request, settled(inner, first_entries(inner, quotas, answer)).await).await),
+            Ok(answer) => {
+                let deliveries = first_entries(inner, quotas, answer).into_deliveries();
+                return Ok(fitting(inner, request, deliveries).await);
+            }
             Err(error) if lacks_groups(&error) && called_off => return Ok(Vec::new()),
             Err(error) if lacks_groups(&error) => make_groups(inner, quotas).await?,
             Err(error) => return Err(error),
@@ -226,10 +199,11 @@ async fn wait_for_one(
     }
 }
 
-fn blocking_read(inner: &Inner, worker: WorkerId, quotas: &[&QueueQuota], block: Duration) -> redis::Cmd {
+/// A read that waits for one entry. It does not delete the entry, which the next fetch does.
+fn blocking_read(inner: &Inner, quotas: &[&QueueQuota], block: Duration) -> redis::Cmd {
     let mut command = redis::cmd("XREADGROUP");
-    command.arg("GROUP").arg(GROUP).arg(worker.to_string()).arg("COUNT").arg(1);
-    command.arg("BLOCK").arg(u64::try_from(block.as_millis()).unwrap_or(1)).arg("STREAMS");
+    command.arg("GROUP").arg(GROUP).arg(CONSUMER).arg("COUNT").arg(1);
+    command.arg("BLOCK").arg(u64::try_from(block.as_millis()).unwrap_or(1)).arg("NOACK").arg("STREAMS");
     for band in PriorityBand::ALL {
         for quota in quotas {
             command.arg(inner.keys.stream(&quota.queue, band));
@@ -261,7 +235,7 @@ fn first_entries(inner: &Inner, quotas: &[&QueueQuota], answer: Value) -> Read {
     read
 }
 
-/// A blocking read that finds several streams filled takes one of each. What is more than the caller wants is dispatched again.
+/// A blocking read that finds several streams filled takes one of each. What is more than the caller wants is published again.
 async fn fitting(inner: &Inner, request: &FetchRequest, deliveries: Vec<Delivery>) -> Vec<Delivery> {
     let mut room: HashMap<&QueueName, usize> = request.quotas.iter().map(|quota| (&quota.queue, quota.max)).collect();
     let mut left = request.max;
@@ -314,26 +288,5 @@ impl Inner {
             pipeline.cmd("XADD").arg(key).arg("*").arg(FIELD).arg(super::entry::encode(dispatch).as_slice());
         }
         pipeline
-    }
-
-    /// Adds what forgets these entries: one XDEL and one XACK a stream. In this order: where only the first is done, the reclaim clears the
-    /// rest; an entry that is off the group's list and still in the stream nobody would ever find again.
-    pub(super) fn add_forget<'a>(
-        &self,
-        pipeline: &mut redis::Pipeline,
-        entries: impl Iterator<Item = (&'a QueueName, PriorityBand, &'a str)>,
-    ) {
-        let mut streams: Vec<(&QueueName, PriorityBand, Vec<&str>)> = Vec::new();
-        for (queue, band, entry) in entries.filter(|(.., entry)| !entry.is_empty()) {
-            match streams.iter_mut().find(|(known, of, _)| *of == band && *known == queue) {
-                Some((.., names)) => names.push(entry),
-                None => streams.push((queue, band, vec![entry])),
-            }
-        }
-        for (queue, band, names) in streams {
-            let key = self.keys.stream(queue, band);
-            pipeline.cmd("XDEL").arg(&key).arg(&names);
-            pipeline.cmd("XACK").arg(&key).arg(GROUP).arg(&names);
-        }
     }
 }
