@@ -6,7 +6,7 @@
 //! A mail is never sent twice from here: what was handed over without an answer is [`MailOutcome::Unknown`], not tried again.
 
 mod address;
-mod connection;
+mod connect;
 mod message;
 pub mod outbox;
 mod pool;
@@ -26,7 +26,7 @@ use outbox::Outbox;
 
 pub use address::{Recipient, check_subject};
 pub use message::{MailDraft, Message};
-pub use smtp_connection::{ConnectionLost, EnvelopeReply, SmtpConnection, WireMessage};
+pub use smtp_connection::{ConnectionLost, EnvelopeReply, RefusedAt, RefusedCopy, SmtpConnection, WireMessage};
 
 use pool::{Pool, Staged};
 
@@ -178,6 +178,14 @@ enum Destination<'a> {
 }
 
 impl Ready<'_> {
+    /// The recipients of copies that the mail server refused; they get nothing. Empty with the outbox.
+    pub fn refused_copies(&self) -> &[RefusedCopy] {
+        match &self.to {
+            Destination::Outbox(_) => &[],
+            Destination::Smtp(staged) => &staged.refused_copies,
+        }
+    }
+
     /// Hands the mail over. Call it without a stop in between: once started, only its answer tells the mail's outcome.
     pub async fn hand_over(self) -> MailOutcome {
         match self.to {
@@ -188,7 +196,7 @@ impl Ready<'_> {
                     Err(reason) => MailOutcome::NotSent { reason },
                 }
             }
-            Destination::Smtp(staged) => staged.send(self.message).await,
+            Destination::Smtp(staged) => staged.send().await,
         }
     }
 }

@@ -51,7 +51,7 @@ impl Message {
     /// The same for an SMTP connection.
     pub fn wire_message(&self) -> WireMessage {
         let from = self.envelope.from().map(AsRef::as_ref).unwrap_or_default();
-        let to = self.envelope.to().first().map(AsRef::as_ref).unwrap_or_default();
+        let to = self.envelope.to().iter().map(ToString::to_string).collect();
         WireMessage::new(from, to, &self.bytes)
     }
 }

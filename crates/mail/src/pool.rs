@@ -7,15 +7,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use lettre::transport::smtp::extension::ClientId;
 use parking_lot::Mutex;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use super::connection::{CLOSING, Connection, SmtpError};
-use super::smtp_connection::{ConnectionLost, SmtpConnection};
+use super::connect::HelloName;
+use super::smtp_connection::{ConnectionLost, EnvelopeReply, RefusedCopy, SmtpConnection, WireMessage};
 use super::{MailError, MailOutcome, Message};
 use crate::settings::SmtpConfig;
 
@@ -33,7 +32,7 @@ pub(super) fn public_roots() -> Result<ClientConfig, MailError> {
 pub(super) struct Pool {
     config: SmtpConfig,
     tls: TlsConnector,
-    hello: ClientId,
+    hello: HelloName,
     /// One for each connection in use.
     slots: Semaphore,
     idle: Arc<IdlePool>,
@@ -47,7 +46,7 @@ struct IdlePool {
 
 #[derive(Default)]
 struct IdlePoolState {
-    idle: VecDeque<(Instant, Connection)>,
+    idle: VecDeque<(Instant, SmtpConnection)>,
     is_watched: bool,
     is_closed: bool,
 }
@@ -61,7 +60,7 @@ impl Pool {
             slots: Semaphore::new(config.connections),
             config,
             tls: TlsConnector::from(tls),
-            hello: ClientId::default(),
+            hello: HelloName::of_this_host(),
             idle: Arc::new(IdlePool { keep, state: Mutex::default() }),
         })
     }
@@ -70,51 +69,58 @@ impl Pool {
     pub(super) async fn stage(&self, message: &Message) -> Result<Staged<'_>, MailOutcome> {
         let closed = || MailOutcome::NotSent { reason: "the mailer is closed".into() };
         let slot = self.slots.acquire().await.map_err(|_| closed())?;
+        let wire_message = message.wire_message();
         while let Some(mut connection) = self.idle.take() {
-            if connection.sent >= self.config.messages_per_connection {
+            if connection.left() == 0 {
                 connection.quit().await;
                 continue;
             }
-            match connection.stage(&message.envelope).await {
-                Ok(()) => return Ok(Staged { pool: self, connection, slot }),
-                // The server has closed it meanwhile, or is about to. The others may be as old: a fresh one is tried at once.
-                Err(error) if error.ends_connection() => {
-                    tracing::debug!(%error, "a kept connection to the mail server had ended");
-                    self.idle.clear();
-                }
-                Err(error) => return Err(self.refused(connection, error)),
+            let reply = connection.stage(&wire_message).await;
+            if let Err(error) = &reply {
+                tracing::debug!(%error, "a kept connection to the mail server had ended");
+            } else if !connection.is_lost() {
+                return self.staged(reply, connection, wire_message, slot);
             }
+            // The server has closed it meanwhile, or is about to. The others may be as old: a fresh one is tried at once.
+            self.idle.clear();
         }
-        let mut connection =
-            Connection::open(&self.config, &self.tls, &self.hello).await.map_err(|reason| MailOutcome::NotSent { reason })?;
-        match connection.stage(&message.envelope).await {
-            Ok(()) => Ok(Staged { pool: self, connection, slot }),
-            Err(error) => Err(self.refused(connection, error)),
+        let mut connection = self.open(None).await.map_err(|ConnectionLost(reason)| MailOutcome::NotSent { reason })?;
+        let reply = connection.stage(&wire_message).await;
+        self.staged(reply, connection, wire_message, slot)
+    }
+
+    /// What the answer to the envelope means for the mail. The connection is kept if it is of use.
+    fn staged<'a>(
+        &'a self,
+        reply: Result<EnvelopeReply, ConnectionLost>,
+        connection: SmtpConnection,
+        wire_message: WireMessage,
+        slot: SemaphorePermit<'a>,
+    ) -> Result<Staged<'a>, MailOutcome> {
+        match reply {
+            Ok(EnvelopeReply::Ready { refused_copies }) => {
+                Ok(Staged { pool: self, connection, wire_message, refused_copies, slot })
+            }
+            Ok(EnvelopeReply::Refused { outcome, .. }) => {
+                self.idle.put(connection);
+                Err(outcome)
+            }
+            Err(ConnectionLost(reason)) => Err(MailOutcome::NotSent { reason }),
         }
     }
 
-    /// What a refusal before the message means for the mail; the connection is kept if it is of use.
-    fn refused(&self, connection: Connection, error: SmtpError) -> MailOutcome {
-        if !error.ends_connection() {
-            self.idle.put(connection);
-        }
-        match error {
-            SmtpError::Refused { code, response } => refusal(code, response),
-            SmtpError::CannotTake(response) => MailOutcome::Rejected { code: None, response },
-            SmtpError::Broken(reason) => {
-                MailOutcome::NotSent { reason: format!("{}:{}: {reason}", self.config.host, self.config.port) }
-            }
-        }
+    async fn open(&self, slot: Option<OwnedSemaphorePermit>) -> Result<SmtpConnection, ConnectionLost> {
+        SmtpConnection::open(&self.config, &self.tls, &self.hello, slot).await
     }
 
     /// A connection of its own for many mails.
     pub(super) async fn bulk_connection(&self, slot: OwnedSemaphorePermit) -> Result<SmtpConnection, ConnectionLost> {
-        SmtpConnection::open(&self.config, &self.tls, &self.hello, slot).await
+        self.open(Some(slot)).await
     }
 
     /// Opens a connection of its own, as a mail would, and ends it.
     pub(super) async fn probe(&self) -> Result<String, String> {
-        let connection = Connection::open(&self.config, &self.tls, &self.hello).await?;
+        let connection = self.open(None).await.map_err(|ConnectionLost(reason)| reason)?;
         connection.quit().await;
         Ok(format!("{}:{} answers", self.config.host, self.config.port))
     }
@@ -127,29 +133,18 @@ impl Pool {
     }
 }
 
-fn refusal(code: u16, response: String) -> MailOutcome {
-    if code >= 500 { MailOutcome::Rejected { code: Some(code), response } } else { MailOutcome::Deferred { code, response } }
-}
-
 /// A connection whose server waits for the message. Dropped, the connection ends and the server forgets the transaction.
 pub(super) struct Staged<'a> {
     pool: &'a Pool,
-    connection: Connection,
+    connection: SmtpConnection,
+    wire_message: WireMessage,
+    pub(super) refused_copies: Vec<RefusedCopy>,
     slot: SemaphorePermit<'a>,
 }
 
 impl Staged<'_> {
-    pub(super) async fn send(mut self, message: &Message) -> MailOutcome {
-        let outcome = match self.connection.send(&message.bytes).await {
-            Ok(response) => MailOutcome::Accepted { response },
-            Err(SmtpError::Refused { code, response }) => {
-                if code != CLOSING {
-                    self.pool.idle.put(self.connection);
-                }
-                return refusal(code, response);
-            }
-            Err(error) => return MailOutcome::Unknown { reason: error.to_string() },
-        };
+    pub(super) async fn send(mut self) -> MailOutcome {
+        let outcome = self.connection.hand_over(&self.wire_message, None).await;
         self.pool.idle.put(self.connection);
         drop(self.slot);
         outcome
@@ -157,7 +152,7 @@ impl Staged<'_> {
 }
 
 impl IdlePool {
-    fn take(&self) -> Option<Connection> {
+    fn take(&self) -> Option<SmtpConnection> {
         let mut state = self.state.lock();
         let (since, connection) = state.idle.pop_back()?;
         if since.elapsed() < self.keep {
@@ -168,9 +163,10 @@ impl IdlePool {
         None
     }
 
-    fn put(self: &Arc<Self>, connection: Connection) {
+    /// Keeps a connection over which another mail may go. A full one is kept too, and ended in good order by the next mail.
+    fn put(self: &Arc<Self>, connection: SmtpConnection) {
         let mut state = self.state.lock();
-        if state.is_closed {
+        if state.is_closed || connection.is_lost() {
             return;
         }
         state.idle.push_back((Instant::now(), connection));
@@ -184,14 +180,14 @@ impl IdlePool {
         self.state.lock().idle.clear();
     }
 
-    fn close(&self) -> Vec<Connection> {
+    fn close(&self) -> Vec<SmtpConnection> {
         let mut state = self.state.lock();
         state.is_closed = true;
         state.idle.drain(..).map(|(_, connection)| connection).collect()
     }
 
     /// Takes what has been idle too long, and tells when to look again; `None` once nothing is left to watch.
-    fn expired(&self) -> (Vec<Connection>, Option<Instant>) {
+    fn expired(&self) -> (Vec<SmtpConnection>, Option<Instant>) {
         let mut state = self.state.lock();
         let now = Instant::now();
         let count = state.idle.iter().take_while(|(since, _)| *since + self.keep <= now).count();

@@ -1,6 +1,9 @@
-//! Many mails over one connection, pipelined where the server allows it (RFC 2920).
+//! The SMTP client: mails over one connection, pipelined where the server allows it (RFC 2920).
 //!
-//! MAIL, RCPT and DATA of a mail go out in one write, and behind the content of the one before. So a mail costs one round trip instead of five.
+//! MAIL, RCPT and DATA of a mail go out in one write, in a bulk mailing behind the content of the mail before. A mail then costs one round trip
+//! instead of five. DATA waits for the answers where a mail has several recipients, because the content must not reach the others if the first one
+//! is refused.
+//!
 //! A mail is *staged* when the server waits for its content; nothing is handed over before [`SmtpConnection::hand_over`]. A connection that met trouble
 //! is of no use any more; what it had staged was not handed over.
 
@@ -8,15 +11,15 @@ use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lettre::transport::smtp::client::AsyncTokioStream;
-use lettre::transport::smtp::extension::ClientId;
 use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsConnector;
 
 use super::MailOutcome;
-use super::connection::{CLOSING, GOODBYE, LARGEST_REPLY, MESSAGE_PATIENCE, connect, sanitize_reply, within};
+use super::connect::{
+    ByteStream, CLOSING, Connected, GOODBYE, HelloName, LARGEST_REPLY, MESSAGE_PATIENCE, connect, sanitize_reply, within,
+};
 use crate::settings::SmtpConfig;
 
 /// The server waits for the content.
@@ -26,13 +29,14 @@ const GO_AHEAD: u16 = 354;
 #[derive(Clone, Debug)]
 pub struct WireMessage {
     from: String,
-    to: String,
+    /// The recipient, and behind it those that get a copy.
+    to: Vec<String>,
     content: Vec<u8>,
 }
 
 impl WireMessage {
     /// `bytes` is the message, with CRLF at the end of each line.
-    pub(super) fn new(from: &str, to: &str, bytes: &[u8]) -> Self {
+    pub(super) fn new(from: &str, to: Vec<String>, bytes: &[u8]) -> Self {
         let mut content = Vec::with_capacity(bytes.len() + 64);
         if bytes.first() == Some(&b'.') {
             content.push(b'.');
@@ -45,11 +49,11 @@ impl WireMessage {
         }
         content.extend_from_slice(&bytes[written..]);
         content.extend_from_slice(if bytes.ends_with(b"\r\n") { b".\r\n" } else { b"\r\n.\r\n" });
-        Self { from: from.to_owned(), to: to.to_owned(), content }
+        Self { from: from.to_owned(), to, content }
     }
 
     fn needs_utf8(&self) -> bool {
-        !self.from.is_ascii() || !self.to.is_ascii()
+        !self.from.is_ascii() || self.to.iter().any(|to| !to.is_ascii())
     }
 }
 
@@ -57,14 +61,37 @@ impl WireMessage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EnvelopeReply {
     /// The server waits for its content.
-    Ready,
-    /// The server refused it, for good or for now; nothing was handed over. The connection goes on.
+    Ready {
+        /// The recipients of copies that the server refused. They get nothing; the others get the mail.
+        refused_copies: Vec<RefusedCopy>,
+    },
+    /// The server refused it, for good or for now; nothing was handed over. The connection goes on, unless the code is 421.
     Refused {
         /// What became of it.
         outcome: MailOutcome,
-        /// Whether it was the recipient that was refused.
-        at_recipient: bool,
+        /// The command that was refused.
+        at: RefusedAt,
     },
+}
+
+/// The command at which a server refused a mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedAt {
+    /// MAIL FROM: the server does not work with this sender.
+    Sender,
+    /// RCPT TO.
+    Recipient,
+    /// DATA, or the mail was not offered because the server cannot take it.
+    Data,
+}
+
+/// A recipient of a copy that the server refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedCopy {
+    /// The address.
+    pub address: String,
+    /// The answer of the server, the code included.
+    pub response: String,
 }
 
 /// Why a connection is of no use any more. What was staged was not handed over, and is for another SMTP connection.
@@ -74,7 +101,7 @@ pub struct ConnectionLost(pub String);
 
 /// One connection for many mails.
 pub struct SmtpConnection {
-    stream: BufReader<Box<dyn AsyncTokioStream>>,
+    stream: BufReader<Box<dyn ByteStream>>,
     config: SmtpConfig,
     pipelines: bool,
     takes_utf8: bool,
@@ -84,7 +111,8 @@ pub struct SmtpConnection {
     needs_reset: bool,
     pipelined: Pipelined,
     out: Vec<u8>,
-    _slot: OwnedSemaphorePermit,
+    /// Held for as long as the connection lives; `None` where its user holds the slot.
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 /// What was to be staged behind the last mail.
@@ -126,10 +154,10 @@ impl SmtpConnection {
     pub(super) async fn open(
         config: &SmtpConfig,
         tls: &TlsConnector,
-        hello: &ClientId,
-        slot: OwnedSemaphorePermit,
+        hello: &HelloName,
+        slot: Option<OwnedSemaphorePermit>,
     ) -> Result<Self, ConnectionLost> {
-        let stream = connect(config, tls, hello).await.map_err(ConnectionLost)?;
+        let Connected { stream, is_greeted } = connect(config, tls, hello).await.map_err(ConnectionLost)?;
         let mut connection = Self {
             stream: BufReader::new(stream),
             config: config.clone(),
@@ -141,16 +169,18 @@ impl SmtpConnection {
             out: Vec::new(),
             _slot: slot,
         };
-        match connection.greet(hello).await {
+        match connection.greet(hello, is_greeted).await {
             Ok(()) => Ok(connection),
             Err(reason) => Err(connection.lost(&reason)),
         }
     }
 
-    async fn greet(&mut self, hello: &ClientId) -> Result<(), String> {
-        let greeting = self.answer("the greeting").await?;
-        if !greeting.is_good() {
-            return Err(greeting.text);
+    async fn greet(&mut self, hello: &HelloName, is_greeted: bool) -> Result<(), String> {
+        if !is_greeted {
+            let greeting = self.answer("the greeting").await?;
+            if !greeting.is_good() {
+                return Err(greeting.text);
+            }
         }
         let offers = self.command("EHLO", format!("EHLO {hello}\r\n").as_bytes()).await?;
         if !offers.is_good() {
@@ -183,12 +213,17 @@ impl SmtpConnection {
         self.pipelines
     }
 
+    /// Whether the server has closed the connection or is about to.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self.pipelined, Pipelined::Lost)
+    }
+
     /// Goes as far as the server's "go ahead".
     pub async fn stage(&mut self, wire_message: &WireMessage) -> Result<EnvelopeReply, ConnectionLost> {
         if let Some(refused) = self.cannot_take(wire_message) {
             return Ok(refused);
         }
-        let staged = if self.pipelines {
+        let staged = if self.pipelines && wire_message.to.len() == 1 {
             self.out.clear();
             self.add_envelope(wire_message);
             match self.flush().await {
@@ -201,7 +236,7 @@ impl SmtpConnection {
         staged.map_err(|reason| self.lost(&reason))
     }
 
-    /// Sends the content of the staged mail, and what stages `following` behind it, which [`Self::next_envelope`] then tells of. From here on only an
+    /// Sends the content of the staged mail, and what stages `following` (of one recipient) behind it, which [`Self::next_envelope`] then tells of. From here on only an
     /// answer tells the mail's outcome.
     pub async fn hand_over(&mut self, wire_message: &WireMessage, following: Option<&WireMessage>) -> MailOutcome {
         self.out.clear();
@@ -261,7 +296,7 @@ impl SmtpConnection {
     fn cannot_take(&self, wire_message: &WireMessage) -> Option<EnvelopeReply> {
         let response = "the address is not ASCII and the mail server does not offer SMTPUTF8";
         let outcome = MailOutcome::Rejected { code: None, response: response.into() };
-        (wire_message.needs_utf8() && !self.takes_utf8).then_some(EnvelopeReply::Refused { outcome, at_recipient: false })
+        (wire_message.needs_utf8() && !self.takes_utf8).then_some(EnvelopeReply::Refused { outcome, at: RefusedAt::Data })
     }
 
     /// Adds the commands that stage a mail.
@@ -270,9 +305,15 @@ impl SmtpConnection {
             self.out.extend_from_slice(b"RSET\r\n");
         }
         let utf8 = if wire_message.needs_utf8() { " SMTPUTF8" } else { "" };
-        for part in ["MAIL FROM:<", &wire_message.from, ">", utf8, "\r\nRCPT TO:<", &wire_message.to, ">\r\nDATA\r\n"] {
+        for part in ["MAIL FROM:<", &wire_message.from, ">", utf8, "\r\n"] {
             self.out.extend_from_slice(part.as_bytes());
         }
+        for to in &wire_message.to {
+            for part in ["RCPT TO:<", to, ">\r\n"] {
+                self.out.extend_from_slice(part.as_bytes());
+            }
+        }
+        self.out.extend_from_slice(b"DATA\r\n");
     }
 
     /// Reads the answers to what [`Self::add_envelope`] asked.
@@ -282,19 +323,28 @@ impl SmtpConnection {
         }
         let sender = self.answer("MAIL FROM").await?;
         if sender.code == CLOSING {
-            return Err(sender.text);
+            // Nothing comes behind it.
+            return self.refused(&sender, RefusedAt::Sender);
         }
         let recipient = self.answer("RCPT TO").await?;
         if recipient.code == CLOSING {
-            // Nothing comes behind it.
-            return self.envelope_reply(&sender, &recipient, &recipient);
+            return self.refused(&recipient, RefusedAt::Recipient);
         }
         let data = self.answer("DATA").await?;
+        self.needs_reset = true;
         if data.code == GO_AHEAD && !(sender.is_good() && recipient.is_good()) {
             // It waits for the content of a mail that it has refused. An empty one ends that.
             self.command("an empty message", b".\r\n").await?;
         }
-        self.envelope_reply(&sender, &recipient, &data)
+        if !sender.is_good() {
+            self.refused(&sender, RefusedAt::Sender)
+        } else if !recipient.is_good() {
+            self.refused(&recipient, RefusedAt::Recipient)
+        } else if data.code == GO_AHEAD {
+            Ok(EnvelopeReply::Ready { refused_copies: Vec::new() })
+        } else {
+            self.refused(&data, RefusedAt::Data)
+        }
     }
 
     async fn stage_step_by_step(&mut self, wire_message: &WireMessage) -> Result<EnvelopeReply, String> {
@@ -308,35 +358,34 @@ impl SmtpConnection {
         let mut commands = commands_text.split_inclusive(|&byte| byte == b'\n');
         let mut next = || commands.next().unwrap_or_default();
         let sender = self.command("MAIL FROM", next()).await?;
+        self.needs_reset = true;
         if !sender.is_good() {
-            return Err(sender.text);
+            return self.refused(&sender, RefusedAt::Sender);
         }
-        let recipient = self.command("RCPT TO", next()).await?;
-        if !recipient.is_good() {
-            return self.envelope_reply(&sender, &recipient, &recipient);
+        let mut refused_copies = Vec::new();
+        for (index, address) in wire_message.to.iter().enumerate() {
+            let recipient = self.command("RCPT TO", next()).await?;
+            if recipient.is_good() {
+                continue;
+            }
+            if index == 0 || recipient.code == CLOSING {
+                return self.refused(&recipient, RefusedAt::Recipient);
+            }
+            refused_copies.push(RefusedCopy { address: address.clone(), response: recipient.text });
         }
         let data = self.command("DATA", next()).await?;
-        self.envelope_reply(&sender, &recipient, &data)
+        if data.code == GO_AHEAD { Ok(EnvelopeReply::Ready { refused_copies }) } else { self.refused(&data, RefusedAt::Data) }
     }
 
-    /// What three answers mean. A refusal of the sender is none of the mail: it is the server that will not work with us. One that ends the
-    /// connection at the recipient or later is one of the mail; the connection carries nothing more.
-    fn envelope_reply(&mut self, sender: &Reply, recipient: &Reply, data: &Reply) -> Result<EnvelopeReply, String> {
-        if !sender.is_good() {
-            return Err(format!("the sender was refused: {}", sender.text));
-        }
-        self.needs_reset = true;
-        let (refusing, at_recipient) = if recipient.is_good() { (data, false) } else { (recipient, true) };
-        if refusing.code == CLOSING {
+    /// What a refusal means. One by 421 ends the connection, which carries nothing more.
+    fn refused(&mut self, reply: &Reply, at: RefusedAt) -> Result<EnvelopeReply, String> {
+        if reply.code == CLOSING {
             // It may be this mail that the server cannot bear: another one is to be next.
-            self.left = 0;
+            (self.left, self.pipelined) = (0, Pipelined::Lost);
         }
-        if refusing.code == GO_AHEAD && !at_recipient {
-            return Ok(EnvelopeReply::Ready);
-        }
-        match refusing.refusal() {
-            Some(outcome) => Ok(EnvelopeReply::Refused { outcome, at_recipient }),
-            None => Err(format!("an answer that is none: {}", refusing.text)),
+        match reply.refusal() {
+            Some(outcome) => Ok(EnvelopeReply::Refused { outcome, at }),
+            None => Err(format!("an answer that is none: {}", reply.text)),
         }
     }
 
@@ -376,7 +425,7 @@ impl SmtpConnection {
     }
 }
 
-async fn read_reply(stream: &mut BufReader<Box<dyn AsyncTokioStream>>) -> Result<Reply, String> {
+async fn read_reply(stream: &mut BufReader<Box<dyn ByteStream>>) -> Result<Reply, String> {
     let mut reader = stream.take(LARGEST_REPLY);
     let (mut text, mut offers, mut line) = (String::new(), Vec::new(), Vec::new());
     loop {

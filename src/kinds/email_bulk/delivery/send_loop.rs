@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Delivery, RecipientQueue, StopReason};
 use legwork_engine::store::{RecipientRow, RecipientState, RecipientStep};
-use legwork_mail::{ConnectionLost, EnvelopeReply, MailOutcome, SmtpConnection, WireMessage};
+use legwork_mail::{ConnectionLost, EnvelopeReply, MailOutcome, RefusedAt, SmtpConnection, WireMessage};
 
 /// A connection that could not work so often in a row, without an answer to any mail, gives up.
 const MOST_FAILURES: u32 = 3;
@@ -154,7 +154,7 @@ impl SendLoop<'_> {
                 }
                 let item = if self.refill().await? { self.back.take() } else { None };
                 let Some(item) = item else { return Ok(SessionEnd::Over(smtp_connection)) };
-                match smtp_connection.stage(&item.wire_message).await {
+                match of_the_mail(smtp_connection.stage(&item.wire_message).await) {
                     Ok(reply) => staged = self.staged(item, reply).await,
                     Err(ConnectionLost(reason)) => {
                         self.back = Some(item);
@@ -201,7 +201,8 @@ impl SendLoop<'_> {
         &mut self,
         smtp_connection: &mut SmtpConnection,
     ) -> Result<Result<Option<EnvelopeReply>, ConnectionLost>, String> {
-        let mut reply = std::pin::pin!(smtp_connection.next_envelope());
+        let next = async { smtp_connection.next_envelope().await?.map(|reply| of_the_mail(Ok(reply))).transpose() };
+        let mut reply = std::pin::pin!(next);
         if let Ok(reply) = tokio::time::timeout(PROMPT, &mut reply).await {
             return Ok(reply);
         }
@@ -241,9 +242,9 @@ impl SendLoop<'_> {
     /// The item, if the server waits for it; else notes why not.
     async fn staged(&mut self, item: Item, reply: EnvelopeReply) -> Option<Item> {
         match reply {
-            EnvelopeReply::Ready => Some(item),
-            EnvelopeReply::Refused { outcome, at_recipient } => {
-                if at_recipient {
+            EnvelopeReply::Ready { .. } => Some(item),
+            EnvelopeReply::Refused { outcome, at } => {
+                if at == RefusedAt::Recipient {
                     self.delivery.bounced(&item.row, &outcome).await;
                 }
                 if matches!(outcome, MailOutcome::Deferred { code: CLOSING, .. }) {
@@ -266,5 +267,20 @@ impl SendLoop<'_> {
         self.delivery.write(&self.steps).await?;
         self.steps.clear();
         Ok(())
+    }
+}
+
+/// An answer that is about the mail. A refusal of the sender is not: every mail of this task has the same sender, so the server does not work with
+/// us, and the connection counts as lost.
+fn of_the_mail(reply: Result<EnvelopeReply, ConnectionLost>) -> Result<EnvelopeReply, ConnectionLost> {
+    match reply? {
+        EnvelopeReply::Refused { outcome, at: RefusedAt::Sender } => {
+            let response = match outcome {
+                MailOutcome::Rejected { response, .. } | MailOutcome::Deferred { response, .. } => response,
+                _ => String::new(),
+            };
+            Err(ConnectionLost(format!("the sender was refused: {response}")))
+        }
+        reply => Ok(reply),
     }
 }
