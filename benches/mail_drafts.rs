@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use legwork::config::RenderConfig;
 use legwork::services::render::{Context, Renderer, Scope};
-use legwork_mail::MailConfig;
-use legwork_mail::{MailDraft, Mailer, Recipient};
+use legwork_mail::{DraftExtras, MailConfig, MailDraft, Mailer, Recipient, SenderDomains};
 use serde_json::json;
 
 #[global_allocator]
@@ -24,7 +23,12 @@ fn main() -> io::Result<()> {
         frontend_url: "https://example.org".into(),
     })
     .map_err(io::Error::other)?;
-    let config = MailConfig { smtp: None, outbox: "unused".into(), from: "Example <news@example.org>".into() };
+    let config = MailConfig {
+        smtp: None,
+        outbox: "unused".into(),
+        from: "Example <news@example.org>".into(),
+        sender_domains: SenderDomains::OfSender,
+    };
     let mailer = Mailer::new(&config).map_err(io::Error::other)?;
     let mut rendering = 0.0;
     let mut composing = 0.0;
@@ -43,7 +47,16 @@ fn main() -> io::Result<()> {
             [("List-Unsubscribe", format!("<{link}>")), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned())];
         let now = jiff::Timestamp::UNIX_EPOCH;
         let (text, html) = (mail.text, mail.html);
-        let draft = MailDraft { key: &key, to: &to, subject: SUBJECT, text, html, submitted_at: now, now };
+        let draft = MailDraft {
+            key: &key,
+            to: &to,
+            subject: SUBJECT,
+            text,
+            html,
+            submitted_at: now,
+            now,
+            extras: DraftExtras::default(),
+        };
         let started = Instant::now();
         let message = mailer.compose_with(draft, &format!("<{key}@example.org>"), &headers).map_err(io::Error::other)?;
         composing += started.elapsed().as_secs_f64();

@@ -286,7 +286,12 @@ impl Config {
             bulk: bulk_config(&mut reader, public_url.clone(), public_url_is_set),
             worker: worker_config(&mut reader, lease),
             scheduler: SchedulerConfig { lease, result_retention, key_retention },
-            mail: MailConfig { smtp: reader.smtp(), outbox: data_dir.join("outbox"), from: reader.mailbox("MAIL_FROM") },
+            mail: MailConfig {
+                smtp: reader.smtp(),
+                outbox: data_dir.join("outbox"),
+                from: reader.mailbox("MAIL_FROM"),
+                sender_domains: reader.sender_domains("MAIL_FROM_DOMAINS"),
+            },
             sms: reader.sms(&data_dir),
             render: RenderConfig {
                 templates_dir: reader.text("TEMPLATES_DIR").into(),

@@ -6,6 +6,7 @@ mod bulk;
 pub mod content_cleanup_expired;
 pub mod content_publish_scheduled;
 pub mod data_export;
+pub mod delivery;
 pub mod email_bulk;
 pub mod email_notify_user;
 pub mod email_send;

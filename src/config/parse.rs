@@ -19,6 +19,7 @@ use super::{
     SourcesConfig, Storage,
 };
 use legwork_engine::domain::QueueName;
+use legwork_mail::{Recipient, SenderDomains};
 
 /// With less a child could not even start.
 const LEAST_CHILD_MEMORY: u64 = 32 << 20;
@@ -310,6 +311,19 @@ impl Reader {
                 Err(format!("{text:?} is not a sender like Legwork <legwork@example.org>"))
             }
         })
+    }
+
+    pub(super) fn sender_domains(&mut self, name: &'static str) -> SenderDomains {
+        let Some(text) = self.optional(name) else { return SenderDomains::OfSender };
+        let domains: Vec<String> = items(&text).map(str::to_owned).collect();
+        if domains == ["*"] {
+            return SenderDomains::Any;
+        }
+        let is_domain = |domain: &str| Recipient::parse(&format!("sender@{domain}")).is_ok();
+        if let Some(wrong) = domains.iter().find(|domain| !is_domain(domain)) {
+            self.wrong(name, format!("{wrong:?} is not a domain, as in example.org; * alone allows all"));
+        }
+        SenderDomains::Only(domains)
     }
 
     pub(super) fn smtp(&mut self) -> Option<SmtpConfig> {

@@ -91,6 +91,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("MAIL_FROM", "Legwork <legwork@localhost>", "The sender of mails."),
     setting(
+        "MAIL_FROM_DOMAINS",
+        "",
+        "The domains of other senders that a mail may name in `from`, with commas; * allows all. Default: the domain of MAIL_FROM.",
+    ),
+    setting(
         "SMS_PROVIDER",
         "outbox",
         "Who sends text messages: hubtel; http, any provider by the templates below; or outbox, files in DATA_DIR/outbox.",

@@ -15,7 +15,8 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::bulk::{self, Rates, RecipientListWriter};
-use super::email_send::{OnUnknown, body_errors};
+use super::delivery::OnUnknown;
+use super::email_send::body_errors;
 use super::{Kind, TaskContext};
 use crate::services::Services;
 use legwork_engine::domain::{Backoff, FieldError, RetryPolicy, TaskFailure};

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use url::Url;
 use utoipa::ToSchema;
 
-use super::email_send::{OnUnknown, SendEmail};
+use super::delivery::OnUnknown;
+use super::email_send::SendEmail;
 use super::people::{self, RowKey};
 use super::{Kind, TaskContext};
 use crate::services::Services;
@@ -92,9 +93,8 @@ impl Kind for NotifyUser {
             subject: self.subject,
             template_name: Some(template),
             context: Some(context),
-            text: None,
-            html: None,
             on_unknown: self.on_unknown,
+            ..SendEmail::default()
         };
         let mut result = draft.run(cx).await?;
         result["user_id"] = person.key;

@@ -1,27 +1,40 @@
-//! `email.send`: one mail, by a template or given as text.
-//!
-//! What became of the mail is in the ledger, one row a task, because an attempt can die between the hand-over and its end. The row says
-//! `sending` right before the message goes out; an attempt that finds it so does not send again, because the mail may have arrived.
-//! That write is a claim, which an attempt that was given up meanwhile does not get: a worker that froze cannot send a second time.
+//! `email.send`: one mail, by a template or given as text, with copies and attachments.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use futures_util::TryFutureExt as _;
+use legwork_engine::domain::{FieldError, FilePath, TaskFailure};
+use legwork_mail::{Attachment, DraftExtras, MailDraft, MailOutcome, Recipient, RefusedCopy, check_subject};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use super::delivery::{ChannelNames, OnUnknown, OneMessage, Outcome, PART};
 use super::{Kind, TaskContext};
+use crate::files::FileError;
 use crate::services::Services;
 use crate::services::render::{Context, RenderError, Rendered, Scope};
-use legwork_engine::domain::{Attempt, FieldError, TaskFailure};
-use legwork_engine::store::{LedgerEntry, LedgerState, StoreError};
-use legwork_mail::{MailDraft, MailOutcome, Message, Recipient, check_subject};
 
-/// Its only mail.
-const PART: i32 = 0;
+/// Recipients of copies of one mail, `cc` and `bcc` together.
+const MOST_COPIES: usize = 50;
+/// Attachments of one mail.
+const MOST_ATTACHMENTS: usize = 20;
+/// The attachments of one mail together, in bytes. On the wire they take a third more, and many relays refuse more than 25 MB.
+const MOST_ATTACHED_BYTES: usize = 15 << 20;
+
+const NAMES: ChannelNames = ChannelNames {
+    thing: "mail",
+    rejected: "MailRejected",
+    provider_refused: "MailRejected",
+    deferred: "MailDeferred",
+    not_sent: "SmtpError",
+    unknown: "MailOutcomeUnknown",
+    has_references: false,
+};
 
 /// Args of `email.send`: a mail by a template (`template_name` and `context`), or given as `text` and `html`.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = EmailSendArgs)]
 #[serde(deny_unknown_fields)]
 pub struct SendEmail {
@@ -42,21 +55,28 @@ pub struct SendEmail {
     pub text: Option<String>,
     /// The same as HTML; only beside `text`. It is sent as it is.
     pub html: Option<String>,
+    /// Addresses that get a copy, whom every recipient sees. At most 50 together with `bcc`.
+    #[serde(default)]
+    #[schema(example = json!(["colleague@example.com"]), max_items = 50)]
+    pub cc: Vec<String>,
+    /// Addresses that get a copy, whom no other recipient sees.
+    #[serde(default)]
+    #[schema(example = json!(["archive@example.com"]), max_items = 50)]
+    pub bcc: Vec<String>,
+    /// The address that answers go to. Default: the sender.
+    #[schema(example = "help@example.com", min_length = 3, max_length = 500)]
+    pub reply_to: Option<String>,
+    /// The sender, of a domain that `MAIL_FROM_DOMAINS` allows. Default: `MAIL_FROM`.
+    #[schema(min_length = 3, max_length = 500)]
+    pub from: Option<String>,
+    /// Paths of stored files that go with the mail: at most 20, of 15 MiB together.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    pub attachments: Vec<String>,
     /// What to do where an attempt handed the mail over and no answer came: `hold` (the default) fails, so that nobody gets it twice;
     /// `resend` sends it again.
     #[serde(default)]
     pub on_unknown: OnUnknown,
-}
-
-/// What to do with a mail whose outcome is unknown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnUnknown {
-    /// Fail: it may have arrived.
-    #[default]
-    Hold,
-    /// Send it again: it may arrive twice.
-    Resend,
 }
 
 impl Kind for SendEmail {
@@ -65,6 +85,7 @@ impl Kind for SendEmail {
     const HARD_LIMIT: Duration = Duration::from_mins(5);
     const ROUTE: Option<&'static str> = Some("/email/send");
     const SENSITIVE: &'static [&'static str] = &["/context", "/text", "/html"];
+    const FILES: &'static [&'static str] = &["/attachments/*"];
 
     fn example() -> Value {
         json!({
@@ -86,44 +107,40 @@ impl Kind for SendEmail {
         }
         let given = (self.template_name.as_deref(), self.text.as_deref(), self.html.as_deref());
         field_errors.extend(body_errors(given, self.context.is_some(), services));
+        field_errors.extend(self.extras_errors(services));
         field_errors
     }
 
     async fn run(self, cx: TaskContext) -> Result<Value, TaskFailure> {
-        let to = Recipient::parse(&self.recipient_email).map_err(|detail| TaskFailure::fail("BadArgs", detail))?;
-        if let Some(settled) = self.settled_before(&cx, &to).await? {
-            return Ok(settled);
-        }
-        let Rendered { text, html } = self.body(&cx, &to)?;
+        let to = address(&self.recipient_email)?;
         let mailer = &cx.services.mailer;
         let key = cx.effect_key(&PART.to_string());
-        let (subject, now) = (self.subject.as_str(), cx.clock.now());
-        let draft = MailDraft { key: &key, to: &to, subject, text, html, submitted_at: cx.submitted_at, now };
-        let message = mailer.compose(draft).map_err(|error| TaskFailure::fail("MailError", error))?;
-
-        let ready = match cx.or_cancelled(mailer.prepare(&message)).await? {
-            Ok(ready) => ready,
-            // Nothing was handed over, so there is nothing to remember.
-            Err(outcome) => return self.outcome(&cx, &to, message.message_id(), outcome),
+        let message_id = mailer.message_id(&key);
+        let delivery = OneMessage {
+            cx: &cx,
+            names: &NAMES,
+            recipient: to.address(),
+            message_id: &message_id,
+            on_unknown: self.on_unknown,
+            is_outbox: mailer.is_outbox(),
         };
-        if mailer.is_outbox() {
-            // Handed over again, the mail replaces itself: the file is its own ledger.
-            let outcome = ready.hand_over().await;
-            return self.outcome(&cx, &to, message.message_id(), outcome);
+        if let Some((accepted, message_id)) = delivery.settled_before().await? {
+            return Ok(self.result(&cx, &to, &message_id, &accepted.response, None));
         }
-        let claim = entry(&cx, &to, &message, LedgerState::Sending, None);
-        let resend = self.on_unknown == OnUnknown::Resend;
-        let holds = cx.ledger.claim_mail(&claim, cx.attempt, resend).await.map_err(unavailable)?;
-        if !holds {
-            return self.overtaken(&cx, &to).await;
-        }
-        let outcome = ready.hand_over().await;
-        let (state, response) = recorded(&outcome);
-        let became = entry(&cx, &to, &message, state, Some(response.to_owned()));
-        if let Err(error) = cx.ledger.write_ledger(&[became]).await {
-            tracing::warn!(task.id = %cx.task, attempt = %cx.attempt, state = state.as_str(), %error, "what became of a mail could not be written down");
-        }
-        self.outcome(&cx, &to, message.message_id(), outcome)
+        let Rendered { text, html } = self.body(&cx, &to)?;
+        let extras = self.extras(&cx, &to).await?;
+        let (subject, now) = (self.subject.as_str(), cx.clock.now());
+        let draft = MailDraft { key: &key, to: &to, subject, text, html, submitted_at: cx.submitted_at, now, extras };
+        let message = mailer.compose(draft).map_err(|error| TaskFailure::fail("MailError", error))?;
+        let mut refused_copies = None;
+        let prepare = async {
+            let ready = mailer.prepare(&message).await?;
+            refused_copies = Some(ready.refused_copies().to_vec());
+            Ok::<_, MailOutcome>(ready)
+        };
+        let accepted =
+            delivery.deliver(prepare.map_err(Outcome::from), |ready| async move { ready.hand_over().await.into() }).await?;
+        Ok(self.result(&cx, &to, &message_id, &accepted.response, refused_copies))
     }
 }
 
@@ -175,110 +192,138 @@ impl SendEmail {
         cx.services.renderer.render(name, scope, &context).map_err(|error| failure(&error))
     }
 
-    /// What an earlier attempt wrote down, where that decides: the result, or the failure. `None` means that the mail is to be sent.
-    async fn settled_before(&self, cx: &TaskContext, to: &Recipient) -> Result<Option<Value>, TaskFailure> {
-        if cx.attempt <= Attempt(1) {
-            return Ok(None);
-        }
-        let Some(entry) = cx.or_cancelled(remembered(cx)).await?? else { return Ok(None) };
-        if entry.state.is_to_be_sent(self.on_unknown == OnUnknown::Resend) {
-            return Ok(None);
-        }
-        self.to_outcome(cx, to, entry).map(Some)
-    }
-
-    /// What to answer where the mail could not be claimed: this attempt was given up while it got ready, or the mail is settled.
-    async fn overtaken(&self, cx: &TaskContext, to: &Recipient) -> Result<Value, TaskFailure> {
-        match remembered(cx).await? {
-            Some(entry) if matches!(entry.state, LedgerState::Accepted | LedgerState::Rejected) => self.to_outcome(cx, to, entry),
-            // If that is wrong, the next attempt reads the ledger before all else.
-            _ => {
-                Err(TaskFailure::retry("Overtaken", "the task was given to another attempt: this one did not hand the mail over"))
+    /// The wrong fields among copies, senders and attachments.
+    fn extras_errors(&self, services: &Services) -> Vec<FieldError> {
+        let mut field_errors = Vec::new();
+        for (field, addresses) in [("cc", &self.cc), ("bcc", &self.bcc)] {
+            for (index, address) in addresses.iter().enumerate() {
+                if let Err(detail) = Recipient::parse(address) {
+                    field_errors.push(FieldError::new(format!("/{field}/{index}"), detail));
+                }
             }
         }
+        let copies = self.cc.len() + self.bcc.len();
+        if copies > MOST_COPIES {
+            let pointer = if self.cc.len() > MOST_COPIES { "/cc" } else { "/bcc" };
+            let detail =
+                format!("cc and bcc have {copies} addresses together; {MOST_COPIES} are allowed; send more by email.bulk");
+            field_errors.push(FieldError::new(pointer, detail));
+        }
+        if let Some(Err(detail)) = self.reply_to.as_deref().map(Recipient::parse) {
+            field_errors.push(FieldError::new("/reply_to", detail));
+        }
+        let author = self.from.as_deref().map(|from| services.mailer.check_author(&Recipient::parse(from)?));
+        if let Some(Err(detail)) = author {
+            field_errors.push(FieldError::new("/from", detail));
+        }
+        if self.attachments.len() > MOST_ATTACHMENTS {
+            let detail = format!("has {} files; {MOST_ATTACHMENTS} are allowed", self.attachments.len());
+            field_errors.push(FieldError::new("/attachments", detail));
+        }
+        for (index, path) in self.attachments.iter().enumerate() {
+            let pointer = format!("/attachments/{index}");
+            match FilePath::parse(path) {
+                Err(error) => field_errors.push(FieldError::new(pointer, error.to_string())),
+                Ok(path) if services.files.is_known_missing(&path) => {
+                    field_errors.push(FieldError::new(pointer, FileError::NotFound(path).to_string()));
+                }
+                Ok(_) => {}
+            }
+        }
+        field_errors
     }
 
-    /// What a settled entry says: the result, or the failure.
-    fn to_outcome(&self, cx: &TaskContext, to: &Recipient, entry: LedgerEntry) -> Result<Value, TaskFailure> {
-        let response = entry.response.unwrap_or_default();
-        let outcome = match entry.state {
-            LedgerState::Accepted => MailOutcome::Accepted { response },
-            LedgerState::Rejected => MailOutcome::Rejected { code: None, response },
-            LedgerState::Deferred => MailOutcome::NotSent { reason: response },
-            LedgerState::Sending => {
-                MailOutcome::Unknown { reason: "an earlier attempt ended while it handed the mail over".into() }
-            }
-            LedgerState::Unknown => MailOutcome::Unknown { reason: response },
+    /// Copies, senders and attachments as the composer takes them. An address that is named twice gets one mail.
+    async fn extras(&self, cx: &TaskContext, to: &Recipient) -> Result<DraftExtras, TaskFailure> {
+        let mut known = HashSet::from([to.address().to_lowercase()]);
+        let mut copies = |addresses: &[String]| -> Result<Vec<Recipient>, TaskFailure> {
+            let parsed: Result<Vec<Recipient>, TaskFailure> = addresses.iter().map(|text| address(text)).collect();
+            Ok(parsed?.into_iter().filter(|copy| known.insert(copy.address().to_lowercase())).collect())
         };
-        self.outcome(cx, to, &entry.message_id, outcome)
+        Ok(DraftExtras {
+            cc: copies(&self.cc)?,
+            bcc: copies(&self.bcc)?,
+            reply_to: self.reply_to.as_deref().map(address).transpose()?,
+            from: self.from.as_deref().map(address).transpose()?,
+            attachments: self.read_attachments(cx).await?,
+        })
     }
 
-    fn outcome(&self, cx: &TaskContext, to: &Recipient, message_id: &str, outcome: MailOutcome) -> Result<Value, TaskFailure> {
-        match outcome {
-            MailOutcome::Accepted { response } => {
-                let is_outbox = cx.services.mailer.is_outbox();
-                let message = if is_outbox { "the mail is in the outbox" } else { "the mail server took the mail" };
-                let (response, outbox_file) = if is_outbox { (None, Some(response)) } else { (Some(response), None) };
-                Ok(json!({
-                    "success": true,
-                    "message": message,
-                    "message_id": message_id,
-                    "recipient_email": to.address(),
-                    "response": response,
-                    "outbox_file": outbox_file,
-                }))
-            }
-            MailOutcome::Rejected { response, .. } => {
-                Err(TaskFailure::fail("MailRejected", format!("the mail was refused: {response}")))
-            }
-            MailOutcome::Deferred { response, .. } => {
-                Err(TaskFailure::retry("MailDeferred", format!("the mail was refused for now: {response}")))
-            }
-            MailOutcome::NotSent { reason } => Err(TaskFailure::retry("SmtpError", format!("the mail was not sent: {reason}"))),
-            MailOutcome::Unknown { reason } => {
-                let what = format!("the mail was handed over and may have arrived, but there is no answer: {reason}");
-                Err(match self.on_unknown {
-                    OnUnknown::Hold => {
-                        TaskFailure::fail("MailOutcomeUnknown", what + "; it is not sent again (on_unknown is hold)")
-                    }
-                    OnUnknown::Resend => {
-                        TaskFailure::retry("MailOutcomeUnknown", what + "; it is sent again (on_unknown is resend)")
-                    }
-                })
-            }
+    async fn read_attachments(&self, cx: &TaskContext) -> Result<Vec<Attachment>, TaskFailure> {
+        let mut left = MOST_ATTACHED_BYTES;
+        let mut attachments = Vec::with_capacity(self.attachments.len());
+        for text in &self.attachments {
+            let path = FilePath::parse(text).map_err(|error| TaskFailure::fail("BadArgs", error))?;
+            let bytes = cx.or_cancelled(cx.files.storage().read(&path, left)).await?.map_err(|error| match error {
+                FileError::TooLarge { .. } => {
+                    let limit = MOST_ATTACHED_BYTES >> 20;
+                    TaskFailure::fail(
+                        "AttachmentsTooLarge",
+                        format!("the attachments have more than {limit} MiB together, at {path}"),
+                    )
+                }
+                FileError::NotFound(_) => TaskFailure::fail("FileNotFound", error),
+                error => TaskFailure::retry("StorageUnavailable", error),
+            })?;
+            left -= bytes.len();
+            let name = path.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+            let content_type = content_type_of(&name).to_owned();
+            attachments.push(Attachment { name, content_type, bytes });
         }
+        Ok(attachments)
+    }
+
+    fn result(
+        &self,
+        cx: &TaskContext,
+        to: &Recipient,
+        message_id: &str,
+        response: &str,
+        refused_copies: Option<Vec<RefusedCopy>>,
+    ) -> Value {
+        let (message, response, outbox_file) = if cx.services.mailer.is_outbox() {
+            ("the mail is in the outbox", None, Some(response))
+        } else {
+            ("the mail server took the mail", Some(response), None)
+        };
+        let mut result = json!({
+            "success": true,
+            "message": message,
+            "message_id": message_id,
+            "recipient_email": to.address(),
+            "response": response,
+            "outbox_file": outbox_file,
+        });
+        if !self.cc.is_empty() || !self.bcc.is_empty() {
+            let refused = |copy: RefusedCopy| json!({ "email": copy.address, "response": copy.response });
+            result["refused_copies"] = refused_copies.map(|copies| copies.into_iter().map(refused).collect::<Vec<_>>()).into();
+        }
+        result
     }
 }
 
-fn recorded(outcome: &MailOutcome) -> (LedgerState, &str) {
-    match outcome {
-        MailOutcome::Accepted { response } => (LedgerState::Accepted, response),
-        MailOutcome::Rejected { response, .. } => (LedgerState::Rejected, response),
-        MailOutcome::Deferred { response, .. } => (LedgerState::Deferred, response),
-        // A later attempt may send, as after a deferral.
-        MailOutcome::NotSent { reason } => (LedgerState::Deferred, reason),
-        MailOutcome::Unknown { reason } => (LedgerState::Unknown, reason),
-    }
+fn address(text: &str) -> Result<Recipient, TaskFailure> {
+    Recipient::parse(text).map_err(|detail| TaskFailure::fail("BadArgs", detail))
 }
 
-fn unavailable(error: StoreError) -> TaskFailure {
-    TaskFailure::retry("LedgerUnavailable", error)
-}
-
-/// What the ledger says of the mail.
-async fn remembered(cx: &TaskContext) -> Result<Option<LedgerEntry>, TaskFailure> {
-    let entries = cx.ledger.read_ledger(cx.task).await.map_err(unavailable)?;
-    Ok(entries.into_iter().find(|entry| entry.part == PART))
-}
-
-fn entry(cx: &TaskContext, to: &Recipient, message: &Message, state: LedgerState, response: Option<String>) -> LedgerEntry {
-    LedgerEntry {
-        task: cx.task,
-        part: PART,
-        recipient: to.address().to_owned(),
-        message_id: message.message_id().to_owned(),
-        state,
-        response,
-        updated_at: cx.clock.now(),
+/// The media type of a file by its ending; what is unknown is a download.
+fn content_type_of(name: &str) -> &'static str {
+    let ending = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    match ending.as_str() {
+        "csv" => "text/csv",
+        "txt" | "log" => "text/plain",
+        "html" | "htm" => "text/html",
+        "json" => "application/json",
+        "ndjson" => "application/x-ndjson",
+        "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "pdf" => "application/pdf",
+        "zip" => "application/zip",
+        "gz" => "application/gzip",
+        "jpg" | "jpeg" => "image/jpeg",
+        "png" => "image/png",
+        "gif" => "image/gif",
+        "webp" => "image/webp",
+        "avif" => "image/avif",
+        _ => "application/octet-stream",
     }
 }

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::email_send::{OnUnknown, SendEmail};
+use super::delivery::OnUnknown;
+use super::email_send::SendEmail;
 use super::people::{self, RowKey};
 use super::{Kind, TaskContext};
 use crate::services::Services;
@@ -114,9 +115,8 @@ impl Kind for WelcomeEmail {
             subject,
             template_name: Some(self.user_type.template().to_owned()),
             context: Some(Map::from_iter([("user".to_owned(), Value::Object(person.row.clone()))])),
-            text: None,
-            html: None,
             on_unknown: self.on_unknown,
+            ..SendEmail::default()
         };
         let mut result = draft.run(cx).await?;
         result["user_type"] = role.as_str().into();

@@ -76,9 +76,8 @@ impl TaskRunner for KindRunner {
         }
         let args: Value = serde_json::from_str(args).unwrap_or_default();
         let mut errors = Vec::new();
-        for &pointer in pointers {
-            let named = args.pointer(pointer).and_then(Value::as_str);
-            let Some(path) = named.and_then(|text| FilePath::parse(text).ok()) else { continue };
+        for (pointer, text) in pointers.iter().flat_map(|pointer| texts_at(&args, pointer)) {
+            let Ok(path) = FilePath::parse(text) else { continue };
             let is_open = self.files.is_open_to(&path, principal).await;
             if !is_open.map_err(|error| error.to_string())? {
                 errors.push(FieldError::new(pointer, FileError::NotFound(path).to_string()));
@@ -104,4 +103,16 @@ impl TaskRunner for KindRunner {
         };
         kind.run(args, self.context(attempt))
     }
+}
+
+/// The texts at a pointer, each with its own pointer. A pointer that ends in `/*` names all items of a list.
+fn texts_at<'a>(args: &'a Value, pointer: &str) -> Vec<(String, &'a str)> {
+    let texts: Vec<(String, Option<&str>)> = match pointer.strip_suffix("/*") {
+        None => vec![(pointer.to_owned(), args.pointer(pointer).and_then(Value::as_str))],
+        Some(list) => {
+            let items = args.pointer(list).and_then(Value::as_array).into_iter().flatten();
+            items.enumerate().map(|(index, item)| (format!("{list}/{index}"), item.as_str())).collect()
+        }
+    };
+    texts.into_iter().filter_map(|(pointer, text)| Some((pointer, text?))).collect()
 }

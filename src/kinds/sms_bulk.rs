@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::bulk::{self, Rates, RecipientListWriter};
-use super::email_send::OnUnknown;
+use super::delivery::OnUnknown;
 use super::{Kind, TaskContext};
 use crate::services::Services;
 use crate::services::sms::{MessageText, PhoneNumber, SmsLength, check_sender};

@@ -12,8 +12,8 @@ use std::time::Duration;
 use legwork::config::{BulkConfig, RenderConfig};
 use legwork::services::bulk::Bulk;
 use legwork::services::render::Renderer;
+use legwork_mail::{DraftExtras, MailDraft, MailOutcome, Mailer, Message, Recipient, SenderDomains};
 use legwork_mail::{MailConfig, SmtpConfig, SmtpSecurity};
-use legwork_mail::{MailDraft, MailOutcome, Mailer, Message, Recipient};
 
 use crate::support::smtp::SmtpServer;
 
@@ -32,11 +32,21 @@ fn smtp(server: &SmtpServer, security: SmtpSecurity) -> SmtpConfig {
 }
 
 fn to_relay(smtp: SmtpConfig) -> MailConfig {
-    MailConfig { smtp: Some(smtp), outbox: "/nonexistent".into(), from: "Legwork <legwork@example.org>".into() }
+    MailConfig {
+        smtp: Some(smtp),
+        outbox: "/nonexistent".into(),
+        from: "Legwork <legwork@example.org>".into(),
+        sender_domains: SenderDomains::OfSender,
+    }
 }
 
 fn to_outbox(folder: &Path) -> MailConfig {
-    MailConfig { smtp: None, outbox: folder.join("outbox"), from: "Legwork <legwork@example.org>".into() }
+    MailConfig {
+        smtp: None,
+        outbox: folder.join("outbox"),
+        from: "Legwork <legwork@example.org>".into(),
+        sender_domains: SenderDomains::OfSender,
+    }
 }
 
 /// A mailer to `server` that trusts it.
@@ -76,6 +86,7 @@ fn draft(mailer: &Mailer, key: &str, to: &str) -> Message {
         html: Some("<p>Hello.</p>".into()),
         submitted_at: "2026-11-21T08:00:00Z".parse().unwrap(),
         now: "2026-11-21T08:00:01Z".parse().unwrap(),
+        extras: DraftExtras::default(),
     };
     mailer.compose(draft).unwrap()
 }

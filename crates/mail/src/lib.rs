@@ -20,12 +20,12 @@ use lettre::message::Mailbox;
 use rustls::ClientConfig;
 use tokio::sync::OwnedSemaphorePermit;
 
-pub use settings::{MailConfig, SmtpConfig, SmtpSecurity};
+pub use settings::{MailConfig, SenderDomains, SmtpConfig, SmtpSecurity};
 
 use outbox::Outbox;
 
 pub use address::{Recipient, check_subject};
-pub use message::{MailDraft, Message};
+pub use message::{Attachment, DraftExtras, MailDraft, Message};
 pub use smtp_connection::{ConnectionLost, EnvelopeReply, RefusedAt, RefusedCopy, SmtpConnection, WireMessage};
 
 use pool::{Pool, Staged};
@@ -84,6 +84,7 @@ pub enum MailOutcome {
 /// Sends mail. One a process.
 pub struct Mailer {
     from: Mailbox,
+    sender_domains: SenderDomains,
     route: Route,
 }
 
@@ -105,7 +106,8 @@ impl Mailer {
             Some(smtp) => Route::Smtp(Pool::new(smtp.clone(), tls, idle)?),
             None => Route::Outbox(Outbox::new(config.outbox.clone())),
         };
-        Ok(Self { from: from.into_mailbox(), route })
+        let from = from.into_mailbox();
+        Ok(Self { from, sender_domains: config.sender_domains.clone(), route })
     }
 
     /// Builds the message: the same bytes for the same draft.
@@ -121,6 +123,20 @@ impl Mailer {
         headers: &[(&'static str, String)],
     ) -> Result<Message, MailError> {
         message::compose_with(&self.from, draft, message_id, headers)
+    }
+
+    /// Checks that a mail may name `author` as its sender. The error says what is allowed.
+    pub fn check_author(&self, author: &Recipient) -> Result<(), String> {
+        let domain = author.mailbox().email.domain();
+        let allowed = match &self.sender_domains {
+            SenderDomains::Any => return Ok(()),
+            SenderDomains::OfSender => vec![self.from.email.domain().to_owned()],
+            SenderDomains::Only(domains) => domains.clone(),
+        };
+        if allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(domain)) {
+            return Ok(());
+        }
+        Err(format!("must be an address of {}; got the domain {domain}. MAIL_FROM_DOMAINS allows others.", allowed.join(", ")))
     }
 
     /// The Message-ID of the draft with this key.

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use lettre::address::Envelope;
-use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 
 use super::{MailError, Recipient, WireMessage};
@@ -26,6 +26,34 @@ pub struct MailDraft<'a> {
     pub submitted_at: Timestamp,
     /// The present, for its Date.
     pub now: Timestamp,
+    /// Copies, other senders and attachments.
+    pub extras: DraftExtras,
+}
+
+/// What a draft may have beside its text. The default is nothing.
+#[derive(Clone, Debug, Default)]
+pub struct DraftExtras {
+    /// Recipients of copies, whom everybody sees.
+    pub cc: Vec<Recipient>,
+    /// Recipients of copies, whom nobody sees.
+    pub bcc: Vec<Recipient>,
+    /// Where answers go, instead of to the sender.
+    pub reply_to: Option<Recipient>,
+    /// The sender, instead of the configured one, which then is in the header Sender and in the envelope.
+    pub from: Option<Recipient>,
+    /// Files that go with the mail.
+    pub attachments: Vec<Attachment>,
+}
+
+/// A file that goes with a mail.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// The name that the recipient sees.
+    pub name: String,
+    /// The media type, as in `text/csv`.
+    pub content_type: String,
+    /// The content.
+    pub bytes: Vec<u8>,
 }
 
 /// A message as it goes out.
@@ -81,11 +109,23 @@ pub(super) fn compose_with(
     if id.bytes().chain(headers.iter().flat_map(|(_, value)| value.bytes())).any(|byte| !(b' '..=b'~').contains(&byte)) {
         return Err(MailError::Message("a header is not one line of ASCII".into()));
     }
-    let envelope =
-        Envelope::new(Some(from.email.clone()), vec![draft.to.mailbox().email.clone()]).map_err(|error| wrong(&error))?;
-    let mut builder = lettre::Message::builder()
-        .from(from.clone())
-        .to(draft.to.mailbox().clone())
+    let DraftExtras { cc, bcc, reply_to, from: author, attachments } = draft.extras;
+    let to = std::iter::once(draft.to).chain(&cc).chain(&bcc).map(|to| to.mailbox().email.clone());
+    let envelope = Envelope::new(Some(from.email.clone()), to.collect()).map_err(|error| wrong(&error))?;
+    let mut builder = lettre::Message::builder().to(draft.to.mailbox().clone());
+    builder = match author {
+        // RFC 5322, 3.6.2: who transmits the mail is told where the author is somebody else.
+        Some(author) if author.mailbox().email != from.email => builder.from(author.into_mailbox()).sender(from.clone()),
+        Some(author) => builder.from(author.into_mailbox()),
+        None => builder.from(from.clone()),
+    };
+    for copy in cc {
+        builder = builder.cc(copy.into_mailbox());
+    }
+    if let Some(reply_to) = reply_to {
+        builder = builder.reply_to(reply_to.into_mailbox());
+    }
+    builder = builder
         .subject(draft.subject.trim())
         .date(SystemTime::from(draft.now))
         .message_id(Some(id.to_owned()))
@@ -96,20 +136,43 @@ pub(super) fn compose_with(
         // Links must not be folded, and these are ASCII as they are.
         builder = builder.raw_header(HeaderValue::dangerous_new_pre_encoded(name, value.clone(), value.clone()));
     }
+    // The boundaries follow from the key, so that every attempt makes the same bytes.
     let text = SinglePart::plain(cleaned(draft.text));
-    let built = match draft.html {
-        // The boundary follows from the key, so that every attempt makes the same bytes.
-        Some(html) => builder.multipart(
+    let body = match draft.html {
+        Some(html) => Body::Alternative(
             MultiPart::alternative()
                 .boundary(format!("=_{}", draft.key))
                 .singlepart(text)
                 .singlepart(SinglePart::html(cleaned(html))),
         ),
-        None => builder.singlepart(text),
+        None => Body::Text(text),
+    };
+    let built = if attachments.is_empty() {
+        match body {
+            Body::Alternative(parts) => builder.multipart(parts),
+            Body::Text(text) => builder.singlepart(text),
+        }
+    } else {
+        let mixed = MultiPart::mixed().boundary(format!("=_mixed-{}", draft.key));
+        let mut mixed = match body {
+            Body::Alternative(parts) => mixed.multipart(parts),
+            Body::Text(text) => mixed.singlepart(text),
+        };
+        for Attachment { name, content_type, bytes } in attachments {
+            let content_type = ContentType::parse(&content_type).map_err(|error| wrong(&error))?;
+            mixed = mixed.singlepart(lettre::message::Attachment::new(name).body(bytes, content_type));
+        }
+        builder.multipart(mixed)
     };
     let bytes = built.map_err(|error| wrong(&error))?.formatted();
     let file_name = format!("{}-{}.eml", draft.submitted_at.strftime("%Y%m%dT%H%M%S%.6fZ"), draft.key);
     Ok(Message { envelope, bytes, id: id.to_owned(), file_name })
+}
+
+/// The text of a mail, in one or two forms.
+enum Body {
+    Text(SinglePart),
+    Alternative(MultiPart),
 }
 
 /// Without what no mail may hold: NUL and other control characters, and a CR that stands alone (some servers take it for the end of a line).
@@ -148,7 +211,40 @@ mod tests {
             html: html.map(str::to_owned),
             submitted_at: "2026-11-21T08:00:00.123456Z".parse().unwrap(),
             now: "2026-11-21T09:00:00Z".parse().unwrap(),
+            extras: DraftExtras::default(),
         }
+    }
+
+    #[test]
+    fn copies_other_senders_and_attachments_are_in_their_headers_and_parts() {
+        let recipient = |text: &str| Recipient::parse(text).unwrap();
+        let (from, to) = (recipient("Legwork <legwork@example.org>"), recipient("ann@example.net"));
+        let extras = DraftExtras {
+            cc: vec![recipient("Bo <bo@example.net>")],
+            bcc: vec![recipient("secret@example.net")],
+            reply_to: Some(recipient("help@example.org")),
+            from: Some(recipient("Shop <shop@example.org>")),
+            attachments: vec![Attachment {
+                name: "figures 1.csv".into(),
+                content_type: "text/csv".into(),
+                bytes: b"a,b\n".to_vec(),
+            }],
+        };
+        let message = compose(from.mailbox(), MailDraft { extras, ..draft(&to, "Hello", "text", Some("<p>html</p>")) }).unwrap();
+        let bytes = String::from_utf8(message.bytes.clone()).unwrap();
+        for line in [
+            "From: Shop <shop@example.org>",
+            "Sender: Legwork <legwork@example.org>",
+            "Cc: Bo <bo@example.net>",
+            "Reply-To: help@example.org",
+            "Content-Type: multipart/mixed;",
+            "Content-Disposition: attachment; filename=\"figures 1.csv\"",
+        ] {
+            assert!(bytes.lines().any(|header| header == line), "{line} in {bytes}");
+        }
+        assert!(!bytes.contains("secret@"), "{bytes}");
+        let envelope: Vec<String> = message.envelope.to().iter().map(ToString::to_string).collect();
+        assert_eq!(envelope, ["ann@example.net", "bo@example.net", "secret@example.net"]);
     }
 
     fn composed(subject: &str, text: &str, html: Option<&str>) -> Message {

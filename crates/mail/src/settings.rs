@@ -14,6 +14,20 @@ pub struct MailConfig {
     pub outbox: PathBuf,
     /// The sender, as in `Legwork <legwork@example.org>`.
     pub from: String,
+    /// The domains of other senders that a mail may name.
+    pub sender_domains: SenderDomains,
+}
+
+/// The domains of senders that a mail may name instead of the configured sender.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SenderDomains {
+    /// The domain of the configured sender.
+    #[default]
+    OfSender,
+    /// These.
+    Only(Vec<String>),
+    /// All: the applications are trusted to send in everybody's name.
+    Any,
 }
 
 /// An SMTP relay.

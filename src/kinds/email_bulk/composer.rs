@@ -12,7 +12,7 @@ use crate::services::Services;
 use crate::services::render::{Context, RenderError, Rendered, Scope};
 use legwork_engine::domain::{TaskFailure, TaskId};
 use legwork_engine::store::RecipientRow;
-use legwork_mail::{MailDraft, Message, Recipient};
+use legwork_mail::{DraftExtras, MailDraft, Message, Recipient};
 
 /// What is common to all mails of a task.
 pub(super) struct BulkMailComposer {
@@ -69,7 +69,8 @@ impl BulkMailComposer {
         }
         // The key is what the Message-ID was made of.
         let key = row.message_id.trim_start_matches('<').split('@').next().unwrap_or_default();
-        let draft = MailDraft { key, to: &to, subject: &self.subject, text, html, submitted_at: self.submitted_at, now };
+        let extras = DraftExtras::default();
+        let draft = MailDraft { key, to: &to, subject: &self.subject, text, html, submitted_at: self.submitted_at, now, extras };
         self.services.mailer.compose_with(draft, &row.message_id, &headers).map_err(|error| error.to_string())
     }
 

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use legwork_mail::{MailDraft, MailOutcome, Recipient};
+use legwork_mail::{DraftExtras, MailDraft, MailOutcome, Recipient};
 
 use super::{draft, mailer, send, send_one, to_outbox};
 use crate::support::mime::Mime;
@@ -24,6 +24,7 @@ async fn both_parts_arrive_as_they_were_given() {
         html: Some(html.clone()),
         submitted_at: "2026-11-21T08:00:00Z".parse().unwrap(),
         now: "2026-11-21T08:00:01Z".parse().unwrap(),
+        extras: DraftExtras::default(),
     };
     let message = mailer.compose(draft).unwrap();
     let outcome = send(&mailer, &message).await;

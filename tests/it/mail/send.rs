@@ -186,6 +186,73 @@ async fn the_documents_body_puts_a_mail_with_both_parts_into_the_outbox() {
     assert!(mail.parts[1].body.contains("Hello Test User,") && mail.parts[1].body.contains("style="));
 }
 
+/// A mail to Ann with copies to Bo and, unseen, to Cy.
+fn with_copies() -> Value {
+    json!({
+        "recipient_email": "ann@example.net", "subject": "S", "text": "T", "reply_to": "help@example.org",
+        "cc": ["Bo <bo@example.net>", "ann@example.net"], "bcc": ["cy@example.net"], "from": "Shop <shop@example.org>",
+    })
+}
+
+#[tokio::test]
+async fn copies_go_to_everybody_once_and_the_unseen_ones_are_unseen() {
+    let server = SmtpServer::start().await;
+    let bench = Bench::new(mailer(&server, |_| ()));
+    assert_eq!(bench.field_errors(&with_copies()).0, Vec::<String>::new());
+    let result = bench.run(1, &with_copies()).await.unwrap();
+    assert_eq!(result["refused_copies"], json!([]));
+    let mails = server.mails();
+    assert_eq!(
+        (mails.len(), &mails[0].to[..]),
+        (1, &["ann@example.net", "bo@example.net", "cy@example.net"].map(String::from)[..])
+    );
+    let mail = Mime::parse(&mails[0].bytes);
+    assert_eq!(mail.header("From").as_deref(), Some("Shop <shop@example.org>"));
+    assert_eq!(mail.header("Sender").as_deref(), Some("Legwork <legwork@example.org>"));
+    assert_eq!(mail.header("Reply-To").as_deref(), Some("help@example.org"));
+    assert_eq!(mail.header("Cc").as_deref(), Some("Bo <bo@example.net>"));
+    assert!(!mails[0].text().contains("cy@example.net"));
+}
+
+#[tokio::test]
+async fn a_refused_copy_is_told_of_and_a_refused_recipient_sends_nothing_to_anybody() {
+    for (refused, taken) in [("bo@example.net", 1), ("ann@example.net", 0)] {
+        let server = Setup::new()
+            .script(move |step| match &step.moment {
+                Moment::RcptTo(to) if *to == refused => Act::Say("550 5.1.1 no such user".into()),
+                _ => Act::Go,
+            })
+            .start()
+            .await;
+        let bench = Bench::new(mailer(&server, |_| ()));
+        let outcome = bench.run(1, &with_copies()).await;
+        assert_eq!(server.counts().taken, taken, "{refused}");
+        if taken == 1 {
+            let refused_copies = json!([{ "email": "bo@example.net", "response": "550 5.1.1 no such user" }]);
+            assert_eq!(outcome.unwrap()["refused_copies"], refused_copies);
+            assert_eq!(server.mails()[0].to, ["ann@example.net", "cy@example.net"]);
+        } else {
+            assert_eq!(failed(outcome), ("MailRejected".to_owned(), false));
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_wrong_copy_sender_and_attachment_is_named() {
+    let (_folder, bench) = outbox();
+    let args = json!({
+        "recipient_email": "ann@example.net", "subject": "S", "text": "T",
+        "cc": ["bo@example.net", "no address"], "bcc": ["x@y@z@", "a\r\nBcc: b@example.net"], "reply_to": "nobody",
+        "from": "boss@elsewhere.example", "attachments": ["../secret", "exports/missing.csv"],
+    });
+    let (pointers, said) = bench.field_errors(&args);
+    assert_eq!(pointers, ["/cc/1", "/bcc/0", "/bcc/1", "/reply_to", "/from", "/attachments/0", "/attachments/1"], "{said}");
+    assert!(said.contains("/from: must be an address of example.org; got the domain elsewhere.example"), "{said}");
+    let many: Vec<String> = (0..51).map(|number| format!("a{number}@example.net")).collect();
+    let args = json!({ "recipient_email": "ann@example.net", "subject": "S", "text": "T", "bcc": many });
+    assert_eq!(bench.field_errors(&args).0, ["/bcc"]);
+}
+
 #[tokio::test]
 async fn a_text_may_be_given_instead_of_a_template() {
     let (folder, bench) = outbox();
@@ -231,8 +298,8 @@ async fn what_is_wrong_with_args_is_named_field_by_field() {
         let (pointers, said) = bench.field_errors(&args);
         assert!(pointers == [pointer] && said.contains(word), "{args}: {said}");
     }
-    let (pointers, said) = bench.field_errors(&with("bcc", "b@example.org".into()));
-    assert!(pointers.contains(&"/bcc".to_owned()) && said.contains("recipient_email"), "{said}");
+    let (pointers, said) = bench.field_errors(&with("copy", "b@example.org".into()));
+    assert!(pointers.contains(&"/copy".to_owned()) && said.contains("recipient_email"), "{said}");
     let (pointers, _) = bench.field_errors(&json!({ "recipient_email": "x", "subject": "\n", "template_name": "y" }));
     assert_eq!(pointers, ["/recipient_email", "/subject", "/template_name"]);
 }
