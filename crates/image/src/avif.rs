@@ -8,7 +8,7 @@ use super::raster::Raster;
 /// 1 is the slowest and smallest, 10 the fastest. Below 8 an image takes several seconds.
 const SPEED: u8 = 8;
 
-/// Encodes, with loss.
+/// Encodes the image lossily. `quality` is 1 to 100.
 pub(super) fn encode(raster: &Raster, quality: u8) -> Result<Vec<u8>, ImageError> {
     let rgba = raster.to_rgba();
     let pixels: Vec<RGBA8> = rgba.chunks_exact(4).map(|pixel| RGBA8::new(pixel[0], pixel[1], pixel[2], pixel[3])).collect();

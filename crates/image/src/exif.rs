@@ -42,7 +42,7 @@ impl Orientation {
         matches!(self, Self::Transposed | Self::TurnRight | Self::Transversed | Self::TurnLeft)
     }
 
-    /// Puts it upright.
+    /// Rotates and mirrors the image so that it is upright.
     pub(super) fn apply(self, raster: Raster) -> Raster {
         if self == Self::Upright {
             return raster;

@@ -47,23 +47,23 @@ pub const MAX_SIDE: u32 = 16_383;
 /// What to make of an image. Paths are of this machine; outputs are overwritten.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recipe {
-    /// The image.
+    /// Path of the image to read.
     pub source: PathBuf,
     /// Where the result goes.
     pub output: PathBuf,
     /// The box that it has to fit into. It is never enlarged.
     pub max_width: u32,
-    /// The same.
+    /// Most pixels of height of the result.
     pub max_height: u32,
     /// 1 to 100, for JPEG, WebP and AVIF.
     pub quality: u8,
-    /// What to write.
+    /// The format of the result.
     pub format: OutputFormat,
     /// Whether a JPEG is written so that it appears at once and sharpens.
     pub progressive: bool,
     /// What to do with an animation.
     pub animated: Animated,
-    /// Smaller ones.
+    /// Smaller images to make in the same run.
     pub thumbnails: Vec<ThumbnailRecipe>,
     /// What it may cost.
     pub limits: ImageLimits,
@@ -76,7 +76,7 @@ pub struct ThumbnailRecipe {
     pub size: u32,
     /// How it gets there.
     pub fit: Fit,
-    /// Where it goes.
+    /// Path to write the thumbnail to.
     pub output: PathBuf,
 }
 
@@ -92,19 +92,19 @@ pub enum Fit {
     Fit,
 }
 
-/// What to write.
+/// The format in which the result is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = ImageFormat)]
 pub enum OutputFormat {
-    /// What it was.
+    /// The format of the source.
     #[default]
     Keep,
     /// JPEG; what is transparent becomes white.
     Jpeg,
-    /// PNG.
+    /// PNG, lossless.
     Png,
-    /// WebP.
+    /// WebP, lossy.
     Webp,
     /// AVIF, where the program was built with it.
     Avif,
@@ -138,15 +138,15 @@ pub struct ImageLimits {
 /// What a recipe came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessedImage {
-    /// What was written.
+    /// The format of the result.
     pub format: Format,
-    /// Its size, upright.
+    /// Size of the result, after the rotation that EXIF asks for.
     pub size: Size,
     /// What it was made of, upright.
     pub original: Size,
-    /// What that was.
+    /// The format of the source.
     pub original_format: Format,
-    /// Its frames.
+    /// Number of frames in the source; 1 for a still image.
     pub original_frames: u32,
     /// Frames that were written; 1 for a still image.
     pub frames: u32,
@@ -159,9 +159,9 @@ pub struct ProcessedImage {
 /// The size of an image and of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Size {
-    /// Pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height in pixels.
     pub height: u32,
     /// Bytes of its file.
     pub bytes: u64,
@@ -178,7 +178,7 @@ pub enum ImageError {
     Broken {
         /// What it would be.
         format: Format,
-        /// What is wrong.
+        /// What the decoder found wrong, as text.
         reason: String,
     },
     /// It is one of a sort that cannot be read or written here.
@@ -200,7 +200,7 @@ impl ImageError {
         Self::Broken { format, reason: reason.into() }
     }
 
-    /// Its stable word.
+    /// A stable machine-readable code of the error, for example `BrokenImage`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::NotAnImage(_) => "NotAnImage",

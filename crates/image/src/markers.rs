@@ -13,7 +13,7 @@ const MAX_SCANS: u32 = 100;
 const MAX_SEGMENTS: u32 = 2_000;
 const PROFILE_MARK: &[u8] = b"ICC_PROFILE\0";
 
-/// What was found.
+/// What the markers say about the image.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Markers {
     pub(super) width: u32,

@@ -8,9 +8,9 @@ use super::ImageError;
 /// What a pixel is. One byte a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pixel {
-    /// Grey.
+    /// One channel: grey.
     Gray,
-    /// Red, green, blue.
+    /// Three channels: red, green, blue.
     Rgb,
     /// The same and opacity, not multiplied.
     Rgba,

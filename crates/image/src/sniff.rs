@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use super::ImageError;
 
-/// An image's format.
+/// The format of an image, recognized by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// JPEG.
+    /// JPEG, baseline or progressive.
     Jpeg,
-    /// PNG.
+    /// PNG, always lossless.
     Png,
-    /// WebP.
+    /// WebP, still or animated.
     Webp,
-    /// GIF.
+    /// GIF, still or animated.
     Gif,
     /// AVIF; written, never read.
     Avif,

@@ -70,7 +70,7 @@ impl WebpSource {
     }
 }
 
-/// Encodes, with loss.
+/// Encodes one still image lossily. `quality` is 1 to 100.
 #[cfg(feature = "webp")]
 pub(super) fn encode(raster: &Raster, quality: u8) -> Result<Vec<u8>, ImageError> {
     let flattened;
@@ -103,13 +103,13 @@ pub(super) fn encode_all(frames: &[Frame], quality: u8) -> Result<Vec<u8>, Image
     encoder.try_encode().map(|memory| memory.to_vec()).map_err(|error| failed(format!("{error:?}")))
 }
 
-/// Without libwebp.
+/// Refuses to encode, because this build has no libwebp.
 #[cfg(not(feature = "webp"))]
 pub(super) fn encode(_raster: &Raster, _quality: u8) -> Result<Vec<u8>, ImageError> {
     Err(ImageError::Unsupported(super::encode::NO_WEBP.into()))
 }
 
-/// Without libwebp.
+/// Refuses to encode, because this build has no libwebp.
 #[cfg(not(feature = "webp"))]
 pub(super) fn encode_all(_frames: &[Frame], _quality: u8) -> Result<Vec<u8>, ImageError> {
     Err(ImageError::Unsupported(super::encode::NO_WEBP.into()))

@@ -25,7 +25,7 @@ const READER_STACK_BYTES: usize = 128 << 10;
 /// Why a handler did not do its work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// A stable word.
+    /// A stable machine-readable code, chosen by the work, for example `NotAnImage`.
     pub word: String,
     /// Why, for a person.
     pub message: String,

@@ -10,10 +10,10 @@ use super::child::Refusal;
 /// The longest request or answer, in bytes; paths and figures take a few hundred.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 
-/// What is asked.
+/// One request, as the server writes it to the child's standard input.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request<W, A> {
-    /// Which work.
+    /// The work to do, in the types of the crate that uses this one.
     pub(super) work: W,
     /// Seconds on the processor that it may take.
     pub(super) cpu_seconds: u64,
@@ -21,7 +21,7 @@ pub(super) struct Request<W, A> {
     pub(super) args: A,
 }
 
-/// What is answered.
+/// The child's answer to one request.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Answer {
     /// Bytes of memory of its own that the child holds now.
@@ -42,7 +42,7 @@ pub(super) fn read(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Writes one.
+/// Writes one frame: the length of `bytes` as a prefix, then `bytes`.
 pub(super) fn write(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     to.write_all(&prefix(bytes)?)?;
     to.write_all(bytes)?;

@@ -32,7 +32,7 @@ pub enum IsolateError {
     /// It looked at the work and says no.
     #[error("{message}")]
     Refused {
-        /// A stable word.
+        /// A stable machine-readable code, chosen by the work.
         word: String,
         /// Why, for a person.
         message: String,
@@ -54,19 +54,19 @@ pub enum IsolateError {
     /// The work killed it.
     #[error("it killed the process that worked on it: {how}")]
     Died {
-        /// How it ended.
+        /// The exit status or the signal that ended the child.
         how: String,
     },
     /// Somebody killed it, or it ended for reasons of its own.
     #[error("the process that worked on it was ended from outside: {how}")]
     Killed {
-        /// How it ended.
+        /// The exit status or the signal that ended the child.
         how: String,
     },
     /// No child could be started.
     #[error("no process could be started to work on it: {reason}")]
     Unavailable {
-        /// Why.
+        /// The operating system's error, as text.
         reason: String,
     },
 }
@@ -81,7 +81,7 @@ pub struct Isolate {
 }
 
 impl Isolate {
-    /// Starts nothing yet.
+    /// Prepares the pool. Children are started when the first calls need them.
     pub fn new(config: IsolateConfig) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(config.children)),

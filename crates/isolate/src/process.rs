@@ -33,7 +33,7 @@ pub(super) struct Process {
     id: u32,
     alive: Arc<watch::Sender<Vec<u32>>>,
     turn: Option<OwnedSemaphorePermit>,
-    /// Requests so far.
+    /// Number of requests that this child has answered.
     pub(super) served: u32,
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct IsolateConfig {
     /// What is started as `PROGRAM child`: this program.
     pub program: PathBuf,
-    /// Children at once.
+    /// Most children that run at the same time. Further calls wait.
     pub children: usize,
     /// Bytes of memory that one may have.
     pub max_memory: u64,

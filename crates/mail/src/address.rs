@@ -33,7 +33,7 @@ impl Recipient {
         Ok(Self(Mailbox::new(name, address)))
     }
 
-    /// The bare address.
+    /// The address alone, without the display name.
     pub fn address(&self) -> &str {
         self.0.email.as_ref()
     }

@@ -62,21 +62,21 @@ pub enum MailOutcome {
         /// What the server said, the code included.
         response: String,
     },
-    /// Refused for now.
+    /// The server refused the message with a 4xx code; a later attempt may succeed.
     Deferred {
-        /// The server's code.
+        /// The SMTP reply code, 400 to 499.
         code: u16,
         /// What the server said, the code included.
         response: String,
     },
     /// Nothing was handed over: there was trouble with the connection, its protection or the login. Another attempt is safe.
     NotSent {
-        /// What happened.
+        /// What failed, as text for the task's error.
         reason: String,
     },
     /// It was handed over, and no answer came that could be understood. It may or may not arrive.
     Unknown {
-        /// What happened.
+        /// What failed, as text for the task's error.
         reason: String,
     },
 }

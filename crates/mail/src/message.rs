@@ -14,11 +14,11 @@ use super::{MailError, Recipient, WireMessage};
 pub struct MailDraft<'a> {
     /// The same in all attempts, and in no other mail: of letters, digits, `-` and `.`. Message-ID and file name are made of it.
     pub key: &'a str,
-    /// To whom.
+    /// The recipient, for the envelope and the `To` header.
     pub to: &'a Recipient,
     /// Its subject; [`super::check_subject`] was asked.
     pub subject: &'a str,
-    /// The text part.
+    /// The `text/plain` part. Every mail has one.
     pub text: String,
     /// The HTML part, if there is one.
     pub html: Option<String>,
@@ -52,7 +52,7 @@ pub struct Attachment {
     pub name: String,
     /// The media type, as in `text/csv`.
     pub content_type: String,
-    /// The content.
+    /// The decoded content; base64 is applied when the mail is composed.
     pub bytes: Vec<u8>,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-/// Where mail goes.
+/// Where mail is sent, in whose name, and at what speed.
 #[derive(Clone, Debug)]
 pub struct MailConfig {
     /// The relay; `None` is the outbox.
@@ -24,24 +24,24 @@ pub enum SenderDomains {
     /// The domain of the configured sender.
     #[default]
     OfSender,
-    /// These.
+    /// Only these domains.
     Only(Vec<String>),
     /// All: the applications are trusted to send in everybody's name.
     Any,
 }
 
-/// An SMTP relay.
+/// The SMTP relay that takes all outgoing mail.
 #[derive(Clone, Debug)]
 pub struct SmtpConfig {
-    /// Its host.
+    /// Host name or IP address of the relay.
     pub host: String,
-    /// Its port.
+    /// TCP port of the relay, for example 587 or 465.
     pub port: u16,
     /// How the connection is protected.
     pub security: SmtpSecurity,
-    /// Name and password.
+    /// User name and password. `None` means that the relay is used without authentication.
     pub login: Option<(String, SecretString)>,
-    /// Connections at most.
+    /// Most connections that are open at the same time.
     pub connections: usize,
     /// Messages over one connection at most.
     pub messages_per_connection: u32,

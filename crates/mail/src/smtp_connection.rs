@@ -79,7 +79,7 @@ pub enum EnvelopeReply {
 pub enum RefusedAt {
     /// MAIL FROM: the server does not work with this sender.
     Sender,
-    /// RCPT TO.
+    /// The reply to `RCPT TO`.
     Recipient,
     /// DATA, or the mail was not offered because the server cannot take it.
     Data,
@@ -88,7 +88,7 @@ pub enum RefusedAt {
 /// A recipient of a copy that the server refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedCopy {
-    /// The address.
+    /// The address that the server refused.
     pub address: String,
     /// The answer of the server, the code included.
     pub response: String,

@@ -56,13 +56,13 @@ pub enum FetchError {
     /// There was no connection over which it could have been sent; there may be the next time.
     #[error("{reason}")]
     Unreachable {
-        /// What happened.
+        /// The error of the connection or of the HTTP exchange, as text.
         reason: String,
     },
     /// It did not work, and may have been received; it may work the next time.
     #[error("{reason}")]
     Failed {
-        /// What happened.
+        /// The error of the connection or of the HTTP exchange, as text.
         reason: String,
     },
 }
@@ -124,7 +124,7 @@ impl Redirects {
 /// One call. It has no `Debug`: its headers and its body may be secret.
 #[derive(Clone)]
 pub struct Call {
-    /// How.
+    /// The request's HTTP method.
     pub method: Method,
     /// Where to; checked again when it is called.
     pub url: String,
@@ -141,9 +141,9 @@ pub struct Call {
 /// An answer, whatever its status.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Its status.
+    /// The status of the response.
     pub status: StatusCode,
-    /// Its headers.
+    /// The headers of the response.
     pub headers: HeaderMap,
     /// Its body, up to 64 KiB.
     pub body: Vec<u8>,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 /// A range of addresses (CIDR).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IpRange {
-    /// Its first address.
+    /// The first address of the range; bits after the prefix are ignored.
     pub address: IpAddr,
     /// How many leading bits count.
     pub prefix: u8,

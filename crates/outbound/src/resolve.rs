@@ -11,14 +11,14 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use super::address;
 use crate::IpRange;
 
-/// Looks names up.
+/// Resolves host names to IP addresses. Tests replace it by a fixed table.
 #[async_trait]
 pub trait Lookup: Send + Sync + 'static {
     /// The addresses of `host`.
     async fn lookup(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 }
 
-/// The system's resolver.
+/// Resolves names with the operating system's resolver.
 pub(super) struct SystemLookup;
 
 #[async_trait]

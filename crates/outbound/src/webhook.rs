@@ -30,7 +30,7 @@ pub enum SignatureError {
     /// The timestamp is no number, or too far from now.
     #[error("the webhook-timestamp is not a number of seconds within five minutes of now")]
     Timestamp,
-    /// No signature fits.
+    /// None of the `v1` signatures in the header was made with the key for this body.
     #[error("no v1 signature in webhook-signature fits")]
     Signature,
 }

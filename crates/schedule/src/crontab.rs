@@ -38,15 +38,15 @@ use crate::ScheduleError;
 /// One of the five fields of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CronField {
-    /// The first field.
+    /// The first field, 0 to 59.
     Minute,
-    /// The second field.
+    /// The second field, 0 to 23.
     Hour,
-    /// The third field.
+    /// The third field, 1 to 31.
     DayOfMonth,
-    /// The fourth field.
+    /// The fourth field, 1 to 12, or `jan` to `dec`.
     Month,
-    /// The fifth field.
+    /// The fifth field, 0 to 7, or `sun` to `sat`; 0 and 7 are both Sunday.
     DayOfWeek,
 }
 

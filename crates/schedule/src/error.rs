@@ -62,7 +62,7 @@ pub enum ScheduleError {
     IntervalRange {
         /// The number as it was given.
         every: i64,
-        /// Its unit.
+        /// The unit of the interval, in the plural.
         unit: &'static str,
     },
     /// A required member is absent.
@@ -70,7 +70,7 @@ pub enum ScheduleError {
     Missing {
         /// The member that is absent.
         field: &'static str,
-        /// What to write.
+        /// The end of the message: what to write.
         advice: &'static str,
     },
     /// A text that should be a moment in time cannot be read.
@@ -90,9 +90,9 @@ pub enum ScheduleError {
     TimeInGap {
         /// The member that holds the time.
         field: &'static str,
-        /// The local time.
+        /// The local time that does not exist.
         time: DateTime,
-        /// The zone's name.
+        /// IANA name of the zone.
         zone: String,
     },
     /// A local time that occurs twice in the zone.
@@ -102,9 +102,9 @@ pub enum ScheduleError {
     TimeInOverlap {
         /// The member that holds the time.
         field: &'static str,
-        /// The local time.
+        /// The local time that exists twice.
         time: DateTime,
-        /// The zone's name.
+        /// IANA name of the zone.
         zone: String,
     },
     /// A solar event that is not known.
@@ -116,11 +116,11 @@ pub enum ScheduleError {
     /// A latitude or longitude is out of range.
     #[error("`{field}` is {value}; it must be a number of degrees between -{limit} and {limit}")]
     Coordinate {
-        /// `latitude` or `longitude`.
+        /// The name of the field: `latitude` or `longitude`.
         field: &'static str,
         /// The value as it was given.
         value: f64,
-        /// The largest value.
+        /// The largest absolute value in degrees: 90 or 180.
         limit: u32,
     },
     /// A schedule ends before it starts.
@@ -128,7 +128,7 @@ pub enum ScheduleError {
     EndBeforeStart {
         /// When the schedule starts.
         start: Timestamp,
-        /// When it ends.
+        /// When the schedule ends.
         end: Timestamp,
     },
     /// A number is out of its range.
@@ -138,9 +138,9 @@ pub enum ScheduleError {
         field: &'static str,
         /// The number as it was given.
         value: i64,
-        /// The smallest value.
+        /// The smallest value allowed.
         min: i64,
-        /// The largest value.
+        /// The largest value allowed.
         max: i64,
     },
     /// A schedule that would never fire again.

@@ -15,11 +15,11 @@ use crate::zone::{DstPolicy, Zone};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IntervalUnit {
-    /// Elapsed seconds.
+    /// Seconds of elapsed time.
     Seconds,
-    /// Elapsed minutes.
+    /// Minutes of elapsed time.
     Minutes,
-    /// Elapsed hours.
+    /// Hours of elapsed time; they do not follow changes of the clocks.
     Hours,
     /// Days of the zone's calendar.
     Days,
@@ -80,7 +80,7 @@ impl Interval {
         self.every
     }
 
-    /// The unit.
+    /// The unit in which [`Interval::every`] counts.
     pub fn unit(self) -> IntervalUnit {
         self.unit
     }

@@ -105,7 +105,7 @@ pub enum OverlapDecision {
     Fire,
     /// Make the task, and start it only after the one before it has ended.
     FireAfterCurrent,
-    /// Make no task.
+    /// Makes no task for this firing.
     Skip,
 }
 
@@ -169,7 +169,7 @@ impl MissedReason {
 pub struct Situation {
     /// The newest nominal time that was decided about, or the time at which the schedule was made, changed or enabled. Nothing at or before it fires.
     pub considered: Timestamp,
-    /// The current time.
+    /// The time at which the decision is made.
     pub now: Timestamp,
     /// How many tasks of the schedule wait or run. It matters to `skip` and `queue_one` only.
     pub unfinished: usize,
@@ -204,7 +204,7 @@ pub struct Firing {
 /// A firing to record as missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Missed {
-    /// Its nominal time.
+    /// The nominal time of the firing that was missed.
     pub nominal: Timestamp,
     /// Why it is not made.
     pub reason: MissedReason,

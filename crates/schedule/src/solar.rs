@@ -122,7 +122,7 @@ impl Solar {
         Ok(Self { event, latitude, longitude })
     }
 
-    /// The event.
+    /// The event of the day at which the schedule fires.
     pub fn event(&self) -> SolarEvent {
         self.event
     }

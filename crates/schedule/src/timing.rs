@@ -19,7 +19,7 @@ use crate::zone::{DstGap, DstOverlap, DstPolicy, Zone};
 pub enum Timing {
     /// At the local times that an expression names.
     Crontab {
-        /// The expression.
+        /// The parsed expression of five fields.
         expression: Crontab,
         /// The zone whose clocks it refers to.
         timezone: Zone,
@@ -28,18 +28,18 @@ pub enum Timing {
     },
     /// Every so often, from a fixed instant.
     Interval {
-        /// The period.
+        /// The time between two firings.
         interval: Interval,
-        /// The first firing.
+        /// The first firing, from which all others are counted.
         from: Timestamp,
         /// The zone whose days and weeks are counted.
         timezone: Zone,
         /// What happens where the clocks change; of no effect on seconds, minutes and hours.
         dst: DstPolicy,
     },
-    /// Once.
+    /// Fires once, at a given instant.
     Clocked {
-        /// The instant.
+        /// The instant of the only firing.
         at: Timestamp,
         /// The zone in which the instant is shown.
         timezone: Zone,
@@ -66,7 +66,7 @@ pub enum Timing {
 pub enum TimingSpec {
     /// Five crontab fields, or a shorthand such as `@daily`.
     Crontab {
-        /// The expression.
+        /// The five fields of the crontab, separated by blanks.
         expression: String,
         /// An IANA name. Default: that of the pack or the server.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,7 +82,7 @@ pub enum TimingSpec {
     Interval {
         /// How many units lie between two firings, at least one second and at most 3650 days in all.
         every: i64,
-        /// The unit.
+        /// The unit of `every`.
         unit: IntervalUnit,
         /// The first firing, as RFC 3339 or as a local time. Default: when the schedule is made.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,7 +97,7 @@ pub enum TimingSpec {
         #[serde(default)]
         dst_overlap: DstOverlap,
     },
-    /// One instant.
+    /// Fires once, at a given instant.
     Clocked {
         /// The instant, as RFC 3339 or as a local time of the zone.
         at: String,

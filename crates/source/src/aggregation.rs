@@ -45,24 +45,24 @@ pub enum Order {
 /// A question for counts.
 #[derive(Clone, Debug)]
 pub struct Aggregation {
-    /// Of which rows.
+    /// Selects the rows to aggregate.
     pub filter: Filter,
     /// By what; empty for one row of totals.
     pub groups: Vec<Group>,
     /// What else than the count.
     pub measures: Vec<Measure>,
-    /// In which order.
+    /// The order of the groups in the answer.
     pub order: Order,
-    /// The most groups.
+    /// Most groups in the answer; the others are left out.
     pub limit: u32,
 }
 
-/// One group's figures.
+/// The figures of one group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AggregationRow {
     /// What it is grouped by, in the order of the question.
     pub group: Vec<Value>,
-    /// Its rows.
+    /// Number of rows in the group.
     pub count: u64,
     /// What was measured, in the order of the question; a sum of nothing is 0, a mean of nothing `None`.
     pub measures: Vec<Option<f64>>,

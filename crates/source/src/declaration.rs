@@ -27,7 +27,7 @@ const VALUE_NAMES: [&str; 7] = ["active", "inactive", "suspended", "draft", "sch
 /// Where a source's database is.
 #[derive(Clone, Debug)]
 pub enum SourcePlace {
-    /// A Postgres.
+    /// The URL of a Postgres database. It may hold a password.
     Postgres(SecretString),
     /// A `SQLite` file that is there.
     Sqlite(PathBuf),
@@ -35,10 +35,10 @@ pub enum SourcePlace {
     Demo(PathBuf),
 }
 
-/// One declared source.
+/// A source as the declaration file describes it.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
-    /// Where it is.
+    /// The database to connect to.
     pub place: SourcePlace,
     /// Its models, by name.
     pub models: BTreeMap<String, Arc<Model>>,
@@ -47,7 +47,7 @@ pub struct SourceConfig {
 /// The declared sources, by name; never empty.
 #[derive(Clone, Debug)]
 pub struct SourcesConfig {
-    /// The sources.
+    /// The declared sources, by name.
     pub sources: BTreeMap<String, SourceConfig>,
 }
 

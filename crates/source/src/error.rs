@@ -22,17 +22,17 @@ pub enum SourceError {
     /// It is away, overloaded or in the way of itself; later it may work.
     #[error("the source {source_name} is not available: {reason}")]
     Away {
-        /// Which source.
+        /// Name of the source, as declared.
         source_name: String,
-        /// What it said.
+        /// The database's error, as text.
         reason: String,
     },
     /// The database is not what was declared: a table or a column is missing, a type does not fit.
     #[error("the database of the source {source_name} is not as declared: {reason}; compare SOURCES with it")]
     Mismatch {
-        /// Which source.
+        /// Name of the source, as declared.
         source_name: String,
-        /// What it said.
+        /// The database's error, as text.
         reason: String,
     },
     /// The declaration lacks what the kind needs.
@@ -41,9 +41,9 @@ pub enum SourceError {
     /// It refused a value or the statement.
     #[error("the source {source_name} refused it: {reason}")]
     Refused {
-        /// Which source.
+        /// Name of the source, as declared.
         source_name: String,
-        /// What it said.
+        /// The database's error, as text.
         reason: String,
     },
 }
@@ -68,7 +68,7 @@ impl SourceError {
     }
 }
 
-/// By SQLSTATE.
+/// Chooses the variant by the SQLSTATE of a Postgres error.
 fn of_postgres(source_name: String, code: &str, message: &str) -> SourceError {
     let reason = format!("{message} (SQLSTATE {code})");
     match code {

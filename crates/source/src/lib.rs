@@ -70,7 +70,7 @@ impl Sources {
         })
     }
 
-    /// All of them.
+    /// All declared sources, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Source>> {
         self.by_name.values()
     }
@@ -85,7 +85,7 @@ impl Sources {
         Ok(())
     }
 
-    /// Closes all connections.
+    /// Closes the connections of all sources. Called once, at shutdown.
     pub async fn close(&self) {
         for source in self.iter() {
             match &source.database {
@@ -120,7 +120,7 @@ impl Source {
         Ok(Self { name: name.to_owned(), models: config.models.clone(), database })
     }
 
-    /// Its name.
+    /// The name under which the source was declared.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -12,17 +12,17 @@ pub enum FieldType {
     Integer,
     /// A number with decimals.
     Number,
-    /// Text.
+    /// A string of any length.
     Text,
-    /// True or false.
+    /// A boolean.
     Boolean,
     /// A moment; one without a zone is taken as UTC.
     Timestamp,
-    /// A day.
+    /// A calendar day without a time.
     Date,
-    /// A UUID.
+    /// A UUID in its hyphenated form.
     Uuid,
-    /// Any JSON.
+    /// Any JSON value.
     Json,
 }
 
@@ -69,7 +69,7 @@ pub enum ModelRole {
     User,
     /// People who run it.
     Admin,
-    /// What it publishes.
+    /// Rows that the application publishes, for example articles.
     Content,
     /// Who did what and when.
     Activity,
@@ -78,7 +78,7 @@ pub enum ModelRole {
 }
 
 impl ModelRole {
-    /// All of them.
+    /// Every role, in the order of their declaration.
     pub const ALL: [Self; 5] = [Self::User, Self::Admin, Self::Content, Self::Activity, Self::Notification];
 
     /// Its name in a declaration; a model of this name has the role unless another one claims it.
@@ -113,7 +113,7 @@ macro_rules! field_roles {
         }
 
         impl FieldRole {
-            /// All of them.
+            /// Every role, in the order of their declaration.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// Its name in a declaration.
@@ -175,7 +175,7 @@ pub struct ModelField {
     pub name: String,
     /// Its column in the table.
     pub column: String,
-    /// What it holds.
+    /// The type of the field's values.
     pub kind: FieldType,
     /// Whether users may ask for it.
     pub may_export: bool,

@@ -67,7 +67,7 @@ impl Pg {
         self.pool.close().await;
     }
 
-    /// Rows of text.
+    /// Runs a query and returns its rows with each value as text; NULL is `None`.
     pub(super) async fn rows(&self, sql: &Sql) -> Result<Vec<Vec<Option<String>>>, sqlx::Error> {
         let mut transaction = self.pool.begin_with(BEGIN).await?;
         let rows = bound(sql).fetch_all(&mut *transaction).await?;

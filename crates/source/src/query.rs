@@ -23,11 +23,11 @@ pub enum Operator {
     Eq,
     /// Is another, null included.
     Ne,
-    /// Is less.
+    /// The field is less than the value.
     Lt,
     /// Is less or the same.
     Lte,
-    /// Is greater.
+    /// The field is greater than the value.
     Gt,
     /// Is greater or the same.
     Gte,
@@ -40,7 +40,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// All of them.
+    /// Every operator, in the order of their declaration.
     pub const ALL: [Self; 9] =
         [Self::Eq, Self::Ne, Self::Lt, Self::Lte, Self::Gt, Self::Gte, Self::In, Self::Contains, Self::IsNull];
 
@@ -78,11 +78,11 @@ impl Operator {
 /// What a field is compared with: text as it is bound, which the statement casts to the field's type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Operand {
-    /// One value.
+    /// A single value.
     One(String),
-    /// Several.
+    /// A list of values, for `in`.
     Many(Vec<String>),
-    /// Whether, for `is_null`.
+    /// The boolean of `is_null`.
     Whether(bool),
 }
 
@@ -216,7 +216,7 @@ impl Query {
         Self { filter, fields }
     }
 
-    /// Its model.
+    /// The model whose rows the query reads.
     pub fn model(&self) -> &Arc<Model> {
         &self.filter.model
     }

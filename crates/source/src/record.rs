@@ -14,12 +14,12 @@ use crate::model::FieldType;
 pub struct Chunk {
     /// The rows, each ended by a line feed.
     pub bytes: Vec<u8>,
-    /// How many.
+    /// Number of rows in `bytes`.
     pub rows: u64,
 }
 
 impl Chunk {
-    /// Its cells.
+    /// Iterates over the cells of all rows in the chunk, row by row.
     pub fn cells(&self) -> Cells<'_> {
         Cells { bytes: &self.bytes }
     }
@@ -79,7 +79,7 @@ pub(super) fn write_cell(out: &mut Vec<u8>, text: Option<&str>) {
     out.push(b'"');
 }
 
-/// One cell.
+/// The value of one field in one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell<'a> {
     /// As it is written, quotes included.

@@ -3,15 +3,15 @@
 use super::query::{Condition, Filter, Operand, Operator};
 use crate::model::{FieldType, Model, ModelField};
 
-/// Whose SQL.
+/// The database for which SQL text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// Postgres.
+    /// Postgres, with `$1` parameters.
     Postgres,
     /// Postgres, where a statement takes no parameters (`COPY`): each value is a setting of the transaction, `legwork.p1` and so on,
     /// read once by a subquery of its own.
     PostgresSettings,
-    /// `SQLite`.
+    /// `SQLite`, with `?1` parameters.
     Sqlite,
 }
 
@@ -28,7 +28,7 @@ impl Sql {
         Self { dialect, text: text.to_owned(), values: Vec::new() }
     }
 
-    /// Appends parts.
+    /// Appends the parts to the statement's text.
     pub(super) fn push(&mut self, parts: &[&str]) -> &mut Self {
         for part in parts {
             self.text.push_str(part);

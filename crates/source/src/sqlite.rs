@@ -63,7 +63,7 @@ impl File {
         self.writer.close().await;
     }
 
-    /// Rows of text.
+    /// Runs a query and returns its rows with each value as text; NULL is `None`.
     pub(super) async fn rows(&self, sql: &Sql) -> Result<Vec<Vec<Option<String>>>, sqlx::Error> {
         self.prepare().await?;
         bound(sql).fetch_all(&self.readers).await?.iter().map(texts).collect()

@@ -129,7 +129,7 @@ impl<'t, 'a> Entries<'t, 'a> {
         Some(found)
     }
 
-    /// True or false.
+    /// Takes a boolean entry. `None` if it is absent, or is not a boolean, which is reported.
     pub(super) fn switch(&mut self, name: &str, reader: &mut Reader<'a>) -> Option<bool> {
         let (_, item) = self.take(name)?;
         let found = item.get_ref().as_bool();
