@@ -3,7 +3,7 @@
 use super::raster::{Raster, fitted};
 use super::{Fit, Format, ImageError, MAX_SIDE, OutputFormat, ProcessedImage, Recipe, Size, Source, encode, gif, webp, write};
 
-/// One image of an animation, and how long it stands.
+/// One frame of an animation and its duration.
 pub(super) struct Frame {
     pub(super) raster: Raster,
     pub(super) milliseconds: u32,
@@ -27,7 +27,7 @@ pub(super) fn process(
     };
     let header = source.header();
     let (width, height) = fitted(header.width, header.height, recipe.max_width.min(MAX_SIDE), recipe.max_height.min(MAX_SIDE));
-    // All of them stand in memory, and once more in the encoder.
+    // All frames are held in memory, and once more in the encoder.
     let held = u64::from(width) * u64::from(height) * 4 * u64::from(header.frames) * 2;
     recipe.limits.check_memory(held)?;
     let frames = source.decode_all(width, height, &recipe.limits)?;

@@ -1,4 +1,4 @@
-//! Which format is written, and its encoder.
+//! Chooses the format of the result and its encoder.
 
 use super::animation::Frame;
 use super::raster::Raster;
@@ -9,7 +9,7 @@ pub(super) const NO_WEBP: &str = "this program was built without WebP as an outp
 #[cfg(not(feature = "avif"))]
 const NO_AVIF: &str = "this program was built without AVIF as an output; build it with --features avif";
 
-/// Why `format` cannot be written by this build.
+/// The reason why this build cannot write `format`; `None` if it can.
 pub fn missing(format: OutputFormat) -> Option<&'static str> {
     match format {
         #[cfg(not(feature = "webp"))]

@@ -1,4 +1,4 @@
-//! Which way up an image is, by its EXIF data. Nothing else is read of it.
+//! Reads the orientation of an image from its EXIF data, and nothing else of it.
 
 use super::raster::Raster;
 
@@ -7,7 +7,7 @@ const ORIENTATION_TAG: u16 = 0x0112;
 /// Directories of more entries are rubbish.
 const MAX_ENTRIES: u16 = 1_000;
 
-/// How the stored image has to be turned, 1 to 8 as EXIF counts.
+/// The rotation and mirroring that make the stored image upright, 1 to 8 in EXIF.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Orientation {
     #[default]
@@ -22,7 +22,7 @@ pub(super) enum Orientation {
 }
 
 impl Orientation {
-    /// What EXIF data says, with or without the `Exif` mark before it; upright where it says nothing that makes sense.
+    /// Reads the orientation from EXIF data, with or without the `Exif` mark. Data that makes no sense means upright.
     pub(super) fn of_exif(data: &[u8]) -> Self {
         let tiff = data.strip_prefix(b"Exif\0\0").unwrap_or(data);
         match orientation_of(tiff) {
@@ -37,7 +37,7 @@ impl Orientation {
         }
     }
 
-    /// Whether width and height change places.
+    /// Whether the rotation exchanges width and height.
     pub(super) fn swaps_sides(self) -> bool {
         matches!(self, Self::Transposed | Self::TurnRight | Self::Transversed | Self::TurnLeft)
     }

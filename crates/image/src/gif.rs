@@ -13,7 +13,7 @@ use super::{Format, Header, ImageError, ImageLimits};
 
 /// Frames are counted up to here.
 const MAX_FRAMES: u32 = 10_000;
-/// How hard the palette is looked for, 1 to 30; 10 is what the crate calls a good compromise.
+/// Effort of the palette search, 1 (best) to 30 (fastest); the crate calls 10 a good compromise.
 const PALETTE_SPEED: i32 = 10;
 
 pub(super) struct GifSource {

@@ -80,7 +80,7 @@ fn decode(file: BufReader<File>, markers: &Markers, scale: u8) -> Result<Raster,
         _ => (Pixel::Cmyk, ColorSpace::JCS_CMYK),
     };
     let mut started = header.to_colorspace(space).map_err(broken)?;
-    // What it says before the first line of a plain image is about its form, not its content.
+    // Warnings before the first line of a baseline image are about its form, not its content.
     if !markers.is_progressive {
         DAMAGES.set(0);
     }
@@ -126,7 +126,7 @@ pub(super) fn encode(raster: &Raster, quality: u8, progressive: bool) -> Result<
     started.finish().map_err(failed)
 }
 
-/// How the library's fatal errors unwind.
+/// The payload with which a fatal error of the library unwinds.
 struct CannotDecode;
 
 thread_local! {

@@ -44,12 +44,12 @@ pub const WORK: &str = "image";
 /// The longest side of anything that is written: what WebP can take.
 pub const MAX_SIDE: u32 = 16_383;
 
-/// What to make of an image. Paths are of this machine; outputs are overwritten.
+/// An image to process and the files to make of it. Paths are local; outputs are overwritten.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recipe {
     /// Path of the image to read.
     pub source: PathBuf,
-    /// Where the result goes.
+    /// Path to write the result to. An existing file is overwritten.
     pub output: PathBuf,
     /// The box that it has to fit into. It is never enlarged.
     pub max_width: u32,
@@ -59,13 +59,13 @@ pub struct Recipe {
     pub quality: u8,
     /// The format of the result.
     pub format: OutputFormat,
-    /// Whether a JPEG is written so that it appears at once and sharpens.
+    /// Whether a JPEG is written progressively, so that a preview appears while it loads.
     pub progressive: bool,
-    /// What to do with an animation.
+    /// How an animation is treated.
     pub animated: Animated,
     /// Smaller images to make in the same run.
     pub thumbnails: Vec<ThumbnailRecipe>,
-    /// What it may cost.
+    /// The largest image that is processed.
     pub limits: ImageLimits,
 }
 
@@ -74,7 +74,7 @@ pub struct Recipe {
 pub struct ThumbnailRecipe {
     /// The longest side, in pixels.
     pub size: u32,
-    /// How it gets there.
+    /// How the thumbnail fits into its square.
     pub fit: Fit,
     /// Path to write the thumbnail to.
     pub output: PathBuf,
@@ -88,7 +88,7 @@ pub enum Fit {
     /// A square, cut out of the middle.
     #[default]
     Crop,
-    /// All of it, within the square.
+    /// The whole image, scaled to fit within the square.
     Fit,
 }
 
@@ -112,19 +112,19 @@ pub enum OutputFormat {
     Auto,
 }
 
-/// What to do with an animation.
+/// How an animation is treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = ImageAnimated)]
 pub enum Animated {
-    /// Its first frame becomes a still image.
+    /// The first frame becomes a still image.
     #[default]
     FirstFrame,
-    /// It stays an animation: GIF or WebP.
+    /// The result is animated: GIF or WebP.
     Keep,
 }
 
-/// What an image may cost.
+/// Limits on the size of an image and on the memory that it takes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ImageLimits {
     /// Bytes of its file.
@@ -135,14 +135,14 @@ pub struct ImageLimits {
     pub max_memory: u64,
 }
 
-/// What a recipe came to.
+/// The result of processing an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessedImage {
     /// The format of the result.
     pub format: Format,
     /// Size of the result, after the rotation that EXIF asks for.
     pub size: Size,
-    /// What it was made of, upright.
+    /// Size of the source, after the rotation that EXIF asks for.
     pub original: Size,
     /// The format of the source.
     pub original_format: Format,
@@ -150,9 +150,9 @@ pub struct ProcessedImage {
     pub original_frames: u32,
     /// Frames that were written; 1 for a still image.
     pub frames: u32,
-    /// Whether colours were converted to sRGB.
+    /// Whether the colours were converted to sRGB.
     pub color_converted: bool,
-    /// In the order of the recipe.
+    /// The sizes of the thumbnails, in the order of the recipe.
     pub thumbnails: Vec<Size>,
 }
 
@@ -167,27 +167,27 @@ pub struct Size {
     pub bytes: u64,
 }
 
-/// Why no image came of it.
+/// The reasons why an image could not be processed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// It is something else.
+    /// The file is not an image of a supported format.
     #[error("it is not a JPEG, PNG, WebP or GIF image: {0}")]
     NotAnImage(String),
-    /// It is one, damaged.
+    /// The file has a supported format and is damaged.
     #[error("it is a damaged {format} image: {reason}")]
     Broken {
-        /// What it would be.
+        /// The format that the first bytes promise.
         format: Format,
         /// What the decoder found wrong, as text.
         reason: String,
     },
-    /// It is one of a sort that cannot be read or written here.
+    /// The image uses a feature that this build cannot read or write.
     #[error("{0}")]
     Unsupported(String),
-    /// It asks for more than it may cost.
+    /// The image exceeds one of the limits.
     #[error("{0}")]
     TooHeavy(String),
-    /// It could not be read.
+    /// The source could not be read.
     #[error("it could not be read: {0}")]
     Read(std::io::Error),
     /// The result could not be written.
@@ -213,7 +213,7 @@ impl ImageError {
         }
     }
 
-    /// Whether no other attempt will help.
+    /// Whether every further attempt would fail in the same way.
     pub fn is_final(&self) -> bool {
         !matches!(self.word(), "FileUnreadable" | "FileUnwritable")
     }
@@ -245,7 +245,7 @@ impl ImageLimits {
     }
 }
 
-/// What the header tells.
+/// Facts from an image's header.
 #[derive(Clone, Copy, Debug)]
 struct Header {
     /// As stored, before it is put upright.

@@ -10,7 +10,7 @@ use super::raster::{Pixel, Raster};
 use super::shrink::Shrinker;
 use super::{Format, Header, ImageError, ImageLimits};
 
-/// What profile and EXIF data may unpack to, and a row take. Text is not read at all.
+/// Most bytes of an unpacked profile, of unpacked EXIF data, and of a row. Text chunks are not read.
 const MAX_EXTRA_BYTES: usize = 16 << 20;
 
 pub(super) struct PngSource {

@@ -5,14 +5,14 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 
 use super::ImageError;
 
-/// What a pixel is. One byte a channel.
+/// The channels of a pixel, one byte each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pixel {
     /// One channel: grey.
     Gray,
     /// Three channels: red, green, blue.
     Rgb,
-    /// The same and opacity, not multiplied.
+    /// Four channels: red, green, blue and opacity, not premultiplied.
     Rgba,
     /// Cyan, magenta, yellow, black; 255 is all of the ink.
     Cmyk,
@@ -43,7 +43,7 @@ pub(super) struct Raster {
     pub(super) height: u32,
     pub(super) pixel: Pixel,
     pub(super) data: Vec<u8>,
-    /// How much of it the image covers, from the upper left corner: a decoder that shrinks has to fill up its last column and row.
+    /// The width and height that the image covers, from the upper left corner: a decoder that shrinks fills the last column and row.
     extent: (f64, f64),
 }
 
@@ -52,13 +52,13 @@ impl Raster {
         Self { width, height, pixel, data, extent: (f64::from(width), f64::from(height)) }
     }
 
-    /// The same, where the image covers a little less than all of it.
+    /// The same raster, of which the image covers only this width and height.
     pub(super) fn covering(mut self, width: f64, height: f64) -> Self {
         self.extent = (width.clamp(1.0, f64::from(self.width)), height.clamp(1.0, f64::from(self.height)));
         self
     }
 
-    /// All of it in another size.
+    /// The whole image, scaled to another size.
     pub(super) fn resized(&self, width: u32, height: u32) -> Result<Self, ImageError> {
         let is_same = (width, height) == (self.width, self.height) && self.extent == (f64::from(width), f64::from(height));
         if is_same {

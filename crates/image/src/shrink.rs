@@ -91,7 +91,7 @@ impl Shrinker {
         self.held = 0;
     }
 
-    /// What came of all rows.
+    /// The shrunken image, after all rows were added.
     pub(super) fn finish(self) -> Raster {
         let by = u32::try_from(self.by).unwrap_or(1);
         let width = u32::try_from(self.width).unwrap_or(1);

@@ -1,4 +1,4 @@
-//! What a file is, by its content. Its name says nothing.
+//! Recognizes the format of a file by its content. The file's name is not used.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};

@@ -62,7 +62,7 @@ impl WebpSource {
 
     fn canvas(&self, limits: &ImageLimits) -> Result<Raster, ImageError> {
         let Header { width, height, .. } = self.header;
-        // Its result, and about as much again on the way there.
+        // The memory of the result, and about as much again while it is made.
         limits.check_memory(u64::from(width) * u64::from(height) * 9)?;
         let bytes = self.decoder.output_buffer_size().ok_or_else(|| ImageError::TooHeavy("it is too large".into()))?;
         let pixel = if self.decoder.has_alpha() { Pixel::Rgba } else { Pixel::Rgb };

@@ -27,9 +27,9 @@ const READER_STACK_BYTES: usize = 128 << 10;
 pub struct Refusal {
     /// A stable machine-readable code, chosen by the work, for example `NotAnImage`.
     pub word: String,
-    /// Why, for a person.
+    /// The reason, as a sentence for people.
     pub message: String,
-    /// Whether another attempt would end the same.
+    /// Whether every further attempt would be refused as well.
     pub is_final: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What goes between us and a child.
+//! The protocol between the server and a child: requests and answers, each with its length before it.
 
 use std::io::{self, Read, Write};
 
@@ -17,7 +17,7 @@ pub(super) struct Request<W, A> {
     pub(super) work: W,
     /// Seconds on the processor that it may take.
     pub(super) cpu_seconds: u64,
-    /// What the work takes.
+    /// The arguments of the work.
     pub(super) args: A,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Request<W, A> {
 pub(super) struct Answer {
     /// Bytes of memory of its own that the child holds now.
     pub(super) resident: u64,
-    /// What came of it.
+    /// The result of the work as JSON, or the reason why the child refused it.
     pub(super) outcome: Result<Box<RawValue>, Refusal>,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn write(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     to.flush()
 }
 
-/// What stands before so many bytes.
+/// The length prefix of a frame: four bytes, little-endian.
 pub(super) fn prefix(bytes: &[u8]) -> io::Result<[u8; 4]> {
     let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
     checked(length.to_le_bytes())?;

@@ -26,7 +26,7 @@ impl IdlePool {
         Self { keep, state: Mutex::default() }
     }
 
-    /// One that still lives.
+    /// Takes an idle child that has not ended. `None` if there is none.
     pub(super) fn take(&self) -> Option<Process> {
         let mut state = self.state.lock();
         while let Some((_, mut process)) = state.idle.pop_back() {

@@ -26,44 +26,44 @@ use frame::{Answer, Request};
 use idle_pool::IdlePool;
 use process::Process;
 
-/// Why a child did not do it.
+/// The reasons why a call to a child failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IsolateError {
-    /// It looked at the work and says no.
+    /// The child examined its input and refused it.
     #[error("{message}")]
     Refused {
         /// A stable machine-readable code, chosen by the work.
         word: String,
-        /// Why, for a person.
+        /// The reason, as a sentence for people.
         message: String,
-        /// Whether another attempt would hear the same.
+        /// Whether every further attempt would be refused as well.
         is_final: bool,
     },
-    /// It needed more memory than it may have.
+    /// The child needed more memory than the limit allows.
     #[error("it takes more memory than the {limit_mib} MiB that CHILD_MAX_MEMORY allows")]
     OutOfMemory {
-        /// What it may have.
+        /// The memory limit in MiB, from `CHILD_MAX_MEMORY`.
         limit_mib: u64,
     },
-    /// It took too long.
+    /// The call took longer than its time limit.
     #[error("it takes longer than the {} s that CHILD_TIME_LIMIT allows", .limit.as_secs_f64())]
     TimeLimit {
-        /// What it may take.
+        /// The time limit, from `CHILD_TIME_LIMIT`.
         limit: Duration,
     },
-    /// The work killed it.
+    /// The work itself ended the child, for example by a crash of the decoder.
     #[error("it killed the process that worked on it: {how}")]
     Died {
         /// The exit status or the signal that ended the child.
         how: String,
     },
-    /// Somebody killed it, or it ended for reasons of its own.
+    /// The child was killed from outside, or it ended before it could work.
     #[error("the process that worked on it was ended from outside: {how}")]
     Killed {
         /// The exit status or the signal that ended the child.
         how: String,
     },
-    /// No child could be started.
+    /// The operating system could not start a child.
     #[error("no process could be started to work on it: {reason}")]
     Unavailable {
         /// The operating system's error, as text.

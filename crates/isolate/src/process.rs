@@ -1,4 +1,4 @@
-//! One child, as its parent sees it.
+//! A child process, as its parent sees it.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -14,11 +14,11 @@ use super::IsolateError;
 use super::frame::{self, Answer};
 use crate::IsolateConfig;
 
-/// How long a child may take to end once it has closed its output.
+/// Time that a child has for ending after it has closed its output.
 const LAST_GRACE: Duration = Duration::from_secs(2);
 /// So much of its last words is read.
 const LAST_WORDS_BYTES: u64 = 4 << 10;
-/// What Rust says when memory runs out.
+/// The start of Rust's message when memory runs out.
 const OUT_OF_MEMORY: &str = "memory allocation of";
 /// The allocator would reserve a gigabyte ahead, which counts against the limit; and it would give back after each image what the next one
 /// needs again.
@@ -68,7 +68,7 @@ impl Process {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// One request and its answer. After an error it is of no use any more.
+    /// Sends one request and reads its answer. After an error the child must not be used again.
     pub(super) async fn call(&mut self, request: &[u8]) -> io::Result<Answer> {
         self.served += 1;
         self.stdin.write_all(&frame::prefix(request)?).await?;
@@ -81,7 +81,7 @@ impl Process {
         serde_json::from_slice(&bytes).map_err(io::Error::other)
     }
 
-    /// Why it did not answer.
+    /// Waits for the child to end and finds out why it did not answer.
     pub(super) async fn autopsy(mut self, reason: io::Error, config: &IsolateConfig) -> IsolateError {
         let Some(mut child) = self.child.take() else { return IsolateError::Died { how: reason.to_string() } };
         let ended = tokio::time::timeout(LAST_GRACE, child.wait()).await;
@@ -96,7 +96,7 @@ impl Process {
     }
 }
 
-/// What an end without an answer means.
+/// Derives the error from the exit status and the error output of a child that did not answer.
 fn diagnose(status: ExitStatus, words: &str, config: &IsolateConfig) -> IsolateError {
     use rustix::process::Signal;
     let last = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How CPU-bound work is kept apart.
+/// The limits of child processes.
 #[derive(Clone, Debug)]
 pub struct IsolateConfig {
-    /// What is started as `PROGRAM child`: this program.
+    /// Path of the program that is started as `PROGRAM child`. It is this program itself.
     pub program: PathBuf,
     /// Most children that run at the same time. Further calls wait.
     pub children: usize,
@@ -16,6 +16,6 @@ pub struct IsolateConfig {
     pub requests_per_child: u32,
     /// The longest time for one request.
     pub time_limit: Duration,
-    /// How long one is kept that nobody needs.
+    /// How long an idle child is kept for reuse.
     pub keep: Duration,
 }

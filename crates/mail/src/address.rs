@@ -1,4 +1,4 @@
-//! What a user gives that ends in a header: addresses and subjects. Everything that could end the header's line is refused here.
+//! Parses what ends up in a header: addresses and subjects. Line breaks and other characters that could end the header are refused here.
 
 use lettre::Address;
 use lettre::message::Mailbox;
@@ -10,7 +10,7 @@ const LONGEST_ADDRESS: usize = 254;
 /// The longest display name, in characters.
 const LONGEST_NAME: usize = 200;
 
-/// Somebody who gets mail: an address, with or without a display name.
+/// A recipient: an address with an optional display name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipient(Mailbox);
 

@@ -18,7 +18,7 @@ use crate::settings::{SmtpConfig, SmtpSecurity};
 /// The answer to a message may take so many times as long as one to a command: the server may check it before it answers, and giving
 /// up early makes its outcome unknown.
 pub(super) const MESSAGE_PATIENCE: u32 = 4;
-/// How long a goodbye may take.
+/// How long the reply to `QUIT` may take.
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 /// The server is about to close the connection.
 pub(super) const CLOSING: u16 = 421;
@@ -26,7 +26,7 @@ pub(super) const CLOSING: u16 = 421;
 /// The longest text of a server that is passed on, in characters.
 const LONGEST_TEXT: usize = 500;
 
-/// What a server said, fit for a log, a terminal and a result: on one line, without control characters, cut to [`LONGEST_TEXT`].
+/// Makes a server's reply safe for logs, terminals and results: one line, no control characters, at most [`LONGEST_TEXT`].
 pub(super) fn sanitize_reply(text: &str) -> String {
     let tame = |c: char| match c {
         '\t' | '\n' | '\r' => ' ',
@@ -67,7 +67,7 @@ impl fmt::Display for HelloName {
 /// A stream to a relay, before EHLO.
 pub(super) struct Connected {
     pub(super) stream: Box<dyn ByteStream>,
-    /// Whether the server greeted before STARTTLS. It does not greet again after it.
+    /// Whether the server has sent its greeting before STARTTLS. It sends none after it.
     pub(super) is_greeted: bool,
 }
 

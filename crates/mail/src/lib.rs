@@ -30,10 +30,10 @@ pub use smtp_connection::{ConnectionLost, EnvelopeReply, RefusedAt, RefusedCopy,
 
 use pool::{Pool, Staged};
 
-/// How long a connection is kept that nobody uses.
+/// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// Why there is no mailer, or no message.
+/// The reasons why the mailer could not be set up, or a message not composed.
 #[derive(Debug, thiserror::Error)]
 pub enum MailError {
     /// `MAIL_FROM` is not a sender.
@@ -47,26 +47,26 @@ pub enum MailError {
     Message(String),
 }
 
-/// What became of a mail.
+/// The outcome of handing over a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MailOutcome {
     /// The server took it, or it is in the outbox.
     Accepted {
-        /// What the server said; the file's name with the outbox.
+        /// The server's reply; with the outbox, the name of the file.
         response: String,
     },
     /// Refused for good: another attempt would be refused too.
     Rejected {
         /// The server's code; `None` where the mail was not offered because the server cannot take it (no SMTPUTF8).
         code: Option<u16>,
-        /// What the server said, the code included.
+        /// The server's reply, the code included.
         response: String,
     },
     /// The server refused the message with a 4xx code; a later attempt may succeed.
     Deferred {
         /// The SMTP reply code, 400 to 499.
         code: u16,
-        /// What the server said, the code included.
+        /// The server's reply, the code included.
         response: String,
     },
     /// Nothing was handed over: there was trouble with the connection, its protection or the login. Another attempt is safe.
@@ -74,7 +74,7 @@ pub enum MailOutcome {
         /// What failed, as text for the task's error.
         reason: String,
     },
-    /// It was handed over, and no answer came that could be understood. It may or may not arrive.
+    /// The mail was handed over, and no reply came that could be understood. It may or may not be delivered.
     Unknown {
         /// What failed, as text for the task's error.
         reason: String,
@@ -99,7 +99,7 @@ impl Mailer {
         Self::with_tls(config, Arc::new(pool::public_roots()?), IDLE)
     }
 
-    /// The same, with its own trust and idle time.
+    /// Like [`Mailer::new`], with given TLS settings and idle time.
     pub fn with_tls(config: &MailConfig, tls: Arc<ClientConfig>, idle: Duration) -> Result<Self, MailError> {
         let from = Recipient::parse(&config.from).map_err(MailError::Sender)?;
         let route = match &config.smtp {
@@ -152,7 +152,7 @@ impl Mailer {
         }
     }
 
-    /// Whether mails go into the outbox. There a mail that is handed over again replaces itself, so no ledger is needed.
+    /// Whether mails are written to the outbox. A mail that is written again replaces its file, so the outbox needs no ledger.
     pub fn is_outbox(&self) -> bool {
         matches!(self.route, Route::Outbox(_))
     }
@@ -166,7 +166,7 @@ impl Mailer {
         Ok(Ready { message, to })
     }
 
-    /// Whether mail could be handed over now, and to whom it would go: connects and says hello, or looks at the outbox. Sends nothing.
+    /// Checks whether mail can be handed over, and returns the relay or folder. Connects and says `EHLO`, or looks at the outbox; sends nothing.
     pub async fn probe(&self) -> Result<String, String> {
         match &self.route {
             Route::Outbox(outbox) => outbox.probe().await,

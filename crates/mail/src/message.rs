@@ -9,20 +9,20 @@ use lettre::message::{Mailbox, MultiPart, SinglePart};
 
 use super::{MailError, Recipient, WireMessage};
 
-/// What a message is made of.
+/// The parts from which a message is composed.
 #[derive(Clone, Debug)]
 pub struct MailDraft<'a> {
-    /// The same in all attempts, and in no other mail: of letters, digits, `-` and `.`. Message-ID and file name are made of it.
+    /// The same in every attempt, and in no other mail; letters, digits, `-` and `.`. The Message-ID and the file's name are derived from it.
     pub key: &'a str,
     /// The recipient, for the envelope and the `To` header.
     pub to: &'a Recipient,
-    /// Its subject; [`super::check_subject`] was asked.
+    /// The subject, which the caller has checked with [`super::check_subject`].
     pub subject: &'a str,
     /// The `text/plain` part. Every mail has one.
     pub text: String,
     /// The HTML part, if there is one.
     pub html: Option<String>,
-    /// When the mail was asked for: the same in all attempts, because the outbox sorts by it.
+    /// The time of submission. It is the same in every attempt, because the outbox sorts by it.
     pub submitted_at: Timestamp,
     /// The present, for its Date.
     pub now: Timestamp,
@@ -30,14 +30,14 @@ pub struct MailDraft<'a> {
     pub extras: DraftExtras,
 }
 
-/// What a draft may have beside its text. The default is nothing.
+/// The optional parts of a draft. By default there are none.
 #[derive(Clone, Debug, Default)]
 pub struct DraftExtras {
     /// Recipients of copies, whom everybody sees.
     pub cc: Vec<Recipient>,
     /// Recipients of copies, whom nobody sees.
     pub bcc: Vec<Recipient>,
-    /// Where answers go, instead of to the sender.
+    /// The address for replies, if it is not the sender's.
     pub reply_to: Option<Recipient>,
     /// The sender, instead of the configured one, which then is in the header Sender and in the envelope.
     pub from: Option<Recipient>,
@@ -66,7 +66,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// Its Message-ID, with the brackets.
+    /// The Message-ID, with its angle brackets.
     pub fn message_id(&self) -> &str {
         &self.id
     }
@@ -76,7 +76,7 @@ impl Message {
         &self.file_name
     }
 
-    /// The same for an SMTP connection.
+    /// Composes the message for an SMTP connection.
     pub fn wire_message(&self) -> WireMessage {
         let from = self.envelope.from().map(AsRef::as_ref).unwrap_or_default();
         let to = self.envelope.to().iter().map(ToString::to_string).collect();

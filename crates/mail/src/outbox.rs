@@ -18,7 +18,7 @@ impl Outbox {
         Self { folder, drafts: AtomicU64::new(0) }
     }
 
-    /// Whether a message could be written: writes a draft and removes it.
+    /// Checks whether a message can be written, by writing a draft and removing it.
     pub async fn probe(&self) -> Result<String, String> {
         let draft = self.folder.join(format!(".probe.{}-{}", std::process::id(), self.drafts.fetch_add(1, Ordering::Relaxed)));
         let folder = self.folder.clone();

@@ -33,7 +33,7 @@ pub(super) struct Pool {
     config: SmtpConfig,
     tls: TlsConnector,
     hello: HelloName,
-    /// One for each connection in use.
+    /// One permit for each connection in use.
     slots: Semaphore,
     idle: Arc<IdlePool>,
 }
@@ -89,7 +89,7 @@ impl Pool {
         self.staged(reply, connection, wire_message, slot)
     }
 
-    /// What the answer to the envelope means for the mail. The connection is kept if it is of use.
+    /// Derives the mail's outcome from the reply to its envelope. A connection that can be used again is kept.
     fn staged<'a>(
         &'a self,
         reply: Result<EnvelopeReply, ConnectionLost>,

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 pub struct MailConfig {
     /// The relay; `None` is the outbox.
     pub smtp: Option<SmtpConfig>,
-    /// Where the outbox is.
+    /// The folder of the outbox.
     pub outbox: PathBuf,
     /// The sender, as in `Legwork <legwork@example.org>`.
     pub from: String,
@@ -26,7 +26,7 @@ pub enum SenderDomains {
     OfSender,
     /// Only these domains.
     Only(Vec<String>),
-    /// All: the applications are trusted to send in everybody's name.
+    /// Every domain: the applications are trusted to send in anybody's name.
     Any,
 }
 
@@ -37,7 +37,7 @@ pub struct SmtpConfig {
     pub host: String,
     /// TCP port of the relay, for example 587 or 465.
     pub port: u16,
-    /// How the connection is protected.
+    /// How the connection is encrypted.
     pub security: SmtpSecurity,
     /// User name and password. `None` means that the relay is used without authentication.
     pub login: Option<(String, SecretString)>,
@@ -45,11 +45,11 @@ pub struct SmtpConfig {
     pub connections: usize,
     /// Messages over one connection at most.
     pub messages_per_connection: u32,
-    /// How long one command may take.
+    /// Time limit of one SMTP command.
     pub timeout: Duration,
 }
 
-/// How an SMTP connection is protected.
+/// How an SMTP connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SmtpSecurity {
     /// `smtp://`: plain, for a relay on the same host or network.

@@ -57,7 +57,7 @@ impl WireMessage {
     }
 }
 
-/// What staging a mail came to.
+/// The server's reply to the envelope of a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EnvelopeReply {
     /// The server waits for its content.
@@ -67,7 +67,7 @@ pub enum EnvelopeReply {
     },
     /// The server refused it, for good or for now; nothing was handed over. The connection goes on, unless the code is 421.
     Refused {
-        /// What became of it.
+        /// The outcome of the mail that was refused.
         outcome: MailOutcome,
         /// The command that was refused.
         at: RefusedAt,
@@ -94,12 +94,12 @@ pub struct RefusedCopy {
     pub response: String,
 }
 
-/// Why a connection is of no use any more. What was staged was not handed over, and is for another SMTP connection.
+/// The connection cannot be used any more. Mails that were staged on it were not handed over; another connection takes them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConnectionLost(pub String);
 
-/// One connection for many mails.
+/// An SMTP connection that sends many mails, one after the other.
 pub struct SmtpConnection {
     stream: BufReader<Box<dyn ByteStream>>,
     config: SmtpConfig,
@@ -115,7 +115,7 @@ pub struct SmtpConnection {
     _slot: Option<OwnedSemaphorePermit>,
 }
 
-/// What was to be staged behind the last mail.
+/// The state of the mail that was to be staged behind the last one.
 enum Pipelined {
     Nothing,
     /// The server was asked, and its answers are not read yet.
@@ -126,7 +126,7 @@ enum Pipelined {
     Lost,
 }
 
-/// One answer of the server.
+/// One reply of the server, all of its lines.
 struct Reply {
     code: u16,
     /// The code and the text of all lines, on one line.
@@ -139,7 +139,7 @@ impl Reply {
         (200..300).contains(&self.code)
     }
 
-    /// What a refusal means for the mail; `None` where it is none.
+    /// The outcome for the mail if the reply is a refusal; `None` if it is none.
     fn refusal(&self) -> Option<MailOutcome> {
         match self.code {
             400..500 => Some(MailOutcome::Deferred { code: self.code, response: self.text.clone() }),
@@ -203,17 +203,17 @@ impl SmtpConnection {
         if answer.is_good() { Ok(()) } else { Err(format!("the login failed: {}", answer.text)) }
     }
 
-    /// How many more messages it takes.
+    /// How many more messages the connection takes before it is closed.
     pub fn left(&self) -> u32 {
         self.left
     }
 
-    /// Whether the next mail can be staged behind the content of one.
+    /// Whether the next envelope can be sent together with the content of this mail.
     pub fn pipelines(&self) -> bool {
         self.pipelines
     }
 
-    /// Whether the server has closed the connection or is about to.
+    /// Whether the server has closed the connection, or has announced that it will.
     pub(super) fn is_lost(&self) -> bool {
         matches!(self.pipelined, Pipelined::Lost)
     }
@@ -258,7 +258,7 @@ impl SmtpConnection {
         outcome
     }
 
-    /// What staging the mail behind the last one came to; `None` where there was none.
+    /// The reply to the envelope that was sent behind the last mail; `None` if none was sent.
     pub async fn next_envelope(&mut self) -> Result<Option<EnvelopeReply>, ConnectionLost> {
         let reply = match std::mem::replace(&mut self.pipelined, Pipelined::Nothing) {
             Pipelined::Nothing => Ok(None),
@@ -269,7 +269,7 @@ impl SmtpConnection {
         reply.map_err(|reason| self.lost(&reason))
     }
 
-    /// What became of the content that is on its way, and whether the connection goes on.
+    /// Reads the outcome of the content that was sent, and whether the connection can go on.
     async fn content_outcome(&mut self) -> (MailOutcome, bool) {
         let patience = self.config.timeout * MESSAGE_PATIENCE;
         let answer = match self.flush().await {
@@ -333,7 +333,7 @@ impl SmtpConnection {
         let data = self.answer("DATA").await?;
         self.needs_reset = true;
         if data.code == GO_AHEAD && !(sender.is_good() && recipient.is_good()) {
-            // It waits for the content of a mail that it has refused. An empty one ends that.
+            // The server waits for the content of a mail that it has refused. Empty content ends that.
             self.command("an empty message", b".\r\n").await?;
         }
         if !sender.is_good() {
@@ -377,10 +377,10 @@ impl SmtpConnection {
         if data.code == GO_AHEAD { Ok(EnvelopeReply::Ready { refused_copies }) } else { self.refused(&data, RefusedAt::Data) }
     }
 
-    /// What a refusal means. One by 421 ends the connection, which carries nothing more.
+    /// Derives the outcome from a refusal. Code 421 ends the connection.
     fn refused(&mut self, reply: &Reply, at: RefusedAt) -> Result<EnvelopeReply, String> {
         if reply.code == CLOSING {
-            // It may be this mail that the server cannot bear: another one is to be next.
+            // This mail may be the reason for the server's end, so another one comes next.
             (self.left, self.pipelined) = (0, Pipelined::Lost);
         }
         match reply.refusal() {

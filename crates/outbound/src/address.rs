@@ -1,4 +1,4 @@
-//! Which addresses may be called: the public internet, and what `OUTBOUND_ALLOW` names.
+//! Decides which addresses may be called: the public internet, and the ranges in `OUTBOUND_ALLOW`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

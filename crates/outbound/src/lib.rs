@@ -31,12 +31,12 @@ use resolve::{Guard, RefusedAddress, SystemLookup};
 
 pub use resolve::Lookup;
 
-/// What we call ourselves.
+/// The `User-Agent` header of every call.
 pub const USER_AGENT: &str = concat!("legwork/", env!("CARGO_PKG_VERSION"));
 
 /// Redirects that are followed.
 const MAX_REDIRECTS: usize = 3;
-/// Of an answer's body, in bytes; the rest is not read.
+/// Most bytes of a response's body that are read; the rest is dropped.
 const BODY_LIMIT: usize = 64 * 1024;
 /// For a TCP and TLS connection; the time limit of the whole call holds besides.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -44,13 +44,13 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const IDLE_CONNECTIONS: usize = 4;
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Why a call got no answer.
+/// The reasons why a call got no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
-    /// It is not allowed, and will not be the next time.
+    /// The call is not allowed. Further attempts would be refused as well.
     #[error("{reason}")]
     Refused {
-        /// What is not allowed.
+        /// What is not allowed, as a sentence for the user.
         reason: String,
     },
     /// There was no connection over which it could have been sent; there may be the next time.
@@ -59,7 +59,7 @@ pub enum FetchError {
         /// The error of the connection or of the HTTP exchange, as text.
         reason: String,
     },
-    /// It did not work, and may have been received; it may work the next time.
+    /// The call failed after it may have been received. A further attempt may succeed.
     #[error("{reason}")]
     Failed {
         /// The error of the connection or of the HTTP exchange, as text.
@@ -82,7 +82,7 @@ impl FetchError {
 #[error("outbound HTTP cannot be set up: {0}")]
 pub struct SetupError(String);
 
-/// Which redirects are followed, and what goes along.
+/// The redirects that a call follows, and the headers that are sent along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Redirects {
     /// All. A POST stays a POST, but for 303. Only `authorization` and `cookie` stay behind where another origin is next.
@@ -121,12 +121,12 @@ impl Redirects {
     }
 }
 
-/// One call. It has no `Debug`: its headers and its body may be secret.
+/// One outbound call. It has no `Debug`, because its headers and body may be secret.
 #[derive(Clone)]
 pub struct Call {
     /// The request's HTTP method.
     pub method: Method,
-    /// Where to; checked again when it is called.
+    /// The URL to call. It is checked again at the time of the call.
     pub url: String,
     /// Headers; none of them may hold control characters.
     pub headers: Vec<(String, String)>,
@@ -134,7 +134,7 @@ pub struct Call {
     pub body: Vec<u8>,
     /// For all of it, redirects and the answer's body included.
     pub time_limit: Duration,
-    /// Which redirects are followed.
+    /// The redirects to follow.
     pub redirects: Redirects,
 }
 
@@ -145,9 +145,9 @@ pub struct Answer {
     pub status: StatusCode,
     /// The headers of the response.
     pub headers: HeaderMap,
-    /// Its body, up to 64 KiB.
+    /// The body of the response, at most 64 KiB of it.
     pub body: Vec<u8>,
-    /// Whether there was, or may have been, more of it, which was not read.
+    /// Whether the body was, or may have been, longer than what was read.
     pub is_cut: bool,
 }
 
@@ -172,7 +172,7 @@ impl Fetcher {
         Self::with_lookup(config, Arc::new(SystemLookup))
     }
 
-    /// The same, with another way to look names up. What it finds is checked all the same.
+    /// Like [`Fetcher::new`], with another way to resolve names. The addresses it returns are checked all the same.
     pub fn with_lookup(config: &OutboundConfig, lookup: Arc<dyn Lookup>) -> Result<Self, SetupError> {
         let allow: Arc<[IpRange]> = config.allow.clone().into();
         let guard = Guard { lookup, allow: allow.clone() };
@@ -225,11 +225,11 @@ impl Fetcher {
             url = next;
         }
         let reason = format!("more than {MAX_REDIRECTS} redirects");
-        // Who asked for all of them waits for the receiver to come to its senses.
+        // A caller that follows every redirect tries again later, because the receiver's mistake may be temporary.
         Err(if redirects == Redirects::Any { FetchError::failed(reason) } else { FetchError::refused(reason) })
     }
 
-    /// Where a redirect sends us; `None` where it does not say.
+    /// The target of a redirect; `None` if the response names none.
     fn redirect_of(&self, response: &Response, from: &Url) -> Result<Option<Url>, FetchError> {
         let Some(location) = response.headers().get(LOCATION) else { return Ok(None) };
         self.redirect_target(from, location)
@@ -328,7 +328,7 @@ async fn read(mut response: Response) -> Result<Answer, FetchError> {
         let room = BODY_LIMIT - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if body.len() == BODY_LIMIT {
-            // It is not waited for what may follow: that may be nothing, for ever.
+            // It does not wait for a further chunk, because none may ever come.
             let is_cut = chunk.len() > room || declared != Some(BODY_LIMIT as u64);
             return Ok(Answer { status, headers, body, is_cut });
         }

@@ -7,12 +7,12 @@ use std::net::IpAddr;
 pub struct IpRange {
     /// The first address of the range; bits after the prefix are ignored.
     pub address: IpAddr,
-    /// How many leading bits count.
+    /// The number of leading bits that an address must share with `address`.
     pub prefix: u8,
 }
 
 impl IpRange {
-    /// Whether `ip` is in it. An IPv4 address mapped into IPv6 counts as IPv4.
+    /// Whether `ip` is in the range. An IPv4 address mapped into IPv6 counts as IPv4.
     pub fn contains(&self, ip: IpAddr) -> bool {
         use std::net::IpAddr::{V4, V6};
         match (self.address, ip.to_canonical()) {

@@ -37,11 +37,11 @@ pub(super) struct RefusedAddress {
     pub(super) what: &'static str,
 }
 
-/// Why a name leads nowhere.
+/// The reasons why a name has no usable address.
 enum Unresolved {
-    /// It could not be looked up.
+    /// The lookup failed.
     Lookup(io::Error),
-    /// It leads where nobody may call.
+    /// The name resolves to an address that must not be called.
     Refused(RefusedAddress),
 }
 

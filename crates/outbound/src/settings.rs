@@ -4,11 +4,11 @@ use secrecy::SecretString;
 
 use crate::IpRange;
 
-/// How we call others.
+/// Limits, timeouts and the signing key of outbound calls.
 #[derive(Clone, Debug)]
 pub struct OutboundConfig {
     /// Private ranges that may be called all the same.
     pub allow: Vec<IpRange>,
-    /// What signs callbacks (Standard Webhooks, `whsec_…`).
+    /// The key that signs callbacks (Standard Webhooks, `whsec_…`). `None` leaves them unsigned.
     pub webhook_secret: Option<SecretString>,
 }

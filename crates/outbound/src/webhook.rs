@@ -16,7 +16,7 @@ pub const TIMESTAMP_HEADER: &str = "webhook-timestamp";
 /// The header with the signatures, with spaces between them.
 pub const SIGNATURE_HEADER: &str = "webhook-signature";
 
-/// How far a timestamp may be from the receiver's time, either way.
+/// Largest difference between a message's timestamp and the receiver's time, in either direction.
 const TOLERANCE: Duration = Duration::from_mins(5);
 
 /// The secret is not `whsec_` followed by the base64 of 24 to 64 bytes.
@@ -24,7 +24,7 @@ const TOLERANCE: Duration = Duration::from_mins(5);
 #[error("the webhook secret is not whsec_ followed by the base64 of 24 to 64 bytes")]
 pub struct BadSecret;
 
-/// Why a signed message is not believed.
+/// The reasons why a signature is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// The timestamp is no number, or too far from now.
