@@ -40,7 +40,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 const PATIENT_TRIES: u32 = 4;
 /// How often the revoked tokens are read, signals apart.
 const REVOKED_TOKENS_EVERY: Duration = Duration::from_secs(5);
-/// The longest pause.
+/// The longest pause between two tries to reach the store.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Why the process could not start, or had to end.
@@ -49,9 +49,9 @@ pub enum AppError {
     /// A generated secret could not be read or kept.
     #[error("the secret {path} could not be read or written: {source}")]
     Secret {
-        /// Which file.
+        /// Path of the secret's file.
         path: String,
-        /// Why.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The store cannot be used at all.
@@ -63,17 +63,17 @@ pub enum AppError {
     /// A service could not be set up.
     #[error("{what} could not be set up: {reason}")]
     Service {
-        /// Which.
+        /// The part that failed, for example `mail`.
         what: &'static str,
-        /// Why.
+        /// The part's own error, as text.
         reason: String,
     },
     /// The address could not be listened on.
     #[error("{address} cannot be listened on: {source}; set LISTEN to another address")]
     Listen {
-        /// Which.
+        /// The address that was asked for in `LISTEN`.
         address: std::net::SocketAddr,
-        /// Why.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The server ended with an error.
@@ -193,17 +193,17 @@ impl App {
         Ok(Self { config, store, broker, clock, tokens: Arc::new(tokens), queue, kinds, services, files, upkeep, shutdown })
     }
 
-    /// The engine.
+    /// The engine of this process.
     pub fn queue(&self) -> &Arc<Queue> {
         &self.queue
     }
 
-    /// The stored files.
+    /// The stored files with the table that lists them.
     pub fn files(&self) -> &FileService {
         &self.files
     }
 
-    /// The tokens.
+    /// The service that issues and verifies tokens.
     pub fn tokens(&self) -> &Arc<Tokens> {
         &self.tokens
     }

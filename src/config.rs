@@ -38,18 +38,18 @@ use http::{client_config, http_config};
 use isolate::isolate_config;
 use parse::Reader;
 
-/// What a process does. Any mix; all by default.
+/// The roles of a process, in any mix. By default it has all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Roles {
-    /// Answers HTTP.
+    /// Whether the process serves the HTTP API and the dashboard.
     pub api: bool,
-    /// Runs tasks.
+    /// Whether the process runs tasks.
     pub worker: bool,
-    /// Does what time brings: dispatch of due tasks, rescue, prune.
+    /// Whether the process does scheduled work: it dispatches due tasks, rescues and prunes.
     pub scheduler: bool,
 }
 
-/// As in `api, worker`.
+/// Lists the roles with commas between them, for example `api, worker`.
 impl std::fmt::Display for Roles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let all = [(self.api, "api"), (self.worker, "worker"), (self.scheduler, "scheduler")];
@@ -58,19 +58,19 @@ impl std::fmt::Display for Roles {
     }
 }
 
-/// Where rows are kept.
+/// The database that keeps the rows.
 #[derive(Clone, Debug)]
 pub enum Database {
     /// A file in `DATA_DIR`.
     Sqlite(PathBuf),
-    /// `DATABASE_URL`.
+    /// A Postgres database, by its URL from `DATABASE_URL`.
     Postgres(SecretString),
 }
 
-/// The store's settings.
+/// The database of the store, its connections and its encryption.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
-    /// Which one.
+    /// The database that keeps the rows.
     pub database: Database,
     /// Connections for everything but the batched writes, which hold their own.
     pub connections: u32,
@@ -78,7 +78,7 @@ pub struct StoreConfig {
     pub encryption: Vec<EncryptionKey>,
 }
 
-/// The broker's settings.
+/// The broker's address and the prefix of its keys.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
     /// `REDIS_URL`; `None` means in-process.
@@ -94,9 +94,9 @@ pub struct AuthConfig {
     pub secrets: Vec<SecretString>,
     /// A public key in PEM form, for RS256 or `EdDSA`.
     pub public_key: Option<String>,
-    /// `iss`.
+    /// The `iss` claim of tokens that are issued or accepted.
     pub issuer: String,
-    /// `aud`.
+    /// The `aud` claim of tokens that are issued or accepted.
     pub audience: String,
 }
 
@@ -120,13 +120,13 @@ pub struct BulkConfig {
 pub struct RenderConfig {
     /// The folder with `emails/`.
     pub templates_dir: PathBuf,
-    /// `site_name` in templates.
+    /// The value of `site_name` in templates.
     pub site_name: String,
-    /// `frontend_url` in templates.
+    /// The value of `frontend_url` in templates.
     pub frontend_url: String,
 }
 
-/// How we log.
+/// Level and format of the log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
     /// A filter, as in `info` or `info,legwork::queue=debug`.
@@ -142,52 +142,52 @@ pub struct Config {
     pub roles: Roles,
     /// Where files are kept.
     pub data_dir: PathBuf,
-    /// The store.
+    /// The database and its connections.
     pub store: StoreConfig,
-    /// The broker.
+    /// Redis, or the broker inside the process.
     pub broker: BrokerConfig,
-    /// The HTTP server.
+    /// The HTTP server's address and limits.
     pub http: HttpConfig,
     /// Whether `LISTEN` was set (a bare worker listens only then).
     pub listen_is_set: bool,
-    /// Tokens.
+    /// The keys and claims of tokens.
     pub auth: AuthConfig,
-    /// Submissions.
+    /// Limits and defaults of submissions.
     pub submit: SubmitConfig,
     /// What goes to many at once.
     pub bulk: BulkConfig,
-    /// The pool.
+    /// The worker's slots, queues and limits.
     pub worker: WorkerConfig,
-    /// The sweeps.
+    /// Intervals and retention times of the scheduler.
     pub scheduler: SchedulerConfig,
-    /// Mail.
+    /// The SMTP relay or the outbox.
     pub mail: MailConfig,
-    /// Text messages.
+    /// The provider of text messages.
     pub sms: SmsConfig,
-    /// Templates.
+    /// The templates of mails.
     pub render: RenderConfig,
-    /// Outbound calls.
+    /// Limits of outbound HTTP calls.
     pub outbound: OutboundConfig,
     /// The application's databases.
     pub sources: SourcesConfig,
     /// How long an exported file can be fetched.
     pub export_retention: Duration,
-    /// Stored files.
+    /// The storage of files and the links to them.
     pub files: FilesConfig,
-    /// Child processes.
+    /// The limits of child processes.
     pub isolate: IsolateConfig,
-    /// Images.
+    /// The limits and formats of images.
     pub image: ImageConfig,
-    /// Logs.
+    /// Level and format of the log.
     pub log: LogConfig,
-    /// Commands.
+    /// The server and token that the command line uses by default.
     pub client: ClientConfig,
 }
 
 /// One mistake in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// The setting.
+    /// Name of the setting.
     pub setting: &'static str,
     /// What is wrong with it, and what is allowed.
     pub detail: String,

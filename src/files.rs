@@ -54,17 +54,17 @@ pub enum FileError {
     /// The path leads where no stored file can be: through a link, or to a folder.
     #[error("the stored path {path} cannot be used: {reason}")]
     Refused {
-        /// Which.
+        /// The path that was refused.
         path: FilePath,
-        /// Why.
+        /// The reason, as the end of the message.
         reason: &'static str,
     },
     /// It has more bytes than the reader takes.
     #[error("the stored file {path} has {size} bytes; at most {limit} can be taken here")]
     TooLarge {
-        /// Which.
+        /// The path of the file.
         path: FilePath,
-        /// Its size.
+        /// The file's size in bytes.
         size: u64,
         /// What may be read.
         limit: u64,
@@ -446,7 +446,7 @@ pub struct LocalFile {
 }
 
 impl LocalFile {
-    /// Where it is.
+    /// Path of the file in the folder, or of its temporary copy.
     pub fn path(&self) -> &Path {
         &self.path
     }

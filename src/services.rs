@@ -10,17 +10,17 @@ pub mod sms;
 
 /// What kinds may use. One a process.
 pub struct Services {
-    /// Sends mail.
+    /// Sends single mails, by SMTP or into the outbox.
     pub mailer: legwork_mail::Mailer,
-    /// Sends text messages.
+    /// Sends text messages, by a provider or into the outbox.
     pub sms: sms::Sms,
-    /// Renders templates.
+    /// Renders the templates of mails.
     pub renderer: render::Renderer,
     /// What mail to many at once may do.
     pub bulk: bulk::Bulk,
     /// Calls others, with limits on where, how long and how much.
     pub fetcher: legwork_outbound::Fetcher,
-    /// The application's databases.
+    /// The application's databases, as declared in `SOURCES`.
     pub sources: legwork_source::Sources,
     /// Signs what we send to others; `None` where no secret is set.
     pub webhook_signer: Option<legwork_outbound::webhook::Signer>,

@@ -16,7 +16,7 @@ use crate::config::LogConfig;
 
 pub use json::JsonLines;
 
-/// Where logs go.
+/// The stream to which log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogOutput {
     /// A server's: its logs are its output.

@@ -56,7 +56,7 @@ pub enum TokenError {
     /// No key made its signature.
     #[error("the token's signature was made by none of this server's keys, or the token was changed")]
     Signature,
-    /// It is over.
+    /// The token's `exp` has passed.
     #[error("the token expired at {0}")]
     Expired(Timestamp),
     /// Its time has not come.
@@ -68,9 +68,9 @@ pub enum TokenError {
     /// A claim is not what it must be.
     #[error("the token's {claim} must be {allowed}")]
     Claim {
-        /// The claim.
+        /// Name of the claim, for example `aud`.
         claim: &'static str,
-        /// What is allowed.
+        /// The values that are allowed, as the end of the message.
         allowed: String,
     },
     /// It was revoked by its id.
@@ -87,7 +87,7 @@ pub enum IssueError {
     /// The system's random source failed.
     #[error("the system gives no random numbers")]
     NoRandom,
-    /// The signer failed.
+    /// The signing library refused the key or the data.
     #[error("the token could not be signed")]
     Signing,
 }

@@ -26,7 +26,7 @@ const SECRETS: [&str; 10] = [
 /// One setting in effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EffectiveSetting {
-    /// The environment variable.
+    /// Name of the environment variable.
     pub name: &'static str,
     /// What is in effect; a secret in it is shown as `***`.
     pub value: String,

@@ -6,10 +6,10 @@ use secrecy::SecretString;
 
 use super::parse::Reader;
 
-/// Where files are kept.
+/// Where files are stored, and how links to them are made.
 #[derive(Clone, Debug)]
 pub struct FilesConfig {
-    /// The storage.
+    /// The folder or bucket that holds the files.
     pub storage: Storage,
     /// Where files are made that go to a bucket.
     pub scratch: PathBuf,
@@ -19,25 +19,25 @@ pub struct FilesConfig {
     pub public_url: String,
 }
 
-/// A storage of files.
+/// A place that stores files.
 #[derive(Clone, Debug)]
 pub enum Storage {
     /// A folder of this machine.
     Folder(PathBuf),
-    /// An S3-compatible bucket.
+    /// A bucket of an S3-compatible service.
     Bucket(BucketConfig),
 }
 
-/// An S3-compatible bucket.
+/// The address of a bucket and the login for it.
 #[derive(Clone, Debug)]
 pub struct BucketConfig {
-    /// Its name.
+    /// Name of the bucket.
     pub bucket: String,
     /// What every key starts with, without a slash at either end; may be empty.
     pub prefix: String,
     /// The server, where it is not AWS.
     pub endpoint: Option<String>,
-    /// Its region.
+    /// Region of the bucket, for example `eu-west-1`.
     pub region: String,
     /// Key id and secret; `None` leaves it to the machine's own role.
     pub login: Option<(String, SecretString)>,

@@ -13,7 +13,7 @@ use super::without_slash;
 /// The HTTP server's settings.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
-    /// Where it listens.
+    /// The address and port to listen on.
     pub listen: SocketAddr,
     /// How users reach it, without a slash at the end.
     pub public_url: String,

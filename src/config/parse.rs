@@ -430,7 +430,7 @@ fn percent_decoded(text: &str) -> String {
         .map_or_else(String::new, |(_, value)| value.into_owned())
 }
 
-/// Parses `api,worker,scheduler`.
+/// Parses a list of roles with commas between them, for example `api,worker,scheduler`.
 pub(super) fn parse_roles(text: &str) -> Result<Roles, String> {
     let mut roles = Roles { api: false, worker: false, scheduler: false };
     for item in items(text) {

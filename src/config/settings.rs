@@ -1,9 +1,9 @@
 //! The list of settings, from which `.env.example` is written.
 
-/// One setting.
+/// A setting: an environment variable with its default and its description.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// The environment variable.
+    /// Name of the environment variable.
     pub name: &'static str,
     /// Its default, as it would be written; empty where there is none.
     pub default: &'static str,

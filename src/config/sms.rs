@@ -11,7 +11,7 @@ use super::parse::Reader;
 /// How text messages are sent.
 #[derive(Clone, Debug)]
 pub struct SmsConfig {
-    /// By whom.
+    /// The provider that takes the messages.
     pub provider: SmsProvider,
     /// The sender where a task names none.
     pub from: String,
@@ -30,13 +30,13 @@ pub struct SmsConfig {
 pub enum SmsProvider {
     /// Nobody: they are written to the outbox.
     Outbox,
-    /// Hubtel.
+    /// The Hubtel API.
     Hubtel {
         /// Where it takes messages.
         url: String,
-        /// The account.
+        /// The client id of the account.
         client_id: String,
-        /// Its secret.
+        /// The client secret of the account.
         client_secret: SecretString,
     },
     /// Any other, by templates.

@@ -16,18 +16,18 @@ pub struct FileService {
     registry: Arc<dyn FileRegistry>,
 }
 
-/// What is known of a file before its first byte.
+/// The facts about a file that are known before its first byte.
 #[derive(Clone, Debug)]
 pub struct NewFile {
-    /// Where it is to be.
+    /// The path under which the file will be stored.
     pub path: FilePath,
-    /// What it is, as in `image/jpeg`.
+    /// The media type, for example `image/jpeg`.
     pub content_type: String,
-    /// Whose it is.
+    /// Name of the principal that owns the file.
     pub principal: Arc<str>,
     /// The attempt that makes it: it is kept only while its task is in that attempt. `None` where no task does.
     pub produced_by: Option<ProducedBy>,
-    /// When it is made.
+    /// The time of creation.
     pub created_at: Timestamp,
     /// From when on it may be removed; `None` keeps it.
     pub expires_at: Option<Timestamp>,
@@ -42,12 +42,12 @@ impl NewFile {
 }
 
 impl FileService {
-    /// Joins the two.
+    /// Combines the storage with the table that lists its files.
     pub fn new(files: Arc<Files>, registry: Arc<dyn FileRegistry>) -> Self {
         Self { files, registry }
     }
 
-    /// The storage.
+    /// The storage alone, for reads that need no row.
     pub fn storage(&self) -> &Arc<Files> {
         &self.files
     }
@@ -121,7 +121,7 @@ impl FileService {
     }
 }
 
-/// What [`FileService::remove_expired`] did.
+/// The result of [`FileService::remove_expired`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemovedExpired {
     /// So many files are gone.
@@ -178,13 +178,13 @@ async fn store_with_row(
 pub struct TaskFiles {
     /// The storage with its list.
     pub file_service: FileService,
-    /// The task.
+    /// The task to which the files belong.
     pub task: TaskId,
-    /// The attempt.
+    /// The attempt that makes the files. Its files are stored only while the task is in this attempt.
     pub attempt: Attempt,
-    /// Who submitted it.
+    /// Name of the principal that submitted the task; it owns the files.
     pub principal: Arc<str>,
-    /// The time.
+    /// Gives the time of creation of each file.
     pub clock: Arc<dyn Clock>,
 }
 

@@ -3,13 +3,13 @@
 /// A sort of image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageType {
-    /// JPEG.
+    /// JPEG, which begins with `FF D8 FF`.
     Jpeg,
-    /// PNG.
+    /// PNG, which begins with `89 50 4E 47`.
     Png,
-    /// WebP.
+    /// WebP, a RIFF container.
     WebP,
-    /// GIF.
+    /// GIF, version 87a or 89a.
     Gif,
 }
 
@@ -28,7 +28,7 @@ impl ImageType {
         }
     }
 
-    /// Its media type.
+    /// The media type, for example `image/png`.
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Jpeg => "image/jpeg",

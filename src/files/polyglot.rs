@@ -142,7 +142,7 @@ impl ContainerScanner {
         Ok(())
     }
 
-    /// All has come.
+    /// Checks the end of the file, after all bytes were written.
     pub fn finish(self) -> Result<(), PolyglotError> {
         self.signatures.finish()?;
         let samsung = self.kind == ImageType::Jpeg && self.signatures.overlap.kept.ends_with(SAMSUNG_END);

@@ -11,19 +11,19 @@ use ring::digest;
 use super::{CHUNK_BYTES, FileDigest, FileError, FileResult, sha256_of};
 use legwork_engine::domain::{Attempt, TaskId};
 
-/// What stands in a name where there is no task.
+/// The part of a temporary name that stands for "no task".
 const NO_TASK: &str = "none";
 
-/// The folder.
+/// The folder for files that are being written.
 #[derive(Clone, Debug)]
 pub(super) struct ScratchFolder(PathBuf);
 
 /// Whose work a file is: a task's, in one of its attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducedBy {
-    /// The task.
+    /// The task whose attempt writes the file.
     pub task: TaskId,
-    /// The attempt.
+    /// The attempt that writes the file.
     pub attempt: Attempt,
 }
 
@@ -43,7 +43,7 @@ pub struct OldScratch {
 }
 
 impl ScratchFile {
-    /// Where it is.
+    /// Path of the temporary file.
     pub fn path(&self) -> &Path {
         &self.path
     }

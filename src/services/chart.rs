@@ -38,12 +38,12 @@ pub struct LineChart<'a> {
     pub width: u32,
 }
 
-/// One line.
+/// One line of a line chart.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
     /// Its name in the key, which is drawn where there are several.
     pub name: &'a str,
-    /// Its values.
+    /// The values from left to right, at equal distances.
     pub values: &'a [u64],
 }
 
@@ -56,13 +56,13 @@ pub struct BarChart<'a> {
     pub title: &'a str,
     /// What can be seen in it, for who does not see it.
     pub description: &'a str,
-    /// The bars.
+    /// The bars, the first at the top.
     pub bars: &'a [Bar<'a>],
     /// How wide the drawing is, in pixels.
     pub width: u32,
 }
 
-/// One bar.
+/// One bar of a bar chart.
 #[derive(Clone, Copy, Debug)]
 pub struct Bar<'a> {
     /// Beside it; cut where it is too long.

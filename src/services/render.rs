@@ -35,9 +35,9 @@ pub enum RenderError {
     /// The folder, or a file of it, cannot be read.
     #[error("templates: {path}: {reason}")]
     File {
-        /// Which.
+        /// The file or folder that cannot be read.
         path: String,
-        /// Why.
+        /// The operating system's error, as text.
         reason: String,
     },
     /// There is no such template.
@@ -51,19 +51,19 @@ pub enum RenderError {
     /// The template needs a variable that neither the context nor the settings give.
     #[error("template {template:?} needs {what}, which the context does not give ({place})")]
     MissingVariable {
-        /// Which template.
+        /// Name of the template.
         template: String,
         /// Which variable, as in `order.total`; several with commas.
         what: String,
-        /// File and line.
+        /// File and line in which the variable is used.
         place: String,
     },
     /// The template does not compile or does not render.
     #[error("{reason} ({place})")]
     Template {
-        /// Why.
+        /// The template engine's error, as text.
         reason: String,
-        /// File and line.
+        /// File and line of the error.
         place: String,
     },
 }
@@ -71,7 +71,7 @@ pub enum RenderError {
 /// A mail's two parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
-    /// The text part.
+    /// The `text/plain` part.
     pub text: String,
     /// The HTML part, its CSS inlined; `None` where the template is text alone.
     pub html: Option<String>,
@@ -84,7 +84,7 @@ pub struct Rendered {
 pub struct Scope<'a> {
     /// The bare address. `user.email` where the context brings no `user`.
     pub recipient_email: &'a str,
-    /// `subject`.
+    /// The subject of the mail, for the variable `subject`.
     pub subject: &'a str,
 }
 

@@ -46,11 +46,11 @@ pub struct SmsSetupError {
 /// A message for one number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SmsMessage {
-    /// To whom.
+    /// The recipient's number.
     pub to: PhoneNumber,
     /// Who it comes from, as [`check_sender`] allows it.
     pub from: String,
-    /// The text.
+    /// The text, of any length; the provider splits it into segments.
     pub text: String,
     /// What tells a repetition, the same in all attempts; of letters, digits, `-` and `.`.
     pub key: String,
@@ -73,7 +73,7 @@ pub enum SmsOutcome {
         /// What the provider said.
         response: String,
     },
-    /// Refused for now.
+    /// The provider refused the message for now; a later attempt may succeed.
     Deferred {
         /// What the provider said.
         response: String,
@@ -82,7 +82,7 @@ pub enum SmsOutcome {
     },
     /// Nothing was handed over: there was no connection. Another attempt is safe.
     NotSent {
-        /// What happened.
+        /// What failed, as text for the task's error.
         reason: String,
     },
     /// The provider refused us, whatever the message: the login, the credit, the URL. It was not taken.
@@ -92,7 +92,7 @@ pub enum SmsOutcome {
     },
     /// It was handed over, and no answer came that could be understood. It may or may not arrive.
     Unknown {
-        /// What happened.
+        /// What failed, as text for the task's error.
         reason: String,
     },
 }
