@@ -62,7 +62,7 @@ pub struct DashboardConfig {
 }
 
 impl Dashboard {
-    /// With these settings.
+    /// Creates the dashboard with these settings.
     pub fn new(config: DashboardConfig) -> Self {
         Self {
             signer: Signer::new(config.secret.as_ref()),
@@ -78,7 +78,7 @@ impl Dashboard {
     }
 }
 
-/// All pages.
+/// The routes of all pages and forms.
 pub fn routes() -> Router<ApiState> {
     Router::new()
         .route("/assets/dashboard/{file}", get(assets::asset))

@@ -73,11 +73,11 @@ pub(super) fn theme_cookie(theme: &str) -> String {
 pub(super) struct Visitor {
     /// Who, and what they may do.
     pub(super) principal: Principal,
-    /// The session.
+    /// The session in the request's cookie.
     pub(super) session: Session,
-    /// What forms carry.
+    /// The token against cross-site requests that every form carries.
     pub(super) csrf: String,
-    /// The theme.
+    /// The theme that the visitor has chosen; `None` follows the browser.
     pub(super) theme: Option<&'static str>,
     /// The path and query of the page.
     pub(super) path_query: String,
@@ -154,19 +154,19 @@ impl FromRequestParts<ApiState> for Visitor {
 
 /// A form that somebody who is signed in sent from one of our pages.
 pub(super) struct Posted {
-    /// Who.
+    /// The account that sent the form.
     pub(super) visitor: Visitor,
-    /// What.
+    /// The fields of the form.
     pub(super) fields: Fields,
 }
 
 impl Posted {
-    /// Requires an operator.
+    /// Refuses the form unless the account may change tasks, queues and workers.
     pub(super) fn by_operator(self) -> Result<Self, PageError> {
         if self.visitor.is_operator() { Ok(self) } else { Err(PageError::Forbidden("change tasks, queues and workers")) }
     }
 
-    /// Requires an administrator.
+    /// Refuses the form unless the account is an administrator.
     pub(super) fn by_admin(self) -> Result<Self, PageError> {
         if self.visitor.is_admin() { Ok(self) } else { Err(PageError::Forbidden("do what only administrators do")) }
     }
@@ -214,7 +214,7 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Of `application/x-www-form-urlencoded`.
+    /// Parses a body of the type `application/x-www-form-urlencoded`.
     pub(super) fn parse(bytes: &[u8]) -> Self {
         let mut values: HashMap<String, Vec<String>> = HashMap::new();
         for (name, value) in url::form_urlencoded::parse(bytes) {

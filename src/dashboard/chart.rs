@@ -6,7 +6,7 @@ use super::view::Tone;
 
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 160.0;
-/// Between two bars.
+/// Space between two bars, in units of the drawing.
 const GAP: f64 = 1.2;
 
 /// A chart as the template draws it.
@@ -32,9 +32,9 @@ pub(super) struct Chart {
 pub(super) struct Caption {
     /// Unique on the page.
     pub(super) id: &'static str,
-    /// Its title.
+    /// The heading of the chart.
     pub(super) title: &'static str,
-    /// The figure.
+    /// The figure that is shown large beside the heading.
     pub(super) value: String,
     /// What the figure counts.
     pub(super) unit: &'static str,
@@ -45,11 +45,11 @@ pub(super) struct Caption {
 /// An entry of the legend.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Legend {
-    /// Its colour.
+    /// The colour of the series.
     pub(super) tone: Tone,
-    /// What it is.
+    /// The name of the series.
     pub(super) label: &'static str,
-    /// Its figure.
+    /// The figure of the series, if it has one.
     pub(super) value: Option<String>,
 }
 
@@ -93,7 +93,7 @@ struct Hit {
 
 /// A series: its colour and a value for each step; `None` where nothing is known.
 pub(super) struct Series {
-    /// Its colour.
+    /// The colour of the series.
     pub(super) tone: Tone,
     /// One value for each step.
     pub(super) values: Vec<Option<f64>>,

@@ -26,7 +26,7 @@ pub(super) struct Notice {
 }
 
 impl Notice {
-    /// It was done.
+    /// A notice that an action succeeded.
     pub(super) fn done(text: impl Into<String>) -> Self {
         Self { tone: "ok".into(), text: text.into(), url: None, link: None }
     }

@@ -56,7 +56,7 @@ pub(super) struct History<'a> {
 }
 
 impl<'a> History<'a> {
-    /// Of counts.
+    /// Prepares the charts of the given counts.
     pub(super) fn new(statistics: &'a Statistics, range: StatisticsRange) -> Self {
         let mut whole = Sample::default();
         statistics.steps.iter().filter_map(|(_, sample)| sample.as_ref()).for_each(|sample| whole.fold(sample));

@@ -30,7 +30,7 @@ mod subtle_compare {
     }
 }
 
-/// The sign-in form.
+/// Serves the sign-in form.
 pub(super) async fn show(State(state): State<ApiState>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let query = Fields::parse(query.unwrap_or_default().as_bytes());
     let notice = (query.text("left") == "1").then_some("You are signed out.");

@@ -19,7 +19,7 @@ pub(super) const DEVICE_TTL: SignedDuration = SignedDuration::from_hours(24 * 36
 pub(super) struct Session {
     /// Its id: what is revoked at sign-out.
     pub(super) id: String,
-    /// The account's name.
+    /// Name of the account that is signed in.
     pub(super) name: String,
     /// When it ends, in seconds since 1970.
     ends: i64,
@@ -28,7 +28,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// When it ends.
+    /// The time at which the session ends.
     pub(super) fn ends_at(&self) -> Timestamp {
         Timestamp::from_second(self.ends).unwrap_or(Timestamp::MAX)
     }
@@ -37,9 +37,9 @@ impl Session {
 /// A device from which an account signed in before. It is throttled apart from strangers who guess the account's password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Device {
-    /// Its id.
+    /// Random id of the device.
     pub(super) id: String,
-    /// The account's name.
+    /// Name of the account that signed in.
     pub(super) name: String,
     ends: i64,
 }

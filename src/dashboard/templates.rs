@@ -80,7 +80,7 @@ fn ticks(text: &str) -> Value {
     Value::from_safe_string(html)
 }
 
-/// Renders a template.
+/// Renders the template with this file name. `view` holds its variables.
 pub(super) fn render(name: &str, view: Value) -> Result<String, minijinja::Error> {
     ENVIRONMENT.get_template(&format!("dashboard/{name}.html"))?.render(view)
 }

@@ -9,11 +9,11 @@ use super::format;
 /// A moment in three forms: for the script, relative for the eye, exact for the title.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Moment {
-    /// RFC 3339, UTC.
+    /// The time in RFC 3339, in UTC, for scripts.
     pub(super) at: String,
     /// Relative to now: `3 min ago`, `in 2 h`.
     pub(super) text: String,
-    /// `2026-11-28 23:18:18 UTC`.
+    /// The time in full, for example `2026-11-28 23:18:18 UTC`.
     pub(super) exact: String,
     /// The time of the day with milliseconds, for log lines.
     pub(super) clock: String,
@@ -58,15 +58,15 @@ pub(super) fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Tone {
-    /// Went well.
+    /// It succeeded.
     Ok,
     /// Failed, or needs somebody.
     Bad,
     /// Is late, retried or paused.
     Warn,
-    /// Goes on.
+    /// It is running.
     Info,
-    /// Waits.
+    /// It is waiting.
     Idle,
     /// Was called off, or is unknown.
     Off,
@@ -79,11 +79,11 @@ pub(super) enum Tone {
 /// A share of a bar, in percent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Segment {
-    /// Where it starts.
+    /// Distance of the left edge from the start of the bar, in percent.
     pub(super) x: f64,
     /// How wide it is.
     pub(super) w: f64,
-    /// Its colour.
+    /// The colour of the segment.
     pub(super) tone: Tone,
 }
 
@@ -137,13 +137,13 @@ impl ProgressView {
 /// A figure of a page.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Stat {
-    /// What it is.
+    /// The name of the figure.
     pub(super) label: &'static str,
-    /// Its value.
+    /// The figure, formatted.
     pub(super) value: String,
     /// What it relates to.
     pub(super) note: String,
-    /// Where it leads.
+    /// The page that the figure links to, if any.
     pub(super) url: Option<String>,
     /// Whether it needs attention.
     pub(super) tone: Option<Tone>,
@@ -160,7 +160,7 @@ pub(super) struct Fact {
 }
 
 impl Fact {
-    /// A value.
+    /// A fact whose value is text.
     pub(super) fn text(label: &'static str, value: impl Into<String>) -> Self {
         Self { label, value: Some(value.into()), ..Self::default() }
     }
@@ -170,7 +170,7 @@ impl Fact {
         Self { label, value: Some(value.into()), url: Some(url), ..Self::default() }
     }
 
-    /// A moment.
+    /// A fact whose value is a time.
     pub(super) fn at(label: &'static str, at: Moment) -> Self {
         Self { label, at: Some(at), ..Self::default() }
     }
@@ -179,9 +179,9 @@ impl Fact {
 /// A tab, a view or a range that can be chosen.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Choice {
-    /// Its label.
+    /// The text of the tab or link.
     pub(super) label: String,
-    /// Where it leads.
+    /// The page to which the choice links.
     pub(super) url: String,
     /// Whether it is shown now.
     pub(super) current: bool,
@@ -192,9 +192,9 @@ pub(super) struct Choice {
 /// An option of a select.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Item {
-    /// What is sent.
+    /// The value that the form sends.
     pub(super) value: String,
-    /// What is shown.
+    /// The text that the select shows.
     pub(super) label: String,
 }
 
@@ -205,7 +205,7 @@ impl Item {
         Self { label: value.clone(), value }
     }
 
-    /// An option.
+    /// An option with a label of its own.
     pub(super) fn new(value: impl Into<String>, label: impl Into<String>) -> Self {
         Self { value: value.into(), label: label.into() }
     }
@@ -214,11 +214,11 @@ impl Item {
 /// Where the pages before and after are.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Pager {
-    /// The next page.
+    /// Link to the page with older entries; `None` on the last page.
     pub(super) older_url: Option<String>,
     /// Set on pages past the first.
     pub(super) newer_url: Option<String>,
-    /// The first page.
+    /// Link to the first page; `None` on the first page.
     pub(super) first_url: Option<String>,
     /// How many are shown.
     pub(super) note: String,

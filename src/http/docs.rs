@@ -36,12 +36,12 @@ static INDEX_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
-/// The pages' routes.
+/// The routes of the documentation pages.
 pub(super) fn routes() -> Router<ApiState> {
     Router::new().route("/docs", get(swagger)).route("/docs/{file}", get(swagger_file)).route("/openapi.json", get(document))
 }
 
-/// The front page.
+/// Serves the front page of the documentation.
 pub(super) async fn index() -> Response {
     ([(CONTENT_SECURITY_POLICY, INDEX_POLICY.clone())], Html(INDEX_PAGE.as_str())).into_response()
 }

@@ -73,7 +73,7 @@ impl Params {
         })
     }
 
-    /// `true` or `false`.
+    /// Takes a parameter that is `true` or `false`. `None` if it is absent or wrong; a wrong one is reported by `finish`.
     pub(super) fn switch(&mut self, name: &'static str) -> Option<bool> {
         self.one(name, |text| match text {
             "true" => Ok(true),
@@ -82,7 +82,7 @@ impl Params {
         })
     }
 
-    /// A time.
+    /// Takes a time in RFC 3339. `None` if it is absent or wrong; a wrong one is reported by `finish`.
     pub(super) fn time(&mut self, name: &'static str) -> Option<jiff::Timestamp> {
         self.one(name, |text| {
             text.parse()

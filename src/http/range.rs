@@ -10,7 +10,7 @@ use axum::http::header::{HeaderName, IF_NONE_MATCH, IF_RANGE, RANGE};
 pub(super) enum RangeRequest {
     /// All of it. Also where several ranges are asked for, or something that is no range of bytes.
     Whole,
-    /// These bytes.
+    /// One range that the file has, as byte positions.
     Part(Range<u64>),
     /// Bytes that it does not have.
     Outside,

@@ -1,4 +1,4 @@
-//! What handlers share.
+//! The values that all handlers share.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -29,17 +29,17 @@ const PASSWORDS_AT_ONCE: usize = 2;
 
 /// What the API is made of.
 pub struct ApiParts {
-    /// The engine.
+    /// The engine of this process.
     pub queue: Arc<Queue>,
-    /// The kinds.
+    /// The kinds that can be submitted.
     pub kinds: KindSet,
     /// What kinds may use.
     pub services: Arc<Services>,
-    /// The stored files.
+    /// The storage with the table that lists its files.
     pub files: FileService,
     /// Who verifies tokens. The app keeps its set of revoked ids current.
     pub tokens: Arc<Tokens>,
-    /// The server's settings.
+    /// Addresses, limits and timeouts of the server.
     pub config: HttpConfig,
     /// What must hold for `/readyz`.
     pub readiness: Readiness,
@@ -51,7 +51,7 @@ pub struct ApiParts {
     pub serves_tasks: bool,
 }
 
-/// Behind the handle.
+/// The shared values behind [`ApiState`].
 pub struct Shared {
     pub(crate) queue: Arc<Queue>,
     pub(crate) kinds: KindSet,
@@ -102,7 +102,7 @@ impl ApiState {
         }))
     }
 
-    /// The present.
+    /// The current time, by the engine's clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.queue.clock().now()
     }

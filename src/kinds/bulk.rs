@@ -56,7 +56,7 @@ pub(super) trait Channel: Send + Sync + Sized + 'static {
     /// What is handed over, as in `mail`.
     const THING: &'static str;
 
-    /// Senders at most.
+    /// Most senders that work at the same time.
     fn width(&self, cx: &TaskContext) -> usize;
 
     /// Works off the `recipient_queue`: claims, hands over and records, until the recipient queue ends or there is a stop. Counts in `answered` who had an
@@ -97,7 +97,7 @@ enum PassEnd {
     Failed {
         /// How many recipients had an answer before.
         answered: u64,
-        /// What happened last.
+        /// The error that stopped the last sender.
         sender_error: SenderError,
     },
 }
@@ -110,12 +110,12 @@ pub(super) enum StopReason {
     Overtaken,
 }
 
-/// Rates, a second.
+/// Limits on how fast messages are handed over, in messages a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Rates {
-    /// In all.
+    /// The limit over all recipients; `None` for no limit.
     pub(super) all: Option<f64>,
-    /// By domain.
+    /// The limit for each mail domain; `None` for no limit.
     pub(super) by_domain: Option<f64>,
 }
 
@@ -178,7 +178,7 @@ impl<'a> RecipientListWriter<'a> {
         if self.some.len() == RECIPIENTS_PER_WRITE { self.write().await } else { Ok(()) }
     }
 
-    /// All are in.
+    /// Writes the last, partly filled batch.
     pub(super) async fn finish(mut self) -> Result<(), TaskFailure> {
         if !self.some.is_empty() {
             self.write().await?;

@@ -18,10 +18,10 @@ use legwork_source::{Filter, Operator, Row, SourceError};
 
 /// The age of what is old, unless the args say otherwise.
 pub(super) const DEFAULT_DAYS: u32 = 90;
-/// Ten years.
+/// Most days that `days` may name: ten years.
 const MOST_DAYS: u32 = 3_650;
 
-/// Args of `content.cleanup_expired`.
+/// Args of `content.cleanup_expired`: the age from which activity logs are deleted.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ContentCleanupExpiredArgs)]
 #[serde(deny_unknown_fields)]

@@ -16,7 +16,7 @@ use legwork_source::{Filter, Operator, Query, Row, SourceError};
 /// The ids that a result names.
 const IDS_LISTED: usize = 1_000;
 
-/// Args of `content.publish_scheduled`.
+/// Args of `content.publish_scheduled`, which publishes what is due.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ContentPublishScheduledArgs)]
 #[serde(deny_unknown_fields)]

@@ -30,7 +30,7 @@ use legwork_source::{Chunk, Query, Source};
 /// Chunks that wait between the database and the file.
 const CHUNKS_WAITING: usize = 2;
 
-/// Args of `data.export`.
+/// Args of `data.export`: the rows to export and the format of the file.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = DataExportArgs)]
 #[serde(deny_unknown_fields)]
@@ -47,7 +47,7 @@ pub struct ExportData {
     #[serde(default)]
     #[schema(example = json!(["id", "email", "first_name"]))]
     pub fields: Vec<String>,
-    /// The format.
+    /// The format of the exported file.
     #[serde(default)]
     pub format: ExportFormat,
     /// Whether the file is compressed by gzip; CSV and NDJSON only.

@@ -52,7 +52,7 @@ pub(super) struct ChannelNames {
 pub(super) enum Outcome {
     /// The other side took the message.
     Accepted(Accepted),
-    /// Refused for good.
+    /// The message was refused for good; further attempts would be refused too.
     Rejected { response: String },
     /// The provider does not work with these settings.
     ProviderRefused { response: String },

@@ -69,7 +69,7 @@ pub struct BulkEmail {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BulkRecipient {
-    /// The address.
+    /// The recipient's mail address.
     #[schema(example = "user1@example.com")]
     pub email: String,
     /// What the template needs for this recipient; goes over `context`.

@@ -19,7 +19,7 @@ use legwork_source::model::ModelRole;
 /// The template of a notification.
 pub(super) const NOTICE_TEMPLATE: &str = "notification";
 
-/// Args of `email.notify_user`.
+/// Args of `email.notify_user`: the user and the message to send.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = EmailNotifyUserArgs)]
 #[serde(deny_unknown_fields)]

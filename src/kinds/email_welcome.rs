@@ -15,7 +15,7 @@ use legwork_engine::domain::{FieldError, TaskFailure};
 use legwork_mail::check_subject;
 use legwork_source::model::ModelRole;
 
-/// Args of `email.welcome`.
+/// Args of `email.welcome`: the key of the new user or admin, and the subject.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = EmailWelcomeArgs)]
 #[serde(deny_unknown_fields)]
@@ -38,7 +38,7 @@ pub struct WelcomeEmail {
     pub on_unknown: OnUnknown,
 }
 
-/// Who is welcomed.
+/// The type of user, which selects the template.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UserType {

@@ -53,7 +53,7 @@ const KEPT_HEADERS: [&str; 7] = ["content-type", "date", "etag", "last-modified"
 #[schema(as = HttpCallArgs)]
 #[serde(deny_unknown_fields)]
 pub struct HttpCall {
-    /// How.
+    /// The HTTP method of the call.
     #[serde(default)]
     pub method: HttpMethod,
     /// Where to: http or https, a public address unless `OUTBOUND_ALLOW` names it, no user name in it.
@@ -79,11 +79,11 @@ pub struct HttpCall {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum HttpMethod {
-    /// Without a body.
+    /// GET, without a body.
     Get,
     /// Without a body, and none comes back.
     Head,
-    /// The default.
+    /// POST, the default.
     #[default]
     Post,
     /// With a body or without.

@@ -21,12 +21,12 @@ use legwork_image::{self, Animated, Fit, Format, MAX_SIDE, OutputFormat, Process
 const TOO_HEAVY: &str = "ImageTooHeavy";
 /// The most thumbnails of one image.
 const MAX_THUMBNAILS: usize = 10;
-/// The largest thumbnail.
+/// Largest side of a thumbnail, in pixels.
 const MAX_THUMBNAIL: u32 = 2_048;
 /// How long the links in a result can be used.
 const LINK_LIFE: Duration = Duration::from_hours(7 * 24);
 
-/// Args of `image.process`.
+/// Args of `image.process`: the stored image and what to make of it.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ImageProcessArgs)]
 #[serde(deny_unknown_fields)]
@@ -61,7 +61,7 @@ pub struct ProcessImage {
     pub animated: Animated,
 }
 
-/// A smaller one.
+/// A thumbnail to make beside the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[schema(as = ImageThumbnail)]
 #[serde(deny_unknown_fields)]

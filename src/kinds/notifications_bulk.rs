@@ -37,10 +37,10 @@ pub struct BulkNotice {
     /// Which users, as in `data.export`; empty for all. Either this or `user_ids`.
     #[schema(value_type = Option<Object>, example = json!({ "status": 1 }))]
     pub filters: Option<Map<String, Value>>,
-    /// The heading.
+    /// The heading of the notification.
     #[schema(example = "New opening hours", min_length = 1, max_length = 500)]
     pub title: String,
-    /// The text.
+    /// The text of the notification.
     #[schema(example = "From Monday we are there from eight.", min_length = 1)]
     pub message: String,
     /// What sort of notification it is, in the application's words. Default: info.

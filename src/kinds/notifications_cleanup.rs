@@ -14,7 +14,7 @@ use legwork_engine::domain::{FieldError, Scope, TaskFailure};
 use legwork_source::model::{FieldRole, ModelRole};
 use legwork_source::{Filter, Operator, SourceError};
 
-/// Args of `notifications.cleanup`.
+/// Args of `notifications.cleanup`: the age from which read notifications are deleted.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = NotificationsCleanupArgs)]
 #[serde(deny_unknown_fields)]

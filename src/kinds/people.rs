@@ -18,9 +18,9 @@ use legwork_source::{Filter, Operator, Row, Source, SourceError};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum RowKey {
-    /// A number.
+    /// An integer key.
     Number(i64),
-    /// A text.
+    /// A key of text, for example a UUID.
     Text(String),
 }
 

@@ -32,7 +32,7 @@ const MOST_ADDRESSES: usize = 20;
 const TEMPLATE: &str = "report";
 const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 
-/// Args of `report.admin`.
+/// Args of `report.admin`: the period of the report and its recipients.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = AdminReportArgs)]
 #[serde(deny_unknown_fields)]
@@ -95,9 +95,9 @@ impl ReportType {
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Addresses {
-    /// One.
+    /// A single address.
     One(String),
-    /// Several.
+    /// A list of addresses.
     Several(Vec<String>),
 }
 
@@ -254,5 +254,5 @@ struct ReportQuery<'a> {
     range: DayRange,
 }
 
-/// A JSON object.
+/// The object under construction for the result.
 type Object = Map<String, Value>;

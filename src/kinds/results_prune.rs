@@ -13,7 +13,7 @@ use legwork_engine::domain::{FieldError, Scope, TaskFailure};
 const DAY: f64 = 86_400.0;
 const MOST_DAYS: f64 = 36_500.0;
 
-/// Args of `results.prune`.
+/// Args of `results.prune`: the age from which results are deleted.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ResultsPruneArgs)]
 #[serde(deny_unknown_fields)]

@@ -60,7 +60,7 @@ pub struct BulkSms {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SmsRecipient {
-    /// The number.
+    /// The recipient's number in the international form, for example `+233201234567`.
     #[schema(example = "+233244123456")]
     pub phone_number: String,
     /// What the text needs for this recipient; goes over `context`.

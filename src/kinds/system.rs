@@ -37,7 +37,7 @@ impl Kind for Echo {
     }
 }
 
-/// Args of `system.sleep`.
+/// Args of `system.sleep`: how long to sleep.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = SleepArgs)]
 #[serde(deny_unknown_fields)]

@@ -12,11 +12,11 @@ use crate::services::Services;
 use legwork_engine::domain::{FieldError, Scope, TaskFailure, TaskStatus};
 use legwork_engine::store::EndedGroup;
 
-/// A month.
+/// Most minutes that one task may aggregate: 31 days.
 const MOST_MINUTES: u32 = 44_640;
 const DEFAULT_MINUTES: u32 = 60;
 
-/// Args of `system.aggregate_metrics`.
+/// Args of `system.aggregate_metrics`: the length of the time to aggregate.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = AggregateMetricsArgs)]
 #[serde(deny_unknown_fields)]

@@ -18,11 +18,11 @@ use legwork_outbound::{Call, FetchError, Fetcher, Redirects};
 /// For one call, its redirects included; well inside the hard limit of an attempt.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 
-/// Args of `system.callback`.
+/// Args of `system.callback`: the ended task and the URL to notify.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CallbackArgs)]
 pub struct Callback {
-    /// Where to.
+    /// The URL that gets the callback.
     #[schema(example = "https://example.org/hooks/legwork")]
     pub url: String,
     /// The ended task; it is the `webhook-id`.

@@ -39,9 +39,9 @@ pub trait Upkeep: Send + Sync {
 
 /// The engine of this process, and its files.
 pub struct EngineUpkeep {
-    /// The engine.
+    /// The engine that the upkeep works on.
     pub engine: Arc<Queue>,
-    /// Removes files.
+    /// Removes files whose retention has ended.
     pub files: FileUpkeep,
 }
 

@@ -129,7 +129,7 @@ async fn page(
     Ok(shell::answer(state, visitor, status, "accounts", view))
 }
 
-/// All accounts.
+/// Serves the page that lists all accounts.
 pub(in crate::dashboard) async fn list(visitor: Visitor, State(state): State<ApiState>) -> Result<Response, PageError> {
     if !visitor.is_admin() {
         return Err(PageError::Forbidden("see accounts"));
@@ -145,7 +145,7 @@ async fn hashed(state: &ApiState, password: &str) -> Result<Result<String, Strin
     }
 }
 
-/// Makes an account.
+/// Creates an account from the form.
 pub(in crate::dashboard) async fn create(State(state): State<ApiState>, posted: Posted) -> Result<Response, PageError> {
     let Posted { visitor, fields } = posted.by_admin()?;
     let name = fields.text("account.name").to_owned();

@@ -204,7 +204,7 @@ struct WorkerRow {
     shares: Vec<Segment>,
 }
 
-/// The page.
+/// Serves the overview page.
 pub(in crate::dashboard) async fn overview(
     visitor: Visitor,
     State(state): State<ApiState>,

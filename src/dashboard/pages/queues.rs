@@ -74,7 +74,7 @@ fn row(queue: &QueueView, all_due: u64) -> Row {
     }
 }
 
-/// All queues.
+/// Serves the page that lists all queues.
 pub(in crate::dashboard) async fn list(visitor: Visitor, State(state): State<ApiState>) -> Result<Response, PageError> {
     let queues = state.queue.queues().await?;
     let all_due = queues.iter().map(|queue| queue.depth).sum();
@@ -129,7 +129,7 @@ async fn next(state: &ApiState, visitor: &Visitor, queue: &QueueName, now: Times
     Ok(page.items.into_iter().map(row).collect())
 }
 
-/// A queue.
+/// Serves the page of one queue.
 pub(in crate::dashboard) async fn detail(
     visitor: Visitor,
     State(state): State<ApiState>,

@@ -416,7 +416,7 @@ pub(in crate::dashboard) async fn retry(
         .shown_at(&url)))
 }
 
-/// Revokes a task.
+/// Revokes a task and returns to its page.
 pub(in crate::dashboard) async fn revoke(
     State(state): State<ApiState>,
     TaskPath(id): TaskPath,

@@ -1,4 +1,4 @@
-//! The audit log.
+//! Endpoints that read the audit log.
 
 #![expect(unused_qualifications, reason = "utoipa's macro writes longer paths than it needs to, in our name")]
 
@@ -26,18 +26,18 @@ pub(in crate::http) struct AuditView {
     /// Who did it: the subject of a token, or the name of an account.
     #[schema(example = "anna")]
     principal: String,
-    /// What was done.
+    /// The action, for example `task.revoke`.
     #[schema(example = "task.retry")]
     action: String,
     /// To what; empty where there is nothing to name.
     #[schema(example = "0198c5a4-7d1e-7c3a-9f00-2b8d1c6e4a57")]
     target: String,
-    /// More about it.
+    /// Details of the action; empty if there are none.
     detail: String,
     /// `done`, `refused` or `failed`.
     #[schema(example = "done")]
     outcome: String,
-    /// `api` or `dashboard`.
+    /// The interface that was used: `api` or `dashboard`.
     #[schema(example = "api")]
     source: String,
     /// The address of the caller.

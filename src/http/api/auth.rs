@@ -29,15 +29,15 @@ const MAX_NAME_CHARS: usize = 100;
 /// Revoked without a known end: for ever, as far as a store can write it.
 const NEVER: i64 = 253_370_764_800;
 
-/// A login.
+/// The body of a login.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Login {
-    /// The account's name.
+    /// Name of the account.
     #[serde(alias = "username")]
     #[schema(example = "anna", min_length = 1, max_length = 100)]
     name: String,
-    /// Its password.
+    /// Password of the account.
     #[schema(value_type = String, format = Password, example = "correct horse battery staple")]
     password: SecretString,
 }
@@ -47,7 +47,7 @@ pub(in crate::http) struct Login {
 pub(in crate::http) struct TokenView {
     /// The token: send it as `Authorization: Bearer …`.
     access_token: String,
-    /// Always `Bearer`.
+    /// The type of the token, always `Bearer`.
     #[schema(example = "Bearer")]
     token_type: &'static str,
     /// How many seconds it lives.
@@ -162,10 +162,10 @@ pub(in crate::http) struct NewUser {
     replace: bool,
 }
 
-/// An account.
+/// An account, without its password.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct UserView {
-    /// Its name.
+    /// Name of the account.
     #[schema(example = "anna")]
     name: String,
     /// Whether it was made now; else its password was set.

@@ -18,7 +18,7 @@ use legwork_engine::queue::options::whole_number;
 use legwork_engine::queue::view::QueueView;
 use legwork_engine::store::{QueueChange, QueueRow};
 
-/// All queues.
+/// Every queue with its counts.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct QueueList {
     /// The queues, by name.
@@ -39,12 +39,12 @@ pub(in crate::http) async fn list(_principal: Reader, State(state): State<ApiSta
 /// How a queue is set.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct QueueSettings {
-    /// Its name.
+    /// Name of the queue.
     #[schema(value_type = String, example = "default")]
     name: QueueName,
     /// Whether it is paused.
     paused: bool,
-    /// Since when.
+    /// When the queue was paused; null if it is not paused.
     paused_at: Option<Timestamp>,
     /// Tasks of it that one worker process runs at once; null is no limit.
     #[schema(minimum = 1)]
@@ -124,7 +124,7 @@ async fn set(state: &ApiState, queue: &QueueName, change: QueueChange) -> Result
 /// What a purge came to.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct Purged {
-    /// The queue.
+    /// Name of the queue that was purged.
     #[schema(value_type = String, example = "default")]
     queue: QueueName,
     /// How many tasks were ended.

@@ -32,10 +32,10 @@ const MAX_BATCH_KEY_CHARS: usize = 240;
 /// A task that is durable.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct TaskAccepted {
-    /// Its id.
+    /// Id of the new task.
     #[schema(value_type = uuid::Uuid)]
     pub(in crate::http) task_id: TaskId,
-    /// PENDING.
+    /// The state of a new task: `PENDING`.
     #[schema(example = "PENDING")]
     pub(in crate::http) status: TaskStatus,
     /// Where its status is.
@@ -47,16 +47,16 @@ pub(in crate::http) struct TaskAccepted {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(in crate::http) enum BatchAnswerItem {
-    /// It is durable.
+    /// The task was accepted and is stored.
     Accepted(TaskAccepted),
-    /// It was refused.
+    /// The item was refused; its error says why.
     Refused(BatchRefusal),
 }
 
 /// An item that was refused.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct BatchRefusal {
-    /// Why.
+    /// The reason of the refusal.
     error: Problem,
 }
 

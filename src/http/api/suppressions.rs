@@ -45,7 +45,7 @@ pub(in crate::http) struct SuppressionsQuery {
     /// With this text in the address.
     #[param(min_length = 1, max_length = 200, pattern = "^[^\\x00]+$")]
     q: Option<String>,
-    /// For this reason.
+    /// Only suppressions with this reason.
     #[param(inline)]
     reason: Option<SuppressionReason>,
     /// At most so many.
@@ -101,7 +101,7 @@ pub(in crate::http) struct NewSuppressions {
     /// E-mail addresses, or telephone numbers as in `+233201234567`; 1 to 1,000.
     #[schema(min_items = 1, max_items = 1000, example = json!(["user1@example.com"]))]
     addresses: Vec<String>,
-    /// Why. Default: `manual`.
+    /// The reason of the suppressions. Default: `manual`.
     #[schema(example = "manual")]
     reason: Option<SuppressionReason>,
     /// A note of at most 500 characters.

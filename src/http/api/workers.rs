@@ -1,4 +1,4 @@
-//! The cluster.
+//! Endpoints that show workers and send them commands.
 
 use axum::Json;
 use axum::extract::State;
@@ -29,10 +29,10 @@ pub(in crate::http) async fn workers(
 /// An order to a worker, taken down.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct WorkerOrder {
-    /// The worker's name.
+    /// Name of the worker.
     #[schema(example = "worker-1")]
     worker: String,
-    /// `drain` or `shutdown`.
+    /// The command that was sent: `drain` or `shutdown`.
     #[schema(example = "drain")]
     command: &'static str,
 }

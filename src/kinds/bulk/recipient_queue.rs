@@ -115,7 +115,7 @@ impl RateLimiter {
         self.held.len() < most
     }
 
-    /// Adds one.
+    /// Adds a recipient, due as soon as the rates allow.
     pub(in crate::kinds) fn add(&mut self, row: RecipientRow, now: Instant) {
         let mut at = now;
         if !self.domain_gap.is_zero() {

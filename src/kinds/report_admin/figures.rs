@@ -57,7 +57,7 @@ pub(super) struct Top {
     pub(super) title: &'static str,
     /// What an entry is.
     pub(super) noun: &'static str,
-    /// What is counted.
+    /// The name of what the entries count, in the plural.
     pub(super) counted: &'static str,
     pub(super) entries: Vec<Entry>,
     /// Of how many the entries are a part.
