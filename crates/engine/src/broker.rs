@@ -43,55 +43,55 @@ pub struct Delivery {
 /// How much of a queue a worker takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueQuota {
-    /// Which queue.
+    /// Name of the queue.
     pub queue: QueueName,
-    /// At most so many in this call.
+    /// Most dispatches of the queue in this call.
     pub max: usize,
 }
 
-/// What a worker asks for.
+/// A worker's request for dispatches.
 #[derive(Clone, Debug)]
 pub struct FetchRequest {
-    /// Of which queues, and how many of each.
+    /// The queues, each with the most dispatches wanted of it.
     pub quotas: Vec<QueueQuota>,
-    /// At most so many in all: its free slots.
+    /// Most dispatches in all: the worker's free slots.
     pub max: usize,
-    /// How long to wait for the first one.
+    /// Longest wait for the first dispatch.
     pub wait: Duration,
 }
 
-/// What processes tell each other. Lost signals cost time only: whoever needs one also looks into the store.
+/// Messages between processes. A lost signal costs time only, because every receiver also reads the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "signal")]
 pub enum Signal {
     /// Tasks have changed their state.
     Changed {
-        /// Which, and to what.
+        /// The tasks with their new states.
         tasks: Vec<(TaskId, TaskStatus)>,
     },
-    /// A running task has told progress.
+    /// A running task has reported progress.
     Progress {
-        /// Which.
+        /// Id of the task.
         id: TaskId,
-        /// What.
+        /// The progress that it reported.
         progress: Progress,
     },
-    /// A running task is to stop.
+    /// A running task must stop.
     Revoke {
-        /// Which.
+        /// Id of the task.
         id: TaskId,
-        /// At once, or at its next checkpoint.
+        /// Whether it is ended at once, or at its next checkpoint.
         terminate: bool,
     },
-    /// Queues were paused, resumed, limited or made known.
+    /// Queues were paused, resumed, limited, or used for the first time.
     Queues,
-    /// A worker was told to do something.
+    /// A worker was given a command.
     Worker,
     /// A token was revoked.
     Tokens,
 }
 
-/// Dispatches and signals.
+/// Carries dispatches to workers and signals between processes.
 #[async_trait]
 pub trait Broker: Send + Sync {
     /// Sends dispatches, pipelined. Returns when the broker has them all.

@@ -60,19 +60,19 @@ pub struct SubmitConfig {
     pub result_retention: Duration,
 }
 
-/// What the engine is made of.
+/// The parts from which an engine is built.
 pub struct QueueParts {
-    /// The rows.
+    /// The store of tasks, workers and files.
     pub store: SharedStore,
-    /// The dispatch.
+    /// Carries dispatches and signals.
     pub broker: SharedBroker,
-    /// The time.
+    /// Gives the current time. Tests set it.
     pub clock: Arc<dyn Clock>,
     /// The code that runs tasks.
     pub runner: Arc<dyn TaskRunner>,
-    /// What a submission may be.
+    /// Limits and defaults of submissions.
     pub config: SubmitConfig,
-    /// What is counted.
+    /// The metrics that the engine updates.
     pub metrics: Arc<Metrics>,
     /// A worker's lease: how long a settlement is tried while the process ends.
     pub lease: Duration,
@@ -182,7 +182,7 @@ impl Queue {
         self.config.routing.queue_for(&kind.name, &kind.queue)
     }
 
-    /// The time.
+    /// The clock that the engine uses.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
@@ -212,7 +212,7 @@ impl Queue {
         self.dispatcher.dispatch(dispatches).await;
     }
 
-    /// What is counted.
+    /// The metrics that the engine updates.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }

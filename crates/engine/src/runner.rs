@@ -119,7 +119,7 @@ pub struct AttemptContext {
     pub submitted_at: Timestamp,
     /// The task at which the chain of retries by hand started; `None` where the task is no retry by hand.
     pub retry_origin: Option<Origin>,
-    /// The present time.
+    /// The current time, by the engine's clock.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the attempt is asked to stop.
     pub stop: CancellationToken,

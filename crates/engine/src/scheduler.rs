@@ -17,7 +17,7 @@ use crate::store::StoreResult;
 
 pub use rescue_guard::RescueGuard;
 
-/// The sweeps' settings.
+/// The lease and the retention times by which the scheduler works.
 #[derive(Clone, Debug)]
 pub struct SchedulerConfig {
     /// How long a worker lives without a heartbeat.

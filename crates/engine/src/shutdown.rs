@@ -13,7 +13,7 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Not yet started.
+    /// Creates the value at the start of the process. Nothing is stopping yet.
     pub fn new() -> Self {
         Self::default()
     }

@@ -57,7 +57,7 @@ pub const EFFECT_SCOPE: &str = "effect";
 /// Why the store could not do it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It cannot be reached, is shutting down, or did not answer in time. Nothing is known of the write.
+    /// The store cannot be reached, is shutting down, or did not answer in time. Whether a write was made is not known.
     #[error("the database is not available: {0}")]
     Unavailable(String),
     /// One row was refused by the database (a bad value). The others of its batch were written.
@@ -66,9 +66,9 @@ pub enum StoreError {
     /// A row could not be read back: it was written by something else, or by a newer version.
     #[error("a row of {table} cannot be read: {reason}")]
     Corrupt {
-        /// Which table.
+        /// Name of the table.
         table: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the row.
         reason: String,
     },
     /// Anything else: a bug, or a database that is not as migrated.
@@ -208,7 +208,7 @@ pub trait Sweeps: Send + Sync {
     async fn prune(&self, prune: &Prune) -> StoreResult<bool>;
 }
 
-/// What [`Sweeps::prune`] forgets.
+/// Limits for [`Sweeps::prune`].
 #[derive(Clone, Copy, Debug)]
 pub struct Prune {
     /// Results and attempts that ended before this.
@@ -217,13 +217,13 @@ pub struct Prune {
     pub keys_before: Timestamp,
     /// Dead workers whose last heartbeat was before this.
     pub workers_before: Timestamp,
-    /// The present.
+    /// The current time.
     pub now: Timestamp,
-    /// At most so many rows of each where they go one by one.
+    /// Most rows of each table that are deleted one by one.
     pub limit: u32,
 }
 
-/// The cluster.
+/// Heartbeats of workers, and commands to them.
 #[async_trait]
 pub trait Workers: Send + Sync {
     /// Writes a heartbeat (inserts the worker if need be, and makes a dead one live again) and answers with the store's own time and what
@@ -236,29 +236,29 @@ pub trait Workers: Send + Sync {
     /// Every worker, dead ones included, by name.
     async fn workers(&self) -> StoreResult<Vec<WorkerRow>>;
 
-    /// Tells a live worker of this name to do something. Returns whether there was one.
+    /// Leaves a command for the live worker of this name. Returns whether there is one.
     async fn command(&self, name: &str, command: WorkerCommand) -> StoreResult<bool>;
 }
 
-/// Accounts and tokens.
+/// Accounts of the dashboard and the API, and revoked tokens.
 #[async_trait]
 pub trait Accounts: Send + Sync {
-    /// Makes an account; `false` where the name is taken.
+    /// Creates an account; `false` if the name is taken.
     async fn create_account(&self, account: &NewAccount) -> StoreResult<bool>;
 
-    /// Replaces the password hash of an account; `false` where there is none of this name.
+    /// Replaces the password hash of an account; `false` if no account has this name.
     async fn set_password(&self, name: &str, password_hash: &str) -> StoreResult<bool>;
 
-    /// An account by name.
+    /// Finds an account by its name.
     async fn find_account(&self, name: &str) -> StoreResult<Option<AccountRow>>;
 
     /// Up to `limit` accounts, by name.
     async fn accounts(&self, limit: u32) -> StoreResult<Vec<AccountInfo>>;
 
-    /// Deletes an account. Returns whether there was one.
+    /// Deletes an account. Returns whether it existed.
     async fn delete_account(&self, name: &str) -> StoreResult<bool>;
 
-    /// Sets what an account may do. Returns whether there is one.
+    /// Sets the scopes of an account. Returns whether it exists.
     async fn set_scopes(&self, name: &str, scopes: ScopeSet) -> StoreResult<bool>;
 
     /// Revokes a token by its `jti` until it would have expired anyway.
@@ -268,7 +268,7 @@ pub trait Accounts: Send + Sync {
     async fn revoked_tokens(&self, now: Timestamp) -> StoreResult<Vec<String>>;
 }
 
-/// What became of each mail of a task: the memory that keeps a second attempt from sending twice.
+/// The outcome of each mail of a task. It keeps a second attempt from sending a mail twice.
 #[async_trait]
 pub trait MailLedger: Send + Sync {
     /// Writes entries (insert, or update by `(task, part)`), in order.
@@ -283,7 +283,7 @@ pub trait MailLedger: Send + Sync {
     async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>>;
 }
 
-/// The whole store.
+/// Everything that a store can do.
 #[async_trait]
 pub trait Store:
     TaskWrites
@@ -309,7 +309,7 @@ pub trait Store:
     /// The store's own time, if it answers.
     async fn ping(&self) -> StoreResult<Timestamp>;
 
-    /// Closes all connections.
+    /// Closes all connections. The store cannot be used afterwards.
     async fn close(&self);
 
     /// The least number of writes of one sort that are worth having under way at once (1 for a store with one writer).

@@ -20,7 +20,7 @@ use crate::domain::QueueName;
 pub struct WorkerConfig {
     /// Its name; `%h` is the host, `%p` the process id.
     pub name: Option<String>,
-    /// Tasks at once.
+    /// Most tasks that the worker runs at the same time.
     pub concurrency: usize,
     /// Its queues; empty means all.
     pub queues: Vec<QueueName>,

@@ -61,7 +61,7 @@ impl FilePath {
         self.0.split('/')
     }
 
-    /// Its last part.
+    /// The part after the last slash.
     pub fn file_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
     }

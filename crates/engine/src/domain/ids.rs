@@ -155,13 +155,13 @@ macro_rules! name_newtype {
         pub struct $name(std::sync::Arc<str>);
 
         impl $name {
-            /// Parses a name.
+            /// Parses a name and checks its length and characters.
             pub fn parse(name: &str) -> Result<Self, NameError> {
                 check_name($what, name)?;
                 Ok(Self(name.into()))
             }
 
-            /// The text.
+            /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }

@@ -47,7 +47,7 @@ impl fmt::Display for ErrorReport {
 pub enum TaskFailure {
     /// Another attempt may help.
     Retry {
-        /// What went wrong.
+        /// The error to record.
         error: ErrorReport,
         /// The least time to wait, where the other side named one (`Retry-After`).
         after: Option<Duration>,
@@ -87,7 +87,7 @@ pub enum Outcome {
     Success(String),
     /// It failed and may be tried again.
     Retry {
-        /// What went wrong.
+        /// The error to record.
         error: ErrorReport,
         /// The least time to wait.
         after: Option<Duration>,

@@ -30,41 +30,41 @@ impl FromStr for Cursor {
     }
 }
 
-/// Which tasks are asked for. Empty fields ask for all.
+/// Conditions that listed tasks meet. An empty field sets no condition.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskFilter {
-    /// In one of these states.
+    /// Tasks in one of these states.
     pub statuses: Vec<TaskStatus>,
-    /// Of this kind.
+    /// Tasks of this kind.
     pub kind: Option<KindName>,
-    /// In this queue.
+    /// Tasks in this queue.
     pub queue: Option<QueueName>,
-    /// Run by the worker of this name.
+    /// Tasks whose last attempt ran on the worker of this name.
     pub worker: Option<String>,
-    /// Submitted at or after.
+    /// Tasks submitted at or after this time.
     pub submitted_from: Option<Timestamp>,
-    /// Submitted before.
+    /// Tasks submitted before this time.
     pub submitted_to: Option<Timestamp>,
-    /// With this text in kind, args or error, in any case.
+    /// Tasks with this text in kind, args or error, in upper or lower case.
     pub text: Option<String>,
-    /// Submitted by this principal.
+    /// Tasks submitted by this principal.
     pub principal: Option<Arc<str>>,
 }
 
-/// One page of a list: newest first.
+/// The page of a list to read. Lists begin with the newest task.
 #[derive(Clone, Debug)]
 pub struct PageRequest {
-    /// Start after this.
+    /// The entry after which the page starts; `None` for the first page.
     pub after: Option<Cursor>,
-    /// At most so many, 1 to 500.
+    /// Most entries on the page, 1 to 500.
     pub limit: u16,
 }
 
-/// A page.
+/// One page of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The entries of the page.
     pub items: Vec<T>,
-    /// Where the next one starts; `None` on the last.
+    /// The start of the next page; `None` on the last page.
     pub next: Option<Cursor>,
 }

@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 /// What a token allows. `admin` implies all the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum Scope {
-    /// Submit tasks.
+    /// Allows submitting tasks.
     #[serde(rename = "tasks:submit")]
     Submit,
     /// Read tasks, queues, workers and kinds.
     #[serde(rename = "tasks:read")]
     Read,
-    /// Revoke, retry, change, pause, resume, purge, drain.
+    /// Allows revoking, retrying, changing and purging tasks, and controlling queues and workers.
     #[serde(rename = "tasks:control")]
     Control,
     /// See the tasks of every principal, and do to them what the other scopes allow.
     #[serde(rename = "tasks:all")]
     All,
-    /// Everything.
+    /// Implies every other scope, and allows what is for administrators only.
     #[serde(rename = "admin")]
     Admin,
 }

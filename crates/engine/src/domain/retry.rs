@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-/// How delays grow.
+/// How the delay grows from one retry to the next.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Backoff {
     /// `first · 2^n` for the n-th retry (n from 0), at most `cap`, give or take `jitter` (a share, `0.1` is ±10 %).
     Exponential {
         /// The delay before the first retry.
         first: Duration,
-        /// The longest delay.
+        /// The longest delay, before jitter.
         cap: Duration,
         /// The share by which a delay varies either way.
         jitter: f64,
     },
-    /// Always the same.
+    /// The same delay before every retry.
     Fixed(Duration),
 }
 
@@ -23,7 +23,7 @@ pub enum Backoff {
 pub struct RetryPolicy {
     /// Retries after the first attempt, unless the submission says otherwise.
     pub max_retries: u16,
-    /// The delay.
+    /// The delay before each retry.
     pub backoff: Backoff,
 }
 

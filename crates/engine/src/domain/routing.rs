@@ -28,7 +28,7 @@ impl Routing {
 impl FromStr for Routing {
     type Err = String;
 
-    /// Parses `email.*=mail,report.*=heavy`.
+    /// Parses rules with commas between them, for example `email.*=mail,report.*=heavy`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let rules = text
             .split(',')

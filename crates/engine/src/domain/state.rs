@@ -24,22 +24,22 @@ use super::task::EndReason;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum TaskStatus {
-    /// It waits for its first attempt.
+    /// The task waits for its first attempt.
     Pending,
-    /// An attempt is under way.
+    /// An attempt is running.
     Started,
-    /// It waits for another attempt.
+    /// The task waits for another attempt.
     Retry,
-    /// It ended well.
+    /// The task ended with a result.
     Success,
-    /// It ended badly.
+    /// The task ended with an error.
     Failure,
-    /// It was ended by a revoke, an expiry or a purge.
+    /// The task was ended by a revoke, an expiry or a purge.
     Revoked,
 }
 
 impl TaskStatus {
-    /// Every state there is.
+    /// Every state.
     pub const ALL: [Self; 6] = [Self::Pending, Self::Started, Self::Retry, Self::Success, Self::Failure, Self::Revoked];
 
     /// Its word, in the API and in the table.
@@ -54,12 +54,12 @@ impl TaskStatus {
         }
     }
 
-    /// Whether nothing follows it.
+    /// Whether the state is final.
     pub const fn is_ended(self) -> bool {
         matches!(self, Self::Success | Self::Failure | Self::Revoked)
     }
 
-    /// Whether it waits for a start.
+    /// Whether a task in this state waits to be started.
     pub const fn is_waiting(self) -> bool {
         matches!(self, Self::Pending | Self::Retry)
     }
@@ -82,14 +82,14 @@ impl FromStr for TaskStatus {
     }
 }
 
-/// How a task ended.
+/// The final state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndStatus {
-    /// SUCCESS
+    /// The task has a result.
     Success,
-    /// FAILURE
+    /// The task failed and is not retried any more.
     Failure,
-    /// REVOKED
+    /// The task was revoked, expired or purged.
     Revoked,
 }
 
@@ -103,68 +103,68 @@ impl From<EndStatus> for TaskStatus {
     }
 }
 
-/// What an attempt's outcome is judged by.
+/// The facts that decide what follows an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunFacts {
-    /// Retries spent before this attempt.
+    /// Retries used before this attempt.
     pub retries_used: u16,
-    /// Retries allowed.
+    /// Most retries after the first attempt.
     pub max_retries: u16,
     /// Workers that died with this task since it last made progress.
     pub crashes: u16,
-    /// Whether somebody has asked for its end: then no retry follows.
+    /// Whether a revoke was requested. If so, no retry follows.
     pub revoke_requested: bool,
 }
 
-/// What becomes of a task after an attempt.
+/// What happens to a task after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// It is over.
+    /// The task has ended.
     End {
-        /// How.
+        /// The final state.
         status: EndStatus,
-        /// What it returned, as JSON text.
+        /// The result as JSON text, for a SUCCESS.
         result: Option<String>,
-        /// What went wrong.
+        /// The error, for a FAILURE.
         error: Option<ErrorReport>,
-        /// Why it is REVOKED.
+        /// The reason, for REVOKED.
         reason: Option<EndReason>,
     },
-    /// It failed and is due again at `due_at`; one retry is spent.
+    /// The attempt failed, and the task is due again at `due_at`. One retry is used.
     Retry {
-        /// When.
+        /// When the task is due again.
         due_at: Timestamp,
-        /// What went wrong.
+        /// The error of the attempt.
         error: ErrorReport,
     },
-    /// Its worker died; it is due again at `due_at`; one crash is counted (or the count starts again at 1), no retry is spent.
+    /// The worker died, and the task is due again at `due_at`. One crash is counted (or the count starts again at 1); no retry is used.
     Crashed {
-        /// When.
+        /// When the task is due again.
         due_at: Timestamp,
-        /// The new count.
+        /// The number of crashes from now on.
         crashes: u16,
-        /// What is told of the attempt.
+        /// The error that the record of the attempt shows.
         error: ErrorReport,
     },
-    /// It is due again at `due_at` as if the attempt had not been; nothing is spent.
+    /// The task is due again at `due_at`, as if the attempt had not been made. Nothing is counted.
     Release {
-        /// When.
+        /// When the task is due again.
         due_at: Timestamp,
     },
 }
 
 impl Next {
-    /// SUCCESS with `result`.
+    /// The task ends as SUCCESS with `result`, which is JSON text.
     pub fn success(result: String) -> Self {
         Self::End { status: EndStatus::Success, result: Some(result), error: None, reason: None }
     }
 
-    /// FAILURE with `error`.
+    /// The task ends as FAILURE with `error`.
     pub fn failure(error: ErrorReport) -> Self {
         Self::End { status: EndStatus::Failure, result: None, error: Some(error), reason: None }
     }
 
-    /// REVOKED for `reason`.
+    /// The task ends as REVOKED for `reason`.
     pub fn revoked(reason: EndReason) -> Self {
         Self::End { status: EndStatus::Revoked, result: None, error: None, reason: Some(reason) }
     }
@@ -187,7 +187,7 @@ pub fn after(outcome: Outcome, facts: RunFacts, policy: &RetryPolicy, now: Times
     }
 }
 
-/// So many dead workers make a task a poison pill.
+/// The number of dead workers after which a task is a FAILURE.
 const MAX_CRASHES: u16 = 3;
 
 /// What follows the death of the worker that ran it. `progressed` says whether the lost attempt had come further than any before it, which forgives

@@ -16,7 +16,7 @@ use super::{Attempt, ErrorReport, KindName, QueueName, TaskId, TaskStatus, Versi
 pub struct Priority(u8);
 
 impl Priority {
-    /// 5.
+    /// The priority of tasks whose submission names none: 5.
     pub const DEFAULT: Self = Self(5);
 
     /// Parses 0 to 9.
@@ -24,12 +24,12 @@ impl Priority {
         if number <= 9 { Ok(Self(number)) } else { Err(format!("priority {number} is not in 0 to 9")) }
     }
 
-    /// The number.
+    /// The priority as a number, 0 to 9.
     pub const fn get(self) -> u8 {
         self.0
     }
 
-    /// The band of streams that it travels in.
+    /// The band to which the priority belongs.
     pub const fn band(self) -> PriorityBand {
         match self.0 {
             7.. => PriorityBand::High,
@@ -39,14 +39,14 @@ impl Priority {
     }
 }
 
-/// A band of priorities: one stream a queue and band.
+/// A band of priorities. The broker keeps one stream for each queue and band.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PriorityBand {
-    /// 7 to 9.
+    /// Priorities 7 to 9.
     High,
-    /// 4 to 6.
+    /// Priorities 4 to 6.
     Normal,
-    /// 0 to 3.
+    /// Priorities 0 to 3.
     Low,
 }
 
@@ -54,7 +54,7 @@ impl PriorityBand {
     /// From the most to the least urgent.
     pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
 
-    /// The priorities in it.
+    /// The priorities of the band.
     pub const fn priorities(self) -> std::ops::RangeInclusive<u8> {
         match self {
             Self::High => 7..=9,
@@ -63,7 +63,7 @@ impl PriorityBand {
         }
     }
 
-    /// Its word in a key.
+    /// The band's name in the broker's keys.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::High => "high",
@@ -73,15 +73,15 @@ impl PriorityBand {
     }
 }
 
-/// Why a task is REVOKED.
+/// The reason why a task is REVOKED.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
-    /// Somebody revoked it.
+    /// A user or program revoked the task.
     Revoked,
-    /// It had not started by its `expires`.
+    /// The task had not started when its `expires` had come.
     Expired,
-    /// Its queue was purged.
+    /// The task's queue was purged.
     Purged,
 }
 
@@ -116,33 +116,33 @@ impl FromStr for EndReason {
 /// A task as it is to be inserted: everything is parsed, checked and resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewTask {
-    /// Its id.
+    /// Id of the task, a UUIDv7 made at submission.
     pub id: TaskId,
-    /// Its kind.
+    /// The kind, which decides what code runs.
     pub kind: KindName,
-    /// Its queue.
+    /// The queue, after routing.
     pub queue: QueueName,
-    /// Its priority.
+    /// The priority, 0 to 9.
     pub priority: Priority,
     /// Its args as JSON text, checked by the kind.
     pub args: String,
-    /// Who submitted it.
+    /// Name of the principal that submitted the task and owns it.
     pub principal: Arc<str>,
-    /// When.
+    /// The time of submission.
     pub submitted_at: Timestamp,
     /// When it may start: `submitted_at`, or later.
     pub due_at: Timestamp,
-    /// After this it is not started any more.
+    /// The time after which the task is not started any more. `None`: it does not expire.
     pub expires_at: Option<Timestamp>,
     /// Retries after the first attempt.
     pub max_retries: u16,
-    /// An attempt past this ends.
+    /// The run time after which an attempt is ended.
     pub hard_limit: Duration,
-    /// An attempt past this is asked to stop.
+    /// The run time after which an attempt is asked to stop. `None`: it is not asked.
     pub soft_limit: Option<Duration>,
-    /// Who is told of its end.
+    /// The URL that gets a callback when the task has ended.
     pub callback_url: Option<String>,
-    /// The ended task of which this is the retry by hand.
+    /// The ended task that this one retries by hand, if any.
     pub retry_of: Option<TaskId>,
 }
 
@@ -150,7 +150,7 @@ pub struct NewTask {
 /// starts nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TaskRef {
-    /// Which task.
+    /// Id of the task.
     pub id: TaskId,
     /// The row's version when it was dispatched.
     pub version: Version,
@@ -159,11 +159,11 @@ pub struct TaskRef {
 /// A dispatch: the reference, and the queue it goes into.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dispatch {
-    /// Which task.
+    /// The task and its version.
     pub task: TaskRef,
-    /// In which queue.
+    /// The queue into which the dispatch goes.
     pub queue: QueueName,
-    /// In which band.
+    /// The band of the task's priority.
     pub band: PriorityBand,
     /// When it is dispatched, by the engine's clock; the broker keeps it with the entry.
     pub dispatched_at: Timestamp,
@@ -185,87 +185,87 @@ impl NewTask {
 /// by hand goes on where they ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Its id.
+    /// Id of the first task of the chain.
     pub task: TaskId,
-    /// When it was submitted.
+    /// When the first task was submitted.
     pub submitted_at: Timestamp,
 }
 
 /// A task whose attempt has just started: what the executor needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StartedTask {
-    /// Its id.
+    /// Id of the task.
     pub id: TaskId,
     /// The number of this attempt.
     pub attempt: Attempt,
     /// The version that its start gave: the fence of its settlement.
     pub version: Version,
-    /// Its kind.
+    /// The kind, which the worker may not know.
     pub kind: KindName,
-    /// Its queue.
+    /// The queue from which the task was taken.
     pub queue: QueueName,
     /// Its args as JSON text.
     pub args: String,
-    /// Who submitted it.
+    /// Name of the principal that submitted the task.
     pub principal: Arc<str>,
     /// When it was submitted.
     pub submitted_at: Timestamp,
-    /// Where its chain of retries by hand started; `None` where it is no retry by hand.
+    /// The first task of the chain of retries by hand; `None` if the task is no such retry.
     pub retry_origin: Option<Origin>,
     /// When this attempt started.
     pub started_at: Timestamp,
     /// Retries spent before this attempt.
     pub retries_used: u16,
-    /// Retries allowed.
+    /// Most retries after the first attempt.
     pub max_retries: u16,
-    /// Dead workers so far, since the last progress.
+    /// Workers that died with this task since it last made progress.
     pub crashes: u16,
-    /// An attempt past this ends.
+    /// The run time after which the attempt is ended.
     pub hard_limit: Duration,
-    /// An attempt past this is asked to stop.
+    /// The run time after which the attempt is asked to stop. `None`: it is not asked.
     pub soft_limit: Option<Duration>,
 }
 
-/// How far a running task says it is.
+/// How far a running task is, as its code reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Progress {
-    /// Units done.
+    /// Units of work done so far.
     pub done: u64,
-    /// Units in all, where known.
+    /// Units of work in all; `None` if the task does not know.
     pub total: Option<u64>,
-    /// What it is doing.
+    /// What the task is doing, in a few words.
     #[schema(example = "writing row 1,000 of 5,000")]
     pub message: Option<String>,
 }
 
-/// Why a waiting task waits.
+/// The reason why a waiting task has not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitingReason {
-    /// Its time (`eta`, `countdown`).
+    /// The task's time (`eta`, `countdown`) has not come.
     Time,
-    /// The delay before its retry.
+    /// The delay before the retry has not passed.
     Retry,
-    /// A rate limit.
+    /// A rate limit is used up.
     Limit,
-    /// A concurrency limit.
+    /// A concurrency limit is used up.
     Concurrency,
-    /// Its queue is paused.
+    /// The task's queue is paused.
     Paused,
-    /// No live worker serves its queue.
+    /// No live worker serves the task's queue.
     NoWorker,
-    /// Its turn: others are ahead of it.
+    /// Other tasks are ahead of it.
     Turn,
-    /// All fetching is stopped.
+    /// Fetching is stopped in all workers.
     Maintenance,
-    /// Another task.
+    /// Another task must end first.
     Dependency,
 }
 
-/// What a waiting task waits for.
+/// What a waiting task waits for, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct WaitingFor {
-    /// Why.
+    /// The reason why the task has not started.
     pub reason: WaitingReason,
     /// Until when, where that is known (RFC 3339, UTC).
     pub until: Option<Timestamp>,
@@ -274,63 +274,63 @@ pub struct WaitingFor {
 /// A task as read from the store, waiting, running or ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskRow {
-    /// Its id.
+    /// Id of the task.
     pub id: TaskId,
-    /// Its kind.
+    /// The kind, as submitted.
     pub kind: KindName,
-    /// Its queue.
+    /// The queue in which the task is or was.
     pub queue: QueueName,
-    /// Its priority.
+    /// The priority, 0 to 9.
     pub priority: Priority,
-    /// Its state.
+    /// The state of the task.
     pub status: TaskStatus,
     /// Its args as JSON text.
     pub args: String,
-    /// Who submitted it.
+    /// Name of the principal that submitted the task.
     pub principal: Arc<str>,
     /// When it was submitted.
     pub submitted_at: Timestamp,
-    /// When it may start.
+    /// When the task may start, or may start again.
     pub due_at: Timestamp,
-    /// After this it is not started any more.
+    /// The time after which the task is not started any more. `None`: it does not expire.
     pub expires_at: Option<Timestamp>,
     /// Attempts started so far.
     pub attempt: Attempt,
     /// The version of a waiting or running task; 0 once it has ended.
     pub version: Version,
-    /// Retries spent.
+    /// Retries used so far. Released attempts and crashes do not count.
     pub retries_used: u16,
-    /// Retries allowed.
+    /// Most retries after the first attempt.
     pub max_retries: u16,
-    /// Dead workers since the last progress.
+    /// Workers that died with this task since it last made progress.
     pub crashes: u16,
-    /// An attempt past this ends.
+    /// The run time after which an attempt is ended.
     pub hard_limit: Duration,
-    /// An attempt past this is asked to stop.
+    /// The run time after which an attempt is asked to stop. `None`: it is not asked.
     pub soft_limit: Option<Duration>,
     /// The worker that runs it now (live tasks only).
     pub worker: Option<WorkerId>,
     /// The name of the worker that runs it, or that ran its last attempt.
     pub worker_name: Option<String>,
-    /// When its present or last attempt started.
+    /// When the present or the last attempt started.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// When the task ended; `None` until then.
     pub ended_at: Option<Timestamp>,
-    /// How far it is, as last told.
+    /// The last progress that the task reported.
     pub progress: Option<Progress>,
-    /// When a revoke of the running task was asked for.
+    /// When a revoke was requested while the task was running.
     pub revoke_requested_at: Option<Timestamp>,
-    /// What it returned, as JSON text.
+    /// The result as JSON text; `None` unless the task is a SUCCESS.
     pub result: Option<String>,
-    /// What went wrong, last.
+    /// The error of the last attempt that failed.
     pub error: Option<ErrorReport>,
-    /// Why it is REVOKED.
+    /// The reason why the task is REVOKED; `None` in any other state.
     pub reason: Option<EndReason>,
-    /// Who is told of its end.
+    /// The URL that gets a callback when the task has ended.
     pub callback_url: Option<String>,
-    /// The task of which it is the retry by hand.
+    /// The task that this one retries by hand, if any.
     pub retry_of: Option<TaskId>,
-    /// The retry by hand that was made of it.
+    /// The task that retries this one by hand, if there is one.
     pub retried_as: Option<TaskId>,
 }
 

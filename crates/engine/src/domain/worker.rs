@@ -22,37 +22,37 @@ pub enum WorkerHealth {
 /// What a worker tells with each heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerInfo {
-    /// Its id, fresh per start.
+    /// Id of the worker, new at each start.
     pub id: WorkerId,
     /// Its name, unique among live workers by default.
     pub name: String,
     /// The host it runs on.
     pub host: String,
-    /// Its process id.
+    /// Process id on the host.
     pub pid: u32,
-    /// The program's version.
+    /// Version of Legwork that the worker runs.
     pub version: String,
-    /// The queues it serves; empty means all.
+    /// The queues that the worker serves; empty means all.
     pub queues: Vec<QueueName>,
-    /// How many tasks it runs at once.
+    /// Most tasks that the worker runs at the same time.
     pub slots: u32,
-    /// How many run now.
+    /// Tasks that are running now.
     pub running: u32,
-    /// Tasks ended by it since it started.
+    /// Tasks that the worker has ended since it started.
     pub done: u64,
-    /// Attempts that failed since it started.
+    /// Attempts that have failed on the worker since it started.
     pub failed: u64,
-    /// Its resident memory, in bytes.
+    /// Resident memory of the process, in bytes.
     pub memory_bytes: u64,
-    /// Whether it has stopped fetching.
+    /// Whether the worker has stopped fetching.
     pub draining: bool,
-    /// Whether it finds due tasks and free slots, and starts none.
+    /// Whether the worker sees due tasks and has free slots, and yet starts none.
     pub stalled: bool,
-    /// When it started.
+    /// When the worker started.
     pub started_at: Timestamp,
-    /// When it last fetched something.
+    /// When the worker last fetched a dispatch.
     pub last_fetch_at: Option<Timestamp>,
-    /// When it last ended something.
+    /// When the worker last ended an attempt.
     pub last_done_at: Option<Timestamp>,
 }
 

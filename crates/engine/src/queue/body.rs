@@ -31,7 +31,7 @@ pub struct TaskBody {
     pub kind: Option<String>,
     /// The args as JSON text.
     pub args: String,
-    /// The options.
+    /// The submission options of the body.
     pub options: TaskOptions,
     /// An item's own key, in a batch.
     pub idempotency_key: Option<String>,

@@ -33,34 +33,34 @@ pub enum Revoked {
     },
 }
 
-/// Why a task could not be controlled.
+/// The reasons why an operation on a task was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// There is no such task, or the principal does not see it.
     #[error("there is no such task")]
     NotFound,
-    /// It has ended.
+    /// The task has ended, in this state.
     #[error("the task has ended: it is {0}")]
     Ended(TaskStatus),
-    /// It is running.
+    /// The task is running, so it cannot be changed.
     #[error("the task is running")]
     Running,
-    /// It has not ended badly, so there is nothing to retry.
+    /// The task has not ended as FAILURE or REVOKED, so it cannot be retried.
     #[error("only a task that is FAILURE or REVOKED can be retried; it is {0}")]
     NotRetryable(TaskStatus),
-    /// It was retried before.
+    /// The task was retried before, as this task.
     #[error("the task was retried before, as {0}")]
     AlreadyRetried(TaskId),
-    /// Its args cannot be opened here.
+    /// The task's args cannot be decrypted with the keys of this process.
     #[error("{0}")]
     Encrypted(String),
-    /// Its kind is not known any more.
+    /// The task's kind is not known to this process.
     #[error("kind {0} is not known any more")]
     UnknownKind(KindName),
-    /// Fields are wrong.
+    /// Fields of the request are wrong; each error names its field.
     #[error("{} fields are wrong", .0.len())]
     Invalid(Vec<FieldError>),
-    /// The store or the broker could not.
+    /// The store or the broker failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
 }

@@ -36,7 +36,7 @@ enum Failure {
     Late,
 }
 
-/// Sends dispatches.
+/// Sends dispatches to the broker, with a deadline and a circuit breaker.
 pub struct Dispatcher {
     store: SharedStore,
     broker: SharedBroker,

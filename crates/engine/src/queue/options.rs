@@ -13,16 +13,16 @@ use crate::domain::{FieldError, Priority, QueueName};
 const LONGEST_DELAY: Duration = Duration::from_hours(87600);
 /// The longest time limit: a day.
 const LONGEST_LIMIT: f64 = 86_400.0;
-/// The most retries.
+/// Most retries that a submission may ask for.
 const MOST_RETRIES: u16 = 100;
 
 /// A moment: seconds from now, or a time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Moment {
-    /// Seconds from now.
+    /// A number of seconds from now.
     In(f64),
-    /// RFC 3339, with an offset.
+    /// A time in RFC 3339, with an offset.
     At(String),
 }
 
@@ -100,24 +100,24 @@ impl TaskOptions {
     }
 }
 
-/// Options that are parsed and checked against each other. What is `None` is the kind's.
+/// Options that were parsed and checked against each other. `None` leaves the choice to the kind.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedOptions {
-    /// The queue.
+    /// The queue; `None` follows the routing.
     pub queue: Option<QueueName>,
-    /// The priority.
+    /// The priority, 0 to 9.
     pub priority: Priority,
-    /// When it may start.
+    /// When the task may start.
     pub due_at: Timestamp,
-    /// When it is too late.
+    /// When the task expires; `None` if it does not.
     pub expires_at: Option<Timestamp>,
-    /// Retries.
+    /// Most retries after the first attempt.
     pub max_retries: Option<u16>,
-    /// The hard limit.
+    /// The run time after which an attempt is ended.
     pub hard_limit: Option<Duration>,
-    /// The soft limit.
+    /// The run time after which an attempt is asked to stop.
     pub soft_limit: Option<Duration>,
-    /// Who is told.
+    /// The URL that gets a callback when the task has ended.
     pub callback_url: Option<String>,
 }
 

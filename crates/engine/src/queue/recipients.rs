@@ -54,23 +54,23 @@ impl From<RecipientRow> for RecipientView {
     }
 }
 
-/// An address that gets nothing in bulk.
+/// An address that gets no bulk mail.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Suppression)]
 pub struct SuppressionView {
     /// The bare address, in lower case.
     #[schema(example = "user1@example.com")]
     pub address: String,
-    /// Why.
+    /// The reason of the suppression.
     pub reason: SuppressionReason,
-    /// More about it: a note, or what the mail server said.
+    /// A note, or the mail server's reply.
     pub detail: Option<String>,
-    /// Who put it on the list; null for its owner, and for a mail that bounced.
+    /// Name of the principal that added the address; null if its owner did, or if a mail bounced.
     pub principal: Option<String>,
     /// The task that mailed it, where it bounced or was unsubscribed.
     #[schema(value_type = Option<uuid::Uuid>)]
     pub task_id: Option<TaskId>,
-    /// When.
+    /// When the address was added.
     pub created_at: Timestamp,
 }
 

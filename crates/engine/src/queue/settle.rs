@@ -19,7 +19,7 @@ use crate::store::{Settled, Settlement, SharedStore, StoreError};
 
 /// The first pause before a settlement is written again that the store did not take.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause.
+/// The longest pause between two tries to write a settlement.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What became of a settlement; `Err` where the process ended before the store took it: the rescue has the task now.

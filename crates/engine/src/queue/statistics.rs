@@ -48,12 +48,12 @@ pub struct KindSample {
 }
 
 impl KindSample {
-    /// Tasks that ended.
+    /// Number of tasks that ended, in any state.
     pub fn ended(&self) -> u64 {
         self.succeeded + self.failed + self.revoked
     }
 
-    /// Adds another sample.
+    /// Adds the counts of another sample.
     pub fn add(&mut self, other: &Self) {
         self.succeeded += other.succeeded;
         self.failed += other.failed;
@@ -74,7 +74,7 @@ impl KindSample {
     }
 }
 
-/// What waited in one queue. Over a longer step, the most.
+/// The due tasks of one queue. A longer step shows the largest values in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct QueueSample {
@@ -90,23 +90,23 @@ pub struct QueueSample {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sample {
-    /// By kind.
+    /// The counts of each kind.
     #[serde(rename = "k")]
     pub kinds: BTreeMap<String, KindSample>,
-    /// By queue.
+    /// The counts of each queue.
     #[serde(rename = "q")]
     pub queues: BTreeMap<String, QueueSample>,
 }
 
 impl Sample {
-    /// All kinds together.
+    /// The sum over all kinds.
     pub fn all_kinds(&self) -> KindSample {
         let mut all = KindSample::default();
         self.kinds.values().for_each(|kind| all.add(kind));
         all
     }
 
-    /// All queues together.
+    /// The sum over all queues; `oldest_seconds` is the largest.
     pub fn all_queues(&self) -> QueueSample {
         self.queues.values().fold(QueueSample::default(), |all, queue| QueueSample {
             due: all.due + queue.due,
@@ -114,7 +114,7 @@ impl Sample {
         })
     }
 
-    /// Folds the sample of a part of the step in.
+    /// Adds the sample of a part of the step.
     pub fn fold(&mut self, part: &Self) {
         for (kind, counts) in &part.kinds {
             self.kinds.entry(kind.clone()).or_default().add(counts);
@@ -143,10 +143,10 @@ impl Sample {
     }
 }
 
-/// How far back a chart looks.
+/// The time that a chart covers, up to now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatisticsRange {
-    /// 60 minutes.
+    /// 60 minutes, in steps of one minute.
     Hour,
     /// 24 hours, in steps of ten minutes.
     Day,

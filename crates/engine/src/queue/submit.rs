@@ -29,9 +29,9 @@ pub struct SubmitTask {
     pub args: String,
     /// What comes before a pointer into the args: empty on typed routes, `/args` elsewhere.
     pub args_pointer: &'static str,
-    /// The options.
+    /// The submission options, not yet checked.
     pub options: TaskOptions,
-    /// Who submits: the owner.
+    /// Name of the principal that submits and will own the task.
     pub principal: Arc<str>,
     /// Whether kinds that are not public are allowed.
     pub internal: bool,
@@ -39,12 +39,12 @@ pub struct SubmitTask {
     pub key: Option<SubmitKey>,
 }
 
-/// An idempotency key as given.
+/// An idempotency key, as the caller gave it.
 #[derive(Clone, Debug)]
 pub struct SubmitKey {
     /// The path that it was used on.
     pub scope: Arc<str>,
-    /// The key.
+    /// The key itself.
     pub key: String,
     /// SHA-256 of the canonical body.
     pub body_hash: [u8; 32],
@@ -59,39 +59,39 @@ pub fn canonical_hash(json: &[u8]) -> [u8; 32] {
     hash
 }
 
-/// A submission that is durable.
+/// A submission that was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Submitted {
-    /// The task.
+    /// Id of the task.
     pub id: TaskId,
-    /// Whether an earlier submission with the same key had made it.
+    /// Whether an earlier submission with the same key had created the task.
     pub replayed: bool,
 }
 
-/// Why a submission was refused.
+/// The reasons why a submission was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
-    /// There is no such kind.
+    /// No kind has this name.
     #[error("kind {0:?} is unknown")]
     UnknownKind(String),
-    /// Fields are wrong.
+    /// Fields of the submission are wrong; each error names its field.
     #[error("{} fields are wrong", .0.len())]
     Invalid(Vec<FieldError>),
     /// The args are too large.
     #[error("the args have {size} bytes; allowed are {limit}")]
     TooLarge {
-        /// What came.
+        /// Size of the args in bytes.
         size: usize,
-        /// What is allowed.
+        /// Largest size allowed, in bytes.
         limit: usize,
     },
     /// The key was used with another body.
     #[error("the Idempotency-Key was used before with another body")]
     KeyReused,
-    /// The task could not be made durable, or it is not known whether it is.
+    /// The task could not be stored, or it is not known whether it was.
     #[error("the task could not be stored: {0}")]
     NotStored(String),
-    /// A bug.
+    /// An internal error of the engine.
     #[error(transparent)]
     Queue(QueueError),
 }

@@ -13,7 +13,7 @@ pub const DEAD_WORKERS_KEPT: Duration = Duration::from_hours(1);
 /// A queue that is not paused and holds due tasks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BusyQueue {
-    /// Its name.
+    /// Name of the queue.
     pub name: String,
     /// Tasks that are due.
     pub due: u64,

@@ -12,64 +12,64 @@ use crate::domain::{
 };
 use crate::store::AttemptRow;
 
-/// How a task stands.
+/// The status of a task.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StatusView {
-    /// Its id.
+    /// Id of the task.
     #[schema(value_type = uuid::Uuid)]
     pub task_id: TaskId,
-    /// Its kind.
+    /// Kind of the task.
     #[schema(value_type = String, example = "email.send")]
     pub kind: KindName,
-    /// Its queue.
+    /// Queue of the task.
     #[schema(value_type = String, example = "default")]
     pub queue: QueueName,
-    /// Its priority, 9 the most urgent.
+    /// Priority of the task, 0 to 9; 9 is the most urgent.
     #[schema(minimum = 0, maximum = 9)]
     pub priority: u8,
-    /// Its state.
+    /// State of the task.
     pub status: TaskStatus,
-    /// Whether it has ended.
+    /// Whether the task has ended.
     pub ready: bool,
-    /// Whether it ended well; null until it has ended.
+    /// Whether the task ended as SUCCESS; null until it has ended.
     pub successful: Option<bool>,
-    /// What it returned; null until it has ended well. Always null in a list: read the task for its result.
+    /// The result; null until the task has succeeded. Always null in a list: read the task for its result.
     #[schema(value_type = Option<serde_json::Value>)]
     pub result: Option<Box<RawValue>>,
-    /// What went wrong last; null where nothing did.
+    /// The error of the last attempt that failed; null if none did.
     pub error: Option<ErrorReport>,
-    /// Why it is REVOKED: `revoked`, `expired` or `purged`.
+    /// The reason why the task is REVOKED: `revoked`, `expired` or `purged`.
     #[schema(example = "revoked")]
     pub reason: Option<String>,
-    /// What it waits for; null unless it waits.
+    /// What the task waits for; null unless it waits.
     pub waiting_for: Option<WaitingFor>,
-    /// How far it is, as last told.
+    /// The last progress that the task reported.
     pub progress: Option<Progress>,
-    /// How often it was started; 0 until then. An attempt that was released counts too, and is not in `attempt_log`.
+    /// How often the task was started; 0 until then. A released attempt counts too, and is not in `attempt_log`.
     #[schema(minimum = 0)]
     pub attempts: i32,
-    /// Retries spent.
+    /// Retries used so far.
     pub retries: u16,
-    /// Retries allowed.
+    /// Most retries after the first attempt.
     pub max_retries: u16,
-    /// The worker that runs it, or ran it last.
+    /// Name of the worker that runs the task, or ran it last.
     pub worker: Option<String>,
-    /// When it was submitted.
+    /// When the task was submitted.
     pub submitted_at: Timestamp,
-    /// When it may start, or may start again.
+    /// When the task may start, or may start again.
     pub due_at: Timestamp,
-    /// When its present or last attempt started.
+    /// When the present or the last attempt started.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// When the task ended; null until then.
     pub ended_at: Option<Timestamp>,
-    /// After this it is not started any more.
+    /// The time after which the task is not started any more.
     pub expires_at: Option<Timestamp>,
-    /// When its end was asked for while it ran.
+    /// When a revoke was requested while the task was running.
     pub revoke_requested_at: Option<Timestamp>,
-    /// The task of which it is the retry by hand.
+    /// The task that this one retries by hand.
     #[schema(value_type = Option<uuid::Uuid>)]
     pub retry_of: Option<TaskId>,
-    /// The retry by hand that was made of it.
+    /// The task that retries this one by hand.
     #[schema(value_type = Option<uuid::Uuid>)]
     pub retried_as: Option<TaskId>,
 }
@@ -110,19 +110,19 @@ impl StatusView {
 /// One attempt of a task.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AttemptView {
-    /// Its number. Numbers only grow; one that was released, and a change of the task while it waited, leave gaps.
+    /// The number of the attempt. Numbers only grow; a released attempt, and a change of the task while it waited, leave gaps.
     #[schema(minimum = 1)]
     pub attempt: i32,
-    /// The worker that ran it.
+    /// Name of the worker that ran the attempt.
     pub worker: String,
-    /// When it started.
+    /// When the attempt started.
     pub started_at: Timestamp,
-    /// When it ended; null while it runs.
+    /// When the attempt ended; null while it runs.
     pub ended_at: Option<Timestamp>,
-    /// How it ended: `success`, `failure`, `retry`, `crashed`, `revoked`; `running` while it runs.
+    /// The outcome: `success`, `failure`, `retry`, `crashed` or `revoked`; `running` while the attempt runs.
     #[schema(example = "retry")]
     pub outcome: &'static str,
-    /// What went wrong.
+    /// The error; null if the attempt did not fail.
     pub error: Option<ErrorReport>,
 }
 
@@ -139,76 +139,76 @@ impl From<AttemptRow> for AttemptView {
     }
 }
 
-/// A task in full.
+/// A task with all its details.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TaskView {
-    /// How it stands.
+    /// The status of the task.
     #[serde(flatten)]
     pub status: StatusView,
-    /// Its args. What its kind calls sensitive is shown as `[sensitive]`; null where the kind is not known here.
+    /// The args. What the kind declares as sensitive is shown as `[sensitive]`; null if the kind is not known here.
     #[schema(value_type = serde_json::Value)]
     pub args: Option<Box<RawValue>>,
-    /// Who submitted it.
+    /// Name of the principal that submitted the task.
     pub principal: String,
-    /// An attempt past so many seconds is ended.
+    /// Seconds after which an attempt is ended.
     pub time_limit: f64,
-    /// An attempt past so many seconds is asked to stop.
+    /// Seconds after which an attempt is asked to stop; null if it is not.
     pub soft_time_limit: Option<f64>,
-    /// Who is told of its end.
+    /// The URL that gets a callback when the task has ended.
     pub callback_url: Option<String>,
     /// Every attempt, oldest first.
     pub attempt_log: Vec<AttemptView>,
 }
 
-/// The snapshot cache.
+/// The live workers, as last read from the store.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WorkersView {
     /// When this was read.
     pub timestamp: Timestamp,
-    /// Live workers.
+    /// Number of live workers.
     pub total_workers: usize,
-    /// Tasks that run now.
+    /// Number of tasks that run now.
     pub total_active_tasks: u64,
     /// The live workers by name.
     pub workers: BTreeMap<String, WorkerView>,
 }
 
-/// A worker.
+/// A live worker.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WorkerView {
-    /// Its id, fresh per start.
+    /// Id of the worker, new at each start.
     #[schema(value_type = uuid::Uuid)]
     pub id: WorkerId,
-    /// Tasks ended by it since it started.
+    /// Tasks that the worker has ended since it started.
     pub total: u64,
-    /// Attempts that failed since it started.
+    /// Attempts that have failed on the worker since it started.
     pub failed: u64,
-    /// Tasks that it runs now.
+    /// Number of tasks that the worker runs now.
     pub active: u32,
-    /// The tasks that it runs now.
+    /// The tasks that the worker runs now.
     pub running: Vec<RunningView>,
-    /// How many it can run at once.
+    /// Most tasks that the worker runs at the same time.
     pub slots: u32,
-    /// The queues it serves; empty means all.
+    /// The queues that the worker serves; empty means all.
     #[schema(value_type = Vec<String>)]
     pub queues: Vec<QueueName>,
-    /// How it fares.
+    /// Whether the worker is well.
     pub health: WorkerHealth,
-    /// Its resident memory, in bytes.
+    /// Resident memory of the process, in bytes.
     pub memory_bytes: u64,
-    /// The host it runs on.
+    /// The host on which the worker runs.
     pub host: String,
-    /// Its process id.
+    /// Process id on the host.
     pub pid: u32,
-    /// Its version.
+    /// Version of Legwork that the worker runs.
     pub version: String,
-    /// Since when.
+    /// When the worker started.
     pub started_at: Timestamp,
-    /// When its heartbeat last heartbeat.
+    /// When the worker last sent a heartbeat.
     pub heartbeat_at: Timestamp,
-    /// When it last fetched something.
+    /// When the worker last fetched a dispatch.
     pub last_fetch_at: Option<Timestamp>,
-    /// When it last ended something.
+    /// When the worker last ended an attempt.
     pub last_done_at: Option<Timestamp>,
 }
 
@@ -238,38 +238,38 @@ impl WorkerView {
 /// A task that a worker runs now.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct RunningView {
-    /// Its id.
+    /// Id of the task.
     #[schema(value_type = uuid::Uuid)]
     pub task_id: TaskId,
-    /// Its kind.
+    /// Kind of the task.
     #[schema(value_type = String)]
     pub kind: KindName,
-    /// Since when.
+    /// When the attempt started.
     pub started_at: Option<Timestamp>,
 }
 
-/// A queue.
+/// A queue with its settings and counts.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct QueueView {
-    /// Its name.
+    /// Name of the queue.
     #[schema(value_type = String, example = "default")]
     pub name: QueueName,
-    /// Whether it is paused.
+    /// Whether the queue is paused.
     pub paused: bool,
-    /// Since when.
+    /// When the queue was paused; null if it is not paused.
     pub paused_at: Option<Timestamp>,
-    /// Tasks of it that one worker process runs at once; null is no limit.
+    /// Most tasks of the queue that one worker process runs at the same time; null for no limit.
     pub concurrency: Option<u32>,
-    /// Tasks that are due and wait.
+    /// Number of tasks that are due and wait.
     pub depth: u64,
-    /// Tasks that wait for their time.
+    /// Number of tasks whose time has not come.
     pub scheduled: u64,
-    /// Tasks that run.
+    /// Number of tasks that are running.
     pub running: u64,
     /// How long the oldest due task has been due, in seconds; null where none is.
     pub oldest_seconds: Option<f64>,
-    /// Tasks ended in the last minute, per second.
+    /// Tasks that ended in the last minute, per second.
     pub rate: f64,
-    /// Live workers that serve it.
+    /// Number of live workers that serve the queue.
     pub workers: usize,
 }

@@ -10,100 +10,100 @@ use crate::domain::{
     StartedTask, TaskId, TaskRef, TaskRow, TaskStatus, Version, WorkerId,
 };
 
-/// A task to insert, and how.
+/// A task to insert, with the options of the insert.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubmittedTask {
-    /// The row.
+    /// The row of the task.
     pub task: NewTask,
     /// Whether the submitter sends the dispatch itself, right after the commit.
     pub dispatched: bool,
-    /// The key under which a repetition finds it again.
+    /// The idempotency key of the submission, if it has one.
     pub key: Option<IdempotencyKey>,
 }
 
 impl SubmittedTask {
-    /// About how many bytes it adds to a write.
+    /// An estimate of the bytes that the task adds to a write.
     pub fn bytes(&self) -> usize {
         let callback_url = self.task.callback_url.as_ref().map_or(0, String::len);
         self.task.args.len() + callback_url
     }
 }
 
-/// An idempotency key, with what it stands for. The principal is the task's.
+/// An idempotency key and the request for which it stands. Keys belong to the task's principal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    /// The path that it was used on.
+    /// The path of the request.
     pub scope: Arc<str>,
-    /// The key.
+    /// The key, as the caller gave it.
     pub key: Arc<str>,
     /// SHA-256 of the canonical body.
     pub body_hash: [u8; 32],
 }
 
-/// What became of an insert.
+/// The result of one insert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InsertAnswer {
-    /// It is durable.
+    /// The task is stored.
     Inserted,
-    /// The key had made this task before, with the same body.
+    /// The key has created this task before, with the same body.
     Replayed(TaskId),
-    /// The key had been used with another body.
+    /// The key has been used with another body.
     KeyReused,
 }
 
-/// A start of many.
+/// A request to start several tasks.
 #[derive(Clone, Copy, Debug)]
 pub struct StartBatch<'a> {
-    /// By whom.
+    /// Id of the worker that starts them.
     pub worker: WorkerId,
-    /// By what name.
+    /// Name of the worker, for the record of the attempts.
     pub worker_name: &'a str,
-    /// When.
+    /// The time of the start.
     pub now: Timestamp,
-    /// Whether nothing else runs on this worker, so that a task that has seen two workers die may run.
+    /// Whether nothing else runs on this worker, so that a task may run with which two workers have died.
     pub exclusive: bool,
-    /// What.
+    /// The tasks to start, with their versions.
     pub refs: &'a [TaskRef],
 }
 
-/// What became of one start.
+/// The result of one start.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StartAnswer {
     /// The attempt may run.
     Started(Box<StartedTask>),
-    /// The task was ended instead (it had expired).
+    /// The task has ended instead, because it had expired.
     Ended(Ended),
-    /// It is not its time, or its queue is paused: the sweep of due tasks will dispatch it again.
+    /// The task's time has not come, or its queue is paused. The scheduler will dispatch it again.
     Postponed,
-    /// Two workers have died with it: start it again with `exclusive`, while nothing else runs.
+    /// Two workers have died with the task. It may be started with `exclusive` only, while nothing else runs.
     NeedsExclusive,
-    /// The reference is stale: ended, started elsewhere, changed, or locked by another.
+    /// The reference is stale: the task has ended, was started elsewhere, was changed, or is locked by another statement.
     Gone,
 }
 
-/// The end of one attempt.
+/// The end of one attempt, to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settlement {
-    /// Which task.
+    /// Id of the task.
     pub id: TaskId,
-    /// Which attempt.
+    /// The number of the attempt.
     pub attempt: Attempt,
-    /// The version that its start gave: the fence.
+    /// The version that the start returned: the fence.
     pub version: Version,
-    /// Which worker: the other half of the fence.
+    /// Id of the worker: the other half of the fence.
     pub worker: WorkerId,
-    /// Its name, for the record.
+    /// Name of the worker, for the record.
     pub worker_name: Arc<str>,
     /// When the attempt ended.
     pub at: Timestamp,
-    /// What the attempt told last, where that is not written yet: it comes with the end, so that nothing older can come behind it.
+    /// The last progress of the attempt, if it is not written yet. It is written with the end, so that no older progress can follow.
     pub progress: Option<Progress>,
-    /// What follows.
+    /// What happens to the task.
     pub next: Next,
 }
 
 impl Settlement {
-    /// About how many bytes it adds to a write.
+    /// An estimate of the bytes that the settlement adds to a write.
     pub fn bytes(&self) -> usize {
         let (result, error) = match &self.next {
             Next::End { result, error, .. } => (result.as_ref(), error.as_ref()),
@@ -114,158 +114,158 @@ impl Settlement {
     }
 }
 
-/// What became of a settlement.
+/// The result of one settlement.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Settled {
-    /// The task is over.
+    /// The task has ended.
     Ended(Ended),
-    /// It waits again; the sweep of due tasks dispatches it at its time.
+    /// The task waits again; the scheduler dispatches it when it is due.
     Waiting {
-        /// RETRY or PENDING.
+        /// The state of the waiting task: RETRY or PENDING.
         status: TaskStatus,
-        /// When it is due.
+        /// When the task is due.
         due_at: Timestamp,
     },
-    /// This very settlement had been written before; its answer was lost.
+    /// This settlement was written before, and the answer was lost.
     Already,
-    /// The attempt is not the present one any more: the write changed nothing.
+    /// The attempt is not the present one any more. The write changed nothing.
     Superseded,
 }
 
 /// A task that has just ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// Which.
+    /// Id of the task.
     pub id: TaskId,
-    /// How.
+    /// The final state.
     pub status: EndStatus,
     /// The dispatch of the callback task that was inserted with the end, if its `callback_url` asked for one.
     pub callback: Option<Dispatch>,
 }
 
-/// An order to revoke.
+/// A request to revoke a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevokeOrder {
-    /// Which task.
+    /// Id of the task.
     pub id: TaskId,
-    /// Whether a running one is stopped at once.
+    /// Whether a running attempt is stopped at once.
     pub terminate: bool,
-    /// When.
+    /// The time of the request.
     pub now: Timestamp,
 }
 
-/// What became of a revoke.
+/// The result of a revoke.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RevokeAnswer {
-    /// It was waiting, and is REVOKED.
+    /// The task was waiting and is now REVOKED.
     Revoked(Ended),
-    /// It is running, and its end is asked for.
+    /// The task is running and was asked to stop.
     Revoking {
-        /// By this worker.
+        /// Id of the worker that runs the task.
         worker: Option<WorkerId>,
-        /// When it was first asked for.
+        /// When the first revoke was requested.
         requested_at: Timestamp,
     },
-    /// It had ended.
+    /// The task had ended before, in this state.
     AlreadyEnded(TaskStatus),
-    /// There is no such task.
+    /// No task has this id.
     NotFound,
 }
 
-/// What became of a retry by hand.
+/// The result of a retry by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RetryAnswer {
-    /// The new task is durable.
+    /// The new task is stored.
     Inserted,
-    /// There is one already.
+    /// The task was retried before, as this task.
     AlreadyRetried(TaskId),
     /// The task has not ended as FAILURE or REVOKED.
     NotRetryable(TaskStatus),
-    /// There is no such task.
+    /// No task has this id.
     NotFound,
 }
 
-/// What a PATCH changes of a waiting task.
+/// Changes to a waiting task. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskChange {
-    /// Another time.
+    /// The new time at which the task is due.
     pub due_at: Option<Timestamp>,
-    /// Another queue.
+    /// The new queue.
     pub queue: Option<QueueName>,
-    /// Another priority.
+    /// The new priority.
     pub priority: Option<Priority>,
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChangeAnswer {
     /// The task as it is now.
     Changed(Box<TaskRow>),
-    /// It does not wait.
+    /// The task is not waiting; it is in this state.
     NotWaiting(TaskStatus),
-    /// There is no such task.
+    /// No task has this id.
     NotFound,
 }
 
-/// A change of a queue.
+/// Changes to a queue. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueChange {
-    /// Pause or resume.
+    /// `true` pauses the queue, `false` resumes it.
     pub paused: Option<bool>,
-    /// How many of its tasks one process runs at once; `Some(None)` lifts the limit.
+    /// Most tasks of the queue that one process runs at the same time; `Some(None)` removes the limit.
     pub concurrency: Option<Option<u32>>,
 }
 
-/// A queue.
+/// A queue and its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueRow {
-    /// Its name.
+    /// Name of the queue.
     pub name: QueueName,
-    /// When it was paused.
+    /// When the queue was paused; `None` if it is not paused.
     pub paused_at: Option<Timestamp>,
-    /// How many of its tasks one process runs at once.
+    /// Most tasks of the queue that one process runs at the same time; `None` for no limit.
     pub concurrency: Option<u32>,
 }
 
-/// What is in a queue.
+/// The counts of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueCounts {
-    /// Its name.
+    /// Name of the queue.
     pub name: QueueName,
-    /// Waiting and due.
+    /// Number of tasks that are due and wait.
     pub waiting: u64,
-    /// Waiting for their time.
+    /// Number of tasks whose time has not come.
     pub scheduled: u64,
-    /// Running.
+    /// Number of tasks that are running.
     pub running: u64,
-    /// When the one that is due longest became due.
+    /// When the oldest due task became due; `None` if there is none.
     pub oldest_due_at: Option<Timestamp>,
-    /// Tasks ended in the last minute.
+    /// Number of tasks that ended in the last minute.
     pub ended_last_minute: u64,
 }
 
-/// A running attempt, as the sweeps see it.
+/// A running attempt, as the scheduler's sweeps read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartedRow {
-    /// Which task.
+    /// Id of the task.
     pub id: TaskId,
-    /// Which attempt.
+    /// The number of the attempt.
     pub attempt: Attempt,
-    /// The version that its start gave.
+    /// The version that the start returned.
     pub version: Version,
-    /// Of which kind.
+    /// Kind of the task.
     pub kind: KindName,
-    /// On which worker.
+    /// Id of the worker that runs the attempt.
     pub worker: WorkerId,
-    /// By what name.
+    /// Name of that worker.
     pub worker_name: String,
-    /// Since when.
+    /// When the attempt started.
     pub started_at: Timestamp,
-    /// What its outcome is judged by.
+    /// The facts that decide what follows the attempt.
     pub facts: RunFacts,
-    /// Whether this attempt has told more progress than any before it whose worker died.
+    /// Whether the attempt has come further than every earlier attempt whose worker died.
     pub progressed: bool,
-    /// Its hard limit.
+    /// The run time after which the attempt is ended.
     pub hard_limit: Duration,
     /// Whether a revoke asked for termination.
     pub terminate: bool,
@@ -273,23 +273,23 @@ pub struct StartedRow {
     pub revoke_requested_at: Option<Timestamp>,
 }
 
-/// How an attempt ended, in the record.
+/// The recorded end of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptEnd {
-    /// It returned.
+    /// The attempt returned a result.
     Success,
-    /// It failed for good.
+    /// The attempt failed, and the task with it.
     Failure,
-    /// It failed and is tried again.
+    /// The attempt failed, and the task is retried.
     Retry,
-    /// Its worker died.
+    /// The worker that ran the attempt died.
     Crashed,
-    /// It was revoked.
+    /// The task was revoked while the attempt ran.
     Revoked,
 }
 
 impl AttemptEnd {
-    /// Its word, in the API and in the table.
+    /// The name used in the API and in the table.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -301,91 +301,91 @@ impl AttemptEnd {
     }
 }
 
-/// An attempt that has ended.
+/// The record of an attempt that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptRow {
-    /// Its number.
+    /// The number of the attempt.
     pub attempt: Attempt,
-    /// The worker's name.
+    /// Name of the worker that ran it.
     pub worker_name: String,
-    /// When it started.
+    /// When the attempt started.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// When the attempt ended.
     pub ended_at: Timestamp,
-    /// How.
+    /// How the attempt ended.
     pub end: AttemptEnd,
-    /// What went wrong.
+    /// The error; `None` if the attempt did not fail.
     pub error: Option<ErrorReport>,
 }
 
-/// What a worker is told to do.
+/// A command for a worker, which it receives with the answer to its next heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkerCommand {
-    /// Fetch no more.
+    /// Stop fetching, and stay alive.
     Drain,
-    /// End, after what runs.
+    /// Stop fetching, and end the process when all attempts have ended.
     Shutdown,
 }
 
 /// The answer to a heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeartbeatAnswer {
-    /// The store's time.
+    /// The store's time, by which the worker sets its clock.
     pub store_now: Timestamp,
-    /// What the worker is told to do.
+    /// A command for the worker, if there is one.
     pub command: Option<WorkerCommand>,
 }
 
-/// An account to be made.
+/// An account to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewAccount {
-    /// Its name.
+    /// Name of the account, unique.
     pub name: String,
     /// An argon2id hash in PHC form.
     pub password_hash: String,
-    /// What it may do.
+    /// The scopes of the account, and the name under which it acts.
     pub principal: Principal,
-    /// When.
+    /// The time of creation.
     pub created_at: Timestamp,
 }
 
-/// An account.
+/// An account as it is read to check a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountRow {
-    /// The hash.
+    /// The argon2id hash of the password, in PHC form.
     pub password_hash: String,
-    /// Who it is, and what it may do.
+    /// The scopes of the account, and the name under which it acts.
     pub principal: Principal,
 }
 
-/// An account as a list shows it.
+/// An account as lists show it, without its password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountInfo {
-    /// Its name.
+    /// Name of the account.
     pub name: String,
-    /// Who it is, and what it may do.
+    /// The scopes of the account, and the name under which it acts.
     pub principal: Principal,
-    /// When it was made.
+    /// When the account was created.
     pub created_at: Timestamp,
 }
 
-/// What became of a mail.
+/// The state of a mail in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LedgerState {
-    /// The message is about to be handed over; if nothing follows, its outcome is unknown.
+    /// The mail is about to be handed over. If no other state follows, its outcome is unknown.
     Sending,
-    /// The server took it.
+    /// The server accepted the mail.
     Accepted,
-    /// The server refused it for good.
+    /// The server refused the mail for good.
     Rejected,
-    /// The server refused it for now.
+    /// The server refused the mail for now.
     Deferred,
-    /// It was handed over and no answer came.
+    /// The mail was handed over, and no answer came.
     Unknown,
 }
 
 impl LedgerState {
-    /// Its word, in the API and in the table.
+    /// The name used in the API and in the table.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sending => "sending",
@@ -406,21 +406,21 @@ impl LedgerState {
     }
 }
 
-/// One mail of a task.
+/// The ledger's entry for one mail of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerEntry {
-    /// The task.
+    /// Id of the task.
     pub task: TaskId,
-    /// Which of its mails, from 0.
+    /// The number of the mail within its task, from 0.
     pub part: i32,
-    /// To whom.
+    /// The recipient's address.
     pub recipient: String,
-    /// Its Message-ID, the same over all attempts.
+    /// The Message-ID, which is the same in every attempt.
     pub message_id: String,
-    /// What became of it.
+    /// The state of the mail.
     pub state: LedgerState,
-    /// What the server said.
+    /// The server's last reply.
     pub response: Option<String>,
-    /// When.
+    /// When the entry was last written.
     pub updated_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Who did what.
+//! The audit log: who did what, when, and with what result.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -34,7 +34,7 @@ pub struct AuditEntry {
 pub struct AuditFilter {
     /// Done by this principal.
     pub principal: Option<String>,
-    /// This action.
+    /// Entries with this action.
     pub action: Option<String>,
     /// With this text in target or detail, in any case.
     pub text: Option<String>,
@@ -45,7 +45,7 @@ pub struct AuditFilter {
 /// The audit log. Entries are written once and never changed.
 #[async_trait]
 pub trait AuditLog: Send + Sync {
-    /// Writes an entry.
+    /// Adds an entry to the log.
     async fn write_audit(&self, entry: &AuditEntry) -> StoreResult<()>;
 
     /// Up to `limit` entries, the newest first.

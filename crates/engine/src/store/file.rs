@@ -8,24 +8,24 @@ use jiff::Timestamp;
 use super::StoreResult;
 use crate::domain::{Attempt, FilePath, Principal, TaskId};
 
-/// A stored file.
+/// The row of a stored file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileRow {
-    /// Where it is in the storage.
+    /// Path of the file in the storage.
     pub path: FilePath,
     /// Its size in bytes.
     pub size: u64,
-    /// What it is, as in `image/jpeg`.
+    /// Media type, for example `image/jpeg`.
     pub content_type: String,
     /// SHA-256 of its bytes.
     pub sha256: [u8; 32],
-    /// Whose it is.
+    /// Name of the principal that owns the file.
     pub principal: Arc<str>,
-    /// The task that made it; `None` for an upload.
+    /// Id of the task that made the file; `None` for an upload.
     pub task: Option<TaskId>,
-    /// When it was made.
+    /// When the row was written.
     pub created_at: Timestamp,
-    /// From when on it is to be removed; `None` keeps it.
+    /// The time from which the file may be removed; `None` keeps it.
     pub expires_at: Option<Timestamp>,
 }
 

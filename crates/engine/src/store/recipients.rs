@@ -88,74 +88,74 @@ pub struct NewRecipient {
     pub refused: Option<String>,
 }
 
-/// A recipient.
+/// The row of one recipient of a bulk task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecipientRow {
-    /// Its place in the task, from 0.
+    /// The recipient's number within the task, from 0.
     pub part: i32,
-    /// Whom to reach, as it was given.
+    /// The recipient as it was given.
     pub recipient: String,
-    /// The bare address in lower case.
+    /// The address alone, in lower case.
     pub address: String,
-    /// What tells a repetition to the other side.
+    /// The id by which the receiving side recognizes a repetition.
     pub message_id: String,
-    /// What became of it.
+    /// The state of the recipient.
     pub state: RecipientState,
-    /// What the other side said.
+    /// The last reply of the receiving side.
     pub response: Option<String>,
-    /// What the other side calls it.
+    /// The id that the receiving side gave to the message.
     pub reference: Option<String>,
     /// How often a hand-over was tried.
     pub attempts: u32,
-    /// When it is tried again; `None` where nothing follows.
+    /// When the next hand-over is due; `None` if none follows.
     pub next_at: Option<Timestamp>,
-    /// What is this recipient's own, as JSON.
+    /// The recipient's own variables, as JSON text.
     pub context: Option<String>,
-    /// When it was last written.
+    /// When the row was last written.
     pub updated_at: Timestamp,
 }
 
 /// A claim (`state` is `sending`) or a record (any other state) of one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecipientStep {
-    /// The task.
+    /// Id of the task.
     pub task: TaskId,
     /// The attempt that writes.
     pub attempt: Attempt,
-    /// Which recipient.
+    /// The recipient's number within the task.
     pub part: i32,
-    /// What it is from now on.
+    /// The new state.
     pub state: RecipientState,
-    /// What the other side said.
+    /// The reply of the receiving side.
     pub response: Option<String>,
-    /// What the other side calls it.
+    /// The id that the receiving side gave to the message.
     pub reference: Option<String>,
-    /// When a `deferred` or `unknown` one is tried again.
+    /// When a `deferred` or `unknown` recipient is tried again.
     pub next_at: Option<Timestamp>,
-    /// The present.
+    /// The time of the write.
     pub at: Timestamp,
 }
 
 /// How many recipients of a task are in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RecipientCounts {
-    /// All of them.
+    /// Number of recipients in any state.
     pub total: u64,
     /// Nothing was handed over yet.
     pub queued: u64,
-    /// About to be handed over.
+    /// A hand-over is under way.
     pub sending: u64,
-    /// Taken.
+    /// The receiving side accepted the message.
     pub accepted: u64,
-    /// Refused for good.
+    /// The receiving side refused the message for good.
     pub rejected: u64,
-    /// Refused for now.
+    /// The receiving side refused the message for now.
     pub deferred: u64,
-    /// Handed over without an answer.
+    /// The message was handed over, and no answer came.
     pub unknown: u64,
-    /// On the suppression list.
+    /// The address is on the suppression list.
     pub suppressed: u64,
-    /// When the earliest of the deferred and unknown ones is tried again.
+    /// When the first of the deferred and unknown recipients is tried again.
     #[serde(skip)]
     pub next_at: Option<Timestamp>,
 }
@@ -180,36 +180,36 @@ impl RecipientCounts {
     }
 }
 
-/// How what is unknown is tried again.
+/// How recipients whose outcome is unknown are tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resend {
-    /// When.
+    /// When the next hand-over is due.
     pub at: Timestamp,
-    /// Only where fewer hand-overs than this were tried.
+    /// Only recipients with fewer hand-overs than this are tried again.
     pub most_attempts: u32,
 }
 
-/// Whether an attempt may go on.
+/// Whether an attempt may go on, as the ledger sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptStanding {
-    /// It is the present one of its task.
+    /// The attempt is the present one of its task.
     Present,
-    /// It is, and the task's queue is paused.
+    /// The attempt is the present one, and the task's queue is paused.
     Paused,
-    /// The task was given to another attempt, or has ended.
+    /// The task has another attempt, or has ended.
     Overtaken,
 }
 
-/// Which recipients of a task are asked for, by part.
+/// The recipients of a task to read, by their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecipientFilter {
-    /// In one of these states; empty for all.
+    /// Recipients in one of these states; empty for all.
     pub states: Vec<RecipientState>,
-    /// Behind this part.
+    /// Recipients after this number; `None` starts at the first.
     pub after: Option<i32>,
 }
 
-/// What became of each recipient of a task.
+/// The state of each recipient of a bulk task.
 #[async_trait]
 pub trait RecipientLedger: Send + Sync {
     /// Opens the list of a task. Returns whether it is complete: all recipients are in, and none is to be added.
@@ -260,25 +260,25 @@ pub trait RecipientLedger: Send + Sync {
     async fn count_recipients(&self, task: TaskId) -> StoreResult<RecipientCounts>;
 }
 
-/// Why an address is suppressed.
+/// The reason why an address is suppressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SuppressionReason {
-    /// Somebody put it on the list.
+    /// A user added the address by hand.
     Manual,
-    /// Its owner unsubscribed.
+    /// The owner of the address unsubscribed.
     Unsubscribed,
-    /// The other side said for good that there is no such address.
+    /// The receiving side said for good that the address does not exist.
     Bounced,
-    /// Its owner complained.
+    /// The owner of the address complained.
     Complained,
 }
 
 impl SuppressionReason {
-    /// Every reason there is.
+    /// Every reason.
     pub const ALL: [Self; 4] = [Self::Manual, Self::Unsubscribed, Self::Bounced, Self::Complained];
 
-    /// Its word, in the API and in the table.
+    /// The name used in the API and in the table.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Manual => "manual",
@@ -301,31 +301,31 @@ impl FromStr for SuppressionReason {
     }
 }
 
-/// An address that gets nothing in bulk.
+/// An address that gets no bulk messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suppression {
-    /// The bare address in lower case.
+    /// The address alone, in lower case.
     pub address: String,
-    /// Why.
+    /// The reason of the suppression.
     pub reason: SuppressionReason,
-    /// More about it: what the mail server said, a note.
+    /// A note, or the mail server's reply.
     pub detail: Option<String>,
-    /// Who put it on the list; `None` for the owner of the address, and for the engine.
+    /// Name of the principal that added the address; `None` if its owner or the engine did.
     pub principal: Option<String>,
-    /// Which task found it out.
+    /// Id of the task whose message was the cause, if there was one.
     pub task: Option<TaskId>,
-    /// When.
+    /// When the address was added.
     pub created_at: Timestamp,
 }
 
-/// Which suppressions are asked for, by address.
+/// The suppressions to read, ordered by address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SuppressionFilter {
-    /// Behind this address.
+    /// Addresses after this one; `None` starts at the first.
     pub after: Option<String>,
-    /// With this text in the address.
+    /// Addresses that contain this text.
     pub text: Option<String>,
-    /// For this reason.
+    /// Suppressions with this reason.
     pub reason: Option<SuppressionReason>,
 }
 

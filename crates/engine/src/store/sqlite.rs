@@ -66,7 +66,7 @@ const LARGEST_IDLE_WAL: &str = "67108864";
 /// The store in one `SQLite` file.
 #[derive(Debug)]
 pub struct SqliteStore {
-    /// `None` once closed.
+    /// The connection that writes. `None` once the store is closed.
     writer: Arc<Mutex<Option<Writer>>>,
     /// How the writer's connection is opened.
     writing: SqliteConnectOptions,

@@ -1,4 +1,4 @@
-//! What ended, counted.
+//! Counts of ended tasks, for the charts.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -9,13 +9,13 @@ use crate::domain::{KindName, TaskStatus};
 /// Tasks of one kind that ended alike after nearly the same time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedGroup {
-    /// Their kind.
+    /// Kind of the tasks.
     pub kind: KindName,
-    /// How they ended.
+    /// State in which the tasks ended.
     pub status: TaskStatus,
     /// How long their last attempt took, in milliseconds, with the digits behind the third cut off; `None` where none had started.
     pub millis: Option<u64>,
-    /// How many.
+    /// Number of tasks in the group.
     pub tasks: u64,
     /// How long all of them took together, exactly, in milliseconds.
     pub total_millis: u64,

@@ -21,15 +21,15 @@ const MAX_RELEASES: i32 = 100;
 
 /// Runs attempts. One a pool.
 pub struct Executor {
-    /// The engine.
+    /// The engine, for starts and settlements.
     pub queue: Arc<Queue>,
-    /// What runs here.
+    /// The attempts that run in this pool.
     pub running: Arc<Running>,
-    /// Where progress goes.
+    /// Collects progress until it is written.
     pub progress: Arc<ProgressBook>,
-    /// Who we are.
+    /// Id of the worker.
     pub worker: WorkerId,
-    /// By what name.
+    /// Name of the worker, for the record of attempts.
     pub worker_name: Arc<str>,
     /// The largest result, in bytes.
     pub result_limit: usize,

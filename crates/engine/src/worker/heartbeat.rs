@@ -35,7 +35,7 @@ pub struct Heartbeat {
 /// What one heartbeat needs of the store; on Postgres over connections of the heartbeat's own.
 #[async_trait::async_trait]
 pub trait HeartbeatStore: Send + Sync {
-    /// Writes the heartbeat.
+    /// Writes the heartbeat of the worker and returns the store's answer.
     async fn heartbeat(&self, info: &WorkerInfo, now: Timestamp) -> StoreResult<HeartbeatAnswer>;
     /// Reads what the store says this worker runs.
     async fn started_by(&self, worker: WorkerId) -> StoreResult<Vec<StartedRow>>;
@@ -203,7 +203,7 @@ impl Heartbeat {
         }
     }
 
-    /// Heartbeats until `stop`.
+    /// Writes heartbeats at the interval until `stop` is cancelled.
     pub async fn run(mut self, store: &dyn HeartbeatStore, stop: tokio_util::sync::CancellationToken) {
         let mut every = tokio::time::interval(heartbeat_every(self.config.lease));
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

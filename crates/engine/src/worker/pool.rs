@@ -44,13 +44,13 @@ const STOP_GRACE: Duration = Duration::from_secs(3);
 
 /// Whom a pool is, and what it may do.
 pub struct PoolParts {
-    /// The engine.
+    /// The engine, for fetches and starts.
     pub queue: Arc<Queue>,
-    /// Its settings.
+    /// Slots, queues and limits of the worker.
     pub config: WorkerConfig,
     /// Its id, fresh per start.
     pub worker: WorkerId,
-    /// Its name.
+    /// Name of the worker, unique among live workers by default.
     pub worker_name: Arc<str>,
 }
 
@@ -111,7 +111,7 @@ impl Pool {
         })
     }
 
-    /// What runs here.
+    /// The attempts that run in this pool.
     pub fn running(&self) -> &Arc<Running> {
         &self.running
     }

@@ -67,11 +67,11 @@ impl CancelHandle {
 /// One attempt that runs here.
 #[derive(Clone, Debug)]
 pub struct RunningAttempt {
-    /// Its number.
+    /// The number of the attempt.
     pub attempt: Attempt,
-    /// When it started.
+    /// When the attempt started.
     pub started_at: Timestamp,
-    /// How to stop it.
+    /// Cancels the attempt.
     pub cancel_handle: Arc<CancelHandle>,
 }
 
@@ -169,7 +169,7 @@ impl Running {
         self.failed.fetch_add(u64::from(is_failure), Ordering::Relaxed);
     }
 
-    /// The counts.
+    /// The counts since the start of the worker.
     pub fn counts(&self) -> RunningCounts {
         let at = |micros: &AtomicI64| match micros.load(Ordering::Relaxed) {
             0 => None,
@@ -189,7 +189,7 @@ impl Running {
         self.by_task.get(&id).map(|running| running.clone())
     }
 
-    /// All of them.
+    /// All running attempts with their tasks.
     pub fn all(&self) -> Vec<(TaskId, RunningAttempt)> {
         self.by_task.iter().map(|entry| (*entry.key(), entry.value().clone())).collect()
     }

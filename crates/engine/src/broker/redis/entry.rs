@@ -41,7 +41,7 @@ pub(super) struct Read {
 }
 
 impl Read {
-    /// Adds one entry.
+    /// Adds one stream entry. One that cannot be parsed is only counted.
     pub fn add(&mut self, queue: &QueueName, band: PriorityBand, payload: &[u8]) {
         match decode(payload, queue, band) {
             Some(dispatch) => self.deliveries.push(Delivery { dispatch }),

@@ -65,14 +65,14 @@ pub(super) struct PendingFetch {
 }
 
 impl PendingFetch {
-    /// Starts a fetch.
+    /// Starts a fetch in a task of its own.
     pub fn start(inner: &Arc<Inner>, request: FetchRequest) -> Self {
         let (reply, answer) = oneshot::channel();
         inner.tasks.spawn(serve(Arc::clone(inner), request, reply));
         Self { inner: Arc::clone(inner), answer }
     }
 
-    /// What it got.
+    /// Waits for the result of the fetch.
     pub async fn taken(&mut self) -> Answer {
         (&mut self.answer).await.unwrap_or_else(|_ended| Err(BrokerError::Unavailable("the broker is closed".to_owned())))
     }

@@ -22,9 +22,9 @@ pub(super) const LONGEST_BLOCK: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(2);
 /// One pool has one read at a time; a second connection is kept for the moment in which one read ends and the next starts.
 const KEPT_IDLE: usize = 2;
-/// An unblock that arrives before its read has no effect, so it is repeated so often...
+/// An unblock that arrives before its read has no effect, so it is repeated up to this many times.
 const UNBLOCK_TRIES: usize = 5;
-/// ...at this distance.
+/// The pause between two unblocks.
 const UNBLOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The connections that no read is on.

@@ -36,7 +36,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Hears nothing yet.
+    /// Creates the set of subscribers, which is empty.
     pub fn new() -> Self {
         Self { from: fastrand::u64(..), spread: broadcast::Sender::new(KEPT_SIGNALS), hearing: watch::Sender::new(false) }
     }
@@ -59,7 +59,7 @@ impl Signals {
         drop(hearing.wait_for(|&hearing| hearing).await);
     }
 
-    /// Listens until `end`.
+    /// Receives signals from `channel` until `end` is cancelled; reconnects on errors.
     pub async fn run(&self, servers: &Servers, channel: &str, end: CancellationToken) {
         let mut pause = FIRST_PAUSE;
         loop {

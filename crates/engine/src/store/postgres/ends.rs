@@ -26,7 +26,7 @@ pub(super) struct EndOrder<'a> {
     pub(super) result: Option<&'a str>,
     /// As JSON; `None` leaves what is written.
     pub(super) progress: Option<String>,
-    /// As JSON.
+    /// The error report as JSON text.
     pub(super) error: Option<String>,
     pub(super) reason: Option<EndReason>,
 }

@@ -32,7 +32,7 @@ impl Session {
         connection.execute(AssertSqlSafe(self.setup.clone())).await.map(drop)
     }
 
-    /// Opens a connection.
+    /// Opens a connection with the settings of the hot path.
     pub(super) async fn open(&self) -> Result<PgConnection, StatementError> {
         within(CONNECT_LIMIT, async {
             let mut connection = self.options.connect().await?;
@@ -101,7 +101,7 @@ pub(super) struct Lease<'a> {
 }
 
 impl Lease<'_> {
-    /// The connection.
+    /// The leased connection; an error once it was given back.
     pub(super) fn connection(&mut self) -> Result<&mut PgConnection, StatementError> {
         self.connection.as_mut().ok_or_else(|| StatementError::Lost("the connection was given back".into()))
     }

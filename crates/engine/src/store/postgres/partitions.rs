@@ -10,7 +10,7 @@ use super::PgStore;
 use super::statement_error::StatementError;
 use crate::store::{StoreError, StoreResult};
 
-/// The partitioned tables.
+/// The tables that are partitioned by day.
 const TABLES: [&str; 2] = ["task_results", "attempts"];
 /// So many days after today are made ahead.
 const DAYS_AHEAD: i32 = 3;

@@ -1,4 +1,4 @@
-//! The recipients' ledger.
+//! The ledger of bulk recipients, in Postgres.
 
 use async_trait::async_trait;
 use jiff::Timestamp;

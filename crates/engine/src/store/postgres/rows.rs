@@ -1,4 +1,4 @@
-//! Rows to nouns.
+//! Decodes rows into the types of the domain.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -87,7 +87,7 @@ pub(super) fn limit(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
-/// A counter.
+/// Converts a counter; a negative number becomes 0.
 pub(super) fn count(number: i32) -> u16 {
     u16::try_from(number).unwrap_or(if number < 0 { 0 } else { u16::MAX })
 }
@@ -122,12 +122,12 @@ pub(super) fn maybe_json<T: serde::de::DeserializeOwned>(
     text.map(|text| serde_json::from_str(text).map_err(|error| corrupt(table, error))).transpose()
 }
 
-/// JSON as text.
+/// Encodes a value as JSON text.
 pub(super) fn json(value: &impl serde::Serialize) -> Result<String, StatementError> {
     serde_json::to_string(value).map_err(|error| StatementError::BadValue(error.to_string()))
 }
 
-/// A priority.
+/// Converts a priority; a number outside 0 to 9 is an error.
 pub(super) fn priority(number: i16) -> Result<Priority, StatementError> {
     u8::try_from(number).map_err(|error| error.to_string()).and_then(Priority::new).map_err(|reason| corrupt("tasks", reason))
 }

@@ -38,7 +38,7 @@ impl From<sqlx::Error> for StatementError {
     }
 }
 
-/// Sorts by SQLSTATE.
+/// Chooses the variant by the SQLSTATE.
 fn sorted(code: &str, message: &str) -> StatementError {
     let reason = format!("{message} (SQLSTATE {code})");
     match code {

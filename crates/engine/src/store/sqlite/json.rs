@@ -12,12 +12,12 @@ use crate::domain::TaskId;
 pub(super) struct JsonRows(Vec<u8>);
 
 impl JsonRows {
-    /// No rows yet.
+    /// Creates a parameter without rows.
     pub(super) fn new() -> Self {
         Self(vec![b'['])
     }
 
-    /// Starts a row.
+    /// Starts the next row.
     pub(super) fn row(&mut self) -> JsonRow<'_> {
         if self.0.len() > 1 {
             self.0.push(b',');
@@ -26,12 +26,12 @@ impl JsonRows {
         JsonRow { bytes: &mut self.0, error: None, empty: true }
     }
 
-    /// Whether there are none.
+    /// Whether no row was added.
     pub(super) fn is_empty(&self) -> bool {
         self.0.len() <= 1
     }
 
-    /// The parameter.
+    /// The finished parameter, as JSON text.
     pub(super) fn text(mut self) -> Result<String, StatementError> {
         self.0.push(b']');
         String::from_utf8(self.0).map_err(|error| StatementError::BadValue(error.to_string()))
@@ -83,7 +83,7 @@ impl JsonRow<'_> {
         self.value(&at.map(Timestamp::as_microsecond))
     }
 
-    /// Ends the row.
+    /// Ends the row. An error of one of its values is returned here.
     pub(super) fn end(self) -> Result<(), StatementError> {
         self.bytes.push(b']');
         self.error.map_or(Ok(()), Err)
@@ -101,7 +101,7 @@ pub(super) fn texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result
     json(&all)
 }
 
-/// JSON as text.
+/// Encodes a value as JSON text.
 pub(super) fn json(value: &impl Serialize) -> Result<String, StatementError> {
     serde_json::to_string(value).map_err(|error| StatementError::BadValue(error.to_string()))
 }

@@ -1,4 +1,4 @@
-//! The mail ledger.
+//! The ledger of single mails, in `SQLite`.
 
 use async_trait::async_trait;
 

@@ -1,4 +1,4 @@
-//! The schema.
+//! The migrations of the `SQLite` schema, in order.
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{SqlSafeStr as _, SqliteConnection};

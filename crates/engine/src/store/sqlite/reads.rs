@@ -43,7 +43,7 @@ SELECT queue, sum(waiting), sum(scheduled), sum(running), min(oldest), sum(ended
 )
 GROUP BY queue ORDER BY queue";
 
-/// What `ended_last_minute` counts.
+/// The time that `ended_last_minute` covers.
 const LAST_MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! The recipients' ledger.
+//! The ledger of bulk recipients, in `SQLite`.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Rows to nouns.
+//! Decodes rows into the types of the domain.
 
 use std::str::FromStr;
 use std::time::Duration;

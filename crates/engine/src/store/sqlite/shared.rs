@@ -15,7 +15,7 @@ use super::statement_error::StatementError;
 use super::{BEGIN, SqliteStore, Writer, closed};
 use crate::store::{StoreError, StoreResult};
 
-/// An open transaction.
+/// An open transaction that several writes share.
 #[derive(Debug)]
 pub(super) struct Group {
     /// What became of it, for those who have a part in it.
