@@ -24,7 +24,7 @@ const HTML: &str = "value.html";
 pub struct ValueError {
     /// The field of the pack, as in `kinds."x.y".to`.
     pub field: String,
-    /// What is wrong.
+    /// The reason, as the end of a message.
     pub reason: String,
 }
 
@@ -171,12 +171,12 @@ fn single(text: &str) -> Option<&str> {
     (depth == 0 && quote.is_none()).then_some(inner)
 }
 
-/// What expressions see.
+/// The variables that expressions can use.
 #[derive(Clone, Debug, Default)]
 pub struct Scope(BTreeMap<String, minijinja::Value>);
 
 impl Scope {
-    /// An empty one.
+    /// Creates a scope without variables.
     pub fn new() -> Self {
         Self::default()
     }
@@ -231,7 +231,7 @@ impl Engine {
         Self { env }
     }
 
-    /// Evaluates a value.
+    /// Evaluates all expressions in a value. The result has the value's shape.
     pub fn value(&self, value: &Value, scope: &Scope) -> Result<Json, ValueError> {
         match &value.form {
             Form::Plain(plain) => Ok(plain.clone()),

@@ -9,16 +9,16 @@ const LARGEST_FILE: u64 = 4 << 20;
 const MOST_FILES: usize = 2_000;
 /// The depth to which folders are read.
 const DEEPEST: usize = 6;
-/// The declaration.
+/// Name of the file that declares a pack.
 pub(crate) const DECLARATION: &str = "pack.toml";
 
-/// Why the folder of a pack cannot be read.
+/// The reasons why the folder of a pack cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
     /// The folder holds no `pack.toml`.
     #[error("{folder}: holds no pack.toml. A pack is a folder with a file pack.toml; `legwork pack new NAME` makes one")]
     NoDeclaration {
-        /// The folder.
+        /// Path of the folder.
         folder: String,
     },
     /// A file or folder cannot be read.
@@ -26,13 +26,13 @@ pub enum FilesError {
     Unreadable {
         /// The file or folder.
         path: String,
-        /// The reason.
+        /// The operating system's error, as text.
         reason: String,
     },
     /// A link leads out of the folder.
     #[error("{path}: is a link that leads out of the pack's folder. Copy the file into the folder")]
     Outside {
-        /// The link.
+        /// Path of the link.
         path: String,
     },
     /// The folder holds too much.
@@ -40,7 +40,7 @@ pub enum FilesError {
     TooMuch {
         /// The file or folder.
         path: String,
-        /// What is allowed.
+        /// The limit that is exceeded, as the end of the message.
         reason: String,
     },
 }

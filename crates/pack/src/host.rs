@@ -18,7 +18,7 @@ pub struct Host {
     pub now: Option<Timestamp>,
 }
 
-/// A compiled kind.
+/// A kind that is compiled into the server, as packs see it.
 #[derive(Clone, Debug, Default)]
 pub struct HostKind {
     /// The JSON Schema of its args: an object with `properties` and `required`.

@@ -10,54 +10,54 @@ use crate::param::Params;
 use crate::sql::Sql;
 use crate::units::Rate;
 
-/// The rows that a query may give where nothing is said.
+/// Most rows that a query may return if it declares no `max_rows`.
 pub const DEFAULT_MAX_ROWS: u32 = 1_000;
-/// The rows of a fan-out that are submitted at once where nothing is said.
+/// Rows of a fan-out that are submitted together if it declares no `batch`.
 pub const DEFAULT_BATCH: u32 = 500;
 
-/// A kind without code.
+/// A kind that a pack declares.
 #[derive(Clone, Debug)]
 pub struct Kind {
-    /// Its name, as in `events.mark_ended_events_as_completed`.
+    /// Name of the kind, for example `events.mark_ended_events_as_completed`.
     pub name: String,
-    /// What it does.
+    /// A sentence that says what tasks of this kind do.
     pub description: String,
-    /// The task's name in Celery.
+    /// Name of the Celery task that the kind replaces, if it replaces one.
     pub celery_task: Option<String>,
     /// The source of its SQL; `None` where it has none, or where the pack declares no source.
     pub source: Option<String>,
-    /// How its tasks are run.
+    /// Queue, priority, retries and time limits of the kind's tasks.
     pub limits: Limits,
-    /// At most so many starts over all workers.
+    /// Most starts in a period over all workers; `None` for no limit.
     pub rate: Option<Rate>,
-    /// At most so many at once over all workers.
+    /// Most tasks that run at the same time over all workers; `None` for no limit.
     pub concurrency: Option<u32>,
     /// Whether only a token with the scope `admin` may submit it.
     pub needs_admin: bool,
-    /// Its args.
+    /// The typed args of the kind.
     pub params: Params,
-    /// Args that work.
+    /// Example args that pass the check.
     pub example: Map<String, Json>,
-    /// Where it does not hold, nothing is done.
+    /// A condition. If it is false, the task does nothing.
     pub when: Option<Expression>,
-    /// What is read before the effect.
+    /// The data that is read before the effect.
     pub data: Data,
     /// Steps around the effect.
     pub steps: EffectSteps,
-    /// What it does.
+    /// The effect of the kind.
     pub runner: Runner,
-    /// The message of its result.
+    /// The message in the result, if the kind declares one.
     pub summary: Option<Value>,
-    /// The fields of its result, in place of the runner's own.
+    /// The fields of the result, which replace those of the runner.
     pub result: Option<Value>,
-    /// Where it is declared.
+    /// The place of the declaration, for messages.
     pub place: Place,
 }
 
 /// How tasks of a kind are run. `None` is the default: that of the compiled kind for [`Runner::Builtin`], else Legwork's.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Limits {
-    /// The queue.
+    /// The queue of the kind's tasks.
     pub queue: Option<String>,
     /// The priority, 0 to 9.
     pub priority: Option<u8>,
@@ -67,7 +67,7 @@ pub struct Limits {
     pub retry: Option<Backoff>,
     /// The hard limit of an attempt.
     pub time_limit: Option<Duration>,
-    /// The soft limit of an attempt; below the hard one.
+    /// The soft limit of an attempt. It is less than the hard limit.
     pub soft_time_limit: Option<Duration>,
 }
 
@@ -76,40 +76,40 @@ pub struct Limits {
 pub enum Backoff {
     /// `base · 2^n`, at most `cap`, give or take `jitter` (a share).
     Exponential {
-        /// The first delay.
+        /// The delay before the first retry.
         base: Duration,
-        /// The longest delay.
+        /// The longest delay, before jitter.
         cap: Duration,
         /// The share by which a delay varies either way.
         jitter: f64,
     },
-    /// Always the same.
+    /// The same delay before every retry.
     Fixed(Duration),
 }
 
-/// What is read before the effect, in one read-only transaction.
+/// The data that is read before the effect, in one read-only transaction.
 #[derive(Clone, Debug, Default)]
 pub struct Data {
-    /// Gives `row` and `rows`.
+    /// The query that gives `row` and `rows`.
     pub query: Option<Query>,
-    /// What no row of `query` means.
+    /// What happens if `query` returns no row.
     pub no_row: NoRow,
     /// Named queries, in the order of the file: `results.NAME`.
     pub queries: Vec<(String, Query)>,
 }
 
-/// A query.
+/// A query with a limit on its rows.
 #[derive(Clone, Debug)]
 pub struct Query {
-    /// One statement.
+    /// The SQL of the query: one statement.
     pub sql: Sql,
-    /// What it gives.
+    /// The rows of the result that are kept.
     pub rows: Rows,
-    /// More rows are a failure.
+    /// Most rows that the query may return. More are a FAILURE.
     pub max_rows: u32,
 }
 
-/// What a statement gives.
+/// The part of a statement's result that is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rows {
     /// The number of affected rows.
@@ -117,17 +117,17 @@ pub enum Rows {
     Affected,
     /// The first row, or null.
     One,
-    /// All rows.
+    /// All rows, as a list.
     Many,
 }
 
-/// What no row of a query means.
+/// What happens if a query returns no row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NoRow {
-    /// A FAILURE that is not retried.
+    /// The task is a FAILURE and is not retried.
     #[default]
     Fail,
-    /// A SUCCESS that did nothing.
+    /// The task is a SUCCESS that did nothing.
     Skip,
     /// `row` is null, and the task goes on.
     Continue,
@@ -136,56 +136,56 @@ pub enum NoRow {
 /// Steps around the effect of a runner; each list is one transaction.
 #[derive(Clone, Debug, Default)]
 pub struct EffectSteps {
-    /// Before the effect.
+    /// Steps that run before the effect.
     pub before: Vec<Step>,
-    /// After the effect; maybe more than once.
+    /// Steps that run after the effect. They may run more than once.
     pub after: Vec<Step>,
-    /// After each attempt whose effect failed.
+    /// Steps that run after each attempt whose effect failed.
     pub on_failure: Vec<Step>,
 }
 
-/// SQL of several in one transaction.
+/// One of several steps that share a transaction.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Its result is `results.NAME`; `None` where it has no name.
     pub name: Option<String>,
     /// The statements: one, unless `rows` is [`Rows::Affected`].
     pub sql: Sql,
-    /// What it gives.
+    /// The part of the statement's result that is kept.
     pub rows: Rows,
-    /// More rows are a failure.
+    /// Most rows that the statement may return. More are a FAILURE.
     pub max_rows: u32,
     /// Whether no row, affected or found, is a FAILURE that is not retried.
     pub required: bool,
-    /// Where it does not hold, the step is skipped and its result is null.
+    /// A condition. If it is false, the step is skipped and its result is null.
     pub when: Option<Expression>,
 }
 
-/// What a kind does.
+/// The effect of a kind.
 #[derive(Clone, Debug)]
 pub enum Runner {
-    /// Statements in one transaction.
+    /// Runs statements in one transaction.
     Sql(Vec<Step>),
-    /// Child tasks for each row of a query.
+    /// Submits child tasks for each row of a query.
     FanOut(Box<FanOut>),
-    /// A mail.
+    /// Sends a mail.
     Email(Box<Email>),
-    /// A text message.
+    /// Sends a text message.
     Sms(Box<Sms>),
-    /// A call into the application.
+    /// Calls the application over HTTP.
     Http(Box<Http>),
-    /// Queries into a template.
+    /// Renders the rows of queries with a template.
     Report(Box<Report>),
-    /// Rows into a file.
+    /// Writes rows into a file.
     Export(Box<Export>),
-    /// Kinds one after the other.
+    /// Runs other kinds, one after the other.
     Chain(Vec<Link>),
-    /// A compiled kind.
+    /// Runs a compiled kind with bound args.
     Builtin(Box<Builtin>),
 }
 
 impl Runner {
-    /// Its name in `pack.toml`.
+    /// The name of the runner in `pack.toml`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Sql(_) => "sql",
@@ -201,197 +201,197 @@ impl Runner {
     }
 }
 
-/// One child task, or several, for each row.
+/// A fan-out: child tasks for each row of a query.
 #[derive(Clone, Debug)]
 pub struct FanOut {
-    /// Its rows become children.
+    /// The query whose rows become children.
     pub query: Sql,
-    /// What no row means, where no earlier attempt has made children: [`NoRow::Fail`] or [`NoRow::Skip`].
+    /// What happens if there is no row and no earlier attempt has made children: [`NoRow::Fail`] or [`NoRow::Skip`].
     pub no_row: NoRow,
-    /// The column that tells the rows apart: a child is created once for each of its values, over all attempts.
+    /// The column that identifies a row. A child is created once for each of its values, over all attempts.
     pub key: String,
-    /// Rows in one submission.
+    /// Number of rows that are submitted together.
     pub batch: u32,
     /// The children of a row, in order; at least one.
     pub children: Vec<ChildSpec>,
 }
 
-/// A child task of each row.
+/// A child task that each row gets.
 #[derive(Clone, Debug)]
 pub struct ChildSpec {
-    /// Its kind.
+    /// Kind of the child task.
     pub kind: String,
-    /// Its args: a table of values over `params` and `row`.
+    /// The child's args: a table of values over `params` and `row`.
     pub args: Value,
-    /// Where it does not hold, the row has no such child.
+    /// A condition. If it is false, the row has no such child.
     pub when: Option<Expression>,
-    /// The queue.
+    /// Queue of the child task.
     pub queue: Option<String>,
-    /// The priority.
+    /// Priority of the child task, 0 to 9.
     pub priority: Option<u8>,
-    /// Begin after so long.
+    /// Delay before the child may start.
     pub countdown: Option<Duration>,
-    /// Begin at this time.
+    /// Time before which the child does not start.
     pub eta: Option<Value>,
-    /// Do not begin after so long.
+    /// Delay after which the child expires if it has not started.
     pub expires: Option<Duration>,
 }
 
-/// What a mail says.
+/// The content of a mail.
 #[derive(Clone, Debug)]
 pub enum Body {
-    /// A template.
+    /// Content from a template.
     Template {
-        /// Its name, without ending.
+        /// Name of the template, without its ending.
         name: String,
-        /// Whether it is the pack's own; else it is the program's.
+        /// Whether the template is the pack's own. Otherwise it belongs to the program.
         is_own: bool,
-        /// What it sees besides: a table of values.
+        /// Variables for the template: a table of values.
         context: Value,
     },
-    /// A text.
+    /// Content given as text.
     Text {
-        /// The text.
+        /// The `text/plain` part.
         text: Value,
-        /// The same as HTML.
+        /// The same content as HTML.
         html: Option<Value>,
     },
 }
 
-/// What to do with a message that was handed over without an answer.
+/// What happens to a message that was handed over and not answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnUnknown {
-    /// Fail: it may have arrived.
+    /// The task fails, because the message may have arrived.
     #[default]
     Hold,
-    /// Send it again: it may arrive twice.
+    /// The message is sent again, so it may arrive twice.
     Resend,
 }
 
-/// A mail.
+/// The runner that sends a mail.
 #[derive(Clone, Debug)]
 pub struct Email {
     /// An address, or a list of up to 100.
     pub to: Value,
-    /// One line.
+    /// The subject, on one line.
     pub subject: Value,
-    /// What it says.
+    /// The content of the mail.
     pub body: Body,
     /// Addresses that get a copy.
     pub cc: Option<Value>,
-    /// Addresses that get a copy unseen.
+    /// Addresses that get a copy and are not shown to the others.
     pub bcc: Option<Value>,
-    /// Where answers go.
+    /// The address for replies, if it is not the sender's.
     pub reply_to: Option<Value>,
-    /// Who it comes from.
+    /// The sender, if it is not the default one.
     pub from: Option<Value>,
-    /// Paths of stored files: a list.
+    /// A list of paths of stored files.
     pub attachments: Option<Value>,
-    /// What to do where no answer came.
+    /// What happens if the hand-over was not answered.
     pub on_unknown: OnUnknown,
 }
 
-/// A text message.
+/// The runner that sends a text message.
 #[derive(Clone, Debug)]
 pub struct Sms {
     /// A number, or a list of up to 100.
     pub to: Value,
-    /// The text.
+    /// The text of the message.
     pub message: Value,
-    /// Who it comes from.
+    /// The sender that the recipient sees, if it is not the default.
     pub sender_id: Option<Value>,
-    /// What to do where no answer came.
+    /// What happens if the hand-over was not answered.
     pub on_unknown: OnUnknown,
 }
 
-/// A signed call.
+/// The runner that makes a signed HTTP call.
 #[derive(Clone, Debug)]
 pub struct Http {
-    /// The method, in capitals.
+    /// The HTTP method, in capitals.
     pub method: String,
-    /// Where to.
+    /// The URL to call.
     pub url: Value,
     /// A table of headers.
     pub headers: Option<Value>,
-    /// The body.
+    /// The body, which is sent as JSON.
     pub json: Option<Value>,
-    /// For all of the call.
+    /// Time limit of the whole call.
     pub timeout: Duration,
-    /// The statuses that are a success; 200 to 299 where it is empty.
+    /// The statuses that mean success; 200 to 299 if the list is empty.
     pub expected_status: Vec<u16>,
 }
 
-/// Queries into a template. Its queries are those of [`Data`].
+/// The runner that renders a report. Its queries are those of [`Data`].
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The file of the template in `templates/reports`, as in `weekly.html`.
     pub template: Option<String>,
-    /// What the template sees besides: a table of values.
+    /// Further variables for the template: a table of values.
     pub context: Option<Value>,
-    /// The file that is kept.
+    /// Whether and where the page is stored.
     pub file: ReportFile,
-    /// Who gets it by mail.
+    /// The mail that carries the report, if there is one.
     pub mail: Option<FileMail>,
 }
 
-/// Whether the page of a report is kept, and how it is called.
+/// Whether the page of a report is stored, and under which name.
 #[derive(Clone, Debug)]
 pub enum ReportFile {
-    /// Under the name of the template and of the day; nothing where there is no template.
+    /// Stored under the name of the template and the day. Nothing is stored without a template.
     Default,
-    /// Under this name.
+    /// Stored under this name.
     Named(Value),
-    /// It is not kept.
+    /// Not stored.
     None,
 }
 
-/// A mail about a file.
+/// A mail that carries a file or a link to it.
 #[derive(Clone, Debug)]
 pub struct FileMail {
-    /// An address, a list, or null for no mail.
+    /// An address, a list of addresses, or null for no mail.
     pub to: Value,
-    /// One line.
+    /// The subject, on one line.
     pub subject: Value,
-    /// What it says.
+    /// The content of the mail.
     pub body: Body,
-    /// Where it does not hold, no mail is sent.
+    /// A condition. If it is false, no mail is sent.
     pub when: Option<Expression>,
     /// Whether the file is attached.
     pub attach: bool,
 }
 
-/// Rows into a file.
+/// The runner that writes rows into a file.
 #[derive(Clone, Debug)]
 pub struct Export {
-    /// Which rows.
+    /// The rows of the file.
     pub rows: ExportRows,
     /// `csv`, `ndjson` or `xlsx`.
     pub format: String,
     /// Whether the file is compressed.
     pub gzip: bool,
-    /// Whether a byte order mark comes first.
+    /// Whether the file begins with a byte order mark.
     pub bom: bool,
-    /// Whether texts that look like formulas are disarmed.
+    /// Whether texts that a spreadsheet would take for formulas are made harmless.
     pub formula_guard: bool,
-    /// The name of the file.
+    /// Name of the file, if the pack gives one.
     pub file: Option<Value>,
-    /// Who gets it by mail.
+    /// The mail that carries the file, if there is one.
     pub mail: Option<FileMail>,
 }
 
-/// Which rows an export has.
+/// The rows that an export writes.
 #[derive(Clone, Debug)]
 pub enum ExportRows {
-    /// Those of a model.
+    /// Rows of a model.
     Model {
-        /// The model.
+        /// Name of the model.
         model: String,
         /// The filters: a table of values, as in `data.export`.
         filters: Option<Value>,
-        /// The fields; all that may be exported where it is empty.
+        /// The fields to write; empty for all that may be exported.
         fields: Vec<String>,
     },
-    /// Those of a query.
+    /// Rows of a query.
     Query(Sql),
 }
 
@@ -400,21 +400,21 @@ pub enum ExportRows {
 pub struct Link {
     /// Its result is `results.NAME` for later links.
     pub name: String,
-    /// Its kind.
+    /// Kind of the task that the link runs.
     pub kind: String,
-    /// Its args: a table of values over `params` and `results`.
+    /// The link's args: a table of values over `params` and `results`.
     pub args: Value,
-    /// Where it does not hold, the link is skipped.
+    /// A condition. If it is false, the link is skipped.
     pub when: Option<Expression>,
-    /// Whether the chain goes on where the link failed for good.
+    /// Whether the chain goes on if the link failed for good.
     pub continues: bool,
 }
 
-/// A compiled kind with args bound.
+/// The runner that calls a compiled kind with bound args.
 #[derive(Clone, Debug)]
 pub struct Builtin {
-    /// The compiled kind.
+    /// Name of the compiled kind.
     pub kind: String,
-    /// Its args: a table of values.
+    /// Args of the compiled kind: a table of values.
     pub args: Value,
 }

@@ -1,4 +1,4 @@
-//! What a pack declares beside its kinds.
+//! The declarations of a pack other than its kinds.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,16 +15,16 @@ use crate::fault::Place;
 use crate::kind::Kind;
 use crate::sql::{Dialect, Statement};
 
-/// A pack that was read and found right.
+/// A pack that was read and passed every check.
 #[derive(Clone, Debug)]
 pub struct Pack {
-    /// Its name.
+    /// Name of the pack.
     pub name: String,
-    /// What it does.
+    /// A sentence that says what the pack is for.
     pub description: String,
-    /// The name of its zone.
+    /// IANA name of the pack's time zone.
     pub timezone: String,
-    /// Its zone.
+    /// The time zone of schedules and of `today`.
     pub zone: TimeZone,
     /// Its settings, by name.
     pub settings: BTreeMap<String, Setting>,
@@ -36,38 +36,38 @@ pub struct Pack {
     pub kinds: Vec<Kind>,
     /// Its schedules, in the order of the file.
     pub schedules: Vec<Schedule>,
-    /// Patterns of kinds and their queues; the first that fits counts.
+    /// Patterns of kinds with their queues. The first pattern that matches decides.
     pub routes: Vec<Route>,
     /// The files of `templates/emails`, by name with ending.
     pub email_templates: BTreeMap<String, String>,
     /// The files of `templates/reports`, by name with ending.
     pub report_templates: BTreeMap<String, String>,
-    /// Evaluates its values.
+    /// Evaluates the expressions of the pack.
     pub engine: Arc<Engine>,
 }
 
 impl Pack {
-    /// A kind by name.
+    /// Finds a kind by its name.
     pub fn kind(&self, name: &str) -> Option<&Kind> {
         self.kinds.iter().find(|kind| kind.name == name)
     }
 
-    /// What expressions see as `settings`, the secret ones included.
+    /// The variable `settings` of expressions, with the secret settings.
     pub fn settings_json(&self) -> Map<String, Json> {
         self.settings.iter().map(|(name, setting)| (name.clone(), setting.value.clone())).collect()
     }
 }
 
-/// A setting.
+/// A setting of the pack with its value.
 #[derive(Clone)]
 pub struct Setting {
-    /// Its value.
+    /// The value that expressions see.
     pub value: Json,
-    /// The environment variable that it comes from.
+    /// The environment variable that gives the value, if there is one.
     pub env: Option<String>,
-    /// Whether it never appears in a log or a result.
+    /// Whether the value is kept out of logs and results.
     pub secret: bool,
-    /// What it is for.
+    /// A sentence that says what the setting is for.
     pub description: Option<String>,
 }
 
@@ -81,22 +81,22 @@ impl fmt::Debug for Setting {
 /// A database of the application.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Its name.
+    /// Name of the source.
     pub name: String,
-    /// Where it is.
+    /// URL of the database, if the pack gives one.
     pub url: Option<SourceUrl>,
-    /// The demonstration that stands in for it.
+    /// The demonstration database that replaces the source, if there is one.
     pub demo: Option<DemoSource>,
-    /// Where it is declared.
+    /// The place of the declaration, for messages.
     pub place: Place,
 }
 
-/// Where a database is.
+/// Where the URL of a database comes from.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SourceUrl {
-    /// The environment variable that says so.
+    /// The environment variable that holds the URL.
     Env(String),
-    /// `sqlite:…` or `postgres://…`
+    /// The URL itself: `sqlite:…` or `postgres://…`. It may hold a password.
     Url(String),
 }
 
@@ -113,13 +113,13 @@ impl fmt::Debug for SourceUrl {
 /// The tables and rows of a demonstration source.
 #[derive(Clone, Debug)]
 pub struct DemoSource {
-    /// Makes the tables.
+    /// The script that creates the tables.
     pub schema: Script,
-    /// Fills them.
+    /// The script that fills the tables, if there is one.
     pub demo: Option<Script>,
 }
 
-/// A file of statements, in both dialects. Its parameters are `:now` and `:today`.
+/// A script in both dialects. Its parameters are `:now` and `:today`.
 #[derive(Clone, Debug)]
 pub struct Script {
     /// The statements for `SQLite`.
@@ -129,7 +129,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// The statements for a dialect, in order.
+    /// The statements for `dialect`, in order.
     pub fn statements(&self, dialect: Dialect) -> &[Statement] {
         match dialect {
             Dialect::Postgres => &self.postgres,
@@ -141,60 +141,60 @@ impl Script {
 /// A table that compiled kinds and exports may use.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// Its name for users.
+    /// The name that users see.
     pub name: String,
-    /// The source.
+    /// Name of the source that holds the table, if the model names one.
     pub source: Option<String>,
     /// The table, as in `users` or `shop.users`.
     pub table: String,
-    /// The field that tells rows apart.
+    /// The field that identifies a row.
     pub key: String,
     /// Its fields, in the order of the file.
     pub fields: Vec<ModelField>,
-    /// The fields that exports may contain; all where it is `None`.
+    /// The fields that exports may contain; `None` for all.
     pub export: Option<Vec<String>>,
-    /// The fields that filters may name; those of `export` where it is `None`.
+    /// The fields that filters may name; `None` for those of `export`.
     pub filter: Option<Vec<String>>,
-    /// What the model is to compiled kinds.
+    /// The role in which compiled kinds use the model, if it has one.
     pub role: Option<String>,
-    /// The role of a field, and the field.
+    /// The roles of fields: pairs of role and field.
     pub roles: Vec<(String, String)>,
     /// Named values of the field with the role `status`.
     pub values: Map<String, Json>,
-    /// Whether compiled kinds may change rows.
+    /// Whether compiled kinds may change rows of the table.
     pub write: bool,
-    /// Where it is declared.
+    /// The place of the declaration, for messages.
     pub place: Place,
 }
 
 /// A field of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelField {
-    /// Its name for users.
+    /// The name that users see.
     pub name: String,
     /// `integer`, `number`, `text`, `boolean`, `timestamp`, `date`, `uuid` or `json`.
     pub kind: String,
-    /// The column.
+    /// Name of the column in the table.
     pub column: String,
 }
 
-/// Which queue the tasks of some kinds go to.
+/// A rule that routes the tasks of some kinds to a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// A pattern of kinds; `*` stands for any run of characters.
+    /// A pattern of kinds, in which `*` matches any run of characters.
     pub pattern: String,
-    /// The queue.
+    /// Name of the queue.
     pub queue: String,
 }
 
-/// When a kind is run by the clock.
+/// A schedule: when a kind is run, and with which args.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    /// Its name for users.
+    /// The name that users see.
     pub name: String,
-    /// The kind that is run.
+    /// The kind of the tasks.
     pub kind: String,
-    /// What it is for.
+    /// A sentence that says what the schedule is for.
     pub description: Option<String>,
     /// When it fires, its zone included.
     pub timing: Timing,
@@ -204,22 +204,22 @@ pub struct Schedule {
     pub queue: Option<String>,
     /// The priority of its tasks.
     pub priority: Option<u8>,
-    /// Whether it fires.
+    /// Whether the schedule fires at all; a disabled one makes no tasks.
     pub enabled: bool,
-    /// It does not fire before.
+    /// The time before which the schedule does not fire.
     pub start: Option<Timestamp>,
-    /// It does not fire after.
+    /// The time after which the schedule does not fire.
     pub end: Option<Timestamp>,
     /// Whether it fires once and is then disabled.
     pub one_off: bool,
-    /// Its tasks expire so long after their nominal time.
+    /// Time after the nominal time at which a task expires.
     pub expires: Option<Duration>,
-    /// What becomes of missed firings.
+    /// What happens to firings that were missed.
     pub missed: MissedPolicy,
-    /// What happens where the task of the firing before has not ended.
+    /// What happens if the task of the last firing has not ended.
     pub overlap: OverlapPolicy,
-    /// Each firing is delayed by up to so much.
+    /// The most by which a firing is delayed at random.
     pub jitter: Duration,
-    /// Where it is declared.
+    /// The place of the declaration, for messages.
     pub place: Place,
 }

@@ -1,4 +1,4 @@
-//! Params: the typed args of a kind, their JSON Schema, and the check of args against them.
+//! The typed args of a kind, their JSON Schema, and the check of args against them.
 
 mod args;
 mod read;
@@ -14,7 +14,7 @@ pub(crate) use read::read_params;
 
 use crate::sql::SqlType;
 
-/// Args may not use the names of the options of a submission.
+/// Names that params must not have, because submission options use them.
 pub const RESERVED_PARAMS: [&str; 12] = [
     "kind",
     "args",
@@ -30,54 +30,54 @@ pub const RESERVED_PARAMS: [&str; 12] = [
     "unique",
 ];
 
-/// What a param holds.
+/// The type of a param's values.
 #[derive(Clone, Debug)]
 pub enum ParamType {
-    /// Text.
+    /// A string.
     String {
-        /// The fewest characters.
+        /// Least number of characters.
         min_length: Option<usize>,
-        /// The most characters.
+        /// Largest number of characters.
         max_length: Option<usize>,
-        /// What the text has to match.
+        /// The regular expression that the string must match.
         pattern: Option<Regex>,
     },
     /// A whole number of 64 bits.
     Integer {
-        /// The least.
+        /// Smallest value allowed.
         min: Option<f64>,
-        /// The greatest.
+        /// Largest value allowed.
         max: Option<f64>,
     },
-    /// A number.
+    /// A number, with or without decimals.
     Number {
-        /// The least.
+        /// Smallest value allowed.
         min: Option<f64>,
-        /// The greatest.
+        /// Largest value allowed.
         max: Option<f64>,
     },
-    /// True or false.
+    /// A boolean.
     Boolean,
     /// A day, as in `2026-01-31`.
     Date,
     /// A moment: RFC 3339 with an offset.
     Datetime,
-    /// A UUID.
+    /// A UUID, as text.
     Uuid,
-    /// A mail address.
+    /// A mail address, for example `user@example.com`.
     Email,
     /// A telephone number in the international form, as in `+233244123456`.
     Phone,
-    /// A list.
+    /// A list whose items have one type.
     List {
-        /// What its items are.
+        /// The type of the items.
         items: Box<Param>,
-        /// The fewest items.
+        /// Least number of items.
         min_items: Option<usize>,
-        /// The most items.
+        /// Largest number of items.
         max_items: Option<usize>,
     },
-    /// An object: with these fields, or any where there are none.
+    /// An object with these fields; with any fields if there are none.
     Object(Option<Params>),
 }
 
@@ -99,7 +99,7 @@ impl ParamType {
         }
     }
 
-    /// The type without bounds, by its name in `pack.toml`.
+    /// The type of this name in `pack.toml`, without limits.
     pub(crate) fn plain(name: &str) -> Option<Self> {
         Some(match name {
             "string" => Self::String { min_length: None, max_length: None, pattern: None },
@@ -116,7 +116,7 @@ impl ParamType {
         })
     }
 
-    /// The type under which a statement binds it.
+    /// The SQL type with which a statement binds the value.
     pub fn sql_type(&self) -> SqlType {
         match self {
             Self::String { .. } | Self::Email | Self::Phone => SqlType::Text,
@@ -132,22 +132,22 @@ impl ParamType {
     }
 }
 
-/// One param.
+/// A param: one typed arg of a kind.
 #[derive(Clone, Debug)]
 pub struct Param {
-    /// What it holds.
+    /// The type of its values.
     pub kind: ParamType,
-    /// What it means.
+    /// A sentence that says what the param means.
     pub description: Option<String>,
-    /// Whether it may be left out.
+    /// Whether the param may be omitted.
     pub optional: bool,
-    /// Its value where it is left out; null where there is no default.
+    /// The value of a param that is omitted; null if there is no default.
     pub default: Option<Json>,
-    /// A value that works.
+    /// A value that passes the check.
     pub example: Option<Json>,
-    /// The values that are allowed; any where it is empty.
+    /// The only values allowed; empty if every value of the type is.
     pub allowed: Vec<Json>,
-    /// Whether it never appears in a log or an answer.
+    /// Whether the value is kept out of logs and answers.
     pub secret: bool,
 }
 
@@ -167,7 +167,7 @@ impl Params {
         self.entries.iter().map(|(name, param)| (name.as_str(), param))
     }
 
-    /// A param by name.
+    /// Finds a param by its name.
     pub fn get(&self, name: &str) -> Option<&Param> {
         self.entries.iter().find(|(known, _)| known == name).map(|(_, param)| param)
     }
@@ -177,7 +177,7 @@ impl Params {
         self.entries.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Whether there are none.
+    /// Whether the kind has no params.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -187,7 +187,7 @@ impl Params {
         self.iter().filter(|(_, param)| param.secret).map(|(name, _)| format!("/{name}")).collect()
     }
 
-    /// Args that work: the examples and defaults of the params, and a made-up value where a required param has neither.
+    /// Args that pass the check: the examples and defaults, and a made-up value for each required param that has neither.
     pub fn example(&self) -> Map<String, Json> {
         let value = |param: &Param| param.example.clone().or_else(|| (!param.optional).then(|| param.made_up()));
         self.iter().filter_map(|(name, param)| Some((name.to_owned(), value(param)?))).collect()

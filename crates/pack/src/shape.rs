@@ -25,7 +25,7 @@ pub(crate) enum Shape {
     Number(f64, f64),
     /// `"5m"`, or a number of seconds, of at least the first and at most the second.
     Duration(Duration, Duration),
-    /// `"10/m"`.
+    /// A rate, for example `"10/m"`.
     Rate,
     /// A TOML date and time, or a text that holds one.
     Time,
@@ -33,7 +33,7 @@ pub(crate) enum Shape {
     Value,
     /// A table of values.
     Values,
-    /// A bare expression.
+    /// An expression without braces around it.
     Expression,
     /// A statement, or a file that ends in `.sql`.
     Sql,

@@ -14,12 +14,12 @@ pub use value::SqlValue;
 use crate::engine::Value;
 use crate::fault::Place;
 
-/// Whose SQL.
+/// The database for which a statement is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
-    /// Postgres.
+    /// Postgres, with placeholders like `$1`.
     Postgres,
-    /// `SQLite`.
+    /// `SQLite`, with placeholders like `?1`.
     Sqlite,
 }
 
@@ -32,10 +32,10 @@ impl fmt::Display for Dialect {
     }
 }
 
-/// The type under which a value is bound.
+/// The type with which a value is bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SqlType {
-    /// Text.
+    /// A string of any length.
     Text,
     /// A whole number of 64 bits.
     Integer,
@@ -43,7 +43,7 @@ pub enum SqlType {
     Number,
     /// True or false; 1 or 0 in `SQLite`.
     Boolean,
-    /// A day.
+    /// A day: `date` in Postgres; in `SQLite` text, for example `2026-01-31`.
     Date,
     /// A moment: `timestamptz` in Postgres; in `SQLite` text in UTC, as in `2026-01-31 08:00:00`.
     Datetime,
@@ -129,11 +129,11 @@ pub struct Sql {
 /// A value that is bound beside the params.
 #[derive(Clone, Debug)]
 pub struct Bind {
-    /// The parameter.
+    /// Name of the parameter, without the colon.
     pub name: String,
     /// The type under which it is bound.
     pub kind: SqlType,
-    /// The value.
+    /// The value that is bound, which may contain expressions.
     pub value: Value,
 }
 

@@ -127,7 +127,7 @@ fn float(value: &minijinja::Value) -> Result<f64, Error> {
     number.filter(|number| number.is_finite()).ok_or_else(|| wrong(format!("{value} is not a number")))
 }
 
-/// `1,234.50`
+/// Formats a number with commas between thousands, for example `1,234.50`.
 fn grouped(number: f64, decimals: Option<usize>) -> String {
     let written = format!("{:.*}", decimals.unwrap_or(0).min(10), number.abs());
     let (whole, fraction) = written.split_once('.').unwrap_or((&written, ""));

@@ -16,7 +16,7 @@ const ERROR: [&str; 3] = ["type", "message", "retryable"];
 #[expect(clippy::struct_excessive_bools, reason = "each says whether one name is known")]
 pub(crate) struct Known<'a> {
     pub(crate) params: &'a Params,
-    /// `row` and `rows`.
+    /// Whether the variable `row` exists.
     pub(crate) row: bool,
     /// `rows` too, where `row` is known.
     pub(crate) rows: bool,

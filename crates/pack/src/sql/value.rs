@@ -9,7 +9,7 @@ use crate::moment::Moment;
 /// A value to bind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SqlValue {
-    /// Null.
+    /// The SQL value NULL.
     Null,
     /// A whole number; `SQLite` only.
     Integer(i64),
