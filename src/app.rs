@@ -154,11 +154,11 @@ fn spawn_signal_listener(shutdown: Shutdown) {
                 _ = interrupt.recv() => {}
             }
             if is_first {
-                tracing::info!("told to end");
+                tracing::info!("shutdown was requested");
                 shutdown.start();
             }
         }
-        tracing::warn!("told to end again: ending at once; running tasks will be rescued");
+        tracing::warn!("shutdown was requested again: the process ends at once, and running tasks will be rescued");
         std::process::exit(130);
     });
 }
@@ -257,7 +257,7 @@ impl App {
         if let Some(running) = running_pool
             && let Err(error) = running.await
         {
-            tracing::error!(%error, "the pool ended badly");
+            tracing::error!(%error, "the worker pool ended with an error");
         }
         heartbeat_stop.cancel();
         if let Some(heartbeat) = heartbeat {

@@ -51,7 +51,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "JWT_PUBLIC_KEY",
         "",
-        "Public key (PEM, or the path of a PEM file) for RS256 or EdDSA tokens that somebody else signs.",
+        "Public key (PEM, or the path of a PEM file) for RS256 or EdDSA tokens that another issuer signs.",
     ),
     setting("JWT_ISSUER", "legwork", "The iss that a token must have."),
     setting("JWT_AUDIENCE", "legwork", "The aud that a token must have."),
@@ -70,7 +70,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("QUEUE_CONCURRENCY", "", "Tasks of a queue that run at once in this process, as in heavy=2,mail=10."),
     setting("ROUTES", "", "Which queue a kind goes to, as in email.*=mail,report.*=heavy; the first pattern that fits."),
     setting("SHUTDOWN_GRACE", "25s", "How long running tasks may finish after SIGTERM before they are released."),
-    setting("LEASE", "30s", "A worker that has not been heard of for so long is dead and its tasks are rescued; 3s to 1h."),
+    setting("LEASE", "30s", "A worker without a heartbeat for this long is declared dead, and its tasks are rescued; 3s to 1h."),
     setting("RESULT_RETENTION", "30d", "How long results are kept."),
     setting("IDEMPOTENCY_RETENTION", "24h", "How long an Idempotency-Key is kept."),
     setting(
@@ -191,7 +191,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("CHILD_MAX_MEMORY", "300MiB", "Memory that one child may have, 32MiB at least; what needs more fails."),
     setting("CHILD_TIME_LIMIT", "60s", "The longest time for one piece of work in a child; what needs longer fails."),
     setting("CHILD_REQUESTS", "100", "Pieces of work before a child is replaced."),
-    setting("CHILD_KEEP", "10s", "How long a child is kept that has nothing to do."),
+    setting("CHILD_KEEP", "10s", "How long an idle child process is kept."),
     setting("IMAGE_MAX_BYTES", "50MiB", "The largest file of an image."),
     setting("IMAGE_MAX_PIXELS", "100000000", "The most pixels of an image, in all frames together that are decoded."),
     setting("LOG_LEVEL", "info", "off, error, warn, info, debug or trace, also by module, as in info,legwork::queue=debug."),

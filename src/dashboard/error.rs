@@ -29,7 +29,7 @@ pub(super) enum PageError {
     Malformed(&'static str),
     /// There is none, as far as the account sees.
     NotFound(String),
-    /// It cannot be done as things stand.
+    /// The current state does not allow this.
     Conflict(String),
     /// The store or the broker is away, or has failed.
     Api(ApiError),

@@ -16,7 +16,7 @@ pub enum UploadError {
     #[error("the file is empty")]
     Empty,
     /// Its content is not an image that is taken.
-    #[error("the file is none of JPEG, PNG, WebP and GIF: its content says what it is, not its name")]
+    #[error("the file is not a JPEG, PNG, WebP or GIF image; its content decides, not its name")]
     NotAnImage,
     /// It is an image and something else at once.
     #[error("the file is not only an image: {0}")]

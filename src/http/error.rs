@@ -71,7 +71,7 @@ pub enum ApiError {
         /// What the path takes, as in `GET, POST`; empty where it is not known.
         allowed: String,
     },
-    /// It cannot be done as things stand.
+    /// The current state does not allow this.
     Conflict {
         /// A stable word.
         code: &'static str,
@@ -108,7 +108,7 @@ pub enum ApiError {
     },
     /// The answer was not ready in time.
     Timeout,
-    /// It cannot be done now; the cause goes to the log.
+    /// Temporarily not available; the cause goes to the log.
     Unavailable(String),
     /// The storage of files is away; the cause goes to the log.
     NoStorage(String),
@@ -133,7 +133,7 @@ impl ApiError {
 
     /// A task that is not there.
     pub fn no_task() -> Self {
-        Self::NotFound("there is no such task, or it belongs to another principal".into())
+        Self::NotFound("no task has this id, or it belongs to another principal".into())
     }
 
     /// Status, code and title.
@@ -146,10 +146,12 @@ impl ApiError {
             Self::BadToken(_) => (StatusCode::UNAUTHORIZED, "token_refused", "The bearer token is refused"),
             Self::BadLogin => (StatusCode::UNAUTHORIZED, "login_refused", "Name or password is wrong"),
             Self::MissingScope(_) => (StatusCode::FORBIDDEN, "scope_missing", "The token does not allow this"),
-            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", "There is no such thing"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", "Not found"),
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no_such_path", "There is no such path"),
-            Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not take this method"),
-            Self::Conflict { code, .. } => (StatusCode::CONFLICT, code, "It cannot be done as things stand"),
+            Self::Method { .. } => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not support this method")
+            }
+            Self::Conflict { code, .. } => (StatusCode::CONFLICT, code, "The current state does not allow this"),
             Self::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large"),
             Self::ArgsTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "args_too_large", "The args are too large"),
             Self::UploadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "upload_too_large", "The file is too large"),
@@ -161,8 +163,8 @@ impl ApiError {
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body came too slowly"),
             Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
             Self::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", "The answer was not ready in time"),
-            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "It cannot be done now"),
-            Self::NoStorage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", "It cannot be done now"),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Temporarily not available"),
+            Self::NoStorage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", "Temporarily not available"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong in the server"),
         }
     }
@@ -180,16 +182,16 @@ impl ApiError {
             }
             Self::BadToken(error) => error.to_string(),
             Self::BadLogin => "there is no account with this name and password".into(),
-            Self::MissingScope(scope) => format!("the token has not the scope {scope}"),
-            Self::NoRoute(path) => format!("there is nothing at {path}; /docs shows what there is"),
+            Self::MissingScope(scope) => format!("the token lacks the scope {scope}"),
+            Self::NoRoute(path) => format!("no endpoint has the path {path}; /docs lists the endpoints"),
             Self::Method { method, allowed } if allowed.is_empty() => {
-                format!("{method} is not taken here; the Allow header names the methods that are")
+                format!("the path does not support {method}; the Allow header lists the supported methods")
             }
-            Self::Method { method, allowed } => format!("{method} is not taken here; allowed are {allowed}"),
+            Self::Method { method, allowed } => format!("the path does not support {method}; supported are {allowed}"),
             Self::BodyTooLarge(limit) => {
                 format!("the body has more than the {limit} bytes that are allowed (BODY_LIMIT, or what the kind allows)")
             }
-            Self::ArgsTooLarge { size, limit } => format!("the args have {size} bytes; allowed are {limit} (ARGS_LIMIT)"),
+            Self::ArgsTooLarge { size, limit } => format!("the args have {size} bytes; at most {limit} are allowed (ARGS_LIMIT)"),
             Self::UploadTooLarge(limit) => format!("the file has more than the {limit} bytes that are allowed (UPLOAD_LIMIT)"),
             Self::Link(error) => error.to_string(),
             Self::RangeOutside(size) => format!("the file has {size} bytes; ask for a range within them"),
@@ -331,7 +333,7 @@ impl From<SubmitError> for ApiError {
         match error {
             SubmitError::UnknownKind(kind) => {
                 let shortened: String = kind.chars().take(100).collect();
-                Self::field("/kind", format!("{shortened:?} is unknown; GET /api/v1/tasks/kinds lists what there is"))
+                Self::field("/kind", format!("{shortened:?} is unknown; GET /api/v1/tasks/kinds lists the kinds"))
             }
             SubmitError::Invalid(field_errors) => Self::Invalid(field_errors),
             SubmitError::TooLarge { size, limit } => Self::ArgsTooLarge { size, limit },

@@ -195,7 +195,7 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for JsonOf<T> {
 pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     // The parser would take an array for the fields in their order.
     if body.trim_ascii_start().starts_with(b"[") && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() {
-        return Err(ApiError::field("", "is an array; an object is wanted"));
+        return Err(ApiError::field("", "must be an object; got an array"));
     }
     let mut input = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut input).map_err(|error| {

@@ -78,7 +78,7 @@ impl Params {
         self.one(name, |text| match text {
             "true" => Ok(true),
             "false" => Ok(false),
-            other => Err(format!("{:?} is neither true nor false", shortened(other))),
+            other => Err(format!("must be true or false; got {:?}", shortened(other))),
         })
     }
 

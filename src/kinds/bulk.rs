@@ -126,17 +126,20 @@ pub(super) fn list_errors(plain: (&str, Option<usize>), own: Option<usize>, limi
         (Some(count), None) => (format!("/{name}"), count),
         (None, Some(count)) => ("/recipients".to_owned(), count),
         (Some(_), Some(_)) => {
-            return vec![FieldError::new("/recipients", format!("either {name} or recipients is given, not both"))];
+            return vec![FieldError::new("/recipients", format!("must not be given together with {name}; give one of them"))];
         }
         (None, None) => {
-            return vec![FieldError::new(format!("/{name}"), "is missing: either this or recipients is given")];
+            return vec![FieldError::new(format!("/{name}"), "is missing; give this or recipients")];
         }
     };
     if count == 0 {
-        return vec![FieldError::new(pointer, "is empty; at least one recipient is asked for")];
+        return vec![FieldError::new(pointer, "is empty; give at least one recipient")];
     }
     if count > limit {
-        return vec![FieldError::new(pointer, format!("has {count} recipients; allowed are {limit} (BULK_RECIPIENT_LIMIT)"))];
+        return vec![FieldError::new(
+            pointer,
+            format!("has {count} recipients; at most {limit} are allowed (BULK_RECIPIENT_LIMIT)"),
+        )];
     }
     Vec::new()
 }
@@ -144,7 +147,7 @@ pub(super) fn list_errors(plain: (&str, Option<usize>), own: Option<usize>, limi
 /// What is wrong with a rate of `things` (`mails`) a second.
 pub(super) fn rate_error(pointer: &str, rate: Option<f64>, things: &str) -> Option<FieldError> {
     let is_wrong = rate.is_some_and(|rate| !(rate > 0.0 && rate <= FASTEST));
-    is_wrong.then(|| FieldError::new(pointer, format!("is not more than 0 and at most {FASTEST} {things} a second")))
+    is_wrong.then(|| FieldError::new(pointer, format!("must be greater than 0 and at most {FASTEST} {things} a second")))
 }
 
 /// What stands in the ledger for a text that is no address: it may hold anything.
@@ -235,7 +238,7 @@ pub(super) async fn deliver<C: Channel>(
                 });
             }
             PassEnd::Failed { sender_error: SenderError { reason, after }, .. } => {
-                tracing::warn!(task.id = %cx.task, attempt = %cx.attempt, reason, "the other side is in trouble; the task goes on later");
+                tracing::warn!(task.id = %cx.task, attempt = %cx.attempt, reason, "the receiving server has errors; the task goes on later");
                 return Err(TaskFailure::Later { after: after.unwrap_or(SERVER_PAUSE) });
             }
         }

@@ -26,7 +26,7 @@ const MOST_DAYS: u32 = 3_650;
 #[schema(as = ContentCleanupExpiredArgs)]
 #[serde(deny_unknown_fields)]
 pub struct CleanupExpired {
-    /// Activity logs older than so many days are deleted. Default: 90.
+    /// The age in days from which activity logs are deleted. Default: 90.
     #[schema(minimum = 1, maximum = 3_650, example = 90)]
     pub days: Option<u32>,
     /// The source that holds contents and activity logs. Default: app, or the only one.
@@ -90,7 +90,7 @@ impl Kind for CleanupExpired {
 /// What is wrong with an age in days.
 pub(super) fn check_days(days: Option<u32>) -> Option<FieldError> {
     let wrong = days.filter(|days| !(1..=MOST_DAYS).contains(days))?;
-    Some(FieldError::new("/days", format!("{wrong} is not in 1 to {MOST_DAYS}")))
+    Some(FieldError::new("/days", format!("must be between 1 and {MOST_DAYS}; got {wrong}")))
 }
 
 /// The moment so many days before `now`.

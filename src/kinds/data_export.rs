@@ -35,7 +35,7 @@ const CHUNKS_WAITING: usize = 2;
 #[schema(as = DataExportArgs)]
 #[serde(deny_unknown_fields)]
 pub struct ExportData {
-    /// The model, as it is declared: its rows are exported.
+    /// Name of the declared model whose rows are exported.
     #[schema(example = "user", min_length = 1)]
     pub model_name: String,
     /// Which rows: a value for a field, or an object of operators (`eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `in`, `contains`, `is_null`), as in
@@ -112,10 +112,10 @@ impl Kind for ExportData {
     fn check(&self, services: &Services) -> Vec<FieldError> {
         let mut field_errors = Vec::new();
         if self.bom && self.format != ExportFormat::Csv {
-            field_errors.push(FieldError::new("/bom", "stands beside the format csv only"));
+            field_errors.push(FieldError::new("/bom", "is only allowed with the format csv"));
         }
         if self.gzip && self.format == ExportFormat::Xlsx {
-            field_errors.push(FieldError::new("/gzip", "does not stand beside the format xlsx, which is compressed already"));
+            field_errors.push(FieldError::new("/gzip", "is not allowed with the format xlsx, which is compressed already"));
         }
         if let Err(more) = self.query(services) {
             field_errors.extend(more);

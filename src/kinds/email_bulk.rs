@@ -30,7 +30,7 @@ use composer::BulkMailComposer;
 #[schema(as = EmailBulkArgs)]
 #[serde(deny_unknown_fields)]
 pub struct BulkEmail {
-    /// To whom: addresses, as in `user@example.com` or `Ann Example <ann@example.org>`. One that is none is `rejected`, and the rest goes on; one
+    /// The recipients' addresses, for example `user@example.com` or `Ann Example <ann@example.org>`. One that is none is `rejected`, and the rest goes on; one
     /// that is there twice is mailed once. Either this or `recipients` is given.
     #[schema(min_items = 1, example = json!(["user1@example.com", "user2@example.com"]))]
     pub recipient_emails: Option<Vec<String>>,
@@ -49,7 +49,7 @@ pub struct BulkEmail {
     pub context: Option<Map<String, Value>>,
     /// The text, where there is no template.
     pub text: Option<String>,
-    /// The same as HTML; only beside `text`. It is sent as it is.
+    /// The same content as HTML. Only together with `text`; it is sent unchanged.
     pub html: Option<String>,
     /// What to do with a recipient whose mail was handed over without an answer: `hold` (the default) leaves it `unknown`, so that nobody gets it
     /// twice; `resend` sends it again.
@@ -80,7 +80,7 @@ pub struct BulkRecipient {
 
 impl Kind for BulkEmail {
     const NAME: &'static str = "email.bulk";
-    const DESCRIPTION: &'static str = "Sends one mail to each of many recipients, by a template or as a given text, and keeps what became of each. Nobody gets it twice and nobody is left out, whatever breaks.";
+    const DESCRIPTION: &'static str = "Sends one mail to each of many recipients, from a template or a given text, and records the outcome for each. After a crash it goes on where it stopped.";
     /// A mail server that is away for some hours ends no newsletter.
     const RETRY: RetryPolicy = RetryPolicy {
         max_retries: 8,
@@ -111,7 +111,8 @@ impl Kind for BulkEmail {
         field_errors.extend(bulk::rate_error("/rate", self.rate, "mails"));
         field_errors.extend(bulk::rate_error("/rate_per_domain", self.rate_per_domain, "mails"));
         if self.list_unsubscribe == Some(true) && !services.bulk.can_link() {
-            field_errors.push(FieldError::new("/list_unsubscribe", "cannot be on: links are signed, and no JWT_SECRET is set"));
+            field_errors
+                .push(FieldError::new("/list_unsubscribe", "needs JWT_SECRET, which signs the links; set it on the server"));
         }
         field_errors
     }
@@ -119,7 +120,7 @@ impl Kind for BulkEmail {
     async fn run(mut self, cx: TaskContext) -> Result<Value, TaskFailure> {
         let mailer = &cx.services.mailer;
         if cx.suppressions.is_none() && !mailer.is_outbox() {
-            let why = "without the server nobody knows who must not be mailed: submit it instead, or leave SMTP_URL unset";
+            let why = "only the server knows the suppression list; submit the task to it, or leave SMTP_URL unset";
             return Err(TaskFailure::fail("NeedsServer", why));
         }
         let composer = BulkMailComposer::new(&cx, &self);
@@ -144,8 +145,10 @@ impl BulkEmail {
         let (plain, own) = (self.recipient_emails.as_ref().map(Vec::len), self.recipients.as_ref().map(Vec::len));
         let mut field_errors = bulk::list_errors(("recipient_emails", plain), own, limit);
         if field_errors.is_empty() && self.text.is_some() && self.recipients.iter().flatten().any(|one| one.context.is_some()) {
-            field_errors
-                .push(FieldError::new("/recipients", "have a context, which stands beside template_name, not beside text"));
+            field_errors.push(FieldError::new(
+                "/recipients",
+                "must not have a context together with text; give template_name to use one",
+            ));
         }
         field_errors
     }

@@ -71,7 +71,10 @@ impl Kind for NotifyUser {
                 field_errors.push(FieldError::new("/action_url", format!("{url:?} is no link with http, https, mailto or tel")));
             }
             (None, Some(_)) => {
-                field_errors.push(FieldError::new("/action_label", "stands beside action_url only: it is what the button says"));
+                field_errors.push(FieldError::new(
+                    "/action_label",
+                    "is only allowed together with action_url: it is the text of the button",
+                ));
             }
             _ => {}
         }

@@ -53,7 +53,7 @@ pub struct SendEmail {
     pub context: Option<Map<String, Value>>,
     /// The text, where there is no template.
     pub text: Option<String>,
-    /// The same as HTML; only beside `text`. It is sent as it is.
+    /// The same content as HTML. Only together with `text`; it is sent unchanged.
     pub html: Option<String>,
     /// Addresses that get a copy, whom every recipient sees. At most 50 together with `bcc`.
     #[serde(default)]
@@ -158,16 +158,16 @@ pub(super) fn body_errors(
                 field_error("/template_name", error.to_string());
             }
             if html.is_some() {
-                field_error("/html", "stands beside text, not beside template_name: the template makes the HTML".into());
+                field_error("/html", "is only allowed together with text: a template makes its own HTML".into());
             }
         }
         (None, Some(_), _) => {
             if has_context {
-                field_error("/context", "stands beside template_name, not beside text: a text is sent as it is".into());
+                field_error("/context", "is only allowed together with template_name: a text is sent as it is".into());
             }
         }
-        (Some(_), Some(_), _) => field_error("/text", "either template_name or text is given, not both".into()),
-        (None, None, _) => field_error("/template_name", "is missing: either template_name or text is given".into()),
+        (Some(_), Some(_), _) => field_error("/text", "must not be given together with template_name; give one of them".into()),
+        (None, None, _) => field_error("/template_name", "is missing; give template_name or text".into()),
     }
     field_errors
 }

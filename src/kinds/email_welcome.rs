@@ -20,7 +20,7 @@ use legwork_source::model::ModelRole;
 #[schema(as = EmailWelcomeArgs)]
 #[serde(deny_unknown_fields)]
 pub struct WelcomeEmail {
-    /// Who is welcomed, and by which template: `welcome_user` or `welcome_admin`. Default: user.
+    /// The type of the new account, which selects the template `welcome_user` or `welcome_admin`. Default: `user`.
     #[serde(default)]
     pub user_type: UserType,
     /// The key of the user, where `user_type` is `user`.
@@ -89,12 +89,14 @@ impl Kind for WelcomeEmail {
         let (key, beside) = self.keys();
         let source = self.source.as_deref();
         match key {
-            None => field_errors
-                .push(FieldError::new(wanted, format!("is missing: whom to welcome, as user_type is {}", self.user_type.role()))),
+            None => field_errors.push(FieldError::new(
+                wanted,
+                format!("is missing; it is required with the user_type {}", self.user_type.role()),
+            )),
             Some(key) => field_errors.extend(people::check_key(services, source, self.user_type.role(), key, wanted)),
         }
         if beside.is_some() {
-            field_errors.push(FieldError::new(other, format!("does not go with the user_type {}", self.user_type.role())));
+            field_errors.push(FieldError::new(other, format!("is not allowed with the user_type {}", self.user_type.role())));
         }
         if let Some(Err(detail)) = self.subject.as_deref().map(check_subject) {
             field_errors.push(FieldError::new("/subject", detail));
@@ -107,7 +109,7 @@ impl Kind for WelcomeEmail {
 
     async fn run(self, cx: TaskContext) -> Result<Value, TaskFailure> {
         let role = self.user_type.role();
-        let key = self.keys().0.ok_or_else(|| TaskFailure::fail("BadArgs", "it does not say whom to welcome"))?;
+        let key = self.keys().0.ok_or_else(|| TaskFailure::fail("BadArgs", "the args name neither a user nor an admin"))?;
         let person = people::find(&cx, self.source.as_deref(), role, key).await?;
         let subject = self.subject.clone().unwrap_or_else(|| format!("Welcome to {}", cx.services.renderer.site_name()));
         let draft = SendEmail {

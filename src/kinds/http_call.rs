@@ -63,7 +63,7 @@ pub struct HttpCall {
     #[serde(default)]
     #[schema(value_type = Option<Object>, example = json!({ "authorization": "Bearer secret" }))]
     pub headers: Option<BTreeMap<String, String>>,
-    /// The body, sent as it is. It is kept secret. Not with GET or HEAD.
+    /// The body, which is sent unchanged and kept secret. Not allowed with GET or HEAD.
     #[serde(default)]
     #[schema(value_type = Option<serde_json::Value>, example = json!({ "index": "articles" }))]
     pub json: Option<Box<RawValue>>,
@@ -131,7 +131,7 @@ impl Kind for HttpCall {
             field_errors.push(FieldError::new("/json", "is sent with POST, PUT, PATCH or DELETE, not with GET or HEAD"));
         }
         if let Some(seconds) = self.timeout_seconds.filter(|seconds| !(*seconds > 0.0 && *seconds <= LONGEST_TIMEOUT)) {
-            let detail = format!("{seconds} is not a number of seconds above 0, up to {LONGEST_TIMEOUT}");
+            let detail = format!("must be greater than 0 and at most {LONGEST_TIMEOUT} seconds; got {seconds}");
             field_errors.push(FieldError::new("/timeout_seconds", detail));
         }
         self.check_statuses(&mut field_errors);
@@ -182,10 +182,11 @@ impl HttpCall {
     fn check_statuses(&self, field_errors: &mut Vec<FieldError>) {
         let Some(statuses) = &self.expected_status else { return };
         if statuses.is_empty() || statuses.len() > MOST_STATUSES {
-            field_errors.push(FieldError::new("/expected_status", format!("is not a list of 1 to {MOST_STATUSES} statuses")));
+            field_errors.push(FieldError::new("/expected_status", format!("must be a list of 1 to {MOST_STATUSES} statuses")));
         }
         for (index, status) in statuses.iter().enumerate().filter(|(_, status)| !(200..=599).contains(*status)) {
-            field_errors.push(FieldError::new(format!("/expected_status/{index}"), format!("{status} is not in 200 to 599")));
+            field_errors
+                .push(FieldError::new(format!("/expected_status/{index}"), format!("must be between 200 and 599; got {status}")));
         }
     }
 
@@ -193,7 +194,8 @@ impl HttpCall {
     fn check_headers(&self, field_errors: &mut Vec<FieldError>) {
         let Some(headers) = &self.headers else { return };
         if headers.len() > MOST_HEADERS {
-            field_errors.push(FieldError::new("/headers", format!("are {}; at most {MOST_HEADERS} are sent", headers.len())));
+            field_errors
+                .push(FieldError::new("/headers", format!("has {} headers; at most {MOST_HEADERS} are allowed", headers.len())));
         }
         let mut known = BTreeSet::new();
         for (name, value) in headers {

@@ -33,11 +33,11 @@ const LINK_LIFE: Duration = Duration::from_hours(7 * 24);
 pub struct ProcessImage {
     /// The image: a stored file, as in `uploads/image.jpg`. JPEG, PNG, WebP or GIF, by its content.
     pub file_path: FilePath,
-    /// It comes to fit into a box of this width; it is never enlarged.
+    /// Most pixels of width of the result. The image is never enlarged.
     #[serde(default = "default_side")]
     #[schema(minimum = 1, maximum = 16_383, default = 1920, example = 1200)]
     pub max_width: u32,
-    /// And of this height.
+    /// Most pixels of height of the result.
     #[serde(default = "default_side")]
     #[schema(minimum = 1, maximum = 16_383, default = 1920, example = 800)]
     pub max_height: u32,
@@ -45,10 +45,10 @@ pub struct ProcessImage {
     #[serde(default = "default_quality")]
     #[schema(minimum = 1, maximum = 100, default = 85, example = 85)]
     pub quality: u8,
-    /// What is written: `keep` writes what it was, `auto` the smaller of that and WebP.
+    /// The format of the result. `keep` keeps the format of the source; `auto` takes that or WebP, whichever is smaller.
     #[serde(default)]
     pub format: OutputFormat,
-    /// Smaller ones beside it; 150 and 300 pixels, cropped square, unless told otherwise. An empty list makes none.
+    /// Smaller images to make as well. Default: 150 and 300 pixels, cropped square. An empty list makes none.
     #[serde(default = "default_thumbnails")]
     #[schema(max_items = 10)]
     pub thumbnails: Vec<Thumbnail>,
@@ -107,7 +107,7 @@ impl Kind for ProcessImage {
         let mut field_error = |pointer: String, detail: String| field_errors.push(FieldError::new(pointer, detail));
         let mut within = |pointer: String, value: u32, most: u32| {
             if !(1..=most).contains(&value) {
-                field_error(pointer, format!("{value} is not a whole number in 1 to {most}"));
+                field_error(pointer, format!("must be a whole number from 1 to {most}; got {value}"));
             }
         };
         within("/max_width".into(), self.max_width, MAX_SIDE);
@@ -119,12 +119,12 @@ impl Kind for ProcessImage {
         if self.thumbnails.len() > MAX_THUMBNAILS {
             field_error(
                 "/thumbnails".into(),
-                format!("{} thumbnails are too many; allowed are {MAX_THUMBNAILS}", self.thumbnails.len()),
+                format!("has {} thumbnails; at most {MAX_THUMBNAILS} are allowed", self.thumbnails.len()),
             );
         }
         for (index, thumbnail) in self.thumbnails.iter().enumerate() {
             if self.thumbnails[..index].contains(thumbnail) {
-                field_error(format!("/thumbnails/{index}"), "stands in the list already".into());
+                field_error(format!("/thumbnails/{index}"), "repeats an earlier entry of the list; remove it".into());
             }
         }
         if let Some(reason) = legwork_image::missing(self.format) {

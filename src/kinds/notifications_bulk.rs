@@ -98,9 +98,9 @@ impl Kind for BulkNotice {
                 field_errors.extend(to_field_errors(Filter::parse(users, filters, "/filters").err().unwrap_or_default()));
             }
             (Some(_), Some(_)) => {
-                field_errors.push(FieldError::new("/filters", "either user_ids or filters are given, not both"));
+                field_errors.push(FieldError::new("/filters", "must not be given together with user_ids; give one of them"));
             }
-            (None, None) => field_errors.push(FieldError::new("/user_ids", "is missing: either user_ids or filters are given")),
+            (None, None) => field_errors.push(FieldError::new("/user_ids", "is missing; give user_ids or filters")),
         }
         field_errors
     }

@@ -19,7 +19,7 @@ use legwork_source::{Filter, Operator, SourceError};
 #[schema(as = NotificationsCleanupArgs)]
 #[serde(deny_unknown_fields)]
 pub struct CleanupNotifications {
-    /// Read notifications older than so many days are deleted. Default: 90.
+    /// The age in days from which read notifications are deleted. Default: 90.
     #[schema(minimum = 1, maximum = 3_650, example = 90)]
     pub days: Option<u32>,
     /// The source that holds the notifications. Default: app, or the only one.

@@ -58,7 +58,7 @@ impl Kind for NotifyAdmins {
             field_errors.push(FieldError::new("/subject", detail));
         }
         if self.template_name.is_none() && self.message.as_ref().is_none_or(|message| message.trim().is_empty()) {
-            field_errors.push(FieldError::new("/message", "is missing or blank: either a message or a template_name is given"));
+            field_errors.push(FieldError::new("/message", "is missing or blank; give message or template_name"));
         }
         if let Err(error) = services.renderer.check_name(self.template()) {
             field_errors.push(FieldError::new("/template_name", error.to_string()));
@@ -97,7 +97,7 @@ impl Kind for NotifyAdmins {
         refused.truncate(IDS_LISTED);
         Ok(json!({
             "success": true,
-            "message": format!("{submitted} admins are being told by mail"),
+            "message": format!("{submitted} admins are being notified by mail"),
             "submitted": submitted,
             "without_address": without_address,
             "refused": refused,

@@ -37,7 +37,7 @@ const CONTENT_TYPE: &str = "text/html; charset=utf-8";
 #[schema(as = AdminReportArgs)]
 #[serde(deny_unknown_fields)]
 pub struct AdminReport {
-    /// What the figures are about.
+    /// The subject of the report.
     pub report_type: ReportType,
     /// The first day (UTC), as in `2024-01-01`.
     #[schema(example = "2024-01-01", format = Date)]
@@ -52,7 +52,7 @@ pub struct AdminReport {
     pub source: Option<String>,
 }
 
-/// What a report is about.
+/// The subject of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReportType {

@@ -18,7 +18,7 @@ const MOST_DAYS: f64 = 36_500.0;
 #[schema(as = ResultsPruneArgs)]
 #[serde(deny_unknown_fields)]
 pub struct PruneResults {
-    /// Results that ended longer ago than so many days are forgotten. Default: as `RESULT_RETENTION` says.
+    /// The age in days from which results are deleted. Default: `RESULT_RETENTION`.
     #[schema(minimum = 1, maximum = 36_500, example = 30)]
     pub older_than_days: Option<f64>,
 }
@@ -36,7 +36,7 @@ impl Kind for PruneResults {
     fn check(&self, _services: &Services) -> Vec<FieldError> {
         match self.older_than_days {
             Some(days) if !(1.0..=MOST_DAYS).contains(&days) => {
-                vec![FieldError::new("/older_than_days", format!("{days} is not a number of days from 1 to {MOST_DAYS}"))]
+                vec![FieldError::new("/older_than_days", format!("must be between 1 and {MOST_DAYS} days; got {days}"))]
             }
             _ => Vec::new(),
         }

@@ -29,7 +29,7 @@ const PAGE: u32 = 500;
 #[schema(as = SmsBulkArgs)]
 #[serde(deny_unknown_fields)]
 pub struct BulkSms {
-    /// To whom: numbers in the international form, as in `+233201234567`. One that is none is `rejected`, and the rest goes on; one that is
+    /// The recipients' numbers in the international form, for example `+233201234567`. One that is none is `rejected`, and the rest goes on; one that is
     /// there twice is messaged once. Either this or `recipients` is given.
     #[schema(min_items = 1, example = json!(["+233244123456", "+233201234567"]))]
     pub phone_numbers: Option<Vec<String>>,
@@ -71,7 +71,7 @@ pub struct SmsRecipient {
 
 impl Kind for BulkSms {
     const NAME: &'static str = "sms.bulk";
-    const DESCRIPTION: &'static str = "Sends one text message to each of many numbers, and keeps what became of each. Nobody gets it twice and nobody is left out, whatever breaks.";
+    const DESCRIPTION: &'static str = "Sends one text message to each of many numbers, and records the outcome for each. After a crash it goes on where it stopped.";
     /// A provider that is away for some hours ends nothing.
     const RETRY: RetryPolicy = RetryPolicy {
         max_retries: 8,
@@ -103,7 +103,7 @@ impl Kind for BulkSms {
     async fn run(mut self, cx: TaskContext) -> Result<Value, TaskFailure> {
         let sms = &cx.services.sms;
         if cx.suppressions.is_none() && !sms.is_outbox() {
-            let why = "without the server nobody knows who must not be messaged: submit it instead, or leave SMS_PROVIDER unset";
+            let why = "only the server knows the suppression list; submit the task to it, or leave SMS_PROVIDER unset";
             return Err(TaskFailure::fail("NeedsServer", why));
         }
         let text = self.text().map_err(|detail| TaskFailure::fail("BadArgs", format!("/message: {detail}")))?;

@@ -14,7 +14,7 @@ use legwork_engine::domain::{FieldError, TaskFailure};
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = EchoArgs)]
 pub struct Echo {
-    /// Whatever is to come back.
+    /// The fields that the result repeats.
     #[serde(flatten)]
     pub fields: Map<String, Value>,
 }
@@ -63,7 +63,7 @@ impl Kind for Sleep {
         if (0.0..=LONGEST_SLEEP).contains(&self.seconds) {
             return Vec::new();
         }
-        vec![FieldError::new("/seconds", format!("{} is not a number of seconds in 0 to {LONGEST_SLEEP}", self.seconds))]
+        vec![FieldError::new("/seconds", format!("must be between 0 and {LONGEST_SLEEP} seconds; got {}", self.seconds))]
     }
 
     async fn run(self, cx: TaskContext) -> Result<Value, TaskFailure> {

@@ -21,7 +21,7 @@ const DEFAULT_MINUTES: u32 = 60;
 #[schema(as = AggregateMetricsArgs)]
 #[serde(deny_unknown_fields)]
 pub struct AggregateMetrics {
-    /// Over so many minutes before now.
+    /// The length of the time to aggregate, in minutes up to now.
     #[serde(default = "default_minutes")]
     #[schema(minimum = 1, maximum = 44_640, default = 60, example = 60)]
     pub window_minutes: u32,
@@ -45,7 +45,7 @@ impl Kind for AggregateMetrics {
         if (1..=MOST_MINUTES).contains(&self.window_minutes) {
             return Vec::new();
         }
-        let detail = format!("{} is not a number of minutes from 1 to {MOST_MINUTES}", self.window_minutes);
+        let detail = format!("must be between 1 and {MOST_MINUTES} minutes; got {}", self.window_minutes);
         vec![FieldError::new("/window_minutes", detail)]
     }
 

@@ -31,7 +31,7 @@ pub enum SignatureError {
     #[error("the webhook-timestamp is not a number of seconds within five minutes of now")]
     Timestamp,
     /// None of the `v1` signatures in the header was made with the key for this body.
-    #[error("no v1 signature in webhook-signature fits")]
+    #[error("no v1 signature in webhook-signature matches")]
     Signature,
 }
 

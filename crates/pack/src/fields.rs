@@ -169,8 +169,8 @@ pub(crate) const KIND: &[Field] = &[
     LIMITS[3],
     LIMITS[4],
     LIMITS[5],
-    field("rate", Shape::Rate, "At most so many starts over all workers, as in 10/m: N/s, N/m, N/h, N/d."),
-    field("concurrency", Shape::Integer(1, 100_000), "At most so many at once over all workers."),
+    field("rate", Shape::Rate, "Most starts over all workers, for example 10/m: N/s, N/m, N/h, N/d."),
+    field("concurrency", Shape::Integer(1, 100_000), "Most tasks that run at the same time over all workers."),
     field("scope", Shape::Choice(&["submit", "admin"]), "What a token must allow that submits it. Default: submit."),
     field("example", Shape::Plain, "Args that work. Default: the examples of the params."),
     field("params", Shape::Map(&PARAM_SHAPE), "The args, by name: a type, or a table with a type."),
@@ -472,7 +472,7 @@ static LINK: Table = Table {
         field(
             "on_failure",
             Shape::Choice(&["stop", "continue"]),
-            "What a link that failed for good does to the chain. Default: stop.",
+            "What happens to the chain if the link fails for good. Default: stop.",
         ),
     ]],
 };
@@ -510,12 +510,12 @@ static SCHEDULE: Table = Table {
         field("one_off", Shape::Boolean, "Whether it fires once and is then disabled. Default: false."),
         field("expires", Shape::Duration(SECOND, YEAR), "Its tasks expire so long after their nominal time."),
         field("missed", Shape::Choice(&["skip", "last", "all"]), "What becomes of missed firings. Default: last."),
-        field("missed_limit", Shape::Integer(1, 1_000), "With missed = all: at most so many. Default: 10."),
+        field("missed_limit", Shape::Integer(1, 1_000), "With missed = all: most firings that are made up for. Default: 10."),
         field("max_lateness", Shape::Duration(SECOND, YEAR), "A missed firing that is later than this is skipped."),
         field(
             "overlap",
             Shape::Choice(&["allow", "skip", "queue_one"]),
-            "What happens where the task before has not ended. Default: allow.",
+            "What happens if the task of the last firing has not ended. Default: allow.",
         ),
         field(
             "dst_gap",

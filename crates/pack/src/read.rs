@@ -141,7 +141,7 @@ impl Reader<'_> {
                 self.fault(
                     entry.key_at,
                     &path,
-                    format!("the pattern fits no kind of this pack. A * stands for any run of characters.{known}"),
+                    format!("the pattern matches no kind of this pack. A * matches any run of characters.{known}"),
                 );
             }
             routes.push(Route { pattern: entry.key.clone(), queue: queue.to_owned() });

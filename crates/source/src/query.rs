@@ -241,7 +241,7 @@ fn condition(field: &ModelField, operator: Operator, value: &Value, at: &str) ->
         (Operator::Eq, Value::Null) => Ok(made(Operator::IsNull, Operand::Whether(true))),
         (Operator::Ne, Value::Null) => Ok(made(Operator::IsNull, Operand::Whether(false))),
         (Operator::IsNull, Value::Bool(is)) => Ok(made(operator, Operand::Whether(*is))),
-        (Operator::IsNull, other) => Err(QueryError::new(at, format!("{} is neither true nor false", shortened(other)))),
+        (Operator::IsNull, other) => Err(QueryError::new(at, format!("must be true or false; got {}", shortened(other)))),
         (Operator::In, Value::Array(values)) if values.is_empty() => {
             Err(QueryError::new(at, "is an empty list, which no row fits"))
         }

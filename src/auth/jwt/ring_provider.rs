@@ -17,7 +17,7 @@ pub(super) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         if PROVIDER.install_default().is_err() {
-            tracing::warn!("another provider of token cryptography was installed before ours");
+            tracing::warn!("another provider of token cryptography was installed before this one");
         }
     });
 }

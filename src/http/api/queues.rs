@@ -84,7 +84,7 @@ pub(in crate::http) async fn change(
     JsonOf(patch): JsonOf<QueuePatch>,
 ) -> Result<Json<QueueSettings>, ApiError> {
     if patch.concurrency.is_some_and(|number| !(1..=MOST_AT_ONCE).contains(&number)) {
-        return Err(ApiError::field("/concurrency", format!("is not in 1 to {MOST_AT_ONCE}; pause the queue to stop it")));
+        return Err(ApiError::field("/concurrency", format!("must be between 1 and {MOST_AT_ONCE}; pause the queue to stop it")));
     }
     set(&state, &queue, QueueChange { paused: None, concurrency: Some(patch.concurrency) }).await
 }

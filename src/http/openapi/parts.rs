@@ -177,26 +177,26 @@ responses! {
     Unauthenticated => problem("There is no token, or it is refused; for a login, name or password is wrong.")
         .header("WWW-Authenticate", text_header("What is asked for (RFC 6750)."));
     /// 403.
-    Forbidden => problem("The token has not the scope that this needs; `detail` names it.")
+    Forbidden => problem("The token lacks the scope that the operation needs; `detail` names it.")
         .header("WWW-Authenticate", text_header("Which scope is needed (RFC 6750)."));
     /// 404.
-    NotFound => problem("There is no such thing, or it belongs to another principal.");
+    NotFound => problem("Nothing has this name or id, or it belongs to another principal.");
     /// 405.
-    MethodNotAllowed => problem("The path does not take this method.").header("Allow", text_header("The methods that it takes."));
+    MethodNotAllowed => problem("The path does not support this method.").header("Allow", text_header("The methods that it takes."));
     /// 408.
     BodyTimeout => problem("The body came too slowly.");
     /// 409.
-    Conflict => problem("It cannot be done as things stand; `code` and `detail` say what stands against it.");
+    Conflict => problem("The current state does not allow the operation; `code` and `detail` say why.");
     /// 409 of a submission.
     KeyReused => problem("The `Idempotency-Key` was used before with another body.");
     /// 403 of a link.
     LinkForged => problem("The link is not one that this server made: its path, its expiry or its signature was changed.");
     /// 403 of a file.
-    LinkRefused => problem("There is neither a link that this server made nor a token, or the token has not the scope `tasks:read`.");
+    LinkRefused => problem("The request has neither a valid link nor a token, or the token lacks the scope `tasks:read`.");
     /// 410.
     LinkExpired => problem("The link has expired.");
     /// 416.
-    RangeOutside => problem("The file has not the bytes that `Range` names.")
+    RangeOutside => problem("The file does not have the bytes that `Range` names.")
         .header("Content-Range", text_header("How many bytes it has."));
     /// 413.
     TooLarge => problem("The body, or the args in it, are larger than allowed.");
@@ -205,7 +205,7 @@ responses! {
     /// 422.
     Invalid => problem("Fields are wrong; `errors` points at each one.");
     /// 429.
-    RateLimited => with_retry_after(problem("Too many; wait as long as `Retry-After` says."));
+    RateLimited => with_retry_after(problem("A limit is used up; wait for the time in `Retry-After`."));
     /// 500.
     Internal => problem("Something went wrong in the server; its log has the cause under the `x-request-id` of the answer.");
     /// 503.

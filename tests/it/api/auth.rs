@@ -129,7 +129,7 @@ pub async fn a_token_without_the_scope_is_403_and_names_it(engine: Engine) {
 
     {
       "code": "scope_missing",
-      "detail": "the token has not the scope tasks:submit",
+      "detail": "the token lacks the scope tasks:submit",
       "errors": [],
       "status": 403,
       "title": "The token does not allow this",
@@ -161,7 +161,7 @@ pub async fn an_account_is_made_once_and_its_password_set_on_request(engine: Eng
       "detail": "the account \"anna\" exists; \"replace\": true sets its password",
       "errors": [],
       "status": 409,
-      "title": "It cannot be done as things stand",
+      "title": "The current state does not allow this",
       "type": "urn:legwork:problem:account_exists"
     }
     "#);

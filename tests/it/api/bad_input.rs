@@ -41,7 +41,7 @@ pub async fn wrong_types_and_unknown_fields_are_named(engine: Engine) {
 
     {
       "code": "invalid",
-      "detail": "/args/seconds: \"long\" is not of type \"number\"; /args/colour: is unknown; allowed are seconds; /priority: priority 11 is not in 0 to 9; and 1 more",
+      "detail": "/args/seconds: \"long\" is not of type \"number\"; /args/colour: is unknown; allowed are seconds; /priority: must be between 0 and 9; got 11; and 1 more",
       "errors": [
         {
           "detail": "\"long\" is not of type \"number\"",
@@ -52,11 +52,11 @@ pub async fn wrong_types_and_unknown_fields_are_named(engine: Engine) {
           "pointer": "/args/colour"
         },
         {
-          "detail": "priority 11 is not in 0 to 9",
+          "detail": "must be between 0 and 9; got 11",
           "pointer": "/priority"
         },
         {
-          "detail": "-1 is not a number of seconds from 0 to ten years",
+          "detail": "must be a number of seconds from 0 to ten years; got -1",
           "pointer": "/countdown"
         }
       ],
@@ -66,7 +66,7 @@ pub async fn wrong_types_and_unknown_fields_are_named(engine: Engine) {
     }
     "#);
     let body = json!({ "kind": 5, "args": [], "colour": "red" });
-    assert_snapshot!(service.post(TASKS, &body).await.json()["errors"], @r#"[{"detail":"is not an object","pointer":"/args"},{"detail":"is unknown; allowed are kind, args, queue, priority, countdown, eta, expires, max_retries, time_limit, soft_time_limit, callback_url","pointer":"/colour"},{"detail":"is not a string","pointer":"/kind"}]"#);
+    assert_snapshot!(service.post(TASKS, &body).await.json()["errors"], @r#"[{"detail":"must be an object","pointer":"/args"},{"detail":"is unknown; allowed are kind, args, queue, priority, countdown, eta, expires, max_retries, time_limit, soft_time_limit, callback_url","pointer":"/colour"},{"detail":"must be a string","pointer":"/kind"}]"#);
 }
 
 pub async fn a_bad_address_and_an_unknown_template_are_refused_at_submission(engine: Engine) {
@@ -110,10 +110,10 @@ pub async fn an_unknown_kind_is_422(engine: Engine) {
 
     {
       "code": "invalid",
-      "detail": "/kind: \"no.such\" is unknown; GET /api/v1/tasks/kinds lists what there is",
+      "detail": "/kind: \"no.such\" is unknown; GET /api/v1/tasks/kinds lists the kinds",
       "errors": [
         {
-          "detail": "\"no.such\" is unknown; GET /api/v1/tasks/kinds lists what there is",
+          "detail": "\"no.such\" is unknown; GET /api/v1/tasks/kinds lists the kinds",
           "pointer": "/kind"
         }
       ],
@@ -137,8 +137,8 @@ pub async fn every_bad_field_is_pointed_at(engine: Engine) {
         answer.json()["errors"].as_array().unwrap().iter().map(line).collect::<Vec<_>>().join("\n")
     };
     assert_snapshot!(field_errors(Method::POST, "/api/v1/tasks/email/send", json!({ "colour": 1, "priority": "x", "eta": 5 })).await, @r#"
-    /eta 5 is not a time (RFC 3339, with an offset)
-    /priority "x" is not a whole number from 0 to 9
+    /eta must be a time (RFC 3339, with an offset); got 5
+    /priority must be a whole number from 0 to 9; got "x"
     "#);
     assert_snapshot!(field_errors(Method::POST, "/api/v1/tasks/email/send", json!({})).await, @r"
     /recipient_email is missing
@@ -181,7 +181,7 @@ pub async fn an_array_is_no_object(engine: Engine) {
         let call = service.request(method, path).header("content-type", "application/json");
         let answer = call.body(format!(" {body}")).send().await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}: {answer}");
-        assert_eq!(answer.text_at("/errors/0/detail"), "is an array; an object is wanted", "{path}");
+        assert_eq!(answer.text_at("/errors/0/detail"), "must be an object; got an array", "{path}");
     }
 }
 
@@ -194,7 +194,7 @@ pub async fn a_body_or_args_too_large_are_413(engine: Engine) {
 
     {
       "code": "args_too_large",
-      "detail": "the args have 307211 bytes; allowed are 262144 (ARGS_LIMIT)",
+      "detail": "the args have 307211 bytes; at most 262144 are allowed (ARGS_LIMIT)",
       "errors": [],
       "status": 413,
       "title": "The args are too large",
@@ -262,10 +262,10 @@ pub async fn a_bad_id_is_422_and_an_unknown_one_404(engine: Engine) {
 
     {
       "code": "not_found",
-      "detail": "there is no such task, or it belongs to another principal",
+      "detail": "no task has this id, or it belongs to another principal",
       "errors": [],
       "status": 404,
-      "title": "There is no such thing",
+      "title": "Not found",
       "type": "urn:legwork:problem:not_found"
     }
     "#);
@@ -280,7 +280,7 @@ pub async fn an_unknown_path_is_404_and_a_wrong_method_405(engine: Engine) {
 
     {
       "code": "no_such_path",
-      "detail": "there is nothing at /api/v1/nothing; /docs shows what there is",
+      "detail": "no endpoint has the path /api/v1/nothing; /docs lists the endpoints",
       "errors": [],
       "status": 404,
       "title": "There is no such path",
@@ -294,10 +294,10 @@ pub async fn an_unknown_path_is_404_and_a_wrong_method_405(engine: Engine) {
 
     {
       "code": "method_not_allowed",
-      "detail": "PUT is not taken here; allowed are GET, POST",
+      "detail": "the path does not support PUT; supported are GET, POST",
       "errors": [],
       "status": 405,
-      "title": "The path does not take this method",
+      "title": "The path does not support this method",
       "type": "urn:legwork:problem:method_not_allowed"
     }
     "#);
@@ -366,7 +366,7 @@ pub async fn a_store_that_is_away_is_503_and_a_broker_that_is_away_goes_unnotice
       "detail": "the database is not available at the moment; a submission with an Idempotency-Key is safe to be sent again",
       "errors": [],
       "status": 503,
-      "title": "It cannot be done now",
+      "title": "Temporarily not available",
       "type": "urn:legwork:problem:unavailable"
     }
     "#);

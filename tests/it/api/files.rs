@@ -128,7 +128,7 @@ pub async fn what_is_no_image_is_refused_whatever_it_is_called(engine: Engine) {
 
     {
       "code": "file_type",
-      "detail": "the file is none of JPEG, PNG, WebP and GIF: its content says what it is, not its name",
+      "detail": "the file is not a JPEG, PNG, WebP or GIF image; its content decides, not its name",
       "errors": [],
       "status": 415,
       "title": "The file's type is not taken",
@@ -349,7 +349,7 @@ pub async fn a_file_that_is_gone_or_has_expired_is_404(engine: Engine) {
       "detail": "there is no file reports/a.html any more",
       "errors": [],
       "status": 404,
-      "title": "There is no such thing",
+      "title": "Not found",
       "type": "urn:legwork:problem:not_found"
     }
     "#);

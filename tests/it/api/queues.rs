@@ -44,7 +44,7 @@ pub async fn a_queue_is_paused_limited_resumed_and_looked_at(engine: Engine) {
       "type": "urn:legwork:problem:invalid"
     }
     "#);
-    assert_snapshot!(service.patch("/api/v1/queues/mail", &json!({ "concurrency": 0 })).await.text_at("/detail"), @"/concurrency: is not in 1 to 100000; pause the queue to stop it");
+    assert_snapshot!(service.patch("/api/v1/queues/mail", &json!({ "concurrency": 0 })).await.text_at("/detail"), @"/concurrency: must be between 1 and 100000; pause the queue to stop it");
     assert_eq!(service.post("/api/v1/queues/mail/resume", &json!(null)).await.json()["paused"], false);
     assert_snapshot!(service.get("/api/v1/queues").await, @r#"
     200 OK
@@ -128,7 +128,7 @@ pub async fn workers_are_listed_and_told_to_drain(engine: Engine) {
       "detail": "no live worker has the name \"nobody\"; GET /api/v1/tasks/workers lists them",
       "errors": [],
       "status": 404,
-      "title": "There is no such thing",
+      "title": "Not found",
       "type": "urn:legwork:problem:not_found"
     }
     "#);

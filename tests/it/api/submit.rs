@@ -59,7 +59,7 @@ pub async fn the_same_key_gives_the_first_answer_again(engine: Engine) {
       "detail": "the Idempotency-Key was used before with another body",
       "errors": [],
       "status": 409,
-      "title": "It cannot be done as things stand",
+      "title": "The current state does not allow this",
       "type": "urn:legwork:problem:key_reused"
     }
     "#);
@@ -108,10 +108,10 @@ pub async fn each_item_of_a_batch_answers_for_itself(engine: Engine) {
         {
           "error": {
             "code": "invalid",
-            "detail": "/tasks/2/kind: \"no.such\" is unknown; GET /api/v1/tasks/kinds lists what there is",
+            "detail": "/tasks/2/kind: \"no.such\" is unknown; GET /api/v1/tasks/kinds lists the kinds",
             "errors": [
               {
-                "detail": "\"no.such\" is unknown; GET /api/v1/tasks/kinds lists what there is",
+                "detail": "\"no.such\" is unknown; GET /api/v1/tasks/kinds lists the kinds",
                 "pointer": "/tasks/2/kind"
               }
             ],
@@ -173,7 +173,7 @@ pub async fn a_batch_with_a_key_is_replayed_whole(engine: Engine) {
       "detail": "the Idempotency-Key was used before with another body",
       "errors": [],
       "status": 409,
-      "title": "It cannot be done as things stand",
+      "title": "The current state does not allow this",
       "type": "urn:legwork:problem:key_reused"
     }
     "#);
@@ -192,10 +192,10 @@ pub async fn a_batch_of_which_nothing_is_accepted_is_422(engine: Engine) {
 
     {
       "code": "none_accepted",
-      "detail": "/tasks/0/kind: \"no.such\" is unknown; GET /api/v1/tasks/kinds lists what there is; /tasks/1/args/seconds: \"x\" is not of type \"number\"; /tasks/1/priority: priority 10 is not in 0 to 9",
+      "detail": "/tasks/0/kind: \"no.such\" is unknown; GET /api/v1/tasks/kinds lists the kinds; /tasks/1/args/seconds: \"x\" is not of type \"number\"; /tasks/1/priority: must be between 0 and 9; got 10",
       "errors": [
         {
-          "detail": "\"no.such\" is unknown; GET /api/v1/tasks/kinds lists what there is",
+          "detail": "\"no.such\" is unknown; GET /api/v1/tasks/kinds lists the kinds",
           "pointer": "/tasks/0/kind"
         },
         {
@@ -203,7 +203,7 @@ pub async fn a_batch_of_which_nothing_is_accepted_is_422(engine: Engine) {
           "pointer": "/tasks/1/args/seconds"
         },
         {
-          "detail": "priority 10 is not in 0 to 9",
+          "detail": "must be between 0 and 9; got 10",
           "pointer": "/tasks/1/priority"
         }
       ],

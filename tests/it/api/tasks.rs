@@ -84,7 +84,7 @@ pub async fn a_waiting_task_can_be_changed_and_revoked(engine: Engine) {
     let late = service.patch(&format!("/api/v1/tasks/{short}"), &json!({ "eta": "2026-11-21T09:00:00Z" })).await;
     assert_eq!((late.status, late.text_at("/errors/0/pointer")), (StatusCode::UNPROCESSABLE_ENTITY, "/eta".into()), "{late}");
     assert_snapshot!(service.patch(&path, &json!({})).await.text_at("/detail"), @"changes nothing; give at least one of eta, countdown, queue, priority");
-    assert_snapshot!(service.patch(&path, &json!({ "eta": "soon", "priority": 10 })).await.text_at("/detail"), @r#"/priority: priority 10 is not in 0 to 9; /eta: "soon" is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset)"#);
+    assert_snapshot!(service.patch(&path, &json!({ "eta": "soon", "priority": 10 })).await.text_at("/detail"), @r#"/priority: must be between 0 and 9; got 10; /eta: "soon" is not a time like 2030-01-01T09:00:00Z (RFC 3339, with an offset)"#);
     assert_snapshot!(service.delete(&format!("/api/v1/tasks/revoke/{id}/")).await, @r#"
     200 OK
     content-type: application/json
@@ -107,7 +107,7 @@ pub async fn a_waiting_task_can_be_changed_and_revoked(engine: Engine) {
       "detail": "the task has ended: it is REVOKED",
       "errors": [],
       "status": 409,
-      "title": "It cannot be done as things stand",
+      "title": "The current state does not allow this",
       "type": "urn:legwork:problem:task_ended"
     }
     "#);
@@ -141,7 +141,7 @@ pub async fn a_running_task_is_revoked_in_time_and_an_ended_one_not(engine: Engi
       "detail": "the task has ended: it is REVOKED",
       "errors": [],
       "status": 409,
-      "title": "It cannot be done as things stand",
+      "title": "The current state does not allow this",
       "type": "urn:legwork:problem:task_ended"
     }
     "#);
@@ -181,7 +181,7 @@ pub async fn a_failed_task_is_retried_as_a_new_one(engine: Engine) {
       "detail": "the task was retried before, as <id 1>",
       "errors": [],
       "status": 409,
-      "title": "It cannot be done as things stand",
+      "title": "The current state does not allow this",
       "type": "urn:legwork:problem:already_retried"
     }
     "#);

@@ -48,9 +48,9 @@ async fn who_is_not_there_or_has_no_address_is_a_failure_at_once() {
         }
         assert!(place.mails().is_empty());
         for (args, field_error) in [
-            (json!({}), "/user_id is missing: whom to welcome, as user_type is user"),
-            (json!({ "user_type": "admin", "user_id": 1 }), "/admin_id is missing: whom to welcome, as user_type is admin"),
-            (json!({ "user_type": "admin", "user_id": 1 }), "/user_id does not go with the user_type admin"),
+            (json!({}), "/user_id is missing; it is required with the user_type user"),
+            (json!({ "user_type": "admin", "user_id": 1 }), "/admin_id is missing; it is required with the user_type admin"),
+            (json!({ "user_type": "admin", "user_id": 1 }), "/user_id is not allowed with the user_type admin"),
             (json!({ "user_id": 1, "source": "x" }), "/user_id"),
             (json!({ "user_id": "x' OR 1=1 --" }), "/user_id"),
             (json!({ "user_id": [1] }), "/user_id"),
@@ -91,7 +91,10 @@ async fn a_user_is_told_by_key() {
                 json!({ "user_id": 3, "subject": "S", "message": "M", "action_url": "javascript:alert(1)" }),
                 "/action_url \"javascript:alert(1)\" is no link with http",
             ),
-            (json!({ "user_id": 3, "subject": "S", "message": "M", "action_label": "Open" }), "/action_label stands beside"),
+            (
+                json!({ "user_id": 3, "subject": "S", "message": "M", "action_label": "Open" }),
+                "/action_label is only allowed together with",
+            ),
         ] {
             let field_errors = place.field_errors("email.notify_user", &args);
             assert!(field_errors.len() == 1 && field_errors[0].starts_with(field_error), "{field_errors:?}");

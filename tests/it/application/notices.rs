@@ -122,7 +122,7 @@ async fn what_is_wrong_is_named_field_by_field() {
             (with(json!({ "user_ids": null })), "/user_ids is missing"),
             (with(json!({ "user_ids": [1, "x"] })), "/user_ids/1 "),
             (with(json!({ "user_ids": vec![1; 10_001] })), "/user_ids has 10001 ids"),
-            (with(json!({ "filters": {} })), "/filters either user_ids or filters"),
+            (with(json!({ "filters": {} })), "/filters must not be given together with user_ids"),
             (with(json!({ "user_ids": null, "filters": { "secret": 1 } })), "/filters/secret is no field"),
             (with(json!({ "title": "a\nb" })), "/title"),
             (with(json!({ "message": " " })), "/message is blank"),

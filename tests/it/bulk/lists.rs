@@ -109,10 +109,10 @@ pub async fn what_is_wrong_with_a_list_is_named(engine: Engine) {
         (
             with("recipient_emails", json!(vec!["a@example.org"; 10_001])),
             "/recipient_emails",
-            "10001 recipients; allowed are 10000",
+            "10001 recipients; at most 10000 are allowed",
         ),
-        (both, "/recipients", "not both"),
-        (text, "/recipients", "beside template_name"),
+        (both, "/recipients", "give one of them"),
+        (text, "/recipients", "give template_name"),
         (with("subject", "a\r\nBcc: b@example.org".into()), "/subject", "line break"),
         (with("template_name", "../../etc/passwd".into()), "/template_name", "there is no template"),
         (with("rate", 0.into()), "/rate", ""),

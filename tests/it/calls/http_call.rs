@@ -230,7 +230,7 @@ async fn what_is_wrong_with_args_is_named_field_by_field_and_no_value_of_a_heade
         (with("timeout_seconds", json!(0)), "/timeout_seconds", ""),
         (with("timeout_seconds", json!(2000)), "/timeout_seconds", "1700"),
         (with("expected_status", json!([])), "/expected_status", "1 to 50"),
-        (with("expected_status", json!([200, 100])), "/expected_status/1", "100 is not in 200 to 599"),
+        (with("expected_status", json!([200, 100])), "/expected_status/1", "must be between 200 and 599; got 100"),
         (headers("Host", "hidden"), "/headers/Host", "set by the call"),
         (headers("content-length", "7"), "/headers/content-length", "set by the call"),
         (headers("Transfer-Encoding", "chunked"), "/headers/Transfer-Encoding", "set by the call"),

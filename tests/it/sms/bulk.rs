@@ -233,8 +233,8 @@ mod cases {
         let one = json!([{ "phone_number": "+233201234567", "context": { "name": "Ama" } }]);
         for (args, words) in [
             (json!({ "message": "x" }), "/phone_numbers\", detail: \"is missing"),
-            (json!({ "message": "x", "phone_numbers": [], "recipients": one }), "not both"),
-            (json!({ "message": "x", "phone_numbers": numbers(4) }), "has 4 recipients; allowed are 3"),
+            (json!({ "message": "x", "phone_numbers": [], "recipients": one }), "give one of them"),
+            (json!({ "message": "x", "phone_numbers": numbers(4) }), "has 4 recipients; at most 3 are allowed"),
             (json!({ "message": "{{ name", "recipients": one }), "has a {{ without its }}"),
             (json!({ "message": "{{ name | upper }}", "recipients": one }), "has the place"),
             (json!({ "message": " ", "phone_numbers": numbers(1) }), "is blank"),

@@ -196,7 +196,7 @@ async fn every_bad_arg_is_pointed_at_when_it_is_submitted() {
             (json!({ "model_name": "user", "filters": [] }), "/filters", "object"),
             (json!({ "model_name": "user", "format": "pdf" }), "/format", "csv"),
             (json!({ "model_name": "user", "format": "xlsx", "gzip": true }), "/gzip", "compressed already"),
-            (json!({ "model_name": "user", "format": "ndjson", "bom": true }), "/bom", "csv only"),
+            (json!({ "model_name": "user", "format": "ndjson", "bom": true }), "/bom", "format csv"),
             (json!({ "model_name": "user", "source": "shop" }), "/source", "there are app"),
             (json!({ "model_name": "user", "sheet": "x" }), "/sheet", "unknown"),
         ] {

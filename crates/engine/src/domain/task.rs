@@ -21,7 +21,7 @@ impl Priority {
 
     /// Parses 0 to 9.
     pub fn new(number: u8) -> Result<Self, String> {
-        if number <= 9 { Ok(Self(number)) } else { Err(format!("priority {number} is not in 0 to 9")) }
+        if number <= 9 { Ok(Self(number)) } else { Err(format!("must be between 0 and 9; got {number}")) }
     }
 
     /// The priority as a number, 0 to 9.

@@ -70,13 +70,13 @@ impl TaskBody {
             match name.as_ref() {
                 "tasks" => match serde_json::from_str::<Vec<&RawValue>>(value.get()) {
                     Ok(list) => items = Some(list),
-                    Err(_) => field_errors.push(FieldError::new("/tasks", "is not a list of tasks")),
+                    Err(_) => field_errors.push(FieldError::new("/tasks", "must be a list of tasks")),
                 },
                 other => field_errors.push(unknown(other, "tasks")),
             }
         }
         if items.is_none() && field_errors.is_empty() {
-            field_errors.push(FieldError::new("/tasks", "is missing: a list of {\"kind\", \"args\", …}"));
+            field_errors.push(FieldError::new("/tasks", "is missing; give a list of {\"kind\", \"args\", …}"));
         }
         match items {
             Some(items) if field_errors.is_empty() => Ok(items
@@ -95,20 +95,20 @@ impl TaskBody {
             match name.as_ref() {
                 "kind" => match serde_json::from_str::<String>(value.get()) {
                     Ok(name) => kind = Some(name),
-                    Err(_) => field_errors.push(FieldError::new("/kind", "is not a string")),
+                    Err(_) => field_errors.push(FieldError::new("/kind", "must be a string")),
                 },
                 "args" if value.get().starts_with('{') => args = Some(value.get().to_owned()),
-                "args" => field_errors.push(FieldError::new("/args", "is not an object")),
+                "args" => field_errors.push(FieldError::new("/args", "must be an object")),
                 "idempotency_key" if in_batch => match serde_json::from_str::<String>(value.get()) {
                     Ok(text) => key = Some(text),
-                    Err(_) => field_errors.push(FieldError::new("/idempotency_key", "is not a string")),
+                    Err(_) => field_errors.push(FieldError::new("/idempotency_key", "must be a string")),
                 },
                 name if TaskOptions::NAMES.contains(&name) => options.read(name, value),
                 other => field_errors.push(unknown(other, &format!("kind, args, {}", TaskOptions::NAMES.join(", ")))),
             }
         }
         if kind.is_none() && !field_errors.iter().any(|field_error| field_error.pointer == "/kind") {
-            field_errors.push(FieldError::new("/kind", "is missing: GET /api/v1/tasks/kinds lists what there is"));
+            field_errors.push(FieldError::new("/kind", "is missing; GET /api/v1/tasks/kinds lists the kinds"));
         }
         let OptionsReader { options, field_errors: more } = options;
         field_errors.extend(more);
@@ -243,7 +243,7 @@ impl OptionsReader {
         if !is_read {
             let shortened: String = text.chars().take(MESSAGE_CHARS).collect();
             self.field_errors
-                .push(FieldError::new(format!("/{name}"), format!("{shortened} is not {}", TaskOptions::wanted(name))));
+                .push(FieldError::new(format!("/{name}"), format!("must be {}; got {shortened}", TaskOptions::wanted(name))));
         }
     }
 }
@@ -286,11 +286,11 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "/queue 7 is not a string",
-                "/priority 5.5 is not a whole number from 0 to 9",
-                "/max_retries 70000 is not a whole number from 0 to 100",
-                "/expires [] is not a number of seconds from 0 to ten years, nor a time (RFC 3339, with an offset)",
-                "/time_limit \"1\" is not a number of seconds above 0, up to 86400",
+                "/queue must be a string; got 7",
+                "/priority must be a whole number from 0 to 9; got 5.5",
+                "/max_retries must be a whole number from 0 to 100; got 70000",
+                "/expires must be a number of seconds from 0 to ten years, or a time (RFC 3339, with an offset); got []",
+                "/time_limit must be a number of seconds above 0, up to 86400; got \"1\"",
             ]
         );
     }

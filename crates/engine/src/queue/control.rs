@@ -37,7 +37,7 @@ pub enum Revoked {
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// There is no such task, or the principal does not see it.
-    #[error("there is no such task")]
+    #[error("no task has this id")]
     NotFound,
     /// The task has ended, in this state.
     #[error("the task has ended: it is {0}")]

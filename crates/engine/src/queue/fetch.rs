@@ -63,7 +63,7 @@ impl DispatchFetcher {
                 Err(error) => {
                     if self.outage_logged_at.is_none_or(|logged| now.duration_since(logged) >= LOG_OUTAGE_EVERY) {
                         self.outage_logged_at = Some(now);
-                        tracing::warn!(%error, "the broker is away; work is read from the database until it is back");
+                        tracing::warn!(%error, "the broker is not available; work is read from the database until it is");
                     }
                     self.retry_broker_at = self.queue.clock.now() + BROKER_PAUSE;
                 }

@@ -86,13 +86,13 @@ impl TaskOptions {
     pub const NAMES: [&'static str; 9] =
         ["queue", "priority", "countdown", "eta", "expires", "max_retries", "time_limit", "soft_time_limit", "callback_url"];
 
-    /// What the option `name` is to be, in words that follow "is not".
+    /// What the option `name` is to be, in words that follow "must be".
     pub fn wanted(name: &str) -> String {
         match name {
             "priority" => "a whole number from 0 to 9".into(),
             "max_retries" => format!("a whole number from 0 to {MOST_RETRIES}"),
             "countdown" => "a number of seconds from 0 to ten years".into(),
-            "expires" => "a number of seconds from 0 to ten years, nor a time (RFC 3339, with an offset)".into(),
+            "expires" => "a number of seconds from 0 to ten years, or a time (RFC 3339, with an offset)".into(),
             "time_limit" | "soft_time_limit" => format!("a number of seconds above 0, up to {LONGEST_LIMIT}"),
             "eta" => "a time (RFC 3339, with an offset)".into(),
             _ => "a string".into(),
@@ -134,17 +134,17 @@ impl TaskOptions {
         let due_at = self.due_at(now, &mut field_errors);
         let expires_at = self.expires.as_ref().and_then(|moment| field_errors.take("expires", moment_at(moment, now)));
         if expires_at.is_some_and(|expires_at| expires_at <= due_at) {
-            field_errors.add("expires", "is not after the time at which the task may start");
+            field_errors.add("expires", "must be later than the time at which the task may start");
         }
         if self.max_retries.is_some_and(|retries| retries > MOST_RETRIES) {
-            field_errors.add("max_retries", format!("is not in 0 to {MOST_RETRIES}"));
+            field_errors.add("max_retries", format!("must be between 0 and {MOST_RETRIES}"));
         }
         let hard_limit = self.time_limit.and_then(|seconds| field_errors.take("time_limit", limit(seconds)));
         let soft_limit = self.soft_time_limit.and_then(|seconds| field_errors.take("soft_time_limit", limit(seconds)));
         if let (Some(soft), Some(hard)) = (soft_limit, hard_limit)
             && soft >= hard
         {
-            field_errors.add("soft_time_limit", "is not below time_limit");
+            field_errors.add("soft_time_limit", "must be less than time_limit");
         }
         if let Some(url) = &self.callback_url {
             field_errors.take("callback_url", check_callback(url));
@@ -200,11 +200,11 @@ fn limit(seconds: f64) -> Result<Duration, String> {
         // Kept in milliseconds; what is shorter than one is one.
         return Ok(Duration::from_secs_f64((seconds * 1000.0).round().max(1.0) / 1000.0));
     }
-    Err(format!("{seconds} is not a number of seconds above 0, up to {LONGEST_LIMIT}"))
+    Err(format!("must be greater than 0 and at most {LONGEST_LIMIT} seconds; got {seconds}"))
 }
 
 fn seconds_from(now: Timestamp, seconds: f64) -> Result<Timestamp, String> {
-    let wrong = || format!("{seconds} is not a number of seconds from 0 to ten years");
+    let wrong = || format!("must be a number of seconds from 0 to ten years; got {seconds}");
     if !(seconds >= 0.0 && seconds <= LONGEST_DELAY.as_secs_f64()) {
         return Err(wrong());
     }

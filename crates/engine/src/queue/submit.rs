@@ -78,7 +78,7 @@ pub enum SubmitError {
     #[error("{} fields are wrong", .0.len())]
     Invalid(Vec<FieldError>),
     /// The args are too large.
-    #[error("the args have {size} bytes; allowed are {limit}")]
+    #[error("the args have {size} bytes; at most {limit} are allowed")]
     TooLarge {
         /// Size of the args in bytes.
         size: usize,

@@ -5,7 +5,7 @@
 //! the engine works with: kinds, queues, states, times, the words of errors, callback URLs, bare addresses. A callback task is made in the transaction of an
 //! end, below this, out of what is encrypted there; so its args hold encrypted parts of the ended task, which are opened when it starts.
 //!
-//! What was written before there were keys is read as it is. What cannot be opened (its key is gone, or it is not what was written) harms its
+//! Values that were written before the first key was set are read unencrypted. What cannot be opened (its key is gone, or it is not what was written) harms its
 //! own row only: its args stay encrypted, which [`encrypted_with`] tells, and its other texts say in brackets why they are not there.
 
 mod key_ring;

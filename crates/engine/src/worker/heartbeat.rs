@@ -180,7 +180,10 @@ impl Heartbeat {
             .collect();
         (self.orphans, self.missing) = (orphans, missing);
         if !unknown.is_empty() {
-            tracing::warn!(tasks = unknown.len(), "the store says that we run what we do not know of; it is released");
+            tracing::warn!(
+                tasks = unknown.len(),
+                "the store lists attempts on this worker that do not run here; they are released"
+            );
             self.release(unknown);
         }
     }

@@ -51,11 +51,7 @@ impl Reader<'_> {
         let node = &entry.node;
         match (node.entry("sql"), node.entry("steps")) {
             (Some(_), Some(steps)) => {
-                self.fault(
-                    steps.key_at,
-                    &path.at("steps"),
-                    "stands in place of `sql`, not beside it. Make `sql` the first step.",
-                );
+                self.fault(steps.key_at, &path.at("steps"), "is not allowed together with `sql`. Make `sql` the first step.");
             }
             (None, None) => self.fault(entry.key_at, &path.at("sql"), "is missing. Give the SQL of one step, or `steps`."),
             (Some(sql), None) => {
@@ -176,7 +172,11 @@ impl Reader<'_> {
         match (node.get("template"), text) {
             (Some(template), None) => {
                 if let Some(entry) = node.entry("html") {
-                    self.fault(entry.key_at, &path.at("html"), "stands beside `text`: a template makes its own HTML. Remove it.");
+                    self.fault(
+                        entry.key_at,
+                        &path.at("html"),
+                        "is only allowed together with `text`: a template makes its own HTML. Remove it.",
+                    );
                 }
                 let name = template.text()?;
                 let context = self.values_field(node, "context", path, known);
@@ -188,7 +188,7 @@ impl Reader<'_> {
                     self.fault(
                         entry.key_at,
                         &path.at("context"),
-                        "stands beside `template`: a text sees params, row and so on by itself. Remove it.",
+                        "is only allowed together with `template`: a text can use params, row and the other variables directly. Remove it.",
                     );
                 }
                 Some(Body::Text { text, html })

@@ -84,7 +84,7 @@ impl Reader<'_> {
             }
             [one] => one,
             [_, second, ..] => {
-                let message = format!("stands beside another timing. Give exactly one of {}.", TIMINGS.join(", "));
+                let message = format!("is not allowed together with another timing. Give exactly one of {}.", TIMINGS.join(", "));
                 self.fault(second.key_at, &path.at(&second.key), message);
                 return None;
             }

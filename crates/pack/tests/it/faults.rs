@@ -182,7 +182,7 @@ fn statements_use_declared_parameters() {
     sql_file_fault("sql = \"SELECT 1; SELECT 2\"\nrows = \"one\"", "must be one statement");
     sql_file_fault("sql = \"BEGIN\"", "BEGIN is not allowed");
     sql_file_fault("sql = \"DELETE FROM t WHERE a = {{ now }}\"", "SQL is no template");
-    sql_file_fault("steps = []\nsql = \"DELETE FROM t\"", "not beside it");
+    sql_file_fault("steps = []\nsql = \"DELETE FROM t\"", "not allowed together with `sql`");
     sql_file_fault(
         "sql = \"SELECT 1 WHERE 1 IN (:x)\"\nbind = { x = { type = \"list\", value = [1] } }",
         "`items` does not say of what",
@@ -268,7 +268,11 @@ fn runners_say_what_they_need() {
     is("email", mail, "Give a template or a text.");
     is("email", &format!("{mail}template = \"notification\"\ntext = \"x\""), "not both");
     is("email", &format!("{mail}template = \"notification\"\nhtml = \"x\""), "a template makes its own HTML");
-    is("email", &format!("{mail}text = \"x\"\ncontext = {{ a = 1 }}"), "a text sees params, row and so on by itself");
+    is(
+        "email",
+        &format!("{mail}text = \"x\"\ncontext = {{ a = 1 }}"),
+        "a text can use params, row and the other variables directly",
+    );
     is("email", &format!("{mail}text = \"{{{{ row.x }}}}\""), "no `query` is read before this");
     is("email", &format!("{mail}text = \"x\"\nno_row = \"skip\""), "belongs to `query`, which is missing");
     is("email", "subject = \"s\"\ntext = \"x\"", "to: is missing");
@@ -385,7 +389,7 @@ fn routes_fit_a_kind_and_name_a_queue() {
     told(
         &format!("{}[routes]\n\"q.*\" = \"heavy\"\n\"p.*\" = \"Very Heavy\"\n", sql_kind("sql = \"DELETE FROM t\"")),
         &[
-            ("p/pack.toml:11:1: routes.\"q.*\": ", "fits no kind of this pack"),
+            ("p/pack.toml:11:1: routes.\"q.*\": ", "matches no kind of this pack"),
             ("p/pack.toml:12:9: routes.\"p.*\": ", "is not a name of a queue"),
         ],
     );

@@ -134,7 +134,7 @@ impl<'t, 'a> Entries<'t, 'a> {
         let (_, item) = self.take(name)?;
         let found = item.get_ref().as_bool();
         if found.is_none() {
-            reader.wrong(item.span().start, format!("{}: is neither true nor false", self.place.at(name)));
+            reader.wrong(item.span().start, format!("{}: must be true or false", self.place.at(name)));
         }
         found
     }

@@ -115,7 +115,7 @@ fields = { id = 5 }
         "line 9: sources.app.models.user.filter: \"id\" is none of its fields",
         "line 9: sources.app.models.user.filter: \"shoe\" is none of its fields",
         "line 10: sources.app.models.user.export: is not a list of texts",
-        "line 11: sources.app.models.user.write: is neither true nor false",
+        "line 11: sources.app.models.user.write: must be true or false",
         "line 12: sources.app.models.user.role: \"boss\" is not one of user, admin,",
         "line 13: sources.app.models.user.roles.address: \"born\" is of type date; such a field is text",
         "line 13: sources.app.models.user.roles: \"boss\" is not one of address,",

@@ -65,7 +65,7 @@ impl Read {
     /// The deliveries. Strange entries are gone from the stream and are only told of.
     pub fn into_deliveries(self) -> Vec<Delivery> {
         if self.strange > 0 {
-            tracing::warn!(count = self.strange, "entries that this program did not write were thrown away");
+            tracing::warn!(count = self.strange, "stream entries that Legwork did not write were deleted");
         }
         self.deliveries
     }

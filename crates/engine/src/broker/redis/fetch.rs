@@ -107,7 +107,7 @@ pub(super) async fn release_deliveries(inner: &Inner, unwanted: &[Delivery]) {
     }
     let dispatches = inner.dispatch(unwanted.iter().map(|delivery| &delivery.dispatch), unwanted.len());
     if let Err(error) = inner.link.send::<()>(Request::Many(&dispatches)).await {
-        tracing::warn!(%error, count = unwanted.len(), "references that nobody waits for could not be published again; the sweep of lost dispatches will find them");
+        tracing::warn!(%error, count = unwanted.len(), "fetched dispatches whose caller has gone could not be published again; the sweep of lost dispatches will find them");
     }
 }
 
