@@ -9,19 +9,23 @@ mod principal;
 mod problem;
 mod retry;
 mod routing;
+mod schedule;
 mod state;
 mod task;
 mod worker;
 
 pub use callback::{CALLBACK_KIND, CALLBACK_QUEUE, callback_task};
 pub use file::{FilePath, FilePathError};
-pub use ids::{Attempt, KindName, NameError, QueueName, TaskId, Version, WorkerId};
+pub use ids::{Attempt, KindName, NameError, QueueName, ScheduleId, TaskId, Version, WorkerId};
 pub use outcome::{ErrorReport, Outcome, TaskFailure};
 pub use page::{Cursor, Page, PageRequest, TaskFilter};
 pub use principal::{Principal, Scope, ScopeSet};
 pub use problem::{FieldError, parser_words};
 pub use retry::{Backoff, RetryPolicy};
 pub use routing::Routing;
+pub use schedule::{
+    Declaration, DeclaredSchedule, FiringOutcome, FiringRow, FiringTrigger, Maintenance, ScheduleRow, ScheduleSpec,
+};
 pub use state::{EndStatus, Next, RunFacts, TaskStatus, after, after_crash};
 pub use task::{
     Dispatch, EndReason, NewTask, Origin, Priority, PriorityBand, Progress, StartedTask, TaskRef, TaskRow, WaitingFor,

@@ -19,6 +19,7 @@ mod file;
 pub mod postgres;
 pub mod recipients;
 mod samples;
+mod schedules;
 pub mod sqlite;
 mod task_stats;
 pub mod transient;
@@ -48,6 +49,7 @@ pub use recipients::{
     RecipientStep, Resend, Suppression, SuppressionFilter, SuppressionReason, Suppressions,
 };
 pub use samples::{SampleStep, Samples};
+pub use schedules::{ScheduleFilter, ScheduleKey, ScheduleStep, ScheduleWrite, Schedules};
 pub use task_stats::{EndedGroup, TaskStats};
 
 /// The scope of idempotency keys by which a task finds again what it submitted. Such a key starts with the id of the task's origin
@@ -299,6 +301,7 @@ pub trait Store:
     + TaskStats
     + AuditLog
     + Samples
+    + Schedules
 {
     /// Brings the schema up to date, under a lock; waits for another process that does it.
     async fn migrate(&self) -> StoreResult<()>;

@@ -235,6 +235,21 @@ through! {
         samples(step: SampleStep, from: Timestamp, to: Timestamp) -> Vec<(Timestamp, String)>;
         prune_samples(step: SampleStep, before: Timestamp) -> u64;
     }
+    Schedules false {
+        create_schedule(schedule: &ScheduleRow) -> bool;
+        write_schedule(schedule: &ScheduleRow, expected_version: i32) -> ScheduleWrite;
+        find_schedule(key: &ScheduleKey) -> Option<ScheduleRow>;
+        schedules(filter: &ScheduleFilter, limit: u32) -> Vec<ScheduleRow>;
+        delete_schedule(id: ScheduleId) -> bool;
+        due_schedules(now: Timestamp, limit: u32) -> Vec<ScheduleRow>;
+        unfinished_tasks(schedules: &[ScheduleId]) -> Vec<usize>;
+        step_schedules(steps: &[ScheduleStep]) -> Vec<Option<Vec<TaskId>>>;
+        firings(schedule: ScheduleId, before: Option<Timestamp>, limit: u32) -> Vec<FiringRow>;
+        prune_firings(before: Timestamp, limit: u32) -> u64;
+        oldest_due(now: Timestamp) -> Option<Timestamp>;
+        maintenance() -> Option<Maintenance>;
+        set_maintenance(maintenance: Option<&Maintenance>) -> ();
+    }
     Suppressions false {
         suppress(suppressions: &[Suppression]) -> u64;
         unsuppress(address: &str) -> bool;

@@ -63,6 +63,18 @@ uuid_newtype! {
     WorkerId
 }
 
+uuid_newtype! {
+    /// The id of a schedule: a `UUIDv7` of the time at which it was made.
+    ScheduleId
+}
+
+impl ScheduleId {
+    /// A fresh id, made at `at`.
+    pub fn made(at: Timestamp) -> Self {
+        Self(uuid_v7(at))
+    }
+}
+
 /// A `UUIDv7` of `at`.
 pub(super) fn uuid_v7(at: Timestamp) -> Uuid {
     let seconds = u64::try_from(at.as_second()).unwrap_or(0);

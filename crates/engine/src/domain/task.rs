@@ -11,9 +11,23 @@ use serde::{Deserialize, Serialize};
 use super::{Attempt, ErrorReport, KindName, QueueName, TaskId, TaskStatus, Version, WorkerId};
 
 /// How urgent a task is: 9 is the most urgent, 5 the default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
 pub struct Priority(u8);
+
+impl TryFrom<u8> for Priority {
+    type Error = String;
+
+    fn try_from(number: u8) -> Result<Self, String> {
+        Self::new(number)
+    }
+}
+
+impl From<Priority> for u8 {
+    fn from(priority: Priority) -> Self {
+        priority.0
+    }
+}
 
 impl Priority {
     /// The priority of tasks whose submission names none: 5.

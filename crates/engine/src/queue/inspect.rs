@@ -34,6 +34,7 @@ struct ClusterSnapshot {
     taken_at: Timestamp,
     queues: Vec<QueueRow>,
     workers: Vec<WorkerRow>,
+    is_in_maintenance: bool,
 }
 
 /// The latest snapshot of queues and workers.
@@ -258,8 +259,10 @@ impl Queue {
         {
             return Ok(snapshot);
         }
-        let (queues, workers) = tokio::try_join!(self.store.queues(), self.store.workers())?;
-        let snapshot = Arc::new(ClusterSnapshot { taken_at: now, queues, workers });
+        let (queues, workers, maintenance) =
+            tokio::try_join!(self.store.queues(), self.store.workers(), self.store.maintenance())?;
+        let is_in_maintenance = maintenance.is_some();
+        let snapshot = Arc::new(ClusterSnapshot { taken_at: now, queues, workers, is_in_maintenance });
         *self.snapshot_cache.latest.lock() = Some(snapshot.clone());
         Ok(snapshot)
     }
@@ -316,6 +319,9 @@ fn waiting_for(row: &TaskRow, snapshot: &ClusterSnapshot, now: Timestamp) -> Opt
     if row.due_at > now {
         let reason = if row.status == TaskStatus::Retry { WaitingReason::Retry } else { WaitingReason::Time };
         return Some(WaitingFor { reason, until: Some(row.due_at) });
+    }
+    if snapshot.is_in_maintenance {
+        return because(WaitingReason::Maintenance);
     }
     let queue = snapshot.queues.iter().find(|queue| queue.name == row.queue);
     if queue.is_some_and(|queue| queue.paused_at.is_some()) {

@@ -24,6 +24,8 @@ const RETENTION: [(SampleStep, SignedDuration); 3] = [
 const LATE: SignedDuration = SignedDuration::from_secs(5);
 /// Minutes that are made up for after a time without a scheduler.
 const MOST_MISSED: i64 = 60;
+/// How long firings of schedules are kept.
+const FIRING_RETENTION: SignedDuration = SignedDuration::from_hours(24 * 90);
 /// Entries of the audit log are kept for so long.
 const AUDIT_RETENTION: SignedDuration = SignedDuration::from_hours(24 * 400);
 /// So many entries one step deletes.
@@ -219,6 +221,7 @@ impl Queue {
             self.store.prune_samples(step, now.checked_sub(age).unwrap_or(now)).await?;
         }
         self.store.prune_audit(now.checked_sub(AUDIT_RETENTION).unwrap_or(now), AUDIT_BATCH).await?;
+        self.store.prune_firings(now.checked_sub(FIRING_RETENTION).unwrap_or(now), AUDIT_BATCH).await?;
         Ok(written)
     }
 

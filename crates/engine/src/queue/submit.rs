@@ -175,7 +175,7 @@ impl Queue {
     }
 
     /// Parses, checks and resolves a submission; `hidden` is what [`Self::hidden_files`] says of it.
-    fn prepare(&self, command: SubmitTask, hidden: Vec<FieldError>) -> Result<SubmittedTask, SubmitError> {
+    pub(super) fn prepare(&self, command: SubmitTask, hidden: Vec<FieldError>) -> Result<SubmittedTask, SubmitError> {
         match self.resolved(command) {
             Err(SubmitError::Invalid(mut field_errors)) => {
                 // The file itself may be missing too.
@@ -189,14 +189,14 @@ impl Queue {
     }
 
     /// The args that refer to something which the principal may not read, with pointers into the body.
-    async fn hidden_files(&self, command: &SubmitTask) -> Result<Vec<FieldError>, SubmitError> {
+    pub(super) async fn hidden_files(&self, command: &SubmitTask) -> Result<Vec<FieldError>, SubmitError> {
         let Ok(kind) = self.kind_of(command) else { return Ok(Vec::new()) };
         let found = self.runner.check_access(&kind.name, &command.args, &command.principal).await;
         let found = found.map_err(SubmitError::NotStored)?;
         Ok(found.into_iter().map(|field_error| at_body(field_error, command.args_pointer)).collect())
     }
 
-    fn resolved(&self, command: SubmitTask) -> Result<SubmittedTask, SubmitError> {
+    pub(super) fn resolved(&self, command: SubmitTask) -> Result<SubmittedTask, SubmitError> {
         let kind = self.kind_of(&command)?;
         let limit = self.config.args_limit.max(kind.args_limit);
         if command.args.len() > limit {

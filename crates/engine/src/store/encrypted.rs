@@ -22,13 +22,14 @@ use super::{
     AccountInfo, AccountRow, Accounts, AttemptRow, AttemptStanding, AuditEntry, AuditFilter, AuditLog, ChangeAnswer, Ended,
     EndedGroup, FileRegistry, FileRow, HeartbeatAnswer, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune,
     QueueChange, QueueCounts, QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState,
-    RecipientStep, Resend, RetryAnswer, RevokeAnswer, RevokeOrder, SampleStep, Samples, Settled, Settlement, SharedStore,
-    StartAnswer, StartBatch, StartedRow, Store, StoreError, StoreResult, SubmittedTask, Suppression, SuppressionFilter,
-    Suppressions, Sweeps, TaskChange, TaskControl, TaskReads, TaskStats, TaskWrites, WorkerCommand, Workers,
+    RecipientStep, Resend, RetryAnswer, RevokeAnswer, RevokeOrder, SampleStep, Samples, ScheduleFilter, ScheduleKey,
+    ScheduleStep, ScheduleWrite, Schedules, Settled, Settlement, SharedStore, StartAnswer, StartBatch, StartedRow, Store,
+    StoreError, StoreResult, SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl,
+    TaskReads, TaskStats, TaskWrites, WorkerCommand, Workers,
 };
 use crate::domain::{
-    Attempt, Dispatch, FilePath, Page, PageRequest, PriorityBand, Progress, QueueName, ScopeSet, TaskFilter, TaskId, TaskRef,
-    TaskRow, WorkerId, WorkerInfo, WorkerRow,
+    Attempt, Dispatch, FilePath, FiringRow, Maintenance, Page, PageRequest, PriorityBand, Progress, QueueName, ScheduleId,
+    ScheduleRow, ScopeSet, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo, WorkerRow,
 };
 
 /// A store that keeps its texts encrypted. Without keys it writes in clear, and still says what it cannot open.
@@ -310,6 +311,94 @@ as_it_is! {
         unsuppress(address: &str) -> bool;
         suppressions(filter: &SuppressionFilter, limit: u32) -> Vec<Suppression>;
         suppressed_among(addresses: &[String]) -> Vec<String>;
+    }
+}
+
+/// Args and declarations of a schedule are encrypted for its id, as those of a task are for the task's.
+impl EncryptedStore {
+    fn encrypted_schedule(&self, schedule: &ScheduleRow) -> StoreResult<ScheduleRow> {
+        let id = TaskId::from(schedule.id.as_uuid());
+        let encrypt = |text: &String| rows::encrypt_args(&self.key_ring, id, text);
+        Ok(ScheduleRow {
+            args: encrypt(&schedule.args)?,
+            declared: schedule.declared.as_ref().map(encrypt).transpose()?,
+            ..schedule.clone()
+        })
+    }
+
+    fn open_schedule(&self, schedule: &mut ScheduleRow) {
+        let id = TaskId::from(schedule.id.as_uuid());
+        for text in std::iter::once(&mut schedule.args).chain(schedule.declared.as_mut()) {
+            rows::open_args(&self.key_ring, id, &schedule.spec.kind, text);
+        }
+    }
+}
+
+#[async_trait]
+impl Schedules for EncryptedStore {
+    async fn create_schedule(&self, schedule: &ScheduleRow) -> StoreResult<bool> {
+        self.inner.create_schedule(&self.encrypted_schedule(schedule)?).await
+    }
+
+    async fn write_schedule(&self, schedule: &ScheduleRow, expected_version: i32) -> StoreResult<ScheduleWrite> {
+        self.inner.write_schedule(&self.encrypted_schedule(schedule)?, expected_version).await
+    }
+
+    async fn find_schedule(&self, key: &ScheduleKey) -> StoreResult<Option<ScheduleRow>> {
+        let mut found = self.inner.find_schedule(key).await?;
+        found.iter_mut().for_each(|row| self.open_schedule(row));
+        Ok(found)
+    }
+
+    async fn schedules(&self, filter: &ScheduleFilter, limit: u32) -> StoreResult<Vec<ScheduleRow>> {
+        let mut found = self.inner.schedules(filter, limit).await?;
+        found.iter_mut().for_each(|row| self.open_schedule(row));
+        Ok(found)
+    }
+
+    async fn delete_schedule(&self, id: ScheduleId) -> StoreResult<bool> {
+        self.inner.delete_schedule(id).await
+    }
+
+    async fn due_schedules(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<ScheduleRow>> {
+        let mut found = self.inner.due_schedules(now, limit).await?;
+        found.iter_mut().for_each(|row| self.open_schedule(row));
+        Ok(found)
+    }
+
+    async fn unfinished_tasks(&self, schedules: &[ScheduleId]) -> StoreResult<Vec<usize>> {
+        self.inner.unfinished_tasks(schedules).await
+    }
+
+    async fn step_schedules(&self, steps: &[ScheduleStep]) -> StoreResult<Vec<Option<Vec<TaskId>>>> {
+        if !self.key_ring.encrypts() {
+            return self.inner.step_schedules(steps).await;
+        }
+        let encrypted = steps.iter().map(|step| {
+            let tasks = step.tasks.iter().map(|task| self.encrypted_task(task)).collect::<StoreResult<Vec<_>>>()?;
+            Ok(ScheduleStep { tasks, ..step.clone() })
+        });
+        self.inner.step_schedules(&encrypted.collect::<StoreResult<Vec<_>>>()?).await
+    }
+
+    async fn firings(&self, schedule: ScheduleId, before: Option<Timestamp>, limit: u32) -> StoreResult<Vec<FiringRow>> {
+        self.inner.firings(schedule, before, limit).await
+    }
+
+    async fn prune_firings(&self, before: Timestamp, limit: u32) -> StoreResult<u64> {
+        self.inner.prune_firings(before, limit).await
+    }
+
+    async fn oldest_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
+        self.inner.oldest_due(now).await
+    }
+
+    async fn maintenance(&self) -> StoreResult<Option<Maintenance>> {
+        self.inner.maintenance().await
+    }
+
+    async fn set_maintenance(&self, maintenance: Option<&Maintenance>) -> StoreResult<()> {
+        self.inner.set_maintenance(maintenance).await
     }
 }
 

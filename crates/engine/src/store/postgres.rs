@@ -13,6 +13,7 @@ mod partitions;
 mod reads;
 mod recipients;
 mod rows;
+mod schedules;
 mod settle;
 mod start;
 mod statement_error;

@@ -20,6 +20,7 @@ mod prune;
 mod reads;
 mod recipients;
 mod rows;
+mod schedules;
 mod settle;
 mod shared;
 mod start;

@@ -426,11 +426,12 @@ impl Pool {
         }
     }
 
-    /// Reads the queues again.
+    /// Reads the queues again, and whether there is maintenance.
     async fn refresh(&self) {
-        match self.queue.store().queues().await {
-            Ok(rows) => {
-                if self.queue_slots.refresh(rows) {
+        let store = self.queue.store();
+        match tokio::try_join!(store.queues(), store.maintenance()) {
+            Ok((rows, maintenance)) => {
+                if self.queue_slots.refresh(rows, maintenance.is_some()) {
                     self.queue.wake();
                 }
             }

@@ -20,6 +20,7 @@ pub struct QueueSlots {
 #[derive(Default)]
 struct State {
     rows: Vec<QueueRow>,
+    is_in_maintenance: bool,
     taken: HashMap<QueueName, usize>,
 }
 
@@ -29,11 +30,11 @@ impl QueueSlots {
         Self { served, limits, state: Mutex::default() }
     }
 
-    /// Takes the store's rows over. Returns whether anything changed.
-    pub fn refresh(&self, rows: Vec<QueueRow>) -> bool {
+    /// Takes the store's rows over, and whether there is maintenance, during which nothing is read. Returns whether anything changed.
+    pub fn refresh(&self, rows: Vec<QueueRow>, is_in_maintenance: bool) -> bool {
         let mut state = self.state.lock();
-        let is_new = state.rows != rows;
-        state.rows = rows;
+        let is_new = state.rows != rows || state.is_in_maintenance != is_in_maintenance;
+        (state.rows, state.is_in_maintenance) = (rows, is_in_maintenance);
         is_new
     }
 
@@ -58,6 +59,9 @@ impl QueueSlots {
     /// What may be read with `free` slots.
     pub fn open(&self, free: usize) -> Vec<QueueQuota> {
         let state = self.state.lock();
+        if state.is_in_maintenance {
+            return Vec::new();
+        }
         let readable = state.rows.iter().filter(|row| row.paused_at.is_none() && self.serves(&row.name));
         readable
             .filter_map(|row| {

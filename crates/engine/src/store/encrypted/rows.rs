@@ -115,7 +115,7 @@ pub(super) fn open_entry(key_ring: &KeyRing, entry: &mut LedgerEntry) {
 }
 
 /// Opens the args. Where that cannot be, they stay encrypted, for whoever would run them or give them to another task.
-fn open_args(key_ring: &KeyRing, task: TaskId, kind: &KindName, args: &mut String) {
+pub(super) fn open_args(key_ring: &KeyRing, task: TaskId, kind: &KindName, args: &mut String) {
     match open_json(key_ring, task, args, Column::Args) {
         Some(Ok(opened)) => *args = opened,
         Some(Err(_)) => return,

@@ -23,6 +23,7 @@ fn all() -> Vec<Migration> {
     let words = include_str!("../../../../../migrations/sqlite/0008_words.sql");
     let version = include_str!("../../../../../migrations/sqlite/0009_version.sql");
     let audit = include_str!("../../../../../migrations/sqlite/0010_audit.sql");
+    let schedules = include_str!("../../../../../migrations/sqlite/0011_schedules.sql");
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine.into_sql_str(), false),
         Migration::new(2, "files".into(), MigrationType::Simple, files.into_sql_str(), false),
@@ -34,6 +35,7 @@ fn all() -> Vec<Migration> {
         Migration::new(8, "words".into(), MigrationType::Simple, words.into_sql_str(), false),
         Migration::new(9, "version".into(), MigrationType::Simple, version.into_sql_str(), false),
         Migration::new(10, "audit".into(), MigrationType::Simple, audit.into_sql_str(), false),
+        Migration::new(11, "schedules".into(), MigrationType::Simple, schedules.into_sql_str(), false),
     ]
 }
 
