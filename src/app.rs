@@ -40,6 +40,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 const PATIENT_TRIES: u32 = 4;
 /// How often the revoked tokens are read, signals apart.
 const REVOKED_TOKENS_EVERY: Duration = Duration::from_secs(5);
+/// A schedule that is due for longer and has not fired makes the node unready.
+const LATE_SCHEDULES: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 /// The longest pause between two tries to reach the store.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -346,12 +348,28 @@ impl App {
             let reason = queue.settle_gate().reason();
             async move { reason.map_or(Ok(()), |reason| Err(format!("ends of tasks cannot be stored: {reason}"))) }
         });
+        let readiness = if self.config.roles.scheduler { with_schedules(readiness, self.queue.clone()) } else { readiness };
         let Some(pool) = pool else { return readiness };
         readiness.check("worker", move || {
             let is_stalled = pool.is_stalled();
             async move { if is_stalled { Err("due tasks exist, slots are free, and none is fetched".to_owned()) } else { Ok(()) } }
         })
     }
+}
+
+/// A scheduler is ready as long as no schedule has been due for a minute without a firing.
+fn with_schedules(readiness: Readiness, queue: Arc<Queue>) -> Readiness {
+    readiness.check("schedules", move || {
+        let queue = queue.clone();
+        async move {
+            let late = queue.schedule_lateness().await.map_err(|error| error.to_string())?;
+            if late <= LATE_SCHEDULES {
+                Ok(())
+            } else {
+                Err(format!("a schedule has been due for {} s and has not fired", late.as_secs()))
+            }
+        }
+    })
 }
 
 /// Keeps the set of revoked tokens: anew on a signal, and every few seconds, because signals may be lost.

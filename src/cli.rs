@@ -18,6 +18,7 @@ mod openapi;
 mod output;
 mod queue;
 mod run;
+mod schedule;
 mod serve;
 mod suppression;
 mod task;
@@ -80,6 +81,8 @@ enum Command {
     Task(Asking<task::TaskArgs>),
     Kind(Asking<kind::KindArgs>),
     Queue(Asking<queue::QueueArgs>),
+    Schedule(Asking<schedule::ScheduleArgs>),
+    Maintenance(Asking<schedule::MaintenanceArgs>),
     File(Asking<file::FileArgs>),
     Suppression(Asking<suppression::SuppressionArgs>),
     Token(Asking<token::TokenArgs>),
@@ -157,6 +160,8 @@ fn dispatch(command: Command, vars: Vars) -> Result<(), CliError> {
         Command::Task(asking) => asking.run(vars, task::run),
         Command::Kind(asking) => asking.run(vars, kind::run),
         Command::Queue(asking) => asking.run(vars, queue::run),
+        Command::Schedule(asking) => asking.run(vars, schedule::run),
+        Command::Maintenance(asking) => asking.run(vars, schedule::maintenance),
         Command::File(asking) => asking.run(vars, file::run),
         Command::Suppression(asking) => asking.run(vars, suppression::run),
         Command::Token(asking) => asking.run(vars, token::run),

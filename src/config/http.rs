@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use legwork_outbound::IpRange;
+use legwork_schedule::Zone;
 use secrecy::SecretString;
 
 use super::parse::Reader;
@@ -17,6 +18,8 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// How users reach it, without a slash at the end.
     pub public_url: String,
+    /// The zone of schedules that name none.
+    pub timezone: Zone,
     /// Submissions per principal and second; `None` is no limit.
     pub rate_limit: Option<NonZeroU32>,
     /// The largest body, in bytes.
@@ -52,6 +55,7 @@ pub(super) fn http_config(reader: &mut Reader, listen: SocketAddr, public_url: S
     HttpConfig {
         listen,
         public_url,
+        timezone: reader.zone("TIMEZONE"),
         rate_limit: reader.rate("RATE_LIMIT"),
         body_limit: reader.bytes("BODY_LIMIT"),
         upload_limit: reader.bytes("UPLOAD_LIMIT"),

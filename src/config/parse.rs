@@ -20,6 +20,7 @@ use super::{
 };
 use legwork_engine::domain::QueueName;
 use legwork_mail::{Recipient, SenderDomains};
+use legwork_schedule::Zone;
 
 /// With less a child could not even start.
 const LEAST_CHILD_MEMORY: u64 = 32 << 20;
@@ -310,6 +311,14 @@ impl Reader {
             } else {
                 Err(format!("{text:?} is not a sender like Legwork <legwork@example.org>"))
             }
+        })
+    }
+
+    pub(super) fn zone(&mut self, name: &'static str) -> Zone {
+        let text = self.text(name);
+        Zone::named(&text).unwrap_or_else(|error| {
+            self.wrong(name, error);
+            Zone::UTC
         })
     }
 

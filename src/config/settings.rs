@@ -89,6 +89,7 @@ pub const SETTINGS: &[Setting] = &[
         "on",
         "Whether an address of which the mail server says that it does not exist (550, 551, 553 with 5.1.x) gets no bulk mail any more: on or off.",
     ),
+    setting("TIMEZONE", "UTC", "The zone of schedules that name none: an IANA name, as in Africa/Accra."),
     setting("MAIL_FROM", "Legwork <legwork@localhost>", "The sender of mails."),
     setting(
         "MAIL_FROM_DOMAINS",

@@ -7,6 +7,7 @@ pub(super) mod files;
 pub(super) mod kinds;
 pub(super) mod queues;
 pub(super) mod recipients;
+pub(super) mod schedules;
 pub(super) mod submit;
 pub(super) mod suppressions;
 pub(super) mod tasks;

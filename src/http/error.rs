@@ -14,6 +14,7 @@ use legwork_engine::domain::{FieldError, FilePath, Scope};
 use legwork_engine::queue::QueueError;
 use legwork_engine::queue::body::BodyError;
 use legwork_engine::queue::control::ControlError;
+use legwork_engine::queue::schedules::ScheduleOpError;
 use legwork_engine::queue::submit::SubmitError;
 use legwork_engine::store::StoreError;
 
@@ -324,6 +325,20 @@ impl From<QueueError> for ApiError {
         match error {
             QueueError::Store(error) => error.into(),
             QueueError::Broker(error) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<ScheduleOpError> for ApiError {
+    fn from(error: ScheduleOpError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ScheduleOpError::NotFound => Self::NotFound(detail),
+            ScheduleOpError::NameTaken(_) => Self::Conflict { code: "name_taken", detail },
+            ScheduleOpError::Conflict => Self::Conflict { code: "changed_meanwhile", detail },
+            ScheduleOpError::Invalid(field_errors) => Self::Invalid(field_errors),
+            ScheduleOpError::Submit(error) => error.into(),
+            ScheduleOpError::Store(error) => error.into(),
         }
     }
 }

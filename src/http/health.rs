@@ -156,4 +156,9 @@ async fn refresh_gauges(state: &ApiState) {
         Ok(Err(error)) => tracing::warn!(%error, "the gauges of queues could not be read"),
         Err(_) => tracing::warn!("the gauges of queues could not be read in time"),
     }
+    match tokio::time::timeout(CHECK_TIMEOUT, state.queue.schedule_lateness()).await {
+        Ok(Ok(late)) => state.queue.metrics().schedule_lateness(late.as_secs_f64()),
+        Ok(Err(error)) => tracing::warn!(%error, "the lateness of schedules could not be read"),
+        Err(_) => tracing::warn!("the lateness of schedules could not be read in time"),
+    }
 }

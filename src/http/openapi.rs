@@ -19,8 +19,8 @@ use crate::kinds::KindSet;
 
 pub(super) use parts::{
     Accepted, AddressParam, BatchKeyParam, Conflict, FileParam, JtiParam, KeyParam, KeyReused, LinkExpired, LinkForged,
-    LinkParams, LinkRefused, NotFound, QueueParam, RangeOutside, RateLimited, TaskParam, Unauthenticated, UnsubscribeParam,
-    WorkerParam,
+    LinkParams, LinkRefused, NotFound, QueueParam, RangeOutside, RateLimited, ScheduleParam, TaskParam, Unauthenticated,
+    UnsubscribeParam, WorkerParam,
 };
 
 const DESCRIPTION: &str = "\
@@ -41,6 +41,7 @@ const TAGS: &[(&str, &str)] = &[
     ("tasks", "Look at tasks, wait for them, steer them."),
     ("files", "Images in, results out."),
     ("queues", "Queues: depth, age, pause, resume, limit, purge."),
+    ("schedules", "Schedules: kinds that are run by the clock, their firings, and the maintenance switch."),
     ("suppressions", "Addresses that get no bulk mail, and how their owners get there."),
     ("workers", "The processes that run tasks."),
     ("auth", "Tokens and accounts."),

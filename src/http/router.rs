@@ -10,7 +10,7 @@ use tower_http::normalize_path::NormalizePath;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::api::{PREFIX, audit, auth, events, files, queues, recipients, submit, suppressions, tasks, workers};
+use super::api::{PREFIX, audit, auth, events, files, queues, recipients, schedules, submit, suppressions, tasks, workers};
 use super::error::ApiError;
 use super::middleware::request_layer;
 use super::state::ApiState;
@@ -45,6 +45,14 @@ fn operations() -> Vec<UtoipaMethodRouter<ApiState>> {
         routes!(queues::pause),
         routes!(queues::resume),
         routes!(queues::purge),
+        routes!(schedules::list, schedules::create),
+        routes!(schedules::preview),
+        routes!(schedules::show, schedules::change, schedules::delete),
+        routes!(schedules::enable),
+        routes!(schedules::disable),
+        routes!(schedules::run),
+        routes!(schedules::firings),
+        routes!(schedules::maintenance, schedules::set_maintenance),
         routes!(suppressions::list, suppressions::add),
         routes!(suppressions::remove),
         routes!(suppressions::ask, suppressions::unsubscribe),

@@ -16,6 +16,7 @@ mod events;
 mod files;
 mod pages;
 mod queues;
+mod schedules;
 mod submit;
 mod tasks;
 
@@ -109,6 +110,13 @@ api! {
             a_purge_ends_what_waits_and_takes_an_admin,
             what_a_worker_runs_is_counted_as_it_is_listed,
             workers_are_listed_and_told_to_drain,
+        }
+        schedules {
+            a_schedule_is_made_shown_changed_run_and_deleted,
+            a_schedule_with_mistakes_is_422_and_each_field_is_named,
+            a_preview_shows_the_words_and_the_instants_with_their_offsets,
+            who_may_read_may_not_change_schedules,
+            maintenance_is_switched_and_seen,
         }
         submit {
             a_submission_answers_202_with_a_place_to_look,

@@ -9,6 +9,7 @@ mod queues;
 mod reports;
 mod rescue;
 mod runs;
+mod schedules;
 mod shutdown;
 mod stops;
 mod task_events;
@@ -125,6 +126,16 @@ engine! {
             what_nobody_can_run_fails_in_the_end,
             an_expired_task_is_not_started,
             equal_submissions_with_one_key_make_one_task,
+        }
+        schedules {
+            each_nominal_time_makes_one_task_and_a_change_makes_none,
+            five_schedulers_with_skewed_clocks_fire_each_nominal_time_once,
+            what_was_missed_follows_the_policy,
+            a_firing_while_the_task_before_it_runs_is_skipped_or_queued,
+            a_firing_that_can_make_no_task_says_why_and_holds_nothing_up,
+            maintenance_stops_all_firing_and_all_fetching,
+            declared_schedules_follow_their_pack_and_keep_an_admins_changes,
+            a_schedule_that_cannot_work_is_refused_field_by_field,
         }
         shutdown {
             what_runs_may_finish_within_the_grace_time,

@@ -65,6 +65,7 @@ pub struct Metrics {
     slots_taken: Gauge,
     queue_depth: Family<QueueLabels, Gauge>,
     queue_oldest: Family<QueueLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    schedule_lateness: Gauge<f64, std::sync::atomic::AtomicU64>,
     http: Family<HttpLabels, Counter>,
 }
 
@@ -95,6 +96,7 @@ impl Metrics {
             slots_taken: Gauge::default(),
             queue_depth: Family::default(),
             queue_oldest: Family::default(),
+            schedule_lateness: Gauge::default(),
             http: Family::default(),
             registry: Registry::default(),
         };
@@ -117,6 +119,11 @@ impl Metrics {
             "queue_oldest_seconds",
             "How long the oldest due task has been due, by queue",
             metrics.queue_oldest.clone(),
+        );
+        registry.register(
+            "schedule_lateness_seconds",
+            "How long the longest due schedule has been due without a firing; 0 where none is due",
+            metrics.schedule_lateness.clone(),
         );
         registry.register("http_requests", "Requests answered, by method and status", metrics.http.clone());
         Self { registry, ..metrics }
@@ -165,6 +172,11 @@ impl Metrics {
         let labels = QueueLabels { queue: queue.to_string() };
         self.queue_depth.get_or_create(&labels).set(i64::try_from(depth).unwrap_or(i64::MAX));
         self.queue_oldest.get_or_create(&labels).set(oldest_seconds);
+    }
+
+    /// How long the longest due schedule has been due, in seconds.
+    pub fn schedule_lateness(&self, seconds: f64) {
+        self.schedule_lateness.set(seconds);
     }
 
     /// A request was answered.

@@ -52,6 +52,10 @@ parameter! {
     TaskParam => path_parameter("task_id", "The task's id.", text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))))
 }
 parameter! {
+    /// A schedule in the path.
+    ScheduleParam => path_parameter("schedule", "The schedule's id, or its name.", text().min_length(Some(1)).max_length(Some(200)).pattern(Some("^[^\\x00-\\x1f\\x7f]+$")).examples(["publish_scheduled_content"]))
+}
+parameter! {
     /// A queue in the path.
     QueueParam => path_parameter("queue", "The queue's name.", text().pattern(Some(NAME_PATTERN)).examples(["default"]))
 }

@@ -167,6 +167,12 @@ impl Engine {
         self.tuned(|_| {})
     }
 
+    /// Another process whose clock is wrong by so much, and moves only when it is told to.
+    pub fn skewed(&self, by: jiff::SignedDuration) -> Self {
+        let clock = Arc::new(ManualClock::at(self.now() + by));
+        Self::on(self.ground.clone(), clock, self.config.clone(), KindSet::with([TaskKind::of::<Probe>()]))
+    }
+
     /// Another process with other settings.
     pub fn tuned(&self, tune: impl FnOnce(&mut Config)) -> Self {
         let mut config = self.config.clone();

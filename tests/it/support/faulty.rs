@@ -9,16 +9,17 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use legwork_engine::broker::{Broker, BrokerError, Delivery, FetchRequest, SharedBroker, Signal};
 use legwork_engine::domain::{
-    Attempt, Dispatch, FilePath, Page, PageRequest, PriorityBand, Progress, QueueName, ScopeSet, TaskFilter, TaskId, TaskRef,
-    TaskRow, WorkerId, WorkerInfo, WorkerRow,
+    Attempt, Dispatch, FilePath, FiringRow, Maintenance, Page, PageRequest, PriorityBand, Progress, QueueName, ScheduleId,
+    ScheduleRow, ScopeSet, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo, WorkerRow,
 };
 use legwork_engine::store::{
     AccountInfo, AccountRow, Accounts, AttemptRow, AttemptStanding, AuditEntry, AuditFilter, AuditLog, ChangeAnswer, Ended,
     EndedGroup, FileRegistry, FileRow, HeartbeatAnswer, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune,
     QueueChange, QueueCounts, QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState,
-    RecipientStep, Resend, RetryAnswer, RevokeAnswer, RevokeOrder, SampleStep, Samples, Settled, Settlement, StartAnswer,
-    StartBatch, StartedRow, Store, StoreError, StoreResult, SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps,
-    TaskChange, TaskControl, TaskReads, TaskStats, TaskWrites, WorkerCommand, Workers,
+    RecipientStep, Resend, RetryAnswer, RevokeAnswer, RevokeOrder, SampleStep, Samples, ScheduleFilter, ScheduleKey,
+    ScheduleStep, ScheduleWrite, Schedules, Settled, Settlement, StartAnswer, StartBatch, StartedRow, Store, StoreError,
+    StoreResult, SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl, TaskReads,
+    TaskStats, TaskWrites, WorkerCommand, Workers,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, broadcast};

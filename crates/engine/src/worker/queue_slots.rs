@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn paused_and_unserved_queues_are_closed_and_limits_hold() {
         let slots = QueueSlots::new(vec![name("a"), name("b"), name("c")], BTreeMap::from([(name("b"), 2)]));
-        slots.refresh(vec![row("a", false, None), row("b", false, Some(5)), row("c", true, None), row("d", false, None)]);
+        slots.refresh(vec![row("a", false, None), row("b", false, Some(5)), row("c", true, None), row("d", false, None)], false);
         assert_eq!(open(&slots, 10), [("a".to_owned(), 10), ("b".to_owned(), 2)]);
         slots.take(&name("b"));
         assert_eq!(open(&slots, 10), [("a".to_owned(), 10), ("b".to_owned(), 1)]);

@@ -1,0 +1,337 @@
+//! `legwork schedule` and `legwork maintenance`: what runs by the clock on a running server.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::CliError;
+use super::client::{ApiRequest, Client};
+use super::kind_args::KindArgs;
+use super::output::{self, OutputArgs};
+use crate::config::{Config, parse_duration};
+
+const COLUMNS: [&str; 6] = ["name", "enabled", "kind", "when", "next", "last"];
+const FIRING_COLUMNS: [&str; 5] = ["nominal", "trigger", "outcome", "task_id", "reason"];
+
+/// List, add, change and run schedules
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  legwork schedule list
+  legwork schedule preview --crontab '0 9 * * mon' --timezone Europe/London
+  legwork schedule add 'Health check' system.health_check --interval 30m
+  legwork schedule edit 'Health check' --crontab '*/10 * * * *' --overlap skip
+  legwork schedule run 'Health check'
+  legwork schedule firings 'Health check'")]
+pub(super) struct ScheduleArgs {
+    #[command(subcommand)]
+    command: ScheduleCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ScheduleCommand {
+    /// List the schedules with their next runs
+    List {
+        /// Only enabled (true) or disabled (false) ones
+        #[arg(long)]
+        enabled: Option<bool>,
+        /// Only those that this pack declares
+        #[arg(long)]
+        pack: Option<String>,
+    },
+    /// Show a schedule
+    Show(ScheduleName),
+    /// Add a schedule
+    Add {
+        /// The name, unique among all schedules
+        name: String,
+        /// The kind of its tasks
+        kind: String,
+        #[command(flatten)]
+        args: KindArgs,
+        #[command(flatten)]
+        fields: Box<FieldArgs>,
+        /// Add it without enabling it
+        #[arg(long)]
+        disabled: bool,
+    },
+    /// Change a schedule
+    Edit {
+        #[command(flatten)]
+        schedule: ScheduleName,
+        /// Another name
+        #[arg(long)]
+        name: Option<String>,
+        /// Another kind
+        #[arg(long)]
+        kind: Option<String>,
+        #[command(flatten)]
+        args: KindArgs,
+        #[command(flatten)]
+        fields: Box<FieldArgs>,
+    },
+    /// Let a schedule fire at its next nominal time
+    Enable(ScheduleName),
+    /// Keep a schedule from firing
+    Disable(ScheduleName),
+    /// Delete a schedule and its firings
+    Delete(ScheduleName),
+    /// Make a task of a schedule now
+    Run(ScheduleName),
+    /// Show what became of the nominal times of a schedule, newest first
+    Firings {
+        #[command(flatten)]
+        schedule: ScheduleName,
+        /// At most so many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
+        limit: u16,
+    },
+    /// Show the coming instants of a timing
+    Preview {
+        #[command(flatten)]
+        timing: TimingArgs,
+        /// How many instants
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=100))]
+        count: u8,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ScheduleName {
+    /// The name or the id of the schedule
+    schedule: String,
+}
+
+/// When it fires.
+#[derive(Debug, Args)]
+struct TimingArgs {
+    /// Five crontab fields, or @daily and its like
+    #[arg(long)]
+    crontab: Option<String>,
+    /// A period, as in 30s, 5m, 12h, 1d or 2w
+    #[arg(long)]
+    interval: Option<String>,
+    /// One instant, as in 2030-01-01T09:00:00Z
+    #[arg(long)]
+    clocked: Option<String>,
+    /// An event of the sun: sunrise, noon, sunset, dawn or dusk; with --latitude and --longitude
+    #[arg(long, requires_all = ["latitude", "longitude"])]
+    solar: Option<String>,
+    /// Degrees north
+    #[arg(long, allow_hyphen_values = true)]
+    latitude: Option<f64>,
+    /// Degrees east
+    #[arg(long, allow_hyphen_values = true)]
+    longitude: Option<f64>,
+    /// An IANA zone; by default TIMEZONE of the server
+    #[arg(long)]
+    timezone: Option<String>,
+    /// Local times that the clocks jump over: `shift_forward` or skip
+    #[arg(long)]
+    dst_gap: Option<String>,
+    /// Local times that occur twice: first, second or both
+    #[arg(long)]
+    dst_overlap: Option<String>,
+}
+
+/// What else a schedule has.
+#[derive(Debug, Args)]
+struct FieldArgs {
+    #[command(flatten)]
+    timing: TimingArgs,
+    /// The purpose, for people
+    #[arg(long)]
+    description: Option<String>,
+    /// No firing before this time
+    #[arg(long)]
+    start: Option<String>,
+    /// No firing at or after this time
+    #[arg(long)]
+    end: Option<String>,
+    /// Disable it after its first firing
+    #[arg(long)]
+    one_off: bool,
+    /// Tasks expire so long after their nominal time, as in 30m
+    #[arg(long, value_parser = parse_duration)]
+    expires: Option<Duration>,
+    /// The queue of the tasks
+    #[arg(long)]
+    queue: Option<String>,
+    /// The priority of the tasks, 0 to 9
+    #[arg(long)]
+    priority: Option<u8>,
+    /// Missed firings that are made up for: skip, last or all
+    #[arg(long)]
+    missed: Option<String>,
+    /// How many firings `--missed all` makes up for at once
+    #[arg(long)]
+    missed_limit: Option<u32>,
+    /// A firing that is found later than this is not made, as in 2h
+    #[arg(long, value_parser = parse_duration)]
+    max_lateness: Option<Duration>,
+    /// While an earlier task has not ended: allow, skip or `queue_one`
+    #[arg(long)]
+    overlap: Option<String>,
+    /// Spread the tasks over so long after their nominal time, as in 5m
+    #[arg(long, value_parser = parse_duration)]
+    jitter: Option<Duration>,
+}
+
+impl TimingArgs {
+    fn add_to(&self, body: &mut Map<String, Value>) {
+        let texts = [
+            ("crontab", &self.crontab),
+            ("interval", &self.interval),
+            ("clocked", &self.clocked),
+            ("timezone", &self.timezone),
+            ("dst_gap", &self.dst_gap),
+            ("dst_overlap", &self.dst_overlap),
+        ];
+        body.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), json!(text.as_ref()?)))));
+        if let Some(event) = &self.solar {
+            let place = json!({ "event": event, "latitude": self.latitude, "longitude": self.longitude });
+            body.insert("solar".into(), place);
+        }
+    }
+}
+
+impl FieldArgs {
+    fn add_to(&self, body: &mut Map<String, Value>) {
+        self.timing.add_to(body);
+        let seconds = |duration: &Option<Duration>| duration.map(|duration| json!(duration.as_secs()));
+        let fields = [
+            ("description", self.description.as_ref().map(|text| json!(text))),
+            ("start", self.start.as_ref().map(|text| json!(text))),
+            ("end", self.end.as_ref().map(|text| json!(text))),
+            ("one_off", self.one_off.then_some(json!(true))),
+            ("expires", seconds(&self.expires)),
+            ("queue", self.queue.as_ref().map(|text| json!(text))),
+            ("priority", self.priority.map(|number| json!(number))),
+            ("missed", self.missed.as_ref().map(|text| json!(text))),
+            ("missed_limit", self.missed_limit.map(|number| json!(number))),
+            ("max_lateness", seconds(&self.max_lateness)),
+            ("overlap", self.overlap.as_ref().map(|text| json!(text))),
+            ("jitter", seconds(&self.jitter)),
+        ];
+        body.extend(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    }
+}
+
+pub(super) async fn run(args: ScheduleArgs, config: Config, output: OutputArgs) -> Result<(), CliError> {
+    let client = Client::new(&config)?;
+    let mut body = Map::new();
+    let (method, name, verb) = match args.command {
+        ScheduleCommand::List { enabled, pack } => return list(&client, enabled, pack, output).await,
+        ScheduleCommand::Firings { schedule, limit } => return firings(&client, &schedule.schedule, limit, output).await,
+        ScheduleCommand::Preview { timing, count } => {
+            timing.add_to(&mut body);
+            body.insert("count".into(), json!(count));
+            let request = ApiRequest::new(Method::POST, &["schedules", "preview"]).body(Value::Object(body));
+            return output.print(&client.send(request).await?, render_preview);
+        }
+        ScheduleCommand::Add { name, kind, args, fields, disabled } => {
+            fields.add_to(&mut body);
+            body.extend([("name".into(), json!(name)), ("kind".into(), json!(kind)), ("enabled".into(), json!(!disabled))]);
+            body.insert("args".into(), Value::Object(args.object()?));
+            let request = ApiRequest::new(Method::POST, &["schedules"]).body(Value::Object(body));
+            return output.print(&client.send(request).await?, render);
+        }
+        ScheduleCommand::Edit { schedule, name, kind, args, fields } => {
+            fields.add_to(&mut body);
+            let texts = [("name", name), ("kind", kind)];
+            body.extend(texts.into_iter().filter_map(|(field, text)| Some((field.to_owned(), json!(text?)))));
+            let args = args.object()?;
+            if !args.is_empty() {
+                body.insert("args".into(), Value::Object(args));
+            }
+            let path = ["schedules", schedule.schedule.as_str()];
+            let request = ApiRequest::new(Method::PATCH, &path).body(Value::Object(body));
+            return output.print(&client.send(request).await?, render);
+        }
+        ScheduleCommand::Show(name) => (Method::GET, name.schedule, None),
+        ScheduleCommand::Enable(name) => (Method::POST, name.schedule, Some("enable")),
+        ScheduleCommand::Disable(name) => (Method::POST, name.schedule, Some("disable")),
+        ScheduleCommand::Run(name) => (Method::POST, name.schedule, Some("run")),
+        ScheduleCommand::Delete(name) => (Method::DELETE, name.schedule, None),
+    };
+    let path: Vec<&str> = ["schedules", &name].into_iter().chain(verb).collect();
+    let answer = client.send(ApiRequest::new(method, &path)).await?;
+    output.print(&answer, |answer| match answer {
+        Value::Null => "deleted".into(),
+        answer if answer.get("task_id").is_some() => output::fields(answer, &["task_id", "status"]),
+        answer => render(answer),
+    })
+}
+
+fn render(schedule: &Value) -> String {
+    output::fields(schedule, &["name", "kind", "enabled", "when", "id"])
+}
+
+fn render_preview(preview: &Value) -> String {
+    let runs = preview["next_runs"].as_array().into_iter().flatten().filter_map(|run| run["local"].as_str());
+    std::iter::once(preview["description"].as_str().unwrap_or_default()).chain(runs).collect::<Vec<_>>().join("\n")
+}
+
+async fn list(client: &Client, enabled: Option<bool>, pack: Option<String>, output: OutputArgs) -> Result<(), CliError> {
+    let mut request = ApiRequest::new(Method::GET, &["schedules"]).query("limit", 500);
+    if let Some(enabled) = enabled {
+        request = request.query("enabled", enabled);
+    }
+    if let Some(pack) = pack {
+        request = request.query("pack", pack);
+    }
+    let schedules = client.send(request).await?;
+    output.print(&schedules, |schedules| {
+        output::item_table(schedules, &COLUMNS, |schedule, column| match column {
+            "next" => output::cell(&schedule["next_runs"][0]["local"]),
+            "last" => output::cell(&schedule["last_firing"]["outcome"]),
+            column => output::cell(&schedule[column]),
+        })
+    })
+}
+
+async fn firings(client: &Client, schedule: &str, limit: u16, output: OutputArgs) -> Result<(), CliError> {
+    let path = ["schedules", schedule, "firings"];
+    let firings = client.send(ApiRequest::new(Method::GET, &path).query("limit", limit)).await?;
+    output.print(&firings, |firings| output::item_table(firings, &FIRING_COLUMNS, |firing, column| output::cell(&firing[column])))
+}
+
+/// Stop all firings and all fetching, and continue
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  legwork maintenance status
+  legwork maintenance on --reason 'database upgrade'
+  legwork maintenance off")]
+pub(super) struct MaintenanceArgs {
+    #[command(subcommand)]
+    command: MaintenanceCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum MaintenanceCommand {
+    /// Show whether maintenance is on
+    Status,
+    /// Stop all firings and all fetching; running tasks go on
+    On {
+        /// The reason, which is shown to everybody who asks
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Continue
+    Off,
+}
+
+pub(super) async fn maintenance(args: MaintenanceArgs, config: Config, output: OutputArgs) -> Result<(), CliError> {
+    let client = Client::new(&config)?;
+    let path = ["maintenance"];
+    let request = match args.command {
+        MaintenanceCommand::Status => ApiRequest::new(Method::GET, &path),
+        MaintenanceCommand::On { reason } => ApiRequest::new(Method::PUT, &path).body(json!({ "on": true, "reason": reason })),
+        MaintenanceCommand::Off => ApiRequest::new(Method::PUT, &path).body(json!({ "on": false })),
+    };
+    let answer = client.send(request).await?;
+    output.print(&answer, |answer| output::fields(answer, &["on", "since", "reason", "principal"]))
+}

@@ -1,0 +1,136 @@
+//! What a user gets to see of a schedule and its firings.
+
+use jiff::Timestamp;
+use legwork_engine::domain::{FiringOutcome, FiringRow, FiringTrigger, ScheduleId, ScheduleRow, TaskId};
+use legwork_schedule::{FiringPlan, Zone};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::super::error::ApiError;
+use super::super::super::state::ApiState;
+use super::NEXT_RUNS;
+use super::body::ScheduleBody;
+
+/// A coming firing.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct NextRun {
+    /// The nominal time in the zone of the schedule, with its offset from UTC.
+    #[schema(example = "2030-03-25T09:00:00+00:00")]
+    local: String,
+    /// The same in UTC.
+    nominal: Timestamp,
+    /// The nominal time plus jitter: when the task is made.
+    due: Timestamp,
+}
+
+/// The next `count` firings after `now`.
+pub(super) fn next_runs(plan: &FiringPlan, zone: &Zone, now: Timestamp, count: usize) -> Vec<NextRun> {
+    plan.upcoming(now, count)
+        .into_iter()
+        .map(|next| NextRun {
+            local: next.nominal.to_zoned(zone.time_zone().clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+            nominal: next.nominal,
+            due: next.due,
+        })
+        .collect()
+}
+
+/// A schedule.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Schedule)]
+pub(in crate::http) struct ScheduleView {
+    /// The id.
+    #[schema(value_type = uuid::Uuid)]
+    id: ScheduleId,
+    /// The pack that declares it; null for one that a user made.
+    #[schema(example = "au-vlp")]
+    pack: Option<String>,
+    /// The schedule as it can be sent. Args that may be secret are hidden.
+    #[serde(flatten)]
+    body: ScheduleBody,
+    /// The timing in words.
+    #[schema(example = "At 09:00 on Monday (Africa/Accra)")]
+    when: String,
+    /// Why Legwork disabled it; null where it did not.
+    disabled_reason: Option<String>,
+    /// The coming firings; empty where it is disabled.
+    next_runs: Vec<NextRun>,
+    /// The last firing; null before the first.
+    last_firing: Option<FiringView>,
+    /// The time at which it was made.
+    created_at: Timestamp,
+    /// The time of the last change.
+    updated_at: Timestamp,
+}
+
+/// A page of schedules.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct ScheduleList {
+    /// The schedules, by name.
+    pub(super) items: Vec<ScheduleView>,
+    /// Where the next page starts; null on the last.
+    pub(super) next_cursor: Option<String>,
+}
+
+impl ScheduleView {
+    pub(super) async fn of(row: ScheduleRow, state: &ApiState) -> Result<Self, ApiError> {
+        let last = state.queue.firings(row.id, None, 1).await?.pop();
+        let masked = state.queue.runner().kind(&row.spec.kind).map(|kind| kind.mask_args(row.args.clone()));
+        let body = ScheduleBody::of(&row).with_args(masked.as_deref().unwrap_or(&row.args));
+        let zone = row.spec.timing.timezone();
+        let plan = row.spec.plan(row.id).ok().filter(|_| row.enabled);
+        // What was decided about does not come again, also where this process's clock is behind.
+        let after = state.now().max(row.considered_until);
+        Ok(Self {
+            id: row.id,
+            pack: row.pack.clone(),
+            body,
+            when: row.spec.timing.describe(),
+            disabled_reason: row.disabled_reason.clone(),
+            next_runs: plan.map(|plan| next_runs(&plan, zone, after, NEXT_RUNS)).unwrap_or_default(),
+            last_firing: last.map(FiringView::from),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// A firing.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ScheduleFiring)]
+pub(in crate::http) struct FiringView {
+    /// The time that the schedule names; for a manual firing, the time of the request.
+    nominal: Timestamp,
+    /// What made it.
+    trigger: FiringTrigger,
+    /// The nominal time plus jitter.
+    due: Timestamp,
+    /// The time at which it was decided about.
+    at: Timestamp,
+    /// What became of it.
+    outcome: FiringOutcome,
+    /// Why; null for a firing on time.
+    #[schema(example = "The task of an earlier firing had not ended.")]
+    reason: Option<String>,
+    /// The task that was made.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    task_id: Option<TaskId>,
+    /// The first of several missed nominal times that this entry sums up; null where it is about one.
+    missed_since: Option<Timestamp>,
+}
+
+impl From<FiringRow> for FiringView {
+    fn from(row: FiringRow) -> Self {
+        let FiringRow { nominal, trigger, due, at, outcome, reason, task, missed_since, .. } = row;
+        Self { nominal, trigger, due, at, outcome, reason, task_id: task, missed_since }
+    }
+}
+
+/// A page of firings.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct FiringList {
+    /// The firings, the newest first.
+    pub(super) items: Vec<FiringView>,
+    /// Where the next page starts; null on the last.
+    pub(super) next_cursor: Option<String>,
+}
