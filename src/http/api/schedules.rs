@@ -118,6 +118,8 @@ pub(in crate::http) async fn create(
 }
 
 /// A schedule
+///
+/// With its timing in words, its coming runs and its last firing.
 #[utoipa::path(get, path = "/api/v1/schedules/{schedule}", tag = "schedules", operation_id = "getSchedule",
     security(("bearer" = ["tasks:read"])), params(openapi::ScheduleParam),
     responses((status = 200, description = "The schedule.", body = ScheduleView)))]
@@ -352,6 +354,8 @@ pub(in crate::http) struct MaintenanceBody {
 const LONGEST_REASON: usize = 500;
 
 /// The maintenance switch
+///
+/// Whether all firings and all fetching are stopped, since when, why and by whom.
 #[utoipa::path(get, path = "/api/v1/maintenance", tag = "schedules", operation_id = "getMaintenance",
     security(("bearer" = ["tasks:read"])),
     responses((status = 200, description = "Whether it is on.", body = MaintenanceView)))]
