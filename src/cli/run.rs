@@ -53,7 +53,7 @@ pub(super) struct RunArgs {
 
 pub(super) async fn run(args: RunArgs, config: Config) -> Result<(), CliError> {
     let kinds = KindSet::compiled();
-    let kind = find(&kinds, &args.kind)?.clone();
+    let kind = find(&kinds, &args.kind)?;
     if kind.needs_engine {
         let name = &kind.policy.name;
         return Err(CliError::Usage(format!("{name} asks the running server: submit it instead, with legwork submit {name}")));
@@ -73,10 +73,10 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<(), CliError> {
     args.output.print(&result, |result| output::fields(result, &["success", "message"]))
 }
 
-fn find<'a>(kinds: &'a KindSet, name: &str) -> Result<&'a Arc<TaskKind>, CliError> {
+fn find(kinds: &KindSet, name: &str) -> Result<Arc<TaskKind>, CliError> {
     let known = KindName::parse(name).ok().and_then(|name| kinds.get(&name)).filter(|kind| kind.policy.is_public);
     known.ok_or_else(|| {
-        let names: Vec<&str> = kinds.public().map(|kind| kind.policy.name.as_str()).collect();
+        let names: Vec<String> = kinds.public().map(|kind| kind.policy.name.to_string()).collect();
         CliError::Usage(format!("the kind {name:?} is unknown; there are {}", names.join(", ")))
     })
 }
@@ -238,7 +238,7 @@ impl Children for AtOnce {
 
 impl AtOnce {
     async fn run(&self, child: Child) -> Result<TaskId, TaskFailure> {
-        let kind = find(&self.kinds, child.kind).map_err(|error| TaskFailure::fail("BadChild", error))?;
+        let kind = find(&self.kinds, &child.kind).map_err(|error| TaskFailure::fail("BadChild", error))?;
         let args = child.args.to_string();
         if let Err(field_errors) = kind.check(&args, &self.cx.services) {
             let reported: Vec<String> =
