@@ -80,6 +80,16 @@ impl Transaction<'_> {
         prepared.map_err(|error| SourceError::of(self.source_name, error))
     }
 
+    /// The names of the columns that a statement gives, in order.
+    pub async fn columns(&mut self, text: &str) -> Result<Vec<String>, SourceError> {
+        let text = AssertSqlSafe(text.to_owned()).into_sql_str();
+        let names = match &mut self.inner {
+            Inner::Postgres(transaction) => transaction.prepare(text).await.map(|statement| names_of(&statement)),
+            Inner::Sqlite(transaction) => transaction.prepare(text).await.map(|statement| names_of(&statement)),
+        };
+        names.map_err(|error| SourceError::of(self.source_name, error))
+    }
+
     /// Runs a statement; the rows that it changed.
     pub async fn execute(&mut self, statement: &RawStatement) -> Result<u64, SourceError> {
         let changed = match &mut self.inner {
@@ -153,6 +163,10 @@ impl Transaction<'_> {
         };
         committed.map_err(|error| SourceError::of(self.source_name, error))
     }
+}
+
+fn names_of(statement: &impl sqlx::Statement) -> Vec<String> {
+    statement.columns().iter().map(|column| column.name().to_owned()).collect()
 }
 
 fn of_postgres<'q>(text: &str, values: &'q [Bound]) -> Statement<'q, Postgres, PgArguments> {
