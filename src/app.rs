@@ -17,6 +17,7 @@ use crate::dashboard::DashboardConfig;
 use crate::files::{FileService, FileUpkeep};
 use crate::http::{ApiParts, Readiness};
 use crate::kinds::{KindRunner, KindSet};
+use crate::packs::{LoadedPacks, PackError};
 use crate::services::Services;
 use legwork_engine::broker::{BrokerError, SharedBroker, Signal};
 use legwork_engine::clock::{Clock, SyncedClock};
@@ -62,6 +63,9 @@ pub enum AppError {
     /// The broker's address is wrong.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    /// Packs have mistakes, or their databases refuse them.
+    #[error(transparent)]
+    Packs(#[from] PackError),
     /// A service could not be set up.
     #[error("{what} could not be set up: {reason}")]
     Service {
@@ -113,7 +117,15 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     }
     let clock: Arc<dyn Clock> = Arc::new(SyncedClock::start());
     let broker = build_broker(&config.broker)?;
-    let app = App::assemble(config, store, broker, clock, KindSet::compiled(), shutdown)?;
+    let mut config = config;
+    let packs = LoadedPacks::load(&config.packs, &config.render, &mut config.sources)?;
+    let kinds = KindSet::with(packs.kinds());
+    let app = App::assemble(config, store, broker, clock, kinds, shutdown)?;
+    packs.prepare(&app.services.sources).await?;
+    // Workers alone fire nothing, and may know other packs than the schedulers.
+    if app.config.roles.scheduler || app.config.roles.api {
+        packs.sync_schedules(&app.queue).await?;
+    }
     app.run(listener).await
 }
 

@@ -16,6 +16,7 @@ mod kind_args;
 mod migrate;
 mod openapi;
 mod output;
+mod pack;
 mod queue;
 mod run;
 mod schedule;
@@ -80,6 +81,7 @@ enum Command {
     Revoke(Asking<task::revoke::RevokeArgs>),
     Task(Asking<task::TaskArgs>),
     Kind(Asking<kind::KindArgs>),
+    Pack(pack::PackArgs),
     Queue(Asking<queue::QueueArgs>),
     Schedule(Asking<schedule::ScheduleArgs>),
     Maintenance(Asking<schedule::MaintenanceArgs>),
@@ -153,12 +155,16 @@ fn dispatch(command: Command, vars: Vars) -> Result<(), CliError> {
         Command::Serve(args) => in_runtime(serve::serve(args, vars)),
         Command::Worker(args) => in_runtime(worker::run(args, vars)),
         Command::Migrate(args) => in_runtime(migrate::run(args, configured(Purpose::Command, vars)?)),
-        Command::Run(args) => in_runtime(run::run(args, configured(Purpose::Work, vars)?)),
+        Command::Run(args) => {
+            let vars = args.put_into(vars);
+            in_runtime(run::run(args, configured(Purpose::Work, vars)?))
+        }
         Command::Submit(asking) => asking.run(vars, task::submit::run),
         Command::Status(asking) => asking.run(vars, task::status::run),
         Command::Revoke(asking) => asking.run(vars, task::revoke::run),
         Command::Task(asking) => asking.run(vars, task::run),
         Command::Kind(asking) => asking.run(vars, kind::run),
+        Command::Pack(args) => pack::run(args, vars),
         Command::Queue(asking) => asking.run(vars, queue::run),
         Command::Schedule(asking) => asking.run(vars, schedule::run),
         Command::Maintenance(asking) => asking.run(vars, schedule::maintenance),

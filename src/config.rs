@@ -6,6 +6,7 @@ mod effective;
 mod files;
 mod http;
 mod isolate;
+mod packs;
 mod parse;
 mod settings;
 mod sms;
@@ -29,6 +30,7 @@ pub use effective::{EffectiveSetting, effective_settings};
 pub use files::{BucketConfig, FilesConfig, Storage};
 pub use http::{ClientConfig, HttpConfig, reachable};
 pub use isolate::ImageConfig;
+pub use packs::PacksConfig;
 pub use parse::{parse_duration, parse_key_id};
 pub use settings::{SETTINGS, Setting, env_example};
 pub use sms::{SmsConfig, SmsHttpConfig, SmsProvider};
@@ -36,6 +38,7 @@ pub use sms::{SmsConfig, SmsHttpConfig, SmsProvider};
 use files::files_config;
 use http::{client_config, http_config};
 use isolate::isolate_config;
+use packs::packs_config;
 use parse::Reader;
 
 /// The roles of a process, in any mix. By default it has all of them.
@@ -170,6 +173,8 @@ pub struct Config {
     pub outbound: OutboundConfig,
     /// The application's databases.
     pub sources: SourcesConfig,
+    /// Packs.
+    pub packs: PacksConfig,
     /// How long an exported file can be fetched.
     pub export_retention: Duration,
     /// The storage of files and the links to them.
@@ -252,6 +257,7 @@ impl Config {
         let data_dir: PathBuf = reader.text("DATA_DIR").into();
         let listen = reader.address("LISTEN");
         let database = reader.database(&data_dir);
+        let packs = packs_config(&mut reader, &data_dir, matches!(database, Database::Sqlite(_)));
         let redis = reader.redis(&["REDIS_URL", "REDISCLOUD_URL", "CELERY_BROKER_URL"]);
         let public_url = match reader.optional("PUBLIC_URL") {
             Some(_) => reader.url("PUBLIC_URL", &["http", "https"]).as_ref().map_or_else(String::new, without_slash),
@@ -305,6 +311,7 @@ impl Config {
                 allow: reader.ranges("OUTBOUND_ALLOW"),
                 webhook_secret: reader.webhook_secret("WEBHOOK_SECRET"),
             },
+            packs,
             sources: reader.sources("SOURCES", &data_dir),
             export_retention: reader.duration("EXPORT_RETENTION"),
             files: files_config(&mut reader, &data_dir, public_url.clone()),

@@ -17,5 +17,6 @@ pub mod dashboard;
 pub mod files;
 pub mod http;
 pub mod kinds;
+pub mod packs;
 pub mod services;
 pub mod telemetry;

@@ -10,14 +10,15 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::CliError;
 use super::kind_args::{ARG_HELP, KindArgs};
 use super::output::{self, OutputArgs};
+use super::{CliError, Vars};
 use crate::app;
 use crate::config::{Config, parse_duration};
 use crate::files::{FileService, TaskFiles};
 use crate::kinds::upkeep::NoEngine;
 use crate::kinds::{Child, Children, KindSet, NoChildren, ProgressSink, TaskContext, TaskKind};
+use crate::packs::LoadedPacks;
 use crate::services::Services;
 use legwork_engine::clock::{Clock, SyncedClock};
 use legwork_engine::domain::{Attempt, ErrorReport, KindName, Principal, Progress, TaskFailure, TaskId};
@@ -34,6 +35,7 @@ use legwork_engine::store::transient::{TransientFiles, TransientLedger};
 Examples:
   legwork run system.echo --arg hello=world
   legwork run system.sleep --arg seconds=2
+  legwork run blt.send_weekly_stats --pack packs/blt
   legwork run email.send --arg recipient_email=ann@example.org --arg subject=Hello --arg template_name=notification \\
       --arg context.message='Come and see'"))]
 pub(super) struct RunArgs {
@@ -47,13 +49,27 @@ pub(super) struct RunArgs {
     /// End an attempt after this time, as in 30s; by default the kind's limit
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     time_limit: Option<Duration>,
+    /// A folder of a pack; may be repeated [PACKS]
+    #[arg(long = "pack", value_name = "FOLDER")]
+    packs: Vec<String>,
     #[command(flatten)]
     output: OutputArgs,
 }
 
-pub(super) async fn run(args: RunArgs, config: Config) -> Result<(), CliError> {
-    let kinds = KindSet::compiled();
-    let kind = find(&kinds, &args.kind)?.clone();
+impl RunArgs {
+    /// The settings that its flags change.
+    pub(super) fn put_into(&self, mut vars: Vars) -> Vars {
+        if !self.packs.is_empty() {
+            vars.insert("PACKS".into(), self.packs.join(","));
+        }
+        vars
+    }
+}
+
+pub(super) async fn run(args: RunArgs, mut config: Config) -> Result<(), CliError> {
+    let packs = LoadedPacks::load(&config.packs, &config.render, &mut config.sources).map_err(app::AppError::from)?;
+    let kinds = KindSet::with(packs.kinds());
+    let kind = find(&kinds, &args.kind)?;
     if kind.needs_engine {
         let name = &kind.policy.name;
         return Err(CliError::Usage(format!("{name} asks the running server: submit it instead, with legwork submit {name}")));
@@ -73,10 +89,10 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<(), CliError> {
     args.output.print(&result, |result| output::fields(result, &["success", "message"]))
 }
 
-fn find<'a>(kinds: &'a KindSet, name: &str) -> Result<&'a Arc<TaskKind>, CliError> {
+fn find(kinds: &KindSet, name: &str) -> Result<Arc<TaskKind>, CliError> {
     let known = KindName::parse(name).ok().and_then(|name| kinds.get(&name)).filter(|kind| kind.policy.is_public);
     known.ok_or_else(|| {
-        let names: Vec<&str> = kinds.public().map(|kind| kind.policy.name.as_str()).collect();
+        let names: Vec<String> = kinds.public().map(|kind| kind.policy.name.to_string()).collect();
         CliError::Usage(format!("the kind {name:?} is unknown; there are {}", names.join(", ")))
     })
 }
@@ -238,7 +254,7 @@ impl Children for AtOnce {
 
 impl AtOnce {
     async fn run(&self, child: Child) -> Result<TaskId, TaskFailure> {
-        let kind = find(&self.kinds, child.kind).map_err(|error| TaskFailure::fail("BadChild", error))?;
+        let kind = find(&self.kinds, &child.kind).map_err(|error| TaskFailure::fail("BadChild", error))?;
         let args = child.args.to_string();
         if let Err(field_errors) = kind.check(&args, &self.cx.services) {
             let reported: Vec<String> =

@@ -21,6 +21,7 @@ use crate::telemetry::{self, LogOutput};
 Examples:
   legwork serve
   legwork serve --listen 0.0.0.0:8000 --concurrency 20
+  legwork serve --pack packs/blt --pack packs/events
   DATABASE_URL=postgres://… REDIS_URL=redis://… JWT_SECRET=… legwork serve --roles api,scheduler")]
 pub(super) struct ServeArgs {
     /// What this process does: api, worker, scheduler, with commas [ROLES]
@@ -42,6 +43,9 @@ pub(super) struct PoolArgs {
     /// Queues that it serves, with commas [QUEUES]
     #[arg(long, value_delimiter = ',', value_name = "QUEUE")]
     queues: Vec<String>,
+    /// A folder of a pack; may be repeated [PACKS]
+    #[arg(long = "pack", value_name = "FOLDER")]
+    packs: Vec<String>,
     /// Its name; %h is the host, %p the process id [WORKER_NAME]
     #[arg(long)]
     name: Option<String>,
@@ -62,6 +66,7 @@ async fn start(pool: PoolArgs, mut vars: Vars) -> Result<(), CliError> {
     put(&mut vars, "CONCURRENCY", pool.concurrency);
     put(&mut vars, "QUEUES", joined(&pool.queues));
     put(&mut vars, "WORKER_NAME", pool.name);
+    put(&mut vars, "PACKS", joined(&pool.packs));
     let config = Config::read(vars)?;
     telemetry::start(&config.log, LogOutput::Stdout);
     Ok(app::serve(config).await?)

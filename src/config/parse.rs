@@ -31,7 +31,7 @@ const REDIS_SCHEMES: [&str; 8] =
     ["redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster", "unix", "redis+unix"];
 
 pub(super) struct Reader {
-    vars: BTreeMap<String, String>,
+    pub(super) vars: BTreeMap<String, String>,
     mistakes: Vec<Mistake>,
 }
 

@@ -161,6 +161,17 @@ pub const SETTINGS: &[Setting] = &[
         DATA_DIR/demo.db, made at first start.",
     ),
     setting(
+        "PACKS",
+        "",
+        "Folders of packs, with commas; none loads no pack. Default: au-vlp, which is part of the program, if the server runs embedded, else none.",
+    ),
+    setting(
+        "DEMO",
+        "off",
+        "Whether a source of a pack that is not configured is a demonstration in DATA_DIR, made of the pack's own rows: on or off. \
+        Always on if the server runs embedded.",
+    ),
+    setting(
         "STORAGE_URL",
         "",
         "Where files are kept: file:///absolute/folder, or s3://bucket/prefix (a build with --features s3). Default: files in DATA_DIR.",

@@ -79,7 +79,7 @@ pub(super) fn routes(kinds: &KindSet) -> OpenApiRouter<ApiState> {
     kinds.public().filter_map(|kind| kind.route.map(|route| (kind, format!("{PREFIX}/tasks{route}")))).fold(
         router,
         |router, (kind, path)| {
-            let method = submit::typed_route(kind, &path);
+            let method = submit::typed_route(&kind, &path);
             router.route(&path, method)
         },
     )

@@ -1,14 +1,16 @@
 //! The list of kinds, and what is derived from a line of it.
 
 use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::types::JsonType;
+use parking_lot::RwLock;
 use serde_json::Value;
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::Schema;
+use utoipa::openapi::schema::{Object, Schema};
 
 use super::{
     Kind, RunFuture, TaskContext, content_cleanup_expired, content_publish_scheduled, data_export, email_bulk, email_notify_user,
@@ -54,7 +56,7 @@ pub struct TaskKind {
     /// What the engine has to know about it.
     pub policy: Arc<KindPolicy>,
     /// What it does.
-    pub description: &'static str,
+    pub description: Arc<str>,
     /// Its typed route below `/tasks`.
     pub route: Option<&'static str>,
     /// What a token must allow that submits it.
@@ -62,7 +64,7 @@ pub struct TaskKind {
     /// Whether it asks the engine itself: `legwork run` has none.
     pub needs_engine: bool,
     /// Pointers to args that are paths of stored files which it reads.
-    pub files: &'static [&'static str],
+    pub files: Vec<String>,
     /// Args that work.
     pub example: Value,
     /// The name of its args in `OpenAPI`.
@@ -75,8 +77,51 @@ pub struct TaskKind {
     pub json_schema: Arc<Value>,
     /// Made when first needed: only args that are refused need it.
     validator: Arc<OnceLock<jsonschema::Validator>>,
-    check: fn(&str, &Services) -> Result<(), ArgsError>,
-    run: fn(&str, TaskContext) -> Result<RunFuture, TaskFailure>,
+    /// The pack that declares it; `None` for a compiled kind.
+    pub pack: Option<Arc<str>>,
+    behavior: Arc<dyn Behavior>,
+}
+
+/// What a kind does with args: the part of a [`TaskKind`] that a compiled kind and one of a pack have not in common.
+pub trait Behavior: Send + Sync {
+    /// Checks args as they were submitted.
+    fn check(&self, args: &str, services: &Services) -> Result<(), ArgsError>;
+
+    /// Starts the work. Args that do not parse are a failure here.
+    fn run(&self, args: &str, cx: TaskContext) -> Result<RunFuture, TaskFailure>;
+}
+
+/// A compiled kind.
+struct Compiled<K>(PhantomData<fn() -> K>);
+
+impl<K: Kind> Behavior for Compiled<K> {
+    fn check(&self, args: &str, services: &Services) -> Result<(), ArgsError> {
+        check_args::<K>(args, services)
+    }
+
+    fn run(&self, args: &str, cx: TaskContext) -> Result<RunFuture, TaskFailure> {
+        run_args::<K>(args, cx)
+    }
+}
+
+/// A kind that is not compiled: what it is, in the form in which [`TaskKind::declared`] takes it.
+pub struct DeclaredKind {
+    /// What the engine has to know about it.
+    pub policy: KindPolicy,
+    /// The pack that declares it.
+    pub pack: Arc<str>,
+    /// What it does, in words.
+    pub description: String,
+    /// What a token must allow that submits it.
+    pub scope: Scope,
+    /// Args that work.
+    pub example: Value,
+    /// The JSON Schema (2020-12) of its args, self-contained.
+    pub json_schema: Value,
+    /// Whether it asks the engine itself, so that it cannot run in the foreground.
+    pub needs_engine: bool,
+    /// What it does.
+    pub behavior: Arc<dyn Behavior>,
 }
 
 impl TaskKind {
@@ -97,34 +142,62 @@ impl TaskKind {
                 is_public: K::PUBLIC,
                 sensitive: K::SENSITIVE.iter().map(|&pointer| pointer.to_owned()).collect(),
             }),
-            description: K::DESCRIPTION,
+            description: K::DESCRIPTION.into(),
             route: K::ROUTE,
             scope: K::SCOPE,
             needs_engine: K::NEEDS_ENGINE,
-            files: K::FILES,
+            files: K::FILES.iter().map(|&pointer| pointer.to_owned()).collect(),
             example: K::example(),
             schema_name: K::name().into_owned(),
             schema,
             components,
             validator: Arc::default(),
             json_schema: Arc::new(json_schema),
-            check: check_args::<K>,
-            run: run_args::<K>,
+            pack: None,
+            behavior: Arc::new(Compiled::<K>(PhantomData)),
+        }
+    }
+
+    /// A kind that a pack declares.
+    pub fn declared(kind: DeclaredKind) -> Self {
+        let DeclaredKind { policy, pack, description, scope, example, json_schema, needs_engine, behavior } = kind;
+        let schema_name = schema_name_of(policy.name.as_str());
+        // Keywords that utoipa has no words for are left out there; `/tasks/kinds` has them all.
+        let schema = serde_json::from_value(json_schema.clone()).unwrap_or_else(|_| RefOr::T(Object::new().into()));
+        Self {
+            policy: Arc::new(policy),
+            description: description.into(),
+            route: None,
+            scope,
+            needs_engine,
+            files: Vec::new(),
+            example,
+            schema_name,
+            schema,
+            components: Vec::new(),
+            json_schema: Arc::new(json_schema),
+            validator: Arc::default(),
+            pack: Some(pack),
+            behavior,
         }
     }
 
     /// Checks args as submitted: the kind's own types and rules. On failure every bad field is named.
     pub fn check(&self, args: &str, services: &Services) -> Result<(), Vec<FieldError>> {
-        (self.check)(args, services).map_err(|field_error| self.all_field_errors(args, field_error))
+        self.behavior.check(args, services).map_err(|field_error| self.all_field_errors(args, field_error))
     }
 
     /// Starts the work. Args that do not parse (a newer version wrote them) are a failure here.
     pub fn run(&self, args: &str, cx: TaskContext) -> Result<RunFuture, TaskFailure> {
-        (self.run)(args, cx)
+        self.behavior.run(args, cx)
     }
 
     /// The parser stops at its first error, the schema finds them all, and only the kind's own check knows what no schema says.
     fn all_field_errors(&self, args: &str, field_error: ArgsError) -> Vec<FieldError> {
+        let field_error = match field_error {
+            ArgsError::All(field_errors) => return field_errors,
+            other => other,
+        };
         let value: Value = match serde_json::from_str(args) {
             Ok(value) => value,
             // A number out of range, or too many brackets: what takes JSON as it comes found nothing wrong with it.
@@ -135,7 +208,7 @@ impl TaskKind {
         match field_error {
             ArgsError::Parser(first) if found.is_empty() => found.push(first),
             // The schema has told it.
-            ArgsError::Parser(_) => {}
+            ArgsError::Parser(_) | ArgsError::All(_) => {}
             ArgsError::Rules(broken) => {
                 for error in broken {
                     if found.iter().all(|known| known.pointer != error.pointer) {
@@ -191,11 +264,24 @@ fn wants_null(error: &ValidationError<'_>) -> bool {
 }
 
 /// Why args are refused.
-enum ArgsError {
+pub enum ArgsError {
     /// They do not parse: the first error.
     Parser(FieldError),
     /// They parse, and break rules of the kind.
     Rules(Vec<FieldError>),
+    /// Everything that is wrong with them; there is nothing to add.
+    All(Vec<FieldError>),
+}
+
+/// `shop.close_carts` is `ShopCloseCartsArgs` in `OpenAPI`.
+fn schema_name_of(kind: &str) -> String {
+    let mut name = String::new();
+    for word in kind.split(['.', '_', '-']) {
+        let mut letters = word.chars();
+        name.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        name.push_str(letters.as_str());
+    }
+    name + "Args"
 }
 
 fn check_args<K: Kind>(args: &str, services: &Services) -> Result<(), ArgsError> {
@@ -243,44 +329,65 @@ fn repoint(value: &mut Value) {
     }
 }
 
-/// The kinds that this process knows.
+/// The kinds that this process knows: the compiled ones, and those of its packs, which may be replaced while it runs. All clones of a set
+/// see the same kinds.
 #[derive(Clone)]
 pub struct KindSet {
-    by_name: Arc<HashMap<KindName, Arc<TaskKind>>>,
-    in_order: Arc<[Arc<TaskKind>]>,
+    current: Arc<RwLock<Arc<Known>>>,
+}
+
+struct Known {
+    by_name: HashMap<KindName, Arc<TaskKind>>,
+    in_order: Vec<Arc<TaskKind>>,
+    generation: u64,
+}
+
+impl Known {
+    fn new(kinds: Vec<TaskKind>, generation: u64) -> Arc<Self> {
+        let mut in_order: Vec<Arc<TaskKind>> = kinds.into_iter().map(Arc::new).collect();
+        in_order.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
+        let by_name = in_order.iter().map(|kind| (kind.policy.name.clone(), kind.clone())).collect();
+        Arc::new(Self { by_name, in_order, generation })
+    }
 }
 
 impl KindSet {
     /// The compiled kinds.
     pub fn compiled() -> Self {
-        Self::new(kinds())
+        Self::with([])
     }
 
     /// The compiled kinds and `more`.
     pub fn with(more: impl IntoIterator<Item = TaskKind>) -> Self {
-        Self::new(kinds().into_iter().chain(more).collect())
+        let known = Known::new(kinds().into_iter().chain(more).collect(), 0);
+        Self { current: Arc::new(RwLock::new(known)) }
     }
 
-    fn new(kinds: Vec<TaskKind>) -> Self {
-        let mut in_order: Vec<Arc<TaskKind>> = kinds.into_iter().map(Arc::new).collect();
-        in_order.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
-        let by_name = in_order.iter().map(|kind| (kind.policy.name.clone(), kind.clone())).collect();
-        Self { by_name: Arc::new(by_name), in_order: in_order.into() }
+    /// Replaces the kinds that packs declare. Attempts that run keep theirs.
+    pub fn replace_declared(&self, declared: impl IntoIterator<Item = TaskKind>) {
+        let mut current = self.current.write();
+        let kept = current.in_order.iter().filter(|kind| kind.pack.is_none()).map(|kind| (**kind).clone());
+        *current = Known::new(kept.chain(declared).collect(), current.generation + 1);
+    }
+
+    /// Which edition of the set this is: it changes with every [`KindSet::replace_declared`].
+    pub fn generation(&self) -> u64 {
+        self.current.read().generation
     }
 
     /// A kind by name.
-    pub fn get(&self, name: &KindName) -> Option<&Arc<TaskKind>> {
-        self.by_name.get(name)
+    pub fn get(&self, name: &KindName) -> Option<Arc<TaskKind>> {
+        self.current.read().by_name.get(name).cloned()
     }
 
     /// All of them, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<TaskKind>> {
-        self.in_order.iter()
+    pub fn iter(&self) -> impl Iterator<Item = Arc<TaskKind>> + use<> {
+        self.current.read().in_order.clone().into_iter()
     }
 
     /// Those that users may submit, by name.
-    pub fn public(&self) -> impl Iterator<Item = &Arc<TaskKind>> {
-        self.in_order.iter().filter(|kind| kind.policy.is_public)
+    pub fn public(&self) -> impl Iterator<Item = Arc<TaskKind>> + use<> {
+        self.iter().filter(|kind| kind.policy.is_public)
     }
 }
 

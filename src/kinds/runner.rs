@@ -70,7 +70,7 @@ impl TaskRunner for KindRunner {
     /// An arg that names a file of another principal gets the same error as one that names a missing file. Where the presence of a file
     /// cannot be checked at submission (a bucket), the attempt finds out about both.
     async fn check_access(&self, kind: &KindName, args: &str, principal: &str) -> Result<Vec<FieldError>, String> {
-        let pointers = self.kinds.get(kind).map_or(&[][..], |kind| kind.files);
+        let pointers = self.kinds.get(kind).map_or_else(Vec::new, |kind| kind.files.clone());
         if pointers.is_empty() || !self.services.files.can_check_presence() {
             return Ok(Vec::new());
         }

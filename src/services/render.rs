@@ -11,6 +11,7 @@ mod missing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use legwork_pack::Pack;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, merge_maps};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
@@ -98,6 +99,11 @@ impl Context {
         Self(minijinja::Value::from(Serde(fields)))
     }
 
+    /// The names of an object of the template engine.
+    pub fn of(values: minijinja::Value) -> Self {
+        Self(values)
+    }
+
     /// These, and those of `over`, which win.
     #[must_use]
     pub fn and(&self, over: &Self) -> Self {
@@ -158,6 +164,36 @@ impl Renderer {
         settings.insert("frontend_url".into(), config.frontend_url.clone().into());
         let settings = Context::new(settings);
         Ok(Self { env, inliner: Inliner::new(), mailable, site_name: config.site_name.clone(), settings })
+    }
+
+    /// The same with the templates and the filters of a pack. A template of the pack goes before one of the program with the same name.
+    pub fn for_pack(config: &RenderConfig, pack: &Pack) -> Result<Self, RenderError> {
+        let mut renderer = Self::new(config)?;
+        legwork_pack::install(&mut renderer.env, &pack.zone);
+        for name in pack.email_templates.keys().filter_map(|file| file.strip_suffix(".html")) {
+            renderer.env.remove_template(&format!("{name}.txt"));
+            renderer.mailable.remove(name);
+        }
+        for (file, source) in &pack.email_templates {
+            let added = renderer.env.add_template_owned(file.clone(), source.clone());
+            added.map_err(|error| to_render_error(&error))?;
+            let Some((name, ending)) = file.rsplit_once('.').filter(|(name, _)| !is_layout(name)) else { continue };
+            let parts = renderer.mailable.entry(name.to_owned()).or_default();
+            parts.html |= ending == "html";
+            parts.text |= ending == "txt";
+        }
+        for (file, source) in &pack.report_templates {
+            let added = renderer.env.add_template_owned(format!("{PAGES}/{file}"), source.clone());
+            added.map_err(|error| to_render_error(&error))?;
+        }
+        Ok(renderer)
+    }
+
+    /// Renders a page of a pack: `file` with its ending. Beside `values` and `extra`, which wins, it sees `site_name` and `frontend_url`.
+    pub fn pack_page(&self, file: &str, values: &minijinja::Value, extra: Map<String, Value>) -> Result<String, RenderError> {
+        let Context(variables) = self.settings.and(&Context::of(values.clone())).and(&Context::new(extra));
+        let (name, ending) = file.rsplit_once('.').unwrap_or((file, "html"));
+        self.file(&format!("{PAGES}/{name}"), ending, &variables)
     }
 
     /// What the site is called.

@@ -21,6 +21,7 @@ mod mail;
 mod migrations;
 mod outbound;
 mod packaging;
+mod packs;
 mod redis_broker;
 mod reports;
 mod sms;

@@ -1,5 +1,8 @@
 //! Tasks that submit others: a small port, which the engine implements.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -12,19 +15,32 @@ pub struct Child {
     /// `admin-7`. A child that was submitted before under the same part is found again, whatever its args are now.
     pub part: String,
     /// Its kind, one that users may submit.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Its args, an object; checked as in any submission.
     pub args: Value,
     /// Its queue. Default: by the routing, else the kind's own.
     pub queue: Option<QueueName>,
     /// How urgent it is. Default: 5.
     pub priority: Option<Priority>,
+    /// When it starts: after so long, or at a time (RFC 3339). Default: at once.
+    pub start: Option<ChildStart>,
+    /// It is not started later than so long after its submission. Default: however late.
+    pub expires: Option<Duration>,
+}
+
+/// When a child starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChildStart {
+    /// After so long.
+    After(Duration),
+    /// At a time: RFC 3339, with an offset.
+    At(String),
 }
 
 impl Child {
     /// A child with the defaults of its kind.
-    pub fn new(part: impl Into<String>, kind: &'static str, args: Value) -> Self {
-        Self { part: part.into(), kind, args, queue: None, priority: None }
+    pub fn new(part: impl Into<String>, kind: impl Into<Cow<'static, str>>, args: Value) -> Self {
+        Self { part: part.into(), kind: kind.into(), args, queue: None, priority: None, start: None, expires: None }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The small working pack that `legwork pack new NAME` makes, and that `packs.md` teaches.
+//! The small working pack that `legwork pack new NAME` makes, and that `docs/packs.md` teaches.
 
 /// The name that stands in the files of the starter.
 const NAME: &str = "shop";

@@ -3,9 +3,11 @@
 mod table;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
@@ -13,6 +15,7 @@ use toml::{Spanned, de::DeString};
 use url::Url;
 
 use self::table::{DeclarationPath, json_of};
+use crate::RawStatement;
 use crate::model::{FieldRole, FieldType, Model, ModelField, ModelRole};
 
 /// The source that kinds use unless they are told another.
@@ -33,6 +36,29 @@ pub enum SourcePlace {
     Sqlite(PathBuf),
     /// A `SQLite` file that is made, and filled for demonstration, where it is missing.
     Demo(PathBuf),
+    /// A `SQLite` file that is made by a script where it is missing.
+    Scripted(PathBuf, DemoScript),
+}
+
+/// The statements that make a demonstration file, as of a time.
+#[derive(Clone)]
+pub struct DemoScript(Arc<dyn Fn(Timestamp) -> Result<Vec<RawStatement>, String> + Send + Sync>);
+
+impl DemoScript {
+    /// A script of whatever `statements` gives; its error is told as one of the file.
+    pub fn new(statements: impl Fn(Timestamp) -> Result<Vec<RawStatement>, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(statements))
+    }
+
+    pub(crate) fn statements(&self, now: Timestamp) -> Result<Vec<RawStatement>, sqlx::Error> {
+        (self.0)(now).map_err(|reason| sqlx::Error::Configuration(reason.into()))
+    }
+}
+
+impl fmt::Debug for DemoScript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DemoScript")
+    }
 }
 
 /// A source as the declaration file describes it.

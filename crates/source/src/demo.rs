@@ -9,10 +9,13 @@ use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, SqliteConnection};
 
+use crate::DemoScript;
+use crate::raw::of_sqlite;
+
 const SCHEMA: &str = include_str!("demo/schema.sql");
 
 /// Makes the file unless it is there. It appears whole or not at all, whoever else makes it at the same time.
-pub(super) async fn make(path: &Path, now: Timestamp) -> Result<(), sqlx::Error> {
+pub(super) async fn make(path: &Path, now: Timestamp, script: Option<&DemoScript>) -> Result<(), sqlx::Error> {
     if path.try_exists()? {
         return Ok(());
     }
@@ -20,7 +23,7 @@ pub(super) async fn make(path: &Path, now: Timestamp) -> Result<(), sqlx::Error>
         std::fs::create_dir_all(folder)?;
     }
     let part = path.with_extension(format!("{:016x}.part", fastrand::u64(..)));
-    let made = fill(&part, now).await;
+    let made = fill(&part, now, script).await;
     let placed = made.and_then(|()| match std::fs::hard_link(&part, path) {
         // Somebody was faster.
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
@@ -32,10 +35,17 @@ pub(super) async fn make(path: &Path, now: Timestamp) -> Result<(), sqlx::Error>
     placed
 }
 
-async fn fill(path: &Path, now: Timestamp) -> Result<(), sqlx::Error> {
+async fn fill(path: &Path, now: Timestamp, script: Option<&DemoScript>) -> Result<(), sqlx::Error> {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).journal_mode(SqliteJournalMode::Delete);
     let mut connection = options.disable_statement_logging().connect().await?;
     let mut transaction = connection.begin().await?;
+    if let Some(script) = script {
+        for statement in script.statements(now)? {
+            of_sqlite(&statement).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        return connection.close().await;
+    }
     transaction.execute(SCHEMA).await?;
     for (table, rows) in rows::all(now) {
         insert(&mut transaction, table, rows).await?;

@@ -10,6 +10,7 @@ mod error;
 pub mod model;
 mod postgres;
 mod query;
+mod raw;
 mod record;
 mod sql;
 mod sqlite;
@@ -27,11 +28,12 @@ use self::query::{Condition, Operand, bound};
 use self::sql::{Dialect, Sql, select};
 use self::sqlite::File;
 use crate::model::{FieldType, Model, ModelField, ModelRole};
-pub use declaration::{DEFAULT_SOURCE, SourceConfig, SourcePlace, SourcesConfig};
+pub use declaration::{DEFAULT_SOURCE, DemoScript, SourceConfig, SourcePlace, SourcesConfig};
 
 pub use aggregation::{Aggregation, AggregationRow, Group, Measure, Order};
 pub use error::{QueryError, SourceError};
 pub use query::{Filter, Operator, Query};
+pub use raw::{Access, Bound, RawStatement, Transaction};
 pub use record::{Cell, Cells, Chunk, json_of, time_of};
 pub use write::Batch;
 
@@ -115,7 +117,8 @@ impl Source {
                 Database::Postgres(Box::new(Pg::new(url.expose_secret()).map_err(|error| SourceError::of(name, error))?))
             }
             SourcePlace::Sqlite(path) => Database::Sqlite(File::new(path, None)),
-            SourcePlace::Demo(path) => Database::Sqlite(File::new(path, Some(now.clone()))),
+            SourcePlace::Demo(path) => Database::Sqlite(File::new(path, Some((now.clone(), None)))),
+            SourcePlace::Scripted(path, script) => Database::Sqlite(File::new(path, Some((now.clone(), Some(script.clone()))))),
         };
         Ok(Self { name: name.to_owned(), models: config.models.clone(), database })
     }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::query::Query;
 use super::record::{Chunk, Collector};
 use super::sql::{Dialect, Sql, select};
+use crate::Access;
 
 /// Reads and writes of kinds; one statement each.
 const CONNECTIONS: u32 = 4;
@@ -39,6 +40,9 @@ macro_rules! begin {
 const BEGIN: &str = begin!("ISOLATION LEVEL READ COMMITTED", "'60s'");
 /// What streams may take as long as its task may; the limit ends it where the end of the task was not noticed.
 const BEGIN_STREAM: &str = begin!("ISOLATION LEVEL REPEATABLE READ READ ONLY", "'6h'");
+/// The statements of a pack may take as long as its task may.
+const BEGIN_READ: &str = begin!("ISOLATION LEVEL REPEATABLE READ READ ONLY", "'6h'");
+const BEGIN_WRITE: &str = begin!("ISOLATION LEVEL READ COMMITTED", "'6h'");
 /// Bytes in a chunk, about.
 const CHUNK: usize = 128 * 1024;
 
@@ -65,6 +69,15 @@ impl Pg {
 
     pub(super) async fn close(&self) {
         self.pool.close().await;
+    }
+
+    /// A transaction that reads or writes.
+    pub(super) async fn begin(&self, access: Access) -> Result<sqlx::Transaction<'static, Postgres>, sqlx::Error> {
+        let begin = match access {
+            Access::Read => BEGIN_READ,
+            Access::Write => BEGIN_WRITE,
+        };
+        self.pool.begin_with(begin).await
     }
 
     /// Runs a query and returns its rows with each value as text; NULL is `None`.

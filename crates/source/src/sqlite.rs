@@ -13,7 +13,7 @@ use super::demo;
 use super::query::Query;
 use super::record::{Chunk, Collector, write_cell};
 use super::sql::{Dialect, Sql, select};
-use crate::Now;
+use crate::{Access, DemoScript, Now};
 
 const READERS: u32 = 4;
 /// The application writes too.
@@ -32,19 +32,21 @@ pub(super) struct File {
 struct Demo {
     path: PathBuf,
     now: Now,
+    /// `None` for the demonstration that is part of this crate.
+    script: Option<DemoScript>,
     made: OnceCell<()>,
 }
 
 impl File {
     /// Nothing is opened yet. With `demo` the file is made, and filled for demonstration, where it is missing.
-    pub(super) fn new(path: &std::path::Path, demo: Option<Now>) -> Self {
+    pub(super) fn new(path: &std::path::Path, demo: Option<(Now, Option<DemoScript>)>) -> Self {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .busy_timeout(BUSY_TIMEOUT)
             .row_buffer_size(ROWS_BUFFERED)
             .disable_statement_logging();
         let pool = |connections| SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false);
-        let demo = demo.map(|now| Demo { path: path.to_owned(), now, made: OnceCell::new() });
+        let demo = demo.map(|(now, script)| Demo { path: path.to_owned(), now, script, made: OnceCell::new() });
         Self {
             readers: pool(READERS).connect_lazy_with(options.clone().read_only(true)),
             writer: pool(1).connect_lazy_with(options),
@@ -55,12 +57,21 @@ impl File {
     /// Makes the demonstration file where it is to be made and is missing.
     pub(super) async fn prepare(&self) -> Result<(), sqlx::Error> {
         let Some(demo) = &self.demo else { return Ok(()) };
-        demo.made.get_or_try_init(|| demo::make(&demo.path, (demo.now)())).await.map(drop)
+        demo.made.get_or_try_init(|| demo::make(&demo.path, (demo.now)(), demo.script.as_ref())).await.map(drop)
     }
 
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+
+    /// A transaction that reads or writes.
+    pub(super) async fn begin(&self, access: Access) -> Result<sqlx::Transaction<'static, Sqlite>, sqlx::Error> {
+        self.prepare().await?;
+        match access {
+            Access::Read => self.readers.begin().await,
+            Access::Write => self.writer.begin_with("BEGIN IMMEDIATE").await,
+        }
     }
 
     /// Runs a query and returns its rows with each value as text; NULL is `None`.

@@ -21,7 +21,7 @@ use legwork_engine::queue::statistics::StatisticsRange;
 #[derive(Serialize)]
 struct Row {
     kind: String,
-    description: &'static str,
+    description: std::sync::Arc<str>,
     url: String,
     queue: String,
     max_retries: u16,
@@ -33,7 +33,7 @@ fn row(state: &ApiState, kind: &TaskKind) -> Row {
     Row {
         url: kind_url(&name),
         kind: name,
-        description: kind.description,
+        description: kind.description.clone(),
         queue: state.queue.queue_of(&kind.policy).to_string(),
         max_retries: kind.policy.retry.max_retries,
         limit: format::duration(kind.policy.hard_limit.as_secs_f64()),
@@ -42,7 +42,7 @@ fn row(state: &ApiState, kind: &TaskKind) -> Row {
 
 /// All kinds that can be submitted.
 pub(in crate::dashboard) async fn list(visitor: Visitor, State(state): State<ApiState>) -> Response {
-    let rows: Vec<_> = state.kinds.public().map(|kind| row(&state, kind)).collect();
+    let rows: Vec<_> = state.kinds.public().map(|kind| row(&state, &kind)).collect();
     let summary = format!("{}. Each is a sort of work that can be submitted.", format::count(rows.len() as u64, "kind"));
     let packs = [view! { label => "Built in", kinds => rows, schedules => 0 }];
     shell::page(&state, &visitor, "kinds", view! { summary, packs })

@@ -35,7 +35,7 @@ const OPTIONS: [(&str, &str, &str, &str, &str); 8] = [
 #[derive(Serialize)]
 struct KindChoice {
     kind: String,
-    description: &'static str,
+    description: std::sync::Arc<str>,
     url: String,
 }
 
@@ -94,7 +94,7 @@ fn without_hidden(mut args: Value) -> Value {
 }
 
 fn public_kind(state: &ApiState, name: &KindName) -> Result<std::sync::Arc<TaskKind>, PageError> {
-    let kind = state.kinds.get(name).filter(|kind| kind.policy.is_public).cloned();
+    let kind = state.kinds.get(name).filter(|kind| kind.policy.is_public);
     kind.ok_or_else(|| PageError::NotFound(format!("The kind {name} is unknown here.")))
 }
 
@@ -103,8 +103,11 @@ fn choose(state: &ApiState, visitor: &Visitor) -> Response {
     for kind in state.kinds.public() {
         let name = kind.policy.name.to_string();
         let label = format::sentence(name.split('.').next().unwrap_or_default());
-        let choice =
-            KindChoice { url: with_query("/tasks/new", [("kind", name.as_str())]), kind: name, description: kind.description };
+        let choice = KindChoice {
+            url: with_query("/tasks/new", [("kind", name.as_str())]),
+            kind: name,
+            description: kind.description.clone(),
+        };
         match groups.last_mut().filter(|group| group.label == label) {
             Some(group) => group.kinds.push(choice),
             None => groups.push(Group { label, kinds: vec![choice] }),

@@ -13,7 +13,8 @@ pub(in crate::http) struct KindView {
     #[schema(value_type = String, example = "email.send")]
     pub kind: KindName,
     /// What it does.
-    pub description: &'static str,
+    #[schema(value_type = String)]
+    pub description: std::sync::Arc<str>,
     /// The queue of its tasks, unless the submission says otherwise.
     #[schema(value_type = String)]
     pub queue: QueueName,
@@ -37,7 +38,7 @@ impl KindView {
     pub(in crate::http) fn new(kind: &TaskKind, queue: QueueName) -> Self {
         Self {
             kind: kind.policy.name.clone(),
-            description: kind.description,
+            description: kind.description.clone(),
             queue,
             route: kind.route.map(|route| format!("/api/v1/tasks{route}")),
             args_schema: kind.json_schema.clone(),

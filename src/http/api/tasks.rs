@@ -329,6 +329,6 @@ pub(in crate::http) struct KindList {
 #[utoipa::path(get, path = "/api/v1/tasks/kinds", tag = "tasks", operation_id = "listKinds",
     security(("bearer" = ["tasks:read"])), responses((status = 200, description = "The kinds.", body = KindList)))]
 pub(in crate::http) async fn kinds(_principal: Reader, State(state): State<ApiState>) -> Json<KindList> {
-    let kinds = state.kinds.public().map(|kind| KindView::new(kind, state.queue.queue_of(&kind.policy))).collect();
+    let kinds = state.kinds.public().map(|kind| KindView::new(&kind, state.queue.queue_of(&kind.policy))).collect();
     Json(KindList { kinds })
 }

@@ -23,25 +23,25 @@ pub(super) fn describe(document: &mut OpenApi, kinds: &KindSet) {
         components.schemas.insert(kind.schema_name.clone(), kind.schema.clone());
         components.schemas.extend(kind.components.iter().cloned());
         if kind.route.is_some() {
-            components.schemas.insert(typed_name(kind), typed_body(kind).into());
+            components.schemas.insert(typed_name(&kind), typed_body(&kind).into());
         }
     }
     let named = named_body(kinds);
     components.schemas.insert("BatchItem".into(), batch_item(named.clone()).into());
     components.schemas.insert("TaskSubmission".into(), named.into());
     components.schemas.insert("BatchSubmission".into(), batch().into());
-    let examples = kinds
-        .public()
-        .map(|kind| (kind.policy.name.to_string(), kind.description, json!({ "kind": kind.policy.name, "args": kind.example })));
+    let examples = kinds.public().map(|kind| {
+        (kind.policy.name.to_string(), kind.description.to_string(), json!({ "kind": kind.policy.name, "args": kind.example }))
+    });
     set_body(document, "/api/v1/tasks", body("TaskSubmission", "Kind, args and options.", examples.collect()));
     let all: Vec<Value> = kinds.public().map(|kind| json!({ "kind": kind.policy.name, "args": kind.example })).collect();
-    let example = vec![("batch".to_owned(), "One task of each kind.", json!({ "tasks": all }))];
+    let example = vec![("batch".to_owned(), "One task of each kind.".to_owned(), json!({ "tasks": all }))];
     let text = "The tasks, at most `BATCH_LIMIT` (1,000 by default) of them.";
     set_body(document, "/api/v1/tasks/batch", body("BatchSubmission", text, example));
     for kind in kinds.public() {
         if let Some(route) = kind.route {
             let path = format!("{}/tasks{route}", super::super::api::PREFIX);
-            document.paths.add_path_operation(path, vec![HttpMethod::Post], typed_operation(kind));
+            document.paths.add_path_operation(path, vec![HttpMethod::Post], typed_operation(&kind));
         }
     }
 }
@@ -52,7 +52,7 @@ fn set_body(document: &mut OpenApi, path: &str, body: RequestBody) {
     }
 }
 
-fn body(schema: &str, description: &str, examples: Vec<(String, &str, Value)>) -> RequestBody {
+fn body(schema: &str, description: &str, examples: Vec<(String, String, Value)>) -> RequestBody {
     let examples = examples
         .into_iter()
         .map(|(name, summary, value)| (name, ExampleBuilder::new().summary(summary).value(Some(value)).build()));
@@ -145,7 +145,7 @@ fn batch() -> Object {
 }
 
 fn typed_operation(kind: &TaskKind) -> utoipa::openapi::path::Operation {
-    let example = vec![(kind.policy.name.to_string(), kind.description, kind.example.clone())];
+    let example = vec![(kind.policy.name.to_string(), kind.description.to_string(), kind.example.clone())];
     let text = "The args, and beside them the options of every submission.";
     let response = |name: &str| RefOr::<utoipa::openapi::Response>::Ref(Ref::from_response_name(name));
     let operation_id = kind.policy.name.as_str().split(['.', '_', '-']).fold(String::from("submit"), |mut id, word| {
@@ -158,7 +158,7 @@ fn typed_operation(kind: &TaskKind) -> utoipa::openapi::path::Operation {
         .tag("submit")
         .operation_id(Some(operation_id))
         .summary(Some(format!("Submit a task of the kind {}", kind.policy.name)))
-        .description(Some(kind.description))
+        .description(Some(kind.description.to_string()))
         .request_body(Some(body(&typed_name(kind), text, example)))
         .security(SecurityRequirement::new("bearer", ["tasks:submit"]))
         .response("202", response(Accepted::response().0))

@@ -39,7 +39,7 @@ pub(super) fn add(document: &mut Value, kinds: &KindSet) {
         }
         // A submission, and not the answers that hold the same fields: those are open to more.
         if has_all(schema, &["kind", "args", "priority"]) && schema.get("additionalProperties") == Some(&Value::Bool(false)) {
-            schema.insert("oneOf".into(), kinds.public().map(|kind| args_of(kind)).collect());
+            schema.insert("oneOf".into(), kinds.public().map(|kind| args_of(&kind)).collect());
         }
     }
 }

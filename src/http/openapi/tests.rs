@@ -10,7 +10,7 @@ fn no_two_types_share_a_name() {
     let kinds = KindSet::compiled();
     let of_kinds = kinds.public().flat_map(|kind| {
         let own = (kind.schema_name.clone(), kind.schema.clone());
-        kind.components.iter().cloned().chain([own])
+        kind.components.clone().into_iter().chain([own])
     });
     let mut clashes = Vec::new();
     for (name, schema) in schemas_brought().into_iter().chain(of_kinds) {
@@ -24,7 +24,7 @@ fn no_two_types_share_a_name() {
     let components = document(&kinds).components.unwrap();
     // The bodies that are put together by hand, and the shared problem.
     let made = ["BatchItem", "BatchSubmission", "TaskSubmission", "Problem", "FieldError", "Moment"].map(str::to_owned);
-    let typed = kinds.public().filter(|kind| kind.route.is_some()).map(|kind| bodies::typed_name(kind));
+    let typed = kinds.public().filter(|kind| kind.route.is_some()).map(|kind| bodies::typed_name(&kind));
     for name in made.into_iter().chain(typed) {
         known.entry(name).or_default();
     }

@@ -30,7 +30,7 @@ fn generated_parts_are_current() {
             None if what == "settings" => settings(),
             Some(("kind", name)) => {
                 let kind = kinds.public().find(|kind| kind.policy.name.as_str() == name);
-                kind_part(kind.unwrap_or_else(|| panic!("{path}: there is no kind {name}")))
+                kind_part(&kind.unwrap_or_else(|| panic!("{path}: there is no kind {name}")))
             }
             _ => panic!("{path}: nothing is generated that is called {what:?}"),
         });

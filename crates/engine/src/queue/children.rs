@@ -1,5 +1,6 @@
 //! The engine's side of [`Children`]: what a task submits is submitted as by its owner, once, also over retries by hand.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,9 +10,9 @@ use jiff::Timestamp;
 
 use super::Queue;
 use super::control::ControlError;
-use super::options::TaskOptions;
+use super::options::{Moment, TaskOptions};
 use super::submit::{SubmitError, SubmitKey, SubmitTask, Submitted, canonical_hash};
-use crate::children::{Child, Children};
+use crate::children::{Child, ChildStart, Children};
 use crate::domain::{FieldError, KindName, Priority, StartedTask, TaskFailure, TaskId, TaskRow, TaskStatus};
 use crate::store::{EFFECT_SCOPE, LedgerState, StoreError};
 
@@ -43,7 +44,8 @@ impl Queue {
 #[async_trait]
 impl Children for TaskChildren {
     async fn submit(&self, children: Vec<Child>) -> Vec<Result<TaskId, TaskFailure>> {
-        let names: Vec<(String, &'static str)> = children.iter().map(|child| (child.part.clone(), child.kind)).collect();
+        let names: Vec<(String, Cow<'static, str>)> =
+            children.iter().map(|child| (child.part.clone(), child.kind.clone())).collect();
         let commands = children.into_iter().map(|child| self.command(child)).collect();
         let answers = self.queue.submit_all(commands).await;
         let mut settled = Vec::with_capacity(names.len());
@@ -55,9 +57,14 @@ impl Children for TaskChildren {
 }
 
 impl TaskChildren {
-    async fn settled(&self, answer: Result<Submitted, SubmitError>, part: String, kind: &str) -> Result<TaskId, TaskFailure> {
-        let taken = answer.map_err(|error| self.failure(&part, kind, error))?;
-        self.current_task(taken).await.map_err(|error| refused(&part, kind, &error))
+    async fn settled(
+        &self,
+        answer: Result<Submitted, SubmitError>,
+        part: String,
+        kind: Cow<'static, str>,
+    ) -> Result<TaskId, TaskFailure> {
+        let taken = answer.map_err(|error| self.failure(&part, &kind, error))?;
+        self.current_task(taken).await.map_err(|error| refused(&part, &kind, &error))
     }
 
     /// The task that stands for a child now. One that failed in an earlier run of the chain is retried (see [`Children`]).
@@ -97,13 +104,21 @@ impl TaskChildren {
 
     fn command(&self, child: Child) -> SubmitTask {
         let key = format!("{}.{}", self.origin, child.part);
+        let (countdown, eta) = match child.start {
+            Some(ChildStart::After(delay)) => (Some(delay.as_secs_f64()), None),
+            Some(ChildStart::At(time)) => (None, Some(time)),
+            None => (None, None),
+        };
         let options = TaskOptions {
+            countdown,
+            eta,
+            expires: child.expires.map(|expires| Moment::In(expires.as_secs_f64())),
             queue: child.queue.map(|queue| queue.to_string()),
             priority: child.priority.map(Priority::get),
             ..TaskOptions::default()
         };
         SubmitTask {
-            kind: child.kind.to_owned(),
+            kind: child.kind.into_owned(),
             args: child.args.to_string(),
             args_pointer: "",
             options,

@@ -1,4 +1,4 @@
-//! `packs.md` is a pack: its blocks, put together, are loaded; and what the tutorial shows is what `legwork pack new` writes.
+//! `docs/packs.md` is a pack: its blocks, put together, are loaded; and what the tutorial shows is what `legwork pack new` writes.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use legwork_pack::{Host, PackFiles, PackSet, starter};
 
 use super::support::host;
 
-const PAGE: &str = include_str!("../../packs.md");
+const PAGE: &str = include_str!("../../../../docs/packs.md");
 
 /// The blocks of the page that are files, in order.
 fn blocks() -> Vec<(String, String)> {
