@@ -299,14 +299,7 @@ impl Config {
                 sender_domains: reader.sender_domains("MAIL_FROM_DOMAINS"),
             },
             sms: reader.sms(&data_dir),
-            render: RenderConfig {
-                templates_dir: reader.text("TEMPLATES_DIR").into(),
-                site_name: reader.text("SITE_NAME"),
-                frontend_url: match reader.optional("FRONTEND_URL") {
-                    Some(_) => reader.url("FRONTEND_URL", &["http", "https"]).as_ref().map_or_else(String::new, without_slash),
-                    None => public_url.clone(),
-                },
-            },
+            render: render_config(&mut reader, &public_url),
             outbound: OutboundConfig {
                 allow: reader.ranges("OUTBOUND_ALLOW"),
                 webhook_secret: reader.webhook_secret("WEBHOOK_SECRET"),
@@ -347,6 +340,17 @@ impl Config {
 
 fn without_slash(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
+}
+
+fn render_config(reader: &mut Reader, public_url: &str) -> RenderConfig {
+    RenderConfig {
+        templates_dir: reader.text("TEMPLATES_DIR").into(),
+        site_name: reader.text("SITE_NAME"),
+        frontend_url: match reader.optional("FRONTEND_URL") {
+            Some(_) => reader.url("FRONTEND_URL", &["http", "https"]).as_ref().map_or_else(String::new, without_slash),
+            None => public_url.to_owned(),
+        },
+    }
 }
 
 fn bulk_config(reader: &mut Reader, public_url: String, is_public: bool) -> BulkConfig {

@@ -64,7 +64,7 @@ pub(super) fn run(args: PackArgs, vars: Vars) -> Result<(), CliError> {
     match args.command {
         PackCommand::Check(args) => check(&args, vars),
         PackCommand::New { name } => new(&name),
-        PackCommand::List(args) => list(args, vars),
+        PackCommand::List(args) => list(&args, vars),
         PackCommand::Schema => print(&format!("{:#}\n", pack_schema())),
     }
 }
@@ -115,7 +115,7 @@ fn new(name: &str) -> Result<(), CliError> {
     print(&format!("The pack is in the folder {name}.\n  legwork pack check {name}\n  legwork serve --pack {name}\n"))
 }
 
-fn list(args: ListArgs, mut vars: Vars) -> Result<(), CliError> {
+fn list(args: &ListArgs, mut vars: Vars) -> Result<(), CliError> {
     if !args.packs.is_empty() {
         vars.insert("PACKS".into(), args.packs.join(","));
     }

@@ -54,12 +54,12 @@ pub(super) struct PoolArgs {
 pub(super) async fn serve(args: ServeArgs, mut vars: Vars) -> Result<(), CliError> {
     put(&mut vars, "ROLES", joined(&args.roles));
     put(&mut vars, "LISTEN", args.listen);
-    start(args.pool, vars).await
+    Box::pin(start(args.pool, vars)).await
 }
 
 pub(super) async fn worker(pool: PoolArgs, mut vars: Vars) -> Result<(), CliError> {
     put(&mut vars, "ROLES", Some("worker".into()));
-    start(pool, vars).await
+    Box::pin(start(pool, vars)).await
 }
 
 async fn start(pool: PoolArgs, mut vars: Vars) -> Result<(), CliError> {

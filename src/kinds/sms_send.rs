@@ -85,13 +85,12 @@ impl Kind for SendSms {
             on_unknown: self.on_unknown,
             is_outbox: sms.is_outbox(),
         };
-        let accepted = match delivery.settled_before().await? {
-            Some((accepted, _)) => accepted,
-            None => {
-                let prepare = async { sms.prepare(&message).await.map_err(Outcome::from) };
-                let now = cx.clock.now();
-                delivery.deliver(prepare, |ready| async move { ready.hand_over(now).await.into() }).await?
-            }
+        let accepted = if let Some((accepted, _)) = delivery.settled_before().await? {
+            accepted
+        } else {
+            let prepare = async { sms.prepare(&message).await.map_err(Outcome::from) };
+            let now = cx.clock.now();
+            delivery.deliver(prepare, |ready| async move { ready.hand_over(now).await.into() }).await?
         };
         Ok(self.result(&cx, &message, &accepted))
     }

@@ -177,15 +177,14 @@ fn cell(text: &str, guard: bool) -> String {
 
 /// A JSON object a line, its fields in the order of the columns.
 fn lines(columns: &[String], rows: &[Row]) -> Vec<u8> {
-    let mut out = String::new();
-    for row in rows {
+    let line = |row: &Row| {
         let fields: Vec<String> = columns
             .iter()
             .map(|column| format!("{}:{}", Value::from(column.as_str()), row.get(column).unwrap_or(&Value::Null)))
             .collect();
-        out.push_str(&format!("{{{}}}\n", fields.join(",")));
-    }
-    out.into_bytes()
+        format!("{{{}}}\n", fields.join(","))
+    };
+    rows.iter().map(line).collect::<Vec<_>>().concat().into_bytes()
 }
 
 fn sheet(columns: &[String], rows: &[Row]) -> Result<Vec<u8>, TaskFailure> {

@@ -1,6 +1,6 @@
 //! The schedules that packs declare, as the engine keeps them.
 
-use legwork_engine::domain::{DeclaredSchedule, Declaration, KindName, Priority, QueueName, ScheduleSpec};
+use legwork_engine::domain::{Declaration, DeclaredSchedule, KindName, Priority, QueueName, ScheduleSpec};
 use legwork_engine::queue::Queue;
 use legwork_engine::queue::declared::SyncReport;
 use legwork_engine::store::StoreResult;

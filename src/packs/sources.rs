@@ -179,11 +179,10 @@ fn models_of(pack: &Pack, source: &Source) -> Result<BTreeMap<String, Arc<legwor
 
 /// JSON as the inline tables of TOML; null is left out.
 fn toml_of(value: &Value) -> String {
-    let mut text = String::new();
-    for (name, value) in value.as_object().into_iter().flatten() {
-        text.push_str(&format!("{} = {}\n", Value::from(name.as_str()), inline(value)));
-    }
-    text
+    let fields = value.as_object().into_iter().flatten();
+    let lines: Vec<String> =
+        fields.map(|(name, value)| format!("{} = {}\n", Value::from(name.as_str()), inline(value))).collect();
+    lines.concat()
 }
 
 fn inline(value: &Value) -> String {

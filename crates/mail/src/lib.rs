@@ -161,7 +161,7 @@ impl Mailer {
     pub async fn prepare<'a>(&'a self, message: &'a Message) -> Result<Ready<'a>, MailOutcome> {
         let to = match &self.route {
             Route::Outbox(outbox) => Destination::Outbox(outbox),
-            Route::Smtp(pool) => Destination::Smtp(pool.stage(message).await?),
+            Route::Smtp(pool) => Destination::Smtp(Box::new(pool.stage(message).await?)),
         };
         Ok(Ready { message, to })
     }
@@ -190,7 +190,7 @@ pub struct Ready<'a> {
 
 enum Destination<'a> {
     Outbox(&'a Outbox),
-    Smtp(Staged<'a>),
+    Smtp(Box<Staged<'a>>),
 }
 
 impl Ready<'_> {

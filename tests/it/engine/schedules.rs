@@ -148,15 +148,15 @@ pub async fn five_schedulers_with_skewed_clocks_fire_each_nominal_time_once(engi
 pub async fn what_was_missed_follows_the_policy(engine: Engine) {
     use FiringOutcome::{Fired, Missed};
     let scheduler = engine.scheduler();
-    let cases: [(&str, MissedMode, u32, Option<u32>, u32, Vec<FiringOutcome>); 6] = [
+    let late = 17_u32;
+    for (name, missed, missed_limit, max_lateness_seconds, away, expected) in [
         ("on time", MissedMode::Skip, 10, None, 5, vec![Fired]),
-        ("skip", MissedMode::Skip, 10, None, 17, vec![Missed, Missed, Missed]),
-        ("last", MissedMode::Last, 10, None, 17, vec![Missed, Missed, Fired]),
-        ("all", MissedMode::All, 2, None, 17, vec![Missed, Fired, Fired]),
-        ("too late", MissedMode::Last, 10, Some(60), 17, vec![Missed, Missed, Missed]),
-        ("late enough", MissedMode::Last, 10, Some(600), 17, vec![Missed, Missed, Fired]),
-    ];
-    for (name, missed, missed_limit, max_lateness_seconds, away, expected) in cases {
+        ("skip", MissedMode::Skip, 10, None, late, vec![Missed, Missed, Missed]),
+        ("last", MissedMode::Last, 10, None, late, vec![Missed, Missed, Fired]),
+        ("all", MissedMode::All, 2, None, late, vec![Missed, Fired, Fired]),
+        ("too late", MissedMode::Last, 10, Some(60), late, vec![Missed, Missed, Missed]),
+        ("late enough", MissedMode::Last, 10, Some(600), late, vec![Missed, Missed, Fired]),
+    ] {
         let spec = ScheduleSpec { missed, missed_limit, max_lateness_seconds, ..every(&engine, 5, "system.echo") };
         let row = create(&engine, name, spec, json!({})).await;
         engine.clock.advance(away * MINUTE);

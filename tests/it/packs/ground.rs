@@ -65,7 +65,7 @@ pub async fn on(pack: &str, side: Side, case: impl AsyncFn(&Ground)) {
         let name = format!("{}_DATABASE_URL", pack.replace('-', "_").to_uppercase());
         vars.insert(name, format!("{}?options=-csearch_path%3D{schema}", url()));
     }
-    let ground = Ground::new(side, vars, folder.path()).await;
+    let ground = Ground::new(side, vars, folder.path());
     ground.fill().await;
     case(&ground).await;
     ground.services.sources.close().await;
@@ -73,7 +73,7 @@ pub async fn on(pack: &str, side: Side, case: impl AsyncFn(&Ground)) {
 }
 
 impl Ground {
-    async fn new(side: Side, vars: BTreeMap<String, String>, data_dir: &Path) -> Self {
+    fn new(side: Side, vars: BTreeMap<String, String>, data_dir: &Path) -> Self {
         let mut config = with_secrets(Config::read(vars).unwrap()).unwrap();
         let packs = LoadedPacks::load(&config.packs, &config.render, &mut config.sources).unwrap();
         let clock = Arc::new(ManualClock::at(NOW.parse().unwrap()));

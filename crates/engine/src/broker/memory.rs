@@ -159,7 +159,7 @@ impl State {
 
     fn pass_on(&mut self, queues: &[QueueName]) {
         for queue in queues {
-            let count = self.streams.get(queue).map_or(0, |bands| bands.iter().map(|stream| stream.len()).sum());
+            let count = self.streams.get(queue).map_or(0, |bands| bands.iter().map(VecDeque::len).sum());
             self.wake_waiters(queue, count.min(1));
         }
     }

@@ -130,7 +130,7 @@ impl FromStr for EndReason {
 /// A task as it is to be inserted: everything is parsed, checked and resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewTask {
-    /// Id of the task, a UUIDv7 made at submission.
+    /// Id of the task, a `UUIDv7` made at submission.
     pub id: TaskId,
     /// The kind, which decides what code runs.
     pub kind: KindName,

@@ -346,13 +346,17 @@ impl Schedules for EncryptedStore {
 
     async fn find_schedule(&self, key: &ScheduleKey) -> StoreResult<Option<ScheduleRow>> {
         let mut found = self.inner.find_schedule(key).await?;
-        found.iter_mut().for_each(|row| self.open_schedule(row));
+        for row in &mut found {
+            self.open_schedule(row);
+        }
         Ok(found)
     }
 
     async fn schedules(&self, filter: &ScheduleFilter, limit: u32) -> StoreResult<Vec<ScheduleRow>> {
         let mut found = self.inner.schedules(filter, limit).await?;
-        found.iter_mut().for_each(|row| self.open_schedule(row));
+        for row in &mut found {
+            self.open_schedule(row);
+        }
         Ok(found)
     }
 
@@ -362,7 +366,9 @@ impl Schedules for EncryptedStore {
 
     async fn due_schedules(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<ScheduleRow>> {
         let mut found = self.inner.due_schedules(now, limit).await?;
-        found.iter_mut().for_each(|row| self.open_schedule(row));
+        for row in &mut found {
+            self.open_schedule(row);
+        }
         Ok(found)
     }
 

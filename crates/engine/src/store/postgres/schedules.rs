@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Postgres, Row as _};
@@ -210,7 +211,7 @@ impl Schedules for PgStore {
             match bound(WRITE_SCHEDULE, schedule, expected_version)?.execute(&self.pool).await {
                 Ok(done) if done.rows_affected() > 0 => Ok(ScheduleWrite::Done),
                 Ok(_) => Ok(ScheduleWrite::Stale),
-                Err(error) if error.as_database_error().is_some_and(|error| error.is_unique_violation()) => {
+                Err(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) => {
                     Ok(ScheduleWrite::NameTaken)
                 }
                 Err(error) => Err(error.into()),
