@@ -122,6 +122,7 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let kinds = KindSet::with(packs.kinds());
     let app = App::assemble(config, store, broker, clock, kinds, shutdown)?;
     packs.prepare(&app.services.sources).await?;
+    packs.lend_templates(&app.services.renderer);
     // Workers alone fire nothing, and may know other packs than the schedulers.
     if app.config.roles.scheduler || app.config.roles.api {
         packs.sync_schedules(&app.queue).await?;

@@ -78,6 +78,7 @@ pub(super) async fn run(args: RunArgs, mut config: Config) -> Result<(), CliErro
     let config = app::with_secrets(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SyncedClock::start());
     let services = Arc::new(app::build_services(&config, &clock)?);
+    packs.lend_templates(&services.renderer);
     kind.check(&object, &services)
         .map_err(|errors| CliError::BadArgs { detail: format!("the args do not fit {}", kind.policy.name), errors })?;
     let limit = args.time_limit.unwrap_or(kind.policy.hard_limit);

@@ -61,6 +61,11 @@ impl LoadedPacks {
         &self.set
     }
 
+    /// Makes their mail templates known to the compiled kinds, as `PACK/NAME`.
+    pub fn lend_templates(&self, renderer: &Renderer) {
+        renderer.adopt(self.renderers.clone());
+    }
+
     /// Their kinds, ready to run.
     pub fn kinds(&self) -> Vec<TaskKind> {
         let compiled = KindSet::compiled();

@@ -8,13 +8,15 @@ mod built_in;
 mod inlined;
 mod missing;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use legwork_pack::Pack;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, merge_maps};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use parking_lot::RwLock;
 use serde_json::{Map, Value, json};
 
 use crate::config::RenderConfig;
@@ -123,6 +125,8 @@ pub struct Renderer {
     site_name: String,
     /// What the settings alone say.
     settings: Context,
+    /// The renderers of packs by the names of the packs. A template of a pack is known as `PACK/NAME` outside of it.
+    packs: RwLock<BTreeMap<String, Arc<Renderer>>>,
 }
 
 /// Which files a template has.
@@ -163,7 +167,8 @@ impl Renderer {
         settings.insert("site_name".into(), config.site_name.clone().into());
         settings.insert("frontend_url".into(), config.frontend_url.clone().into());
         let settings = Context::new(settings);
-        Ok(Self { env, inliner: Inliner::new(), mailable, site_name: config.site_name.clone(), settings })
+        let site_name = config.site_name.clone();
+        Ok(Self { env, inliner: Inliner::new(), mailable, site_name, settings, packs: RwLock::default() })
     }
 
     /// The same with the templates and the filters of a pack. A template of the pack goes before one of the program with the same name.
@@ -186,7 +191,24 @@ impl Renderer {
             let added = renderer.env.add_template_owned(format!("{PAGES}/{file}"), source.clone());
             added.map_err(|error| to_render_error(&error))?;
         }
+        // Within the pages of the pack a name is that of a page first: mails and pages may both have a layout.
+        let pages: HashSet<String> = pack.report_templates.keys().cloned().collect();
+        renderer.env.set_path_join_callback(move |name, parent| {
+            let is_page = parent.strip_prefix(PAGES).is_some_and(|rest| rest.starts_with('/'));
+            if is_page && pages.contains(name) { format!("{PAGES}/{name}").into() } else { name.into() }
+        });
         Ok(renderer)
+    }
+
+    /// Makes the templates of packs known as `PACK/NAME`, in place of those that were known so.
+    pub fn adopt(&self, packs: BTreeMap<String, Arc<Self>>) {
+        *self.packs.write() = packs;
+    }
+
+    /// The renderer of the pack that a name belongs to, and the name within the pack.
+    fn of_pack<'a>(&self, name: &'a str) -> Option<(Arc<Self>, &'a str)> {
+        let (pack, name) = name.split_once('/')?;
+        self.packs.read().get(pack).map(|renderer| (renderer.clone(), name))
     }
 
     /// Renders a page of a pack: `file` with its ending. Beside `values` and `extra`, which wins, it sees `site_name` and `frontend_url`.
@@ -208,11 +230,17 @@ impl Renderer {
 
     /// Whether there is such a template; the error names what there is.
     pub fn check_name(&self, name: &str) -> Result<(), RenderError> {
+        if let Some((renderer, name)) = self.of_pack(name) {
+            return renderer.check_name(name);
+        }
         self.parts(name).map(|_| ())
     }
 
     /// Renders both parts. Where there is no text template, the text is made from the HTML.
     pub fn render(&self, name: &str, scope: Scope<'_>, context: &Context) -> Result<Rendered, RenderError> {
+        if let Some((renderer, name)) = self.of_pack(name) {
+            return renderer.render(name, scope, context);
+        }
         let parts = self.parts(name)?;
         let Context(variables) = scope.defaults(context).and(context).and(&self.settings);
         let html = if parts.html { Some(self.inlined(self.file(name, "html", &variables)?)?) } else { None };

@@ -113,3 +113,17 @@ async fn args_of_a_pack_kind_are_refused_by_their_pointer() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_have_a_layout_of_their_own_and_compiled_kinds_use_the_mails_of_a_pack() {
+    on_both("yea-poultry", async |ground| {
+        for name in ["yea.generate_weekly_report", "yea.check_pending_applications"] {
+            let example =
+                serde_json::Value::from(ground.declared().iter().find(|kind| kind.name == name).unwrap().example.clone());
+            let result =
+                ground.run(name, &example).await.unwrap_or_else(|error| panic!("{name} on {:?}: {error:?}", ground.side));
+            assert_eq!(result["success"], true, "{name}: {result}");
+        }
+    })
+    .await;
+}

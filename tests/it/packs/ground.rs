@@ -79,6 +79,7 @@ impl Ground {
         let clock = Arc::new(ManualClock::at(NOW.parse().unwrap()));
         let shared: Arc<dyn Clock> = clock.clone();
         let services = Arc::new(build_services(&config, &shared).unwrap());
+        packs.lend_templates(&services.renderer);
         let kinds = KindSet::with(packs.kinds());
         let children =
             Arc::new(Inline { kinds: kinds.clone(), services: services.clone(), clock: shared, done: Mutex::default() });

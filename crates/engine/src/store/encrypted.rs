@@ -346,7 +346,7 @@ impl Schedules for EncryptedStore {
 
     async fn find_schedule(&self, key: &ScheduleKey) -> StoreResult<Option<ScheduleRow>> {
         let mut found = self.inner.find_schedule(key).await?;
-        for row in &mut found {
+        if let Some(row) = &mut found {
             self.open_schedule(row);
         }
         Ok(found)
