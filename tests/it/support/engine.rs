@@ -194,6 +194,8 @@ impl Engine {
         let parts =
             PoolParts { queue: self.queue.clone(), config: self.config.worker.clone(), worker, worker_name: name.clone() };
         let pool = Pool::new(parts);
+        // Tests may ask it for what it misses before its own first look.
+        pool.refresh().await;
         let shutdown = Shutdown::new();
         let heartbeat =
             Heartbeat::new(pool.clone(), self.queue.clone(), self.config.worker.clone(), worker, &name, shutdown.clone());

@@ -426,8 +426,8 @@ impl Pool {
         }
     }
 
-    /// Reads the queues again, and whether there is maintenance.
-    async fn refresh(&self) {
+    /// Reads the queues again, and whether there is maintenance. A pool that runs does so by itself, every two seconds and at a signal.
+    pub async fn refresh(&self) {
         let store = self.queue.store();
         match tokio::try_join!(store.queues(), store.maintenance()) {
             Ok((rows, maintenance)) => {
