@@ -102,7 +102,7 @@ pub(in crate::http) async fn list(
 #[utoipa::path(post, path = "/api/v1/schedules", tag = "schedules", operation_id = "createSchedule",
     security(("bearer" = ["admin"])), request_body = ScheduleBody,
     responses((status = 201, description = "The schedule.", body = ScheduleView,
-        headers(("Location" = String, description = "Its address.")))))]
+        headers(("Location" = String, description = "Its address."))), (status = 409, response = openapi::Conflict)))]
 pub(in crate::http) async fn create(
     headers: HeaderMap,
     State(state): State<ApiState>,
@@ -138,7 +138,7 @@ pub(in crate::http) async fn show(
 /// five seconds, for nominal times after it: changing a schedule never fires by itself.
 #[utoipa::path(patch, path = "/api/v1/schedules/{schedule}", tag = "schedules", operation_id = "updateSchedule",
     security(("bearer" = ["admin"])), params(openapi::ScheduleParam), request_body = body::SchedulePatch,
-    responses((status = 200, description = "The schedule.", body = ScheduleView)))]
+    responses((status = 200, description = "The schedule.", body = ScheduleView), (status = 409, response = openapi::Conflict)))]
 pub(in crate::http) async fn change(
     _principal: Admin,
     State(state): State<ApiState>,
@@ -170,7 +170,7 @@ pub(in crate::http) async fn delete(
 /// It fires at its next nominal time. What was due while it was disabled is not made up for.
 #[utoipa::path(post, path = "/api/v1/schedules/{schedule}/enable", tag = "schedules", operation_id = "enableSchedule",
     security(("bearer" = ["tasks:control"])), params(openapi::ScheduleParam),
-    responses((status = 200, description = "The schedule.", body = ScheduleView)))]
+    responses((status = 200, description = "The schedule.", body = ScheduleView), (status = 409, response = openapi::Conflict)))]
 pub(in crate::http) async fn enable(
     _principal: Controller,
     State(state): State<ApiState>,
@@ -185,7 +185,7 @@ pub(in crate::http) async fn enable(
 /// It does not fire until it is enabled. Its tasks go on.
 #[utoipa::path(post, path = "/api/v1/schedules/{schedule}/disable", tag = "schedules", operation_id = "disableSchedule",
     security(("bearer" = ["tasks:control"])), params(openapi::ScheduleParam),
-    responses((status = 200, description = "The schedule.", body = ScheduleView)))]
+    responses((status = 200, description = "The schedule.", body = ScheduleView), (status = 409, response = openapi::Conflict)))]
 pub(in crate::http) async fn disable(
     _principal: Controller,
     State(state): State<ApiState>,
@@ -217,7 +217,7 @@ pub(in crate::http) struct ScheduleRun {
 /// Makes one task now, whether the schedule is enabled or not. Its nominal times are not touched.
 #[utoipa::path(post, path = "/api/v1/schedules/{schedule}/run", tag = "schedules", operation_id = "runSchedule",
     security(("bearer" = ["tasks:control"])), params(openapi::ScheduleParam),
-    responses((status = 202, description = "The task is durable.", body = ScheduleRun)))]
+    responses((status = 202, description = "The task is durable.", body = ScheduleRun), (status = 409, response = openapi::Conflict)))]
 pub(in crate::http) async fn run(
     _principal: Controller,
     State(state): State<ApiState>,

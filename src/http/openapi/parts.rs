@@ -53,7 +53,7 @@ parameter! {
 }
 parameter! {
     /// A schedule in the path.
-    ScheduleParam => path_parameter("schedule", "The schedule's id, or its name.", text().min_length(Some(1)).max_length(Some(200)).pattern(Some("^[^\\x00-\\x1f\\x7f]+$")).examples(["publish_scheduled_content"]))
+    ScheduleParam => path_parameter("schedule", "The schedule's id, or its name.", text().min_length(Some(1)).max_length(Some(200)).pattern(Some("^[^/\\x00-\\x1f\\x7f-\\x9f]+$")).examples(["publish_scheduled_content"]))
 }
 parameter! {
     /// A queue in the path.
