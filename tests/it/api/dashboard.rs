@@ -1,7 +1,10 @@
 //! The dashboard's pages: who sees them, what their forms do, and that nothing in them runs.
 
+use std::time::Duration;
+
 use axum::http::{Method, StatusCode};
 use legwork_engine::domain::{Principal, Scope};
+use legwork_engine::queue::statistics::StatisticsRange;
 use serde_json::json;
 
 use crate::support::engine::Engine;
@@ -344,6 +347,15 @@ pub async fn what_is_done_is_in_the_audit_log(engine: Engine) {
             "vera sign_in  done dashboard",
         ]
     );
+    let page = browser.get("/audit").await;
+    assert!(page.text().contains("Queue default") && page.text().contains("Refused"), "{page}");
+    assert_eq!(viewer.get("/audit").await.status, StatusCode::FORBIDDEN);
+    let first = service.get("/api/v1/audit?principal=vera&limit=1").await.json();
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = service.get(&format!("/api/v1/audit?principal=vera&limit=1&cursor={cursor}")).await.json();
+    let mut actions = [&first, &second].map(|page| page["items"][0]["action"].as_str().unwrap());
+    actions.sort_unstable();
+    assert_eq!(actions, ["queue.resume", "sign_in"], "the two pages together have both entries, each once");
 }
 
 pub async fn accounts_are_made_changed_and_deleted_by_administrators(engine: Engine) {
@@ -360,6 +372,19 @@ pub async fn accounts_are_made_changed_and_deleted_by_administrators(engine: Eng
     let viewer = Browser { service: &service, cookies: cookies_of(&signed_in), csrf: String::new() };
     assert_eq!(viewer.get(&format!("/tasks/{id}")).await.status, StatusCode::OK, "a viewer sees everybody's tasks");
     assert_eq!(viewer.get("/accounts").await.status, StatusCode::FORBIDDEN);
+    assert!(!viewer.get("/queues").await.text().contains("Pause<span"), "a viewer is offered no change");
+    browser.post("/accounts/vera", &[("role", "operator"), ("password", "")]).await;
+    assert!(viewer.get("/queues").await.text().contains("Pause<span"), "the new role counts at once");
+    browser.post("/accounts/anna", &[("role", "viewer")]).await;
+    browser.post("/accounts/anna/delete", &[]).await;
+    assert_eq!(browser.get("/accounts").await.status, StatusCode::OK, "nobody locks himself out");
+    browser.post("/accounts/vera/delete", &[]).await;
+    assert_eq!(viewer.get("/tasks").await.status, StatusCode::SEE_OTHER);
+    let made = browser.post("/tokens", &[("token.subject", "shop"), ("token.scopes", "tasks:read"), ("token.days", "7")]).await;
+    let (_, rest) = made.text().split_once("<code>eyJ").unwrap();
+    let token = format!("eyJ{}", rest.split('<').next().unwrap());
+    let list = service.anonymous(Method::GET, "/api/v1/tasks").bearer(&token).send().await;
+    assert_eq!(list.status, StatusCode::OK, "{list}");
 }
 
 pub async fn minutes_are_counted_once_and_folded(engine: Engine) {
@@ -367,4 +392,23 @@ pub async fn minutes_are_counted_once_and_folded(engine: Engine) {
     let engine = &service.engine;
     assert_eq!(engine.queue.count_once().await.unwrap(), 1, "the latest minute");
     assert_eq!(engine.queue.count_once().await.unwrap(), 0);
+    let id = service.submitted(&json!({ "kind": "system.echo" })).await;
+    service.submitted(&json!({ "kind": "system.echo" })).await;
+    service.delete(&format!("/api/v1/tasks/revoke/{id}")).await;
+    engine.clock.advance(Duration::from_secs(70));
+    engine.queue.count_once().await.unwrap();
+    let hour = engine.queue.statistics(StatisticsRange::Hour).await.unwrap();
+    assert_eq!(hour.steps.len(), 60);
+    let (_, Some(last)) = &hour.steps[59] else { panic!("the last minute was not counted") };
+    assert_eq!((last.all_kinds().revoked, last.all_queues().due), (1, 1));
+    assert_eq!(engine.queue.count_once().await.unwrap(), 0, "the minute is counted once");
+    engine.clock.advance(Duration::from_hours(1));
+    engine.queue.count_once().await.unwrap();
+    let day = engine.queue.statistics(StatisticsRange::Day).await.unwrap();
+    assert!(day.steps.iter().any(|(_, sample)| sample.is_some()), "ten minutes were folded");
+    let browser = Browser::signed_in(&service, "anna", &["admin"]).await;
+    for path in ["/", "/?range=day", "/?range=week&order=worst", "/?range=month", "/queues/default", "/kinds/system.echo"] {
+        let page = browser.get(path).await;
+        assert!(page.status == StatusCode::OK && page.text().contains("<svg viewBox=\"0 0 600 160\""), "{path}: {page}");
+    }
 }

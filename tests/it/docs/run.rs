@@ -117,6 +117,11 @@ fn last_json(output: &str) -> Option<Value> {
 /// Fields whose value is a word of the API, so that the documented one must be the real one.
 const WORDS: [&str; 8] = ["status", "success", "ready", "successful", "code", "outcome", "healthy", "format"];
 
+/// Whether a documented value must be the real one. `success` is also the name of a count, and a count differs from run to run.
+fn is_word(name: &str, value: &Value) -> bool {
+    WORDS.contains(&name) && !(name == "success" && value.is_number())
+}
+
 /// An answer has all documented fields, of the documented types. A result has no others. What is documented as null or `{}` stands for anything.
 fn compare(documented: &Value, actual: &Value, is_whole: bool, place: &str, pointer: &str) {
     match (documented, actual) {
@@ -126,7 +131,7 @@ fn compare(documented: &Value, actual: &Value, is_whole: bool, place: &str, poin
                 let pointer = format!("{pointer}/{name}");
                 let found = real.get(name).unwrap_or_else(|| panic!("{place}: the answer has no {pointer}: {actual:#}"));
                 compare(value, found, is_whole, place, &pointer);
-                assert!(!WORDS.contains(&name.as_str()) || value == found, "{place}: {pointer} is {found}, not {value}");
+                assert!(!is_word(name, value) || value == found, "{place}: {pointer} is {found}, not {value}");
             }
             let undocumented: Vec<&String> = real.keys().filter(|name| !fields.contains_key(*name)).collect();
             assert!(
