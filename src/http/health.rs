@@ -96,7 +96,7 @@ pub(super) struct NotReady {
 /// Whether the process lives
 ///
 /// Answers as long as the process can answer at all; it looks at nothing else. For liveness probes.
-#[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "healthz", security(()), responses(
+#[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "getHealth", security(()), responses(
     (status = 200, description = "It lives.", body = HealthView),
 ))]
 pub(super) async fn healthz() -> Json<HealthView> {
@@ -107,7 +107,7 @@ pub(super) async fn healthz() -> Json<HealthView> {
 ///
 /// Ready means that the database answers and is migrated, that the worker of this process starts what is due, and that the end has not
 /// started. For readiness probes and load balancers.
-#[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "readyz", security(()), responses(
+#[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "getReadiness", security(()), responses(
     (status = 200, description = "It is ready.", body = ReadyView),
     (status = 503, description = "It is not ready; `failed` says why.", body = ReadyView),
 ))]
@@ -124,7 +124,7 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
 /// Metrics for Prometheus
 ///
 /// In the text format of `OpenMetrics` 1.0. Labels are bounded: kinds, queues, states, never ids. `METRICS=off` switches it off.
-#[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "metrics", security(()), responses(
+#[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "getMetrics", security(()), responses(
     (status = 200, description = "The metrics.", body = String, content_type = "application/openmetrics-text"),
     (status = 404, response = super::openapi::NotFound),
 ))]

@@ -86,7 +86,7 @@ pub(in crate::http) struct AuditList {
 /// The audit log
 ///
 /// Who changed tasks, queues, workers, lists and accounts, over the API and from the dashboard. Entries are kept for 400 days.
-#[utoipa::path(get, path = "/api/v1/audit", tag = "audit", operation_id = "listAudit",
+#[utoipa::path(get, path = "/api/v1/audit", tag = "audit", operation_id = "listAuditEntries",
     security(("bearer" = ["admin"])), params(AuditQuery),
     responses((status = 200, description = "A page.", body = AuditList)))]
 pub(in crate::http) async fn list(

@@ -58,7 +58,7 @@ pub(in crate::http) struct TokenView {
 /// Get a token for name and password
 ///
 /// As JSON or as a form. Accounts are made by `legwork user create`. Who guesses is held back, by name and by address.
-#[utoipa::path(post, path = "/api/v1/auth/token", tag = "auth", operation_id = "login", security(()),
+#[utoipa::path(post, path = "/api/v1/auth/token", tag = "auth", operation_id = "createToken", security(()),
     request_body(description = "Name and password, as JSON or as a form.", content(
         (Login = "application/json"), (Login = "application/x-www-form-urlencoded"),
     )),

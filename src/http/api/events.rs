@@ -31,7 +31,7 @@ const LAST_EVENT_ID: &str = "ended";
 /// Server-sent events: `status` (the same JSON as the status answer) on connect and whenever it changes, and `progress` while it runs. A comment
 /// keeps the connection open in silence. The stream ends after the task has ended; a client that is cut off connects again and gets the present status.
 /// The last event has the id `ended`: a client that connects again with `Last-Event-ID: ended` is answered 204, after which browsers stay away.
-#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/events", tag = "tasks", operation_id = "taskEvents",
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/events", tag = "tasks", operation_id = "streamTaskEvents",
     security(("bearer" = ["tasks:read"])), params(openapi::TaskParam),
     responses((status = 204, description = "The task has ended, and the client has seen its last event."),
         (status = 200, description = "The events.", body = String, content_type = "text/event-stream",

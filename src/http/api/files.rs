@@ -144,7 +144,7 @@ fn broken(error: &MultipartError, limit: usize) -> ApiError {
 /// By a signed link, which results of tasks bring (`download_url`): no token is needed then. The link holds for its path, until `expires`.
 /// Or, without `expires` and `signature`, by a token of the file's owner or of an admin, for as long as the file is kept. Ranges and
 /// `If-None-Match` are answered; what is not an image comes as an attachment.
-#[utoipa::path(get, path = "/api/v1/files/{*path}", tag = "files", operation_id = "fetchFile",
+#[utoipa::path(get, path = "/api/v1/files/{*path}", tag = "files", operation_id = "getFile",
     security((), ("bearer" = ["tasks:read"])),
     params(openapi::FileParam, openapi::LinkParams),
     responses(
@@ -188,7 +188,7 @@ pub(in crate::http) async fn fetch(
 /// Remove a file
 ///
 /// An image that was uploaded, or a file that a task of yours has made. Links to it lead nowhere from then on.
-#[utoipa::path(delete, path = "/api/v1/files/{*path}", tag = "files", operation_id = "removeFile",
+#[utoipa::path(delete, path = "/api/v1/files/{*path}", tag = "files", operation_id = "deleteFile",
     security(("bearer" = ["tasks:submit"])), params(openapi::FileParam),
     responses((status = 204, description = "It is gone.")))]
 pub(in crate::http) async fn remove(

@@ -74,7 +74,7 @@ const MOST_AT_ONCE: u32 = 100_000;
 /// Limit a queue
 ///
 /// Sets how many of its tasks one worker process runs at once. A queue that is not known becomes known.
-#[utoipa::path(patch, path = "/api/v1/queues/{queue}", tag = "queues", operation_id = "changeQueue",
+#[utoipa::path(patch, path = "/api/v1/queues/{queue}", tag = "queues", operation_id = "updateQueue",
     security(("bearer" = ["tasks:control"])), params(openapi::QueueParam), request_body = QueuePatch,
     responses((status = 200, description = "How it is set now.", body = QueueSettings)))]
 pub(in crate::http) async fn change(

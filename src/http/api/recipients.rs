@@ -60,7 +60,7 @@ pub(in crate::http) struct RecipientList {
 ///
 /// What became of each recipient of a task that reaches many (`email.bulk`), also while it runs. A task of another kind has none. With
 /// `format=csv`, or `Accept: text/csv`, all of them in one file; cells that a spreadsheet would take for a formula start with an apostrophe.
-#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/recipients", tag = "tasks", operation_id = "taskRecipients",
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/recipients", tag = "tasks", operation_id = "listTaskRecipients",
     security(("bearer" = ["tasks:read"])), params(openapi::TaskParam, RecipientsQuery),
     responses((status = 200, description = "The recipients.", content((RecipientList = "application/json"), (String = "text/csv")))))]
 pub(in crate::http) async fn recipients(

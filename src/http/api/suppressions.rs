@@ -119,7 +119,7 @@ pub(in crate::http) struct Suppressed {
 /// Suppress addresses
 ///
 /// They get no bulk mail from now on, also from tasks that run already. An address that is on the list stays as it is.
-#[utoipa::path(post, path = "/api/v1/suppressions", tag = "suppressions", operation_id = "suppress",
+#[utoipa::path(post, path = "/api/v1/suppressions", tag = "suppressions", operation_id = "createSuppressions",
     security(("bearer" = ["tasks:control"])), request_body = NewSuppressions,
     responses((status = 200, description = "How many are new.", body = Suppressed)))]
 pub(in crate::http) async fn add(
@@ -159,7 +159,7 @@ pub(in crate::http) async fn add(
 /// Lift a suppression
 ///
 /// The address gets bulk mail again.
-#[utoipa::path(delete, path = "/api/v1/suppressions/{address}", tag = "suppressions", operation_id = "liftSuppression",
+#[utoipa::path(delete, path = "/api/v1/suppressions/{address}", tag = "suppressions", operation_id = "deleteSuppression",
     security(("bearer" = ["tasks:control"])), params(openapi::AddressParam),
     responses((status = 204, description = "It is off the list.")))]
 pub(in crate::http) async fn remove(
@@ -177,7 +177,7 @@ pub(in crate::http) async fn remove(
 /// Ask to unsubscribe
 ///
 /// The page behind the link in a bulk mail. It asks, and does nothing by itself: programs that look at links unsubscribe nobody.
-#[utoipa::path(get, path = "/api/v1/unsubscribe/{token}", tag = "suppressions", operation_id = "askToUnsubscribe",
+#[utoipa::path(get, path = "/api/v1/unsubscribe/{token}", tag = "suppressions", operation_id = "getUnsubscribePage",
     security(()), params(openapi::UnsubscribeParam),
     responses((status = 200, description = "A page with a button.", body = String, content_type = "text/html"),
         (status = 403, response = openapi::LinkForged)))]
@@ -196,7 +196,7 @@ pub(in crate::http) async fn ask(
 /// Unsubscribe
 ///
 /// What the button does, and the mail program of somebody who unsubscribes with one click (RFC 8058). The body is not looked at.
-#[utoipa::path(post, path = "/api/v1/unsubscribe/{token}", tag = "suppressions", operation_id = "unsubscribe",
+#[utoipa::path(post, path = "/api/v1/unsubscribe/{token}", tag = "suppressions", operation_id = "createUnsubscription",
     security(()), params(openapi::UnsubscribeParam),
     responses((status = 200, description = "The address gets no bulk mail any more.", body = String, content_type = "text/html"),
         (status = 403, response = openapi::LinkForged)))]

@@ -31,7 +31,7 @@ use legwork_engine::store::TaskChange;
 ///
 /// With `wait`, answers as soon as the task has ended, or after so many seconds, whichever comes first. An id that is unknown is 404, never
 /// PENDING; `waiting_for` says what a waiting task waits for.
-#[utoipa::path(get, path = "/api/v1/tasks/status/{task_id}", tag = "tasks", operation_id = "taskStatus",
+#[utoipa::path(get, path = "/api/v1/tasks/status/{task_id}", tag = "tasks", operation_id = "getTaskStatus",
     security(("bearer" = ["tasks:read"])),
     params(openapi::TaskParam,
         ("wait" = Option<f64>, Query, description = "Seconds to wait for the end.", minimum = 0, maximum = 50, example = 30)),
@@ -55,7 +55,7 @@ pub(in crate::http) async fn status(
 /// A task in full
 ///
 /// Its status, its args, its limits and every attempt with its error.
-#[utoipa::path(get, path = "/api/v1/tasks/{task_id}", tag = "tasks", operation_id = "taskDetail",
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}", tag = "tasks", operation_id = "getTask",
     security(("bearer" = ["tasks:read"])), params(openapi::TaskParam),
     responses((status = 200, description = "The task.", body = TaskView)))]
 pub(in crate::http) async fn detail(
@@ -207,7 +207,7 @@ impl TaskPatch {
 /// Change a waiting task
 ///
 /// Its time, its queue or its priority. A task that runs or has ended is 409.
-#[utoipa::path(patch, path = "/api/v1/tasks/{task_id}", tag = "tasks", operation_id = "changeTask",
+#[utoipa::path(patch, path = "/api/v1/tasks/{task_id}", tag = "tasks", operation_id = "updateTask",
     security(("bearer" = ["tasks:control"])), params(openapi::TaskParam), request_body = TaskPatch,
     responses(
         (status = 200, description = "The task as it is now.", body = StatusView),

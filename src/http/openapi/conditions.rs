@@ -37,6 +37,10 @@ pub(super) fn add(document: &mut Value, kinds: &KindSet) {
         if has_all(schema, &["eta", "countdown"]) {
             schema.insert("not".into(), both("eta", "string", "countdown", "number"));
         }
+        // A new account names its scopes; a new password needs none.
+        if has_all(schema, &["password", "scopes", "replace"]) {
+            schema.insert("anyOf".into(), scopes_or_replace());
+        }
         // A submission, and not the answers that hold the same fields: those are open to more.
         if has_all(schema, &["kind", "args", "priority"]) && schema.get("additionalProperties") == Some(&Value::Bool(false)) {
             schema.insert("oneOf".into(), kinds.public().map(|kind| args_of(&kind)).collect());
@@ -46,6 +50,14 @@ pub(super) fn add(document: &mut Value, kinds: &KindSet) {
 
 fn has_all(schema: &Map<String, Value>, names: &[&str]) -> bool {
     schema.get("properties").is_some_and(|properties| names.iter().all(|name| properties.get(name).is_some()))
+}
+
+/// Scopes that are not null, or `"replace": true`.
+fn scopes_or_replace() -> Value {
+    json!([
+        { "title": "A new account", "required": ["scopes"], "properties": { "scopes": { "type": "array" } } },
+        { "title": "A new password", "required": ["replace"], "properties": { "replace": { "const": true } } },
+    ])
 }
 
 /// Two fields of these types at once; null is as good as not given.

@@ -101,6 +101,54 @@ fn every_reference_leads_somewhere_and_operation_ids_are_unique() {
     assert_eq!(ids.len(), all);
 }
 
+/// The verbs that operation ids begin with, so that the functions of a generated client read alike.
+const VERBS: [&str; 18] = [
+    "get", "list", "create", "update", "delete", "set", "submit", "retry", "revoke", "pause", "resume", "purge", "enable",
+    "disable", "run", "preview", "upload", "stream",
+];
+/// Verbs that only workers take.
+const VERBS_OF_WORKERS: [&str; 2] = ["drain", "shutdown"];
+
+#[test]
+fn operation_ids_are_a_verb_and_a_resource_and_tags_are_declared() {
+    let document = document();
+    let declared: Vec<&Value> = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
+    let mut wrong = Vec::new();
+    for (name, operation) in operations(&document) {
+        let id = operation["operationId"].as_str().unwrap();
+        let (verb, resource) = id.split_at(id.find(|c: char| c.is_ascii_uppercase()).unwrap_or(id.len()));
+        let is_known = VERBS.contains(&verb) || VERBS_OF_WORKERS.contains(&verb);
+        if !is_known || resource.is_empty() || !resource.chars().all(|c| c.is_ascii_alphanumeric()) {
+            wrong.push(format!("{name}: {id} is not a verb and a resource in camelCase, as in listTasks"));
+        }
+        let tags = operation["tags"].as_array().unwrap();
+        if tags.len() != 1 || !declared.contains(&&tags[0]) {
+            wrong.push(format!("{name}: its tags {tags:?} are not one of the declared tags {declared:?}"));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn a_new_account_names_its_scopes_unless_only_its_password_is_set() {
+    let document = document();
+    let schema = serde_json::json!({ "$ref": "#/components/schemas/NewUser", "components": document["components"] });
+    let validator = jsonschema::options().build(&schema).unwrap();
+    let body =
+        |more: &str| serde_json::from_str(&format!(r#"{{"name": "anna", "password": "correct horse battery"{more}}}"#)).unwrap();
+    for (more, is_taken) in [
+        (r#", "scopes": ["tasks:read"]"#, true),
+        (r#", "replace": true"#, true),
+        (r#", "scopes": null, "replace": true"#, true),
+        ("", false),
+        (r#", "scopes": []"#, false),
+        (r#", "scopes": null"#, false),
+        (r#", "replace": false"#, false),
+    ] {
+        assert_eq!(validator.is_valid(&body(more)), is_taken, "{more}");
+    }
+}
+
 #[test]
 fn every_example_of_a_body_fits_its_schema() {
     let document = document();
