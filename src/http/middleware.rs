@@ -16,7 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 
-use super::api::{LONGEST_UPLOAD, LONGEST_WAIT};
+use super::api::extra_time;
 use super::audit;
 use super::error::{ApiError, Cause, PROBLEM_JSON};
 use super::extract::bearer;
@@ -45,9 +45,7 @@ pub(super) async fn request_layer(State(state): State<ApiState>, request: Reques
         started: Instant::now(),
     };
     // A long poll has its own time on top; an event stream answers at once and then takes as long as it takes.
-    let is_long = info.path.as_ref().is_some_and(|path| path.as_str().contains("/status/"));
-    let is_upload = info.method == Method::POST && info.path.as_ref().is_some_and(|path| path.as_str().ends_with("/files"));
-    let extra = if is_upload { LONGEST_UPLOAD } else { Duration::ZERO } + if is_long { LONGEST_WAIT } else { Duration::ZERO };
+    let extra = info.path.as_ref().map_or(Duration::ZERO, |path| extra_time(&info.method, path.as_str()));
     let deadline = state.config.request_timeout + extra;
     let audited = audit::of_request(&request, &state);
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind();

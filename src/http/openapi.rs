@@ -7,6 +7,7 @@ mod bodies;
 mod conditions;
 mod errors;
 mod parts;
+mod webhooks;
 
 use std::collections::HashMap;
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::webhooks;
 use crate::kinds::{KindSet, TaskKind};
 
 /// The document in the order in which people read it.
@@ -13,6 +14,7 @@ pub(super) struct Ordered {
     servers: Value,
     tags: Value,
     paths: Value,
+    webhooks: Value,
     components: Value,
 }
 
@@ -25,13 +27,15 @@ impl Ordered {
             servers: take("servers"),
             tags: take("tags"),
             paths: take("paths"),
+            webhooks: take("webhooks"),
             components: take("components"),
         }
     }
 }
 
-/// Adds the conditions.
+/// Adds the conditions, and the requests that the server makes itself.
 pub(super) fn add(document: &mut Value, kinds: &KindSet) {
+    webhooks::add(document);
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else { return };
     for schema in schemas.values_mut().filter_map(Value::as_object_mut) {
         if has_all(schema, &["eta", "countdown"]) {

@@ -1,7 +1,10 @@
 //! Callbacks: every end of a task, whatever it is, tells its `callback_url` once, signed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use legwork::http::openapi;
+use legwork::kinds::KindSet;
 use legwork_engine::domain::{PageRequest, TaskFilter, TaskId, TaskStatus};
 use legwork_engine::scheduler::Scheduler;
 use serde_json::{Value, json};
@@ -27,7 +30,23 @@ fn checked(engine: &Engine, request: &Request, ended: TaskId) -> Value {
     signer.verify(&id, &at, &signature, request.body.as_bytes(), engine.now()).unwrap();
     let body: Value = serde_json::from_str(&request.body).unwrap();
     assert_eq!((&body["type"], &body["data"]["task_id"]), (&json!("task.ended"), &json!(ended)));
+    is_as_documented(&body);
     body["data"].clone()
+}
+
+/// The body fits the section `webhooks` of the document, which names each of its fields.
+fn is_as_documented(body: &Value) {
+    let document: Value = serde_json::from_str(&openapi::json(&KindSet::compiled())).unwrap();
+    let content = &document["webhooks"]["task.ended"]["post"]["requestBody"]["content"]["application/json"];
+    let mut schema = content["schema"].clone();
+    schema["components"] = document["components"].clone();
+    let validator = jsonschema::options().build(&schema).unwrap();
+    for sent in [body, &content["examples"]["success"]["value"]] {
+        let wrong: Vec<String> = validator.iter_errors(sent).map(|error| error.to_string()).collect();
+        assert_eq!(wrong, Vec::<String>::new(), "{sent}");
+        let names = |object: &Value| object.as_object().unwrap().keys().cloned().collect::<BTreeSet<String>>();
+        assert_eq!(names(&sent["data"]), names(&document["components"]["schemas"]["EndedTask"]["properties"]));
+    }
 }
 
 async fn expire(engine: &Engine, scheduler: &Scheduler) {
