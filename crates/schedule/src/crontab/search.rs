@@ -25,8 +25,10 @@ impl Crontab {
             if local <= self.last_local(&segment, policy) {
                 return Timestamp::from_second(local - segment.offset).ok();
             }
-            // Nothing matches before `local`, so the stretches that end well before it need no look.
-            bound = segment.end?.second.max(local - segment.offset - SPREAD);
+            // Nothing matches before `local`, so the stretches that end well before it need no look. A stretch that begins soon may show local times
+            // before those that were searched once more, so it is never passed over.
+            let end = segment.end?.second;
+            bound = if end < bound + SPREAD { end } else { end.max(local - segment.offset - SPREAD) };
         }
     }
 
@@ -43,7 +45,9 @@ impl Crontab {
             if self.fires_at_start(&segment, policy) {
                 return Timestamp::from_second(start.second).ok();
             }
-            bound = (start.second - 1).min(local - segment.offset + SPREAD);
+            // As above: a stretch that ended just before may have shown local times after those that were searched.
+            let end = start.second - 1;
+            bound = if end > bound - SPREAD { end } else { end.min(local - segment.offset + SPREAD) };
         }
     }
 

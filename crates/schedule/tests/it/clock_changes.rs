@@ -159,3 +159,20 @@ proptest! {
         }
     }
 }
+
+/// The next match by the calendar is days away, and the repeated hour has one that the clocks have shown before.
+#[test]
+fn a_repeated_hour_at_the_end_of_a_day_is_not_passed_over() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let policy = DstPolicy::default();
+    // At 2021-01-31T21:00:00Z, a Sunday, the clocks of Juba went from midnight to 23:00.
+    let juba = Zone::named("Africa/Juba").unwrap();
+    let crontab: Crontab = "1 * * * sun,thu".parse().unwrap();
+    assert_eq!(crontab.next_after(at("2021-01-31T20:01:00Z"), &juba, policy), Some(at("2021-01-31T21:01:00Z")));
+    assert_eq!(crontab.previous_before(at("2021-01-31T21:01:00Z"), &juba, policy), Some(at("2021-01-31T20:01:00Z")));
+    // At 2010-11-07T02:31:00Z, the clocks of St. John's went from 00:01 on a Sunday to 23:01 on the Saturday.
+    let st_johns = Zone::named("America/St_Johns").unwrap();
+    let crontab: Crontab = "0 * * * sun".parse().unwrap();
+    assert_eq!(crontab.previous_before(at("2010-11-07T02:40:00Z"), &st_johns, policy), Some(at("2010-11-07T02:30:00Z")));
+    assert_eq!(crontab.next_after(at("2010-11-07T02:30:00Z"), &st_johns, policy), Some(at("2010-11-07T03:30:00Z")));
+}
