@@ -44,7 +44,7 @@ use crate::files::TaskFiles;
 use crate::services::Services;
 use legwork_engine::clock::Clock;
 use legwork_engine::domain::{Attempt, FieldError, KindName, Origin, Progress, RetryPolicy, Scope, TaskFailure, TaskId};
-use legwork_engine::store::{MailLedger, RecipientLedger, Suppressions};
+use legwork_engine::store::{EffectRecords, MailLedger, RecipientLedger, Suppressions};
 
 pub use failure::{OrFail, child_failure, source_failure, to_field_errors};
 pub use legwork_engine::children::{Child, ChildStart, Children, NoChildren};
@@ -111,10 +111,14 @@ pub struct TaskContext {
     pub submitted_at: Timestamp,
     /// Where its chain of retries by hand started; `None` where it is no retry by hand.
     pub retry_origin: Option<Origin>,
+    /// How many attempts may follow this one if it fails.
+    pub retries_left: u16,
     /// The outside world.
     pub services: Arc<Services>,
     /// What became of each mail of a task.
     pub ledger: Arc<dyn MailLedger>,
+    /// The effects that it has had, so that a later attempt does not repeat them.
+    pub effects: Arc<dyn EffectRecords>,
     /// The files that it makes and reads.
     pub files: TaskFiles,
     /// The engine, for the kinds that look after it.

@@ -6,12 +6,14 @@
 mod attempt;
 mod built_in;
 mod builtin;
+mod effect;
 mod email;
 mod export;
 mod fan_out;
 mod http;
 mod kind;
 mod load;
+mod messages;
 mod report;
 mod schedules;
 mod sms;

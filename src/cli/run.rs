@@ -125,8 +125,10 @@ impl Foreground {
             kind: kind.policy.name.clone(),
             submitted_at: clock.now(),
             retry_origin: None,
+            retries_left: 0,
             services,
             ledger: ledger.clone(),
+            effects: ledger.clone(),
             recipients: ledger,
             suppressions: None,
             files,
@@ -146,7 +148,7 @@ impl Foreground {
         let (mut retries, mut attempt) = (0, 0);
         loop {
             attempt += 1;
-            let (error, after) = match self.attempt(attempt).await? {
+            let (error, after) = match self.attempt(attempt, max_retries - retries).await? {
                 Ok(result) => return Ok(result),
                 Err(TaskFailure::Later { after }) => {
                     output::say(&format!("it goes on in {} s", after.as_secs_f64().ceil()));
@@ -164,9 +166,10 @@ impl Foreground {
         }
     }
 
-    async fn attempt(&self, attempt: i32) -> Result<Result<Value, TaskFailure>, CliError> {
+    async fn attempt(&self, attempt: i32, retries_left: u16) -> Result<Result<Value, TaskFailure>, CliError> {
         let mut cx = self.cx.clone();
         cx.attempt = Attempt(attempt);
+        cx.retries_left = retries_left;
         cx.files.attempt = cx.attempt;
         let span = tracing::info_span!("attempt", task.id = %cx.task, task.kind = %cx.kind, attempt = %cx.attempt);
         let stop = cx.stop.clone();
@@ -268,6 +271,7 @@ impl AtOnce {
         let cx = TaskContext {
             task: id,
             attempt: Attempt(1),
+            retries_left: 0,
             kind: kind.policy.name.clone(),
             submitted_at: now,
             files,

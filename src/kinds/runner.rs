@@ -30,6 +30,7 @@ impl KindRunner {
         TaskContext {
             services: self.services.clone(),
             ledger: engine.mail_ledger(),
+            effects: engine.effect_records(),
             files: TaskFiles {
                 file_service: self.files.clone(),
                 task: attempt.task,
@@ -45,6 +46,7 @@ impl KindRunner {
             kind: attempt.kind,
             submitted_at: attempt.submitted_at,
             retry_origin: attempt.retry_origin,
+            retries_left: attempt.retries_left,
             clock: attempt.clock,
             stop: attempt.stop,
             progress: attempt.progress,

@@ -7,6 +7,7 @@ use legwork_pack::{NoRow, Query, Rows, Runner, Scope, Value as PackValue};
 use legwork_source::{Source, SourceError};
 use serde_json::{Map, Value, json};
 
+use super::effect::{self, Effect, ReadData, RecordedEffect};
 use super::kind::PackKind;
 use super::steps::{PackSource, value_failure};
 use super::{builtin, email, export, fan_out, http, report, sms};
@@ -20,78 +21,41 @@ pub(super) struct PackAttempt {
     pub scope: Scope,
     /// What queries and steps gave, by name.
     pub results: Map<String, Value>,
+    /// The rows of `query`, where steps behind the effect may refer to them.
+    rows: Option<Vec<Value>>,
     source: Option<Arc<Source>>,
 }
 
-/// The outcome of a runner: the message that stands where the kind has no `summary`, and the fields of the result.
-pub(super) struct Effect {
-    pub message: String,
-    pub fields: Map<String, Value>,
-}
-
-impl Effect {
-    pub(super) fn new(message: impl Into<String>, fields: Value) -> Self {
-        let fields = match fields {
-            Value::Object(fields) => fields,
-            _ => Map::new(),
-        };
-        Self { message: message.into(), fields }
-    }
-
-    /// The result of a compiled kind.
-    pub(super) fn of_result(result: Value) -> Self {
-        let message = result["message"].as_str().unwrap_or("done").to_owned();
-        let mut effect = Self::new(message, result);
-        effect.fields.remove("success");
-        effect.fields.remove("message");
-        effect
-    }
-}
-
-/// Runs an attempt.
+/// Runs an attempt: what is read, the effect where no earlier attempt had it, and the steps behind it.
 pub(super) async fn run(kind: Arc<PackKind>, params: Map<String, Value>, cx: TaskContext) -> Result<Value, TaskFailure> {
     let mut attempt = PackAttempt::new(kind, params, cx)?;
-    if let Some(reason) = attempt.read().await? {
-        return Ok(skipped(&reason));
-    }
-    let declared = attempt.kind.clone();
-    if let Some(when) = &declared.kind.when
-        && !declared.runtime.pack.engine.holds(when, &attempt.scope).map_err(value_failure)?
-    {
-        return Ok(skipped(&format!("nothing was done: {} does not hold", when.source())));
-    }
-    let worked = attempt.work().await;
-    let effect = match worked {
-        Ok(effect) => effect,
-        Err(failure) => {
-            attempt.note_failure(&failure).await;
-            return Err(failure);
+    let is_recorded = !attempt.kind.kind.steps.after.is_empty();
+    let recorded = if is_recorded { effect::find(&attempt.cx).await? } else { None };
+    let effect = match recorded {
+        Some(RecordedEffect { effect, read: Some(data) }) => {
+            attempt.restore(data);
+            effect
+        }
+        Some(RecordedEffect { effect, read: None }) => {
+            attempt.read().await?;
+            effect
+        }
+        None => {
+            if let Some(reason) = attempt.nothing_to_do().await? {
+                return Ok(skipped(&reason));
+            }
+            let worked = attempt.work().await;
+            if let Err(failure) = &worked {
+                attempt.note_failure(failure).await;
+            }
+            let effect = worked?;
+            if is_recorded {
+                effect::record(&attempt.cx, &effect, attempt.read_data()).await;
+            }
+            effect
         }
     };
-    let mut outcome = effect.fields;
-    attempt.scope.set("outcome", outcome.clone().into());
-    if !declared.kind.steps.after.is_empty() {
-        let mut results = std::mem::take(&mut attempt.results);
-        attempt.run_steps(&declared.kind.steps.after, &mut results).await?;
-        attempt.results = results;
-    }
-    let message = match &declared.kind.summary {
-        Some(summary) => attempt.text(summary)?,
-        None => effect.message,
-    };
-    if let Some(result) = &declared.kind.result {
-        outcome = match attempt.value(result)? {
-            Value::Object(fields) => fields,
-            other => Map::from_iter([("value".to_owned(), other)]),
-        };
-    }
-    let mut whole = Map::new();
-    whole.insert("success".into(), true.into());
-    whole.insert("message".into(), message.into());
-    for (name, value) in outcome {
-        whole.entry(name).or_insert(value);
-    }
-    Ok(whole.into())
+    attempt.finish(effect).await
 }
 
 fn skipped(reason: &str) -> Value {
@@ -120,7 +84,7 @@ impl PackAttempt {
             Some(name) => Some(cx.services.sources.get(Some(name)).map_err(SourceError::Undeclared).or_fail()?.clone()),
             None => None,
         };
-        Ok(Self { kind, cx, scope, results: Map::new(), source })
+        Ok(Self { kind, cx, scope, results: Map::new(), rows: None, source })
     }
 
     /// The source of the kind, where it has one.
@@ -162,6 +126,58 @@ impl PackAttempt {
         })
     }
 
+    /// Reads, and looks at `when`. Returns why there is nothing to do, where that is so.
+    async fn nothing_to_do(&mut self) -> Result<Option<String>, TaskFailure> {
+        if let Some(reason) = self.read().await? {
+            return Ok(Some(reason));
+        }
+        let Some(when) = &self.kind.kind.when else { return Ok(None) };
+        let holds = self.kind.runtime.pack.engine.holds(when, &self.scope).map_err(value_failure)?;
+        Ok((!holds).then(|| format!("nothing was done: {} does not hold", when.source())))
+    }
+
+    /// What the record of the effect keeps for the steps behind it.
+    fn read_data(&self) -> ReadData {
+        ReadData { rows: self.rows.clone(), results: self.results.clone() }
+    }
+
+    fn restore(&mut self, data: ReadData) {
+        if let Some(rows) = data.rows {
+            self.set_rows(rows);
+        }
+        self.scope.set("results", data.results.clone().into());
+        self.results = data.results;
+    }
+
+    /// Runs the steps behind the effect, and makes the result.
+    async fn finish(mut self, effect: Effect) -> Result<Value, TaskFailure> {
+        let declared = self.kind.clone();
+        let mut outcome = effect.fields;
+        self.scope.set("outcome", outcome.clone().into());
+        if !declared.kind.steps.after.is_empty() {
+            let mut results = std::mem::take(&mut self.results);
+            self.run_steps(&declared.kind.steps.after, &mut results).await?;
+            self.results = results;
+        }
+        let message = match &declared.kind.summary {
+            Some(summary) => self.text(summary)?,
+            None => effect.message,
+        };
+        if let Some(result) = &declared.kind.result {
+            outcome = match self.value(result)? {
+                Value::Object(fields) => fields,
+                other => Map::from_iter([("value".to_owned(), other)]),
+            };
+        }
+        let mut whole = Map::new();
+        whole.insert("success".into(), true.into());
+        whole.insert("message".into(), message.into());
+        for (name, value) in outcome {
+            whole.entry(name).or_insert(value);
+        }
+        Ok(whole.into())
+    }
+
     /// Reads `query` and `queries`. Returns why there is nothing to do, where that is so.
     async fn read(&mut self) -> Result<Option<String>, TaskFailure> {
         let declared = self.kind.clone();
@@ -174,14 +190,13 @@ impl PackAttempt {
         let mut answers = self.source()?.read(&self.cx, &queries, &self.scope).await?.into_iter();
         if data.query.is_some() {
             let rows = answers.next().unwrap_or_default();
-            match (rows.first(), data.no_row) {
-                (None, NoRow::Fail) => {
+            match (rows.is_empty(), data.no_row) {
+                (true, NoRow::Fail) => {
                     return Err(TaskFailure::fail("NotFound", "the query found no row: there is nothing that fits the args"));
                 }
-                (None, NoRow::Skip) => return Ok(Some("nothing was done: the query found no row".into())),
-                (first, _) => self.scope.set("row", first.cloned().unwrap_or_default()),
+                (true, NoRow::Skip) => return Ok(Some("nothing was done: the query found no row".into())),
+                _ => self.set_rows(rows),
             }
-            self.scope.set("rows", rows.into());
         }
         for ((name, query), rows) in data.queries.iter().zip(answers) {
             let value = match query.rows {
@@ -192,6 +207,14 @@ impl PackAttempt {
         }
         self.scope.set("results", self.results.clone().into());
         Ok(None)
+    }
+
+    fn set_rows(&mut self, rows: Vec<Value>) {
+        self.scope.set("row", rows.first().cloned().unwrap_or_default());
+        if !self.kind.kind.steps.after.is_empty() {
+            self.rows = Some(rows.clone());
+        }
+        self.scope.set("rows", rows.into());
     }
 
     async fn run_steps(&mut self, steps: &[legwork_pack::Step], results: &mut Map<String, Value>) -> Result<(), TaskFailure> {
@@ -236,7 +259,7 @@ impl PackAttempt {
     async fn note_failure(&mut self, failure: &TaskFailure) {
         let declared = self.kind.clone();
         let (error, is_retryable) = match failure {
-            TaskFailure::Retry { error, .. } => (error, true),
+            TaskFailure::Retry { error, .. } => (error, self.cx.retries_left > 0),
             TaskFailure::Fail(error) => (error, false),
             _ => return,
         };

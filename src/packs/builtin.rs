@@ -4,7 +4,8 @@ use legwork_engine::domain::TaskFailure;
 use legwork_pack::Builtin;
 use serde_json::Value;
 
-use super::attempt::{Effect, PackAttempt};
+use super::attempt::PackAttempt;
+use super::effect::Effect;
 use crate::kinds::TaskKind;
 
 pub(super) async fn run(attempt: &PackAttempt, spec: &Builtin) -> Result<Effect, TaskFailure> {

@@ -4,52 +4,31 @@ use legwork_engine::domain::TaskFailure;
 use legwork_pack::{Body, Email, OnUnknown};
 use serde_json::{Map, Value, json};
 
-use super::attempt::{Effect, PackAttempt};
+use super::attempt::PackAttempt;
 use super::builtin::run_compiled;
+use super::effect::Effect;
+use super::messages::{self, Recipients};
+use crate::kinds::TaskKind;
 use crate::kinds::email_send::SendEmail;
-use crate::kinds::{Child, TaskKind};
 use crate::services::render::{Context, Scope};
 
-/// Addresses of one task.
-const MOST_ADDRESSES: usize = 100;
-
-/// One address gets its mail in this attempt. Several get a child task each, so that one bad address does not hold up the others.
+/// One address gets its mail in this attempt, and those of a list get a child task each.
 pub(super) async fn run(attempt: &PackAttempt, spec: &Email) -> Result<Effect, TaskFailure> {
-    let addresses = attempt.texts(Some(&spec.to))?;
     let subject = attempt.text(&spec.subject)?;
-    match addresses.as_slice() {
-        [] => {
+    match Recipients::of(attempt.value(&spec.to)?) {
+        Recipients::Each(addresses) if addresses.is_empty() => {
             Err(TaskFailure::fail("NoAddress", "`to` gives no address: a mail needs one. Use `when` for rows without an address"))
         }
-        [address] => {
-            let args = args(attempt, spec, address, &subject)?;
+        Recipients::One(address) => {
+            let args = args(attempt, spec, &address, &subject)?;
             run_compiled(attempt, &TaskKind::of::<SendEmail>(), &args).await
         }
-        several if several.len() > MOST_ADDRESSES => {
-            let message = format!("`to` gives {} addresses; at most {MOST_ADDRESSES} are allowed. Use a fan_out", several.len());
-            Err(TaskFailure::fail("TooManyAddresses", message))
-        }
-        several => {
-            let children = several.iter().enumerate().map(|(index, address)| {
-                Ok(Child::new(format!("email-{index}"), "email.send", args(attempt, spec, address, &subject)?))
-            });
-            submit_all(attempt, several, children.collect::<Result<_, TaskFailure>>()?).await
+        Recipients::Each(addresses) => {
+            let args = |address: &str| args(attempt, spec, address, &subject);
+            let tasks = messages::submit(attempt, "email.send", "recipient", &addresses, args).await?;
+            Ok(Effect::new(format!("{} mails are on their way", tasks.len()), json!({ "messages": tasks })))
         }
     }
-}
-
-/// Submits a child for each recipient; the result names their tasks.
-pub(super) async fn submit_all(
-    attempt: &PackAttempt,
-    recipients: &[String],
-    children: Vec<Child>,
-) -> Result<Effect, TaskFailure> {
-    let answers = attempt.cx.submit(children).await?;
-    let mut tasks = Vec::new();
-    for (recipient, answer) in recipients.iter().zip(answers) {
-        tasks.push(json!({ "recipient": recipient, "task_id": answer?.to_string() }));
-    }
-    Ok(Effect::new(format!("{} messages are on their way", tasks.len()), json!({ "messages": tasks })))
 }
 
 fn args(attempt: &PackAttempt, spec: &Email, address: &str, subject: &str) -> Result<Value, TaskFailure> {

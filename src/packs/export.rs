@@ -10,8 +10,9 @@ use legwork_source::{Access, Row};
 use rust_xlsxwriter::{Format, Workbook};
 use serde_json::{Value, json};
 
-use super::attempt::{Effect, PackAttempt};
+use super::attempt::PackAttempt;
 use super::builtin::run_compiled;
+use super::effect::Effect;
 use super::report::send;
 use crate::files::FileError;
 use crate::kinds::data_export::ExportData;

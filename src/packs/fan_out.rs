@@ -5,7 +5,9 @@ use legwork_pack::{ChildSpec, FanOut, NoRow, Scope};
 use legwork_source::{Access, Row};
 use serde_json::{Value, json};
 
-use super::attempt::{Effect, PackAttempt};
+use super::attempt::PackAttempt;
+use super::effect::Effect;
+use super::messages::hashed;
 use super::steps::value_failure;
 use crate::kinds::{Child, ChildStart, OrFail as _};
 
@@ -137,11 +139,5 @@ fn key_of(spec: &FanOut, row: &Row) -> Result<String, TaskFailure> {
     if is_plain {
         return Ok(text);
     }
-    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    Ok(digest
-        .as_ref()
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect())
+    Ok(hashed(&text))
 }

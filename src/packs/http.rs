@@ -4,8 +4,9 @@ use legwork_engine::domain::TaskFailure;
 use legwork_pack::Http;
 use serde_json::{Map, Value, json};
 
-use super::attempt::{Effect, PackAttempt};
+use super::attempt::PackAttempt;
 use super::builtin::run_compiled;
+use super::effect::Effect;
 use crate::kinds::TaskKind;
 use crate::kinds::http_call::HttpCall;
 

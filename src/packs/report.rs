@@ -4,11 +4,12 @@ use legwork_engine::domain::{FilePath, TaskFailure};
 use legwork_pack::{FileMail, Report, ReportFile};
 use serde_json::{Map, Value, json};
 
-use super::attempt::{Effect, PackAttempt};
+use super::attempt::PackAttempt;
+use super::effect::Effect;
 use super::email::body;
+use super::messages::{self, Recipients};
 use super::steps::value_failure;
 use crate::files::FileError;
-use crate::kinds::Child;
 
 pub(super) async fn run(attempt: &mut PackAttempt, spec: &Report) -> Result<Effect, TaskFailure> {
     let mut fields = attempt.results.clone();
@@ -79,13 +80,15 @@ async fn keep(attempt: &PackAttempt, name: &str, template: &str, page: &str) -> 
 pub(super) async fn send(attempt: &PackAttempt, mail: &FileMail, kept: Option<&FilePath>) -> Result<Vec<Value>, TaskFailure> {
     let engine = &attempt.kind.runtime.pack.engine;
     let holds = mail.when.as_ref().map_or(Ok(true), |when| engine.holds(when, &attempt.scope)).map_err(value_failure)?;
-    let addresses = if holds { attempt.texts(Some(&mail.to))? } else { Vec::new() };
-    if addresses.is_empty() {
+    if !holds {
         return Ok(Vec::new());
     }
+    let addresses = match Recipients::of(attempt.value(&mail.to)?) {
+        Recipients::One(address) => vec![address],
+        Recipients::Each(addresses) => addresses,
+    };
     let subject = attempt.text(&mail.subject)?;
-    let mut children = Vec::new();
-    for (index, address) in addresses.iter().enumerate() {
+    let args = |address: &str| {
         let (text, html) = body(attempt, &mail.body, address, &subject)?;
         let mut args = json!({ "recipient_email": address, "subject": subject, "text": text });
         if let Some(html) = html {
@@ -94,12 +97,7 @@ pub(super) async fn send(attempt: &PackAttempt, mail: &FileMail, kept: Option<&F
         if let (true, Some(path)) = (mail.attach, kept) {
             args["attachments"] = json!([path.as_str()]);
         }
-        children.push(Child::new(format!("email-{index}"), "email.send", args));
-    }
-    let answers = attempt.cx.submit(children).await?;
-    addresses
-        .iter()
-        .zip(answers)
-        .map(|(address, task)| Ok(json!({ "recipient_email": address, "task_id": task?.to_string() })))
-        .collect()
+        Ok(args)
+    };
+    messages::submit(attempt, "email.send", "recipient_email", &addresses, args).await
 }

@@ -4,18 +4,15 @@ use legwork_engine::domain::TaskFailure;
 use legwork_pack::{OnUnknown, Sms};
 use serde_json::{Value, json};
 
-use super::attempt::{Effect, PackAttempt};
+use super::attempt::PackAttempt;
 use super::builtin::run_compiled;
-use super::email::submit_all;
+use super::effect::Effect;
+use super::messages::{self, Recipients};
+use crate::kinds::TaskKind;
 use crate::kinds::sms_send::SendSms;
-use crate::kinds::{Child, TaskKind};
 
-/// Numbers of one task.
-const MOST_NUMBERS: usize = 100;
-
-/// One number gets its message in this attempt, several get a child task each.
+/// One number gets its message in this attempt, and those of a list get a child task each.
 pub(super) async fn run(attempt: &PackAttempt, spec: &Sms) -> Result<Effect, TaskFailure> {
-    let numbers = attempt.texts(Some(&spec.to))?;
     let message = attempt.text(&spec.message)?;
     let sender = attempt.optional_text(spec.sender_id.as_ref())?;
     let args = |number: &str| -> Value {
@@ -28,20 +25,15 @@ pub(super) async fn run(attempt: &PackAttempt, spec: &Sms) -> Result<Effect, Tas
         }
         args
     };
-    match numbers.as_slice() {
-        [] => Err(TaskFailure::fail(
+    match Recipients::of(attempt.value(&spec.to)?) {
+        Recipients::Each(numbers) if numbers.is_empty() => Err(TaskFailure::fail(
             "NoNumber",
             "`to` gives no number: a text message needs one. Use `when` for rows without a number",
         )),
-        [number] => run_compiled(attempt, &TaskKind::of::<SendSms>(), &args(number)).await,
-        several if several.len() > MOST_NUMBERS => {
-            let message = format!("`to` gives {} numbers; at most {MOST_NUMBERS} are allowed. Use a fan_out", several.len());
-            Err(TaskFailure::fail("TooManyNumbers", message))
-        }
-        several => {
-            let children =
-                several.iter().enumerate().map(|(index, number)| Child::new(format!("sms-{index}"), "sms.send", args(number)));
-            submit_all(attempt, several, children.collect()).await
+        Recipients::One(number) => run_compiled(attempt, &TaskKind::of::<SendSms>(), &args(&number)).await,
+        Recipients::Each(numbers) => {
+            let tasks = messages::submit(attempt, "sms.send", "recipient", &numbers, |number| Ok(args(number))).await?;
+            Ok(Effect::new(format!("{} text messages are on their way", tasks.len()), json!({ "messages": tasks })))
         }
     }
 }

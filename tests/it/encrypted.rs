@@ -9,7 +9,7 @@ use legwork_engine::domain::{Next, PageRequest, Progress, TaskFilter, TaskStatus
 use legwork_engine::queue::control::ControlError;
 use legwork_engine::store::encrypted::{EncryptedStore, KeyRing, encrypted_with};
 use legwork_engine::store::sqlite::SqliteStore;
-use legwork_engine::store::{LedgerEntry, LedgerState, StartAnswer, StartBatch, Store};
+use legwork_engine::store::{EffectRecord, LedgerEntry, LedgerState, StartAnswer, StartBatch, Store};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row as _};
 
@@ -46,6 +46,9 @@ async fn leave_secrets(store: &Arc<dyn Store>) {
     };
     assert!(store.claim_mail(&entry, first.attempt, false).await.unwrap());
     store.write_ledger(&[LedgerEntry { part: 1, ..entry.clone() }]).await.unwrap();
+    let effect = EffectRecord { task: first.id, part: "effect".into(), outcome: secret(), recorded_at: at(1) };
+    store.record_effect(&effect).await.unwrap();
+    assert_eq!(store.effect_outcome(first.id, "effect").await.unwrap(), Some(secret()));
     assert_eq!(store.read_ledger(first.id).await.unwrap()[0], entry);
     settle(store, &first, at(2), Next::success(secret())).await;
 
@@ -92,7 +95,7 @@ async fn a_thief_of_the_postgres_schema_learns_no_args_results_or_errors() {
         leave_secrets(&over(&clear, &["k1"])).await;
         let mut thief = observer(&schema).await;
         let mut seen = String::new();
-        for table in ["tasks", "task_results", "attempts", "mail_ledger", "idempotency_keys", "workers", "queues"] {
+        for table in ["tasks", "task_results", "attempts", "mail_ledger", "effects", "idempotency_keys", "workers", "queues"] {
             let rows = sqlx::query(AssertSqlSafe(format!("SELECT t::text FROM {table} t"))).fetch_all(&mut thief).await.unwrap();
             seen.extend(rows.iter().map(|row| row.get::<String, _>(0)));
         }

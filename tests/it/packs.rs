@@ -3,6 +3,7 @@
 
 mod effects;
 mod ground;
+mod recorded;
 
 use std::path::PathBuf;
 use std::time::Duration;

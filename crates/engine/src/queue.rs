@@ -38,7 +38,9 @@ use crate::domain::{Dispatch, QueueName, Routing, TaskRow};
 use crate::metrics::Metrics;
 use crate::runner::{KindPolicy, TaskRunner};
 use crate::shutdown::Shutdown;
-use crate::store::{Ended, MailLedger, RecipientLedger, Settlement, SharedStore, StoreError, SubmittedTask, Suppressions};
+use crate::store::{
+    EffectRecords, Ended, MailLedger, RecipientLedger, Settlement, SharedStore, StoreError, SubmittedTask, Suppressions,
+};
 
 use batch::{BatchLimits, Batcher};
 use dispatcher::Dispatcher;
@@ -196,6 +198,11 @@ impl Queue {
 
     /// What became of mails, for the kinds that send them.
     pub fn mail_ledger(&self) -> Arc<dyn MailLedger> {
+        Arc::new(self.ledgers.clone())
+    }
+
+    /// The recorded effects of tasks.
+    pub fn effect_records(&self) -> Arc<dyn EffectRecords> {
         Arc::new(self.ledgers.clone())
     }
 

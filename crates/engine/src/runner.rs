@@ -119,6 +119,8 @@ pub struct AttemptContext {
     pub submitted_at: Timestamp,
     /// The task at which the chain of retries by hand started; `None` where the task is no retry by hand.
     pub retry_origin: Option<Origin>,
+    /// How many attempts may follow this one if it fails.
+    pub retries_left: u16,
     /// The current time, by the engine's clock.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the attempt is asked to stop.

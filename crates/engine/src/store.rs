@@ -14,6 +14,7 @@
 mod answers;
 mod audit;
 mod bisected_batch;
+mod effects;
 pub mod encrypted;
 mod file;
 pub mod postgres;
@@ -42,6 +43,7 @@ pub use answers::{
 };
 
 pub use audit::{AuditEntry, AuditFilter, AuditLog};
+pub use effects::{EffectRecord, EffectRecords};
 pub use encrypted::EncryptionKey;
 pub use file::{FileRegistry, FileRow};
 pub use recipients::{
@@ -295,6 +297,7 @@ pub trait Store:
     + Workers
     + Accounts
     + MailLedger
+    + EffectRecords
     + RecipientLedger
     + Suppressions
     + FileRegistry

@@ -5,6 +5,7 @@
 mod accounts;
 mod callbacks;
 mod control;
+mod effects;
 mod files;
 mod insert;
 mod keys;
@@ -176,6 +177,12 @@ conformance! {
             of_two_entries_of_one_part_in_one_write_the_last_stays,
             a_mail_is_claimed_by_the_present_attempt_only,
             a_mail_is_claimed_only_while_it_is_to_be_sent,
+        }
+        effects {
+            an_effect_is_found_by_its_task_and_its_part,
+            the_first_record_of_an_effect_stays,
+            an_effect_is_forgotten_after_the_result_of_its_task,
+            an_effect_is_kept_for_the_retries_of_its_task,
         }
         task_stats {
             what_ended_is_grouped_by_kind_state_and_time,

@@ -158,10 +158,27 @@ impl Ground {
         transaction.rows(&RawStatement { text: sql.to_owned(), values: Vec::new() }, 10_000).await.unwrap()
     }
 
+    /// Changes the application's database, as the application does.
+    pub async fn execute(&self, sql: &str) {
+        let source = self.source();
+        let mut transaction = source.begin(Access::Write).await.unwrap();
+        transaction.execute(&RawStatement { text: sql.to_owned(), values: Vec::new() }).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
     /// The single number that a query gives.
     pub async fn number(&self, sql: &str) -> i64 {
         let rows = self.rows(sql).await;
         rows[0].values().next().unwrap().as_i64().unwrap()
+    }
+
+    /// Puts a file where the outbox has its folder, so that no mail can be handed over.
+    pub fn break_outbox(&self) {
+        let outbox = self.data_dir.join("outbox");
+        if outbox.is_dir() {
+            std::fs::remove_dir_all(&outbox).unwrap();
+        }
+        std::fs::write(outbox, "").unwrap();
     }
 
     /// The mails in the outbox.

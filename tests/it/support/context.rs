@@ -27,7 +27,9 @@ pub fn context(kind: &KindName, services: impl Into<Arc<Services>>, clock: Arc<d
         kind: kind.clone(),
         submitted_at: clock.now(),
         retry_origin: None,
+        retries_left: 0,
         ledger: ledger.clone(),
+        effects: ledger.clone(),
         recipients: ledger,
         suppressions: None,
         files: TaskFiles {

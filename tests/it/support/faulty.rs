@@ -13,13 +13,13 @@ use legwork_engine::domain::{
     ScheduleRow, ScopeSet, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo, WorkerRow,
 };
 use legwork_engine::store::{
-    AccountInfo, AccountRow, Accounts, AttemptRow, AttemptStanding, AuditEntry, AuditFilter, AuditLog, ChangeAnswer, Ended,
-    EndedGroup, FileRegistry, FileRow, HeartbeatAnswer, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune,
-    QueueChange, QueueCounts, QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState,
-    RecipientStep, Resend, RetryAnswer, RevokeAnswer, RevokeOrder, SampleStep, Samples, ScheduleFilter, ScheduleKey,
-    ScheduleStep, ScheduleWrite, Schedules, Settled, Settlement, StartAnswer, StartBatch, StartedRow, Store, StoreError,
-    StoreResult, SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl, TaskReads,
-    TaskStats, TaskWrites, WorkerCommand, Workers,
+    AccountInfo, AccountRow, Accounts, AttemptRow, AttemptStanding, AuditEntry, AuditFilter, AuditLog, ChangeAnswer,
+    EffectRecord, EffectRecords, Ended, EndedGroup, FileRegistry, FileRow, HeartbeatAnswer, InsertAnswer, LedgerEntry,
+    MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts, QueueRow, RecipientCounts, RecipientFilter,
+    RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend, RetryAnswer, RevokeAnswer, RevokeOrder, SampleStep,
+    Samples, ScheduleFilter, ScheduleKey, ScheduleStep, ScheduleWrite, Schedules, Settled, Settlement, StartAnswer, StartBatch,
+    StartedRow, Store, StoreError, StoreResult, SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange,
+    TaskControl, TaskReads, TaskStats, TaskWrites, WorkerCommand, Workers,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, broadcast};
@@ -163,6 +163,10 @@ through! {
         ensure_queues(queues: &[QueueName], now: Timestamp) -> bool;
         change_queue(queue: &QueueName, change: &QueueChange, now: Timestamp) -> QueueRow;
         write_progress(id: TaskId, attempt: Attempt, progress: &Progress, now: Timestamp) -> bool;
+    }
+    EffectRecords true {
+        record_effect(effect: &EffectRecord) -> ();
+        effect_outcome(task: TaskId, part: &str) -> Option<String>;
     }
     TaskReads false {
         find(id: TaskId) -> Option<TaskRow>;

@@ -12,8 +12,9 @@ use jiff::Timestamp;
 use super::batch::{Answers, BatchLimits, Batcher, Flush};
 use crate::domain::{Attempt, TaskId};
 use crate::store::{
-    AttemptStanding, LedgerEntry, MailLedger, NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow,
-    RecipientState, RecipientStep, Resend, SharedStore, StoreError, StoreResult, Suppression, SuppressionFilter, Suppressions,
+    AttemptStanding, EffectRecord, EffectRecords, LedgerEntry, MailLedger, NewRecipient, RecipientCounts, RecipientFilter,
+    RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend, SharedStore, StoreError, StoreResult, Suppression,
+    SuppressionFilter, Suppressions,
 };
 
 /// Writes at once: each carries what many connections wait for. More of them, of fewer steps each, cost a quarter of the mails a second; a single
@@ -81,6 +82,17 @@ impl MailLedger for Ledgers {
 
     async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
         self.store.read_ledger(task).await
+    }
+}
+
+#[async_trait]
+impl EffectRecords for Ledgers {
+    async fn record_effect(&self, effect: &EffectRecord) -> StoreResult<()> {
+        self.store.record_effect(effect).await
+    }
+
+    async fn effect_outcome(&self, task: TaskId, part: &str) -> StoreResult<Option<String>> {
+        self.store.effect_outcome(task, part).await
     }
 }
 

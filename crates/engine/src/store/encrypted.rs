@@ -16,16 +16,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use self::key_ring::Column;
 pub use key_ring::{EncryptionKey, KeyError, KeyRing, encrypted_with, unreadable};
 
 use super::{
-    AccountInfo, AccountRow, Accounts, AttemptRow, AttemptStanding, AuditEntry, AuditFilter, AuditLog, ChangeAnswer, Ended,
-    EndedGroup, FileRegistry, FileRow, HeartbeatAnswer, InsertAnswer, LedgerEntry, MailLedger, NewAccount, NewRecipient, Prune,
-    QueueChange, QueueCounts, QueueRow, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState,
-    RecipientStep, Resend, RetryAnswer, RevokeAnswer, RevokeOrder, SampleStep, Samples, ScheduleFilter, ScheduleKey,
-    ScheduleStep, ScheduleWrite, Schedules, Settled, Settlement, SharedStore, StartAnswer, StartBatch, StartedRow, Store,
-    StoreError, StoreResult, SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange, TaskControl,
-    TaskReads, TaskStats, TaskWrites, WorkerCommand, Workers,
+    AccountInfo, AccountRow, Accounts, AttemptRow, AttemptStanding, AuditEntry, AuditFilter, AuditLog, ChangeAnswer,
+    EffectRecord, EffectRecords, Ended, EndedGroup, FileRegistry, FileRow, HeartbeatAnswer, InsertAnswer, LedgerEntry,
+    MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts, QueueRow, RecipientCounts, RecipientFilter,
+    RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend, RetryAnswer, RevokeAnswer, RevokeOrder, SampleStep,
+    Samples, ScheduleFilter, ScheduleKey, ScheduleStep, ScheduleWrite, Schedules, Settled, Settlement, SharedStore, StartAnswer,
+    StartBatch, StartedRow, Store, StoreError, StoreResult, SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps,
+    TaskChange, TaskControl, TaskReads, TaskStats, TaskWrites, WorkerCommand, Workers,
 };
 use crate::domain::{
     Attempt, Dispatch, FilePath, FiringRow, Maintenance, Page, PageRequest, PriorityBand, Progress, QueueName, ScheduleId,
@@ -180,6 +181,24 @@ impl MailLedger for EncryptedStore {
             rows::open_entry(&self.key_ring, entry);
         }
         Ok(entries)
+    }
+}
+
+#[async_trait]
+impl EffectRecords for EncryptedStore {
+    async fn record_effect(&self, effect: &EffectRecord) -> StoreResult<()> {
+        let outcome = self.key_ring.encrypt(&effect.outcome, effect.task, Column::Effect)?;
+        self.inner.record_effect(&EffectRecord { outcome, ..effect.clone() }).await
+    }
+
+    async fn effect_outcome(&self, task: TaskId, part: &str) -> StoreResult<Option<String>> {
+        let Some(outcome) = self.inner.effect_outcome(task, part).await? else { return Ok(None) };
+        match self.key_ring.open(&outcome, task, Column::Effect) {
+            None => Ok(Some(outcome)),
+            Some(Ok(opened)) => Ok(Some(opened)),
+            // An effect that took place must not be taken for one that did not.
+            Some(Err(reason)) => Err(StoreError::Corrupt { table: "effects", reason }),
+        }
     }
 }
 

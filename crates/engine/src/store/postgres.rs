@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod control;
+mod effects;
 mod ends;
 mod files;
 mod hot_connections;

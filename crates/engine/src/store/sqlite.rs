@@ -10,6 +10,7 @@
 mod accounts;
 mod audit;
 mod control;
+mod effects;
 mod ends;
 mod files;
 mod insert;

@@ -14,7 +14,7 @@ use super::recipients::{
     AttemptStanding, NewRecipient, RecipientCounts, RecipientFilter, RecipientLedger, RecipientRow, RecipientState,
     RecipientStep, Resend,
 };
-use super::{LedgerEntry, MailLedger, StoreResult};
+use super::{EffectRecord, EffectRecords, LedgerEntry, MailLedger, StoreResult};
 use crate::domain::{Attempt, TaskId};
 
 /// What became of mails and recipients, for as long as this lives. Attempts follow each other here: the asking one is the present one.
@@ -22,6 +22,7 @@ use crate::domain::{Attempt, TaskId};
 pub struct TransientLedger {
     mails: Mutex<BTreeMap<(TaskId, i32), LedgerEntry>>,
     lists: Mutex<BTreeMap<TaskId, List>>,
+    effects: Mutex<BTreeMap<(TaskId, String), String>>,
 }
 
 #[derive(Default)]
@@ -84,6 +85,19 @@ impl MailLedger for TransientLedger {
     async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>> {
         let entries = self.mails.lock();
         Ok(entries.values().filter(|entry| entry.task == task).cloned().collect())
+    }
+}
+
+#[async_trait]
+impl EffectRecords for TransientLedger {
+    async fn record_effect(&self, effect: &EffectRecord) -> StoreResult<()> {
+        let key = (effect.task, effect.part.clone());
+        self.effects.lock().entry(key).or_insert_with(|| effect.outcome.clone());
+        Ok(())
+    }
+
+    async fn effect_outcome(&self, task: TaskId, part: &str) -> StoreResult<Option<String>> {
+        Ok(self.effects.lock().get(&(task, part.to_owned())).cloned())
     }
 }
 

@@ -82,6 +82,7 @@ impl Executor {
             principal: task.principal.clone(),
             submitted_at: task.submitted_at,
             retry_origin: task.retry_origin,
+            retries_left: task.max_retries.saturating_sub(task.retries_used),
             clock: self.queue.clock().clone(),
             stop: cancel_handle.requested().clone(),
             progress: self.progress.sink(task.id, task.attempt),

@@ -38,6 +38,8 @@ pub(super) enum Column {
     Response,
     /// What is a recipient's own.
     Context,
+    /// The outcome of a recorded effect.
+    Effect,
 }
 
 impl Column {
@@ -50,6 +52,7 @@ impl Column {
             Self::Recipient => "recipient",
             Self::Response => "response",
             Self::Context => "context",
+            Self::Effect => "effect",
         }
     }
 }

@@ -110,7 +110,7 @@ SELECT id, version FROM tasks WHERE expires_at <= $1 AND status <> 'STARTED' ORD
 /// What goes row by row: keys, workers, tokens, and what was kept beside tasks that are forgotten. What a task submitted is found again by
 /// its next attempt, and by those of its retries by hand. Results are looked up one by one (see `start.rs` for how): there are many more of
 /// them than of what is asked for.
-const PRUNES: [&str; 8] = [
+const PRUNES: [&str; 9] = [
     "-- prune_origins
 DELETE FROM retry_origins WHERE task IN
     (SELECT o.task FROM retry_origins o
@@ -144,6 +144,7 @@ DELETE FROM mail_ledger WHERE (task, part) IN
      ORDER BY updated_at LIMIT $2)",
     super::recipients::PRUNE_RECIPIENTS,
     super::recipients::PRUNE_LISTS,
+    super::effects::PRUNE_EFFECT_RECORDS,
 ];
 
 fn dispatches(rows: &[PgRow], dispatched_at: Timestamp) -> Result<Vec<Dispatch>, StatementError> {
@@ -182,7 +183,7 @@ impl PgStore {
         // Results go by the day: of what was beside those that are still there, nothing may go.
         let old = first_kept(prune.results_before);
         let effects = old.min(prune.keys_before);
-        let befores = [old, prune.keys_before, effects, prune.workers_before, prune.now, old, old, old];
+        let befores = [old, prune.keys_before, effects, prune.workers_before, prune.now, old, old, old, old];
         let (mut has_more, mut failure) = (false, None);
         for (sql, before) in PRUNES.into_iter().zip(befores) {
             let delete = sqlx::query(sql).bind(sql_time(before)).bind(i64::from(prune.limit));

@@ -71,6 +71,7 @@ impl SqliteStore {
                 (PRUNE_LEDGER, old),
                 (super::recipients::PRUNE_RECIPIENTS, old),
                 (super::recipients::PRUNE_LISTS, old),
+                (super::effects::PRUNE_EFFECT_RECORDS, old),
                 (PRUNE_EFFECTS, old.min(prune.keys_before)),
             ] {
                 has_more |= self.prune_by(statement, before, prune.limit).await?;
