@@ -47,7 +47,7 @@ use legwork_engine::domain::{Attempt, FieldError, KindName, Origin, Progress, Re
 use legwork_engine::store::{EffectRecords, MailLedger, RecipientLedger, Suppressions};
 
 pub use failure::{OrFail, child_failure, source_failure, to_field_errors};
-pub use legwork_engine::children::{Child, ChildStart, Children, NoChildren};
+pub use legwork_engine::children::{Child, ChildEnd, ChildStart, Children, NoChildren};
 pub use legwork_engine::runner::{ProgressSink, RunFuture};
 pub use registry::{ArgsError, Behavior, DeclaredKind, KindSet, TaskKind};
 pub use runner::KindRunner;

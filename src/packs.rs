@@ -6,6 +6,7 @@
 mod attempt;
 mod built_in;
 mod builtin;
+mod chain;
 mod effect;
 mod email;
 mod export;

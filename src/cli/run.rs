@@ -17,7 +17,7 @@ use crate::app;
 use crate::config::{Config, parse_duration};
 use crate::files::{FileService, TaskFiles};
 use crate::kinds::upkeep::NoEngine;
-use crate::kinds::{Child, Children, KindSet, NoChildren, ProgressSink, TaskContext, TaskKind};
+use crate::kinds::{Child, ChildEnd, Children, KindSet, NoChildren, ProgressSink, TaskContext, TaskKind};
 use crate::packs::LoadedPacks;
 use crate::services::Services;
 use legwork_engine::clock::{Clock, SyncedClock};
@@ -228,12 +228,12 @@ impl ProgressSink for StderrProgress {
     }
 }
 
-/// Runs what a task submits at once and here, once a part. Its kinds are those that submit none themselves, so a part says enough.
+/// Runs what a task submits at once and here, once a part.
 struct AtOnce {
     kinds: KindSet,
-    /// The submitter's; what it submits has no children.
+    /// The submitter's. What it submits has an `AtOnce` of its own.
     cx: TaskContext,
-    done: tokio::sync::Mutex<BTreeMap<String, TaskId>>,
+    done: tokio::sync::Mutex<BTreeMap<String, (TaskId, Value)>>,
 }
 
 #[async_trait]
@@ -244,20 +244,26 @@ impl Children for AtOnce {
         for child in children {
             let part = child.part.clone();
             let answer = match done.get(&part) {
-                Some(id) => Ok(*id),
-                None => self.run(child).await,
+                Some((id, _)) => Ok(*id),
+                None => self.run(child).await.map(|(id, result)| {
+                    done.insert(part, (id, result));
+                    id
+                }),
             };
-            if let Ok(id) = &answer {
-                done.insert(part, *id);
-            }
             answers.push(answer);
         }
         answers
     }
+
+    async fn ended(&self, child: TaskId, _wait: Duration) -> Result<Option<ChildEnd>, TaskFailure> {
+        let done = self.done.lock().await;
+        let result = done.values().find(|(id, _)| *id == child).map(|(_, result)| result.clone());
+        Ok(Some(result.map_or(ChildEnd::Forgotten, ChildEnd::Success)))
+    }
 }
 
 impl AtOnce {
-    async fn run(&self, child: Child) -> Result<TaskId, TaskFailure> {
+    async fn run(&self, child: Child) -> Result<(TaskId, Value), TaskFailure> {
         let kind = find(&self.kinds, &child.kind).map_err(|error| TaskFailure::fail("BadChild", error))?;
         let args = child.args.to_string();
         if let Err(field_errors) = kind.check(&args, &self.cx.services) {
@@ -277,8 +283,10 @@ impl AtOnce {
             files,
             ..self.cx.clone()
         };
+        let children = Self { kinds: self.kinds.clone(), cx: cx.clone(), done: tokio::sync::Mutex::default() };
+        let cx = TaskContext { children: Arc::new(children), ..cx };
         let result = kind.run(&args, cx)?.await?;
         output::say(&format!("{} {}: {}", kind.policy.name, child.part, result["message"].as_str().unwrap_or("done")));
-        Ok(id)
+        Ok((id, result))
     }
 }

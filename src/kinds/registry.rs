@@ -136,6 +136,7 @@ impl TaskKind {
                 name: KindName::from_store(K::NAME),
                 queue: QueueName::from_store(K::QUEUE),
                 retry: K::RETRY,
+                rate: None,
                 hard_limit: K::HARD_LIMIT,
                 soft_limit: K::SOFT_LIMIT,
                 args_limit: K::ARGS_LIMIT,

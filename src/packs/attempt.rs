@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::effect::{self, Effect, ReadData, RecordedEffect};
 use super::kind::PackKind;
 use super::steps::{PackSource, value_failure};
-use super::{builtin, email, export, fan_out, http, report, sms};
+use super::{builtin, chain, email, export, fan_out, http, report, sms};
 use crate::kinds::{OrFail as _, TaskContext};
 
 /// What an attempt knows.
@@ -248,10 +248,7 @@ impl PackAttempt {
             Runner::FanOut(spec) => fan_out::run(self, spec).await,
             Runner::Report(spec) => report::run(self, spec).await,
             Runner::Export(spec) => export::run(self, spec).await,
-            Runner::Chain(_) => Err(TaskFailure::fail(
-                "RunnerMissing",
-                format!("this version cannot run kinds with the runner {} yet", declared.kind.runner.as_str()),
-            )),
+            Runner::Chain(links) => chain::run(self, links).await,
         }
     }
 

@@ -55,11 +55,9 @@ pub(super) struct ReadData {
     pub results: Map<String, Value>,
 }
 
-/// Looks for the effect of an earlier attempt, or of an earlier task of the chain of retries by hand. The first attempt does not look.
+/// Looks for the effect of an earlier attempt, or of an earlier task of the chain of retries by hand. Every attempt looks: one that was released
+/// (its worker was shut down) is not counted.
 pub(super) async fn find(cx: &TaskContext) -> Result<Option<RecordedEffect>, TaskFailure> {
-    if cx.is_first_attempt() {
-        return Ok(None);
-    }
     let found = cx.or_cancelled(cx.effects.effect_outcome(cx.origin().task, PART)).await?;
     let outcome = found.map_err(|error| TaskFailure::retry("LedgerUnavailable", error))?;
     let Some(outcome) = outcome else { return Ok(None) };

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use legwork_engine::domain::{Backoff, FieldError, KindName, QueueName, RetryPolicy, Scope as TokenScope, TaskFailure};
+use legwork_engine::domain::{
+    Backoff, FieldError, KindName, QueueName, RateLimit, RetryPolicy, Scope as TokenScope, TaskFailure,
+};
 use legwork_engine::{KindPolicy, RunFuture};
 use legwork_pack::{Kind, Pack, Runner};
 use serde_json::{Map, Value};
@@ -107,6 +109,7 @@ fn policy_of(pack: &Pack, kind: &Kind, compiled: Option<&TaskKind>) -> KindPolic
                 None => retry.backoff,
             },
         },
+        rate: kind.rate.map(|rate| RateLimit { starts: rate.starts, per: rate.per }),
         hard_limit: limits.time_limit.or(own.map(|own| own.hard_limit)).unwrap_or(HARD_LIMIT),
         soft_limit: limits.soft_time_limit.or(own.and_then(|own| own.soft_limit)),
         args_limit: own.map_or(0, |own| own.args_limit),

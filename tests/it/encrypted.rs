@@ -142,7 +142,7 @@ async fn keys_come_and_go(clear: Arc<dyn Store>) {
     // One batch: who cannot be opened does not keep the others from start.
     let store = over(&clear, &["k2"]);
     let refs: Vec<_> = ids.iter().map(|(_, waiting)| reference(*waiting, 0)).collect();
-    let batch = StartBatch { worker: worker(1), worker_name: "w", now: at(60), exclusive: false, refs: &refs };
+    let batch = StartBatch { worker: worker(1), worker_name: "w", now: at(60), exclusive: false, refs: &refs, limits: &[] };
     let args: Vec<String> = store
         .start(&batch)
         .await

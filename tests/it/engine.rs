@@ -50,6 +50,7 @@ engine! {
             a_retry_by_hand_leaves_a_child_alone_that_was_revoked_or_may_have_arrived,
             a_child_that_is_refused_says_why_and_the_others_are_taken,
             a_call_runs_through_the_engine_and_its_secrets_are_not_shown,
+            the_end_of_a_child_is_waited_for,
         }
         dispatches {
             lost_dispatches_are_sent_again_after_a_grace_time,
@@ -74,6 +75,7 @@ engine! {
             the_hard_limit_ends_a_deaf_task_for_good_and_its_worker_lives_on,
             the_soft_limit_asks_and_the_task_is_tried_again,
             the_sweep_ends_what_runs_past_its_limit_and_nobody_ended,
+            a_rate_limit_holds_over_all_workers_and_holds_up_nobody_else,
         }
         task_events {
             a_wait_returns_with_the_end_and_looks_twice,

@@ -298,6 +298,7 @@ fn ended(callback_url: String) -> TaskRow {
         callback_url: Some(callback_url),
         retry_of: None,
         retried_as: None,
+        limited_until: None,
     }
 }
 

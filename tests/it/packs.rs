@@ -1,6 +1,7 @@
 //! The shipped packs: the kinds are run with their examples on a `SQLite` source and on a Postgres source, every statement prepares on both,
 //! and the check-lists of their documents are complete.
 
+mod chain;
 mod effects;
 mod ground;
 mod recorded;
@@ -17,13 +18,9 @@ use self::ground::{Side, on_both, vars};
 /// The packs of the repository.
 const PACKS: [&str; 5] = ["labcontrol", "blt", "events", "au-vlp", "yea-poultry"];
 
-/// Kinds that need a child process of the program, or whose runner this version does not have.
+/// Kinds that need a child process of the program.
 fn cannot_run_here(kind: &legwork_pack::Kind) -> bool {
-    match &kind.runner {
-        Runner::Chain(_) => true,
-        Runner::Builtin(builtin) => builtin.kind == "image.process",
-        _ => false,
-    }
+    matches!(&kind.runner, Runner::Builtin(builtin) if builtin.kind == "image.process")
 }
 
 fn loaded(pack: &str) -> LoadedPacks {

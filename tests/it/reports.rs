@@ -7,11 +7,12 @@ mod refused;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use legwork::app::build_services;
 use legwork::config::Config;
-use legwork::kinds::{Child, Children, KindSet, TaskContext, TaskKind};
+use legwork::kinds::{Child, ChildEnd, Children, KindSet, TaskContext, TaskKind};
 use legwork_engine::clock::{Clock, ManualClock};
 use legwork_engine::domain::{Attempt, FieldError, FilePath, KindName, TaskFailure, TaskId};
 use legwork_source::Sources;
@@ -86,6 +87,10 @@ impl Children for Post {
             Ok(taken.entry(child.part).or_insert(fresh).0)
         };
         children.into_iter().map(take).collect()
+    }
+
+    async fn ended(&self, _child: TaskId, _wait: Duration) -> Result<Option<ChildEnd>, TaskFailure> {
+        Ok(None)
     }
 }
 

@@ -232,6 +232,7 @@ async fn a_killed_connection_heals() {
                 now: at(4),
                 exclusive: false,
                 refs: &refs,
+                limits: &[],
             };
             assert!(matches!(store.start(&batch).await, Err(StoreError::Unavailable(_))));
             start_ref(&store, 1, refs[0], at(4)).await;

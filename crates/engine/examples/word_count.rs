@@ -144,6 +144,7 @@ fn start_engine(store: &SharedStore, shutdown: &Shutdown) -> Arc<Queue> {
         name: KindName::from_store("text.count_words"),
         queue: QueueName::from_store("default"),
         retry: RetryPolicy::DEFAULT,
+        rate: None,
         hard_limit: Duration::from_mins(1),
         soft_limit: None,
         args_limit: 0,

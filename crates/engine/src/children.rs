@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use crate::domain::{Priority, QueueName, TaskFailure, TaskId};
+use crate::domain::{ErrorReport, Priority, QueueName, TaskFailure, TaskId};
 
 /// A task that another one submits.
 #[derive(Clone)]
@@ -44,6 +44,19 @@ impl Child {
     }
 }
 
+/// How a child ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ChildEnd {
+    /// It succeeded, with this result.
+    Success(Value),
+    /// It failed for good.
+    Failure(ErrorReport),
+    /// It was revoked, or expired.
+    Revoked,
+    /// Its result is past its retention.
+    Forgotten,
+}
+
 /// Submits children of one attempt's task.
 ///
 /// A child is made once for all attempts of its parent, and of the tasks of which the parent is the retry by hand. Such a retry finds the
@@ -55,6 +68,9 @@ impl Child {
 pub trait Children: Send + Sync {
     /// Submits them, each for itself; the answers are in order, and come when what was taken is durable.
     async fn submit(&self, children: Vec<Child>) -> Vec<Result<TaskId, TaskFailure>>;
+
+    /// Waits up to `wait` for the end of a child; `None` where it has not ended by then.
+    async fn ended(&self, child: TaskId, wait: Duration) -> Result<Option<ChildEnd>, TaskFailure>;
 }
 
 /// Takes none, where there is no engine.
@@ -65,5 +81,9 @@ impl Children for NoChildren {
     async fn submit(&self, children: Vec<Child>) -> Vec<Result<TaskId, TaskFailure>> {
         let refused = |_| Err(TaskFailure::fail("NoEngine", "there is no engine here that takes tasks"));
         children.into_iter().map(refused).collect()
+    }
+
+    async fn ended(&self, _child: TaskId, _wait: Duration) -> Result<Option<ChildEnd>, TaskFailure> {
+        Ok(Some(ChildEnd::Forgotten))
     }
 }

@@ -7,6 +7,7 @@ mod outcome;
 mod page;
 mod principal;
 mod problem;
+mod rate;
 mod retry;
 mod routing;
 mod schedule;
@@ -21,6 +22,7 @@ pub use outcome::{ErrorReport, Outcome, TaskFailure};
 pub use page::{Cursor, Page, PageRequest, TaskFilter};
 pub use principal::{Principal, Scope, ScopeSet};
 pub use problem::{FieldError, parser_words};
+pub use rate::RateLimit;
 pub use retry::{Backoff, RetryPolicy};
 pub use routing::Routing;
 pub use schedule::{

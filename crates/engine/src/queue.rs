@@ -34,7 +34,7 @@ use parking_lot::RwLock;
 
 use crate::broker::{BrokerError, SharedBroker, Signal};
 use crate::clock::Clock;
-use crate::domain::{Dispatch, QueueName, Routing, TaskRow};
+use crate::domain::{Dispatch, KindName, QueueName, RateLimit, Routing, TaskRow};
 use crate::metrics::Metrics;
 use crate::runner::{KindPolicy, TaskRunner};
 use crate::shutdown::Shutdown;
@@ -88,6 +88,8 @@ pub struct Queue {
     broker: SharedBroker,
     clock: Arc<dyn Clock>,
     runner: Arc<dyn TaskRunner>,
+    /// The kinds whose starts are limited.
+    rate_limits: Vec<(KindName, RateLimit)>,
     config: SubmitConfig,
     metrics: Arc<Metrics>,
     inserts: Batcher<SubmittedTask, InsertResult>,
@@ -165,6 +167,7 @@ impl Queue {
             store,
             broker,
             clock,
+            rate_limits: runner.kinds().iter().filter_map(|kind| Some((kind.name.clone(), kind.rate?))).collect(),
             runner,
             config,
             metrics,

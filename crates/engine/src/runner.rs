@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::children::Children;
 use crate::clock::Clock;
-use crate::domain::{Attempt, FieldError, KindName, Origin, Progress, QueueName, RetryPolicy, TaskFailure, TaskId};
+use crate::domain::{Attempt, FieldError, KindName, Origin, Progress, QueueName, RateLimit, RetryPolicy, TaskFailure, TaskId};
 use crate::queue::Queue;
 
 /// What the engine has to know about a kind: where its tasks go, and how their attempts are limited and retried.
@@ -24,6 +24,8 @@ pub struct KindPolicy {
     pub queue: QueueName,
     /// How failed attempts are retried.
     pub retry: RetryPolicy,
+    /// How many attempts may start in a span, over all workers; `None` is as many as there are slots for.
+    pub rate: Option<RateLimit>,
     /// An attempt that runs longer is ended.
     pub hard_limit: Duration,
     /// An attempt that runs longer is asked to stop; `None` never asks.

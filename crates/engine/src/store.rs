@@ -18,6 +18,7 @@ mod effects;
 pub mod encrypted;
 mod file;
 pub mod postgres;
+mod rate_window;
 pub mod recipients;
 mod samples;
 mod schedules;

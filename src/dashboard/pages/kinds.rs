@@ -95,6 +95,9 @@ pub(in crate::dashboard) async fn detail(
     if let Some(limit) = policy.soft_limit {
         facts.insert(3, Fact::text("Asked to stop after", format::duration(limit.as_secs_f64())));
     }
+    if let Some(rate) = policy.rate {
+        facts.push(Fact::text("Rate limit", rate.to_string()));
+    }
     let statistics = state.queue.statistics(StatisticsRange::Day).await?;
     let history = History::new(&statistics, StatisticsRange::Day);
     let view = view! {

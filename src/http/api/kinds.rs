@@ -30,6 +30,9 @@ pub(in crate::http) struct KindView {
     pub time_limit: f64,
     /// An attempt past so many seconds is asked to stop.
     pub soft_time_limit: Option<f64>,
+    /// The most attempts that start in a second, minute, hour or day, over all workers; null is no limit.
+    #[schema(example = "10/m")]
+    pub rate: Option<String>,
     /// Args that work.
     pub example: serde_json::Value,
 }
@@ -45,6 +48,7 @@ impl KindView {
             max_retries: kind.policy.retry.max_retries,
             time_limit: kind.policy.hard_limit.as_secs_f64(),
             soft_time_limit: kind.policy.soft_limit.map(|limit| limit.as_secs_f64()),
+            rate: kind.policy.rate.map(|rate| rate.to_string()),
             example: kind.example.clone(),
         }
     }

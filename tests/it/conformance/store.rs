@@ -10,6 +10,7 @@ mod files;
 mod insert;
 mod keys;
 mod ledger;
+mod rate;
 mod reads;
 mod recipients;
 mod retention;
@@ -74,6 +75,16 @@ conformance! {
             a_task_that_was_dispatched_at_its_time_starts_by_a_clock_that_lags,
             a_task_that_has_seen_two_workers_die_starts_alone,
             a_started_task_is_not_dispatched,
+        }
+        rate {
+            of_a_limited_kind_as_many_start_as_its_limit_allows,
+            a_task_that_waits_for_its_limit_is_dispatched_at_its_slot,
+            a_start_is_forgotten_after_the_span_of_the_limit,
+            kinds_without_a_limit_start_beside_a_limited_one,
+            workers_that_start_at_once_share_one_limit,
+            what_cannot_start_anyway_uses_nothing_up,
+            a_long_backlog_is_spread_over_time,
+            a_line_that_was_revoked_holds_up_nobody,
         }
         settle {
             a_success_is_kept_with_its_result,

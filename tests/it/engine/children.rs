@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use legwork_engine::domain::{TaskId, TaskStatus};
+use legwork_engine::children::ChildEnd;
+use legwork_engine::domain::{StartedTask, TaskId, TaskStatus};
 use legwork_engine::store::{LedgerEntry, LedgerState, Prune};
 use serde_json::{Value, json};
 
 use crate::outbound::receiver::{Receiver, answer};
-use crate::support::engine::{Engine, ann};
+use crate::support::engine::{Engine, PATIENCE, ann};
 use crate::support::probe::Switch;
 
 fn ids(result: &str) -> Vec<TaskId> {
@@ -148,5 +149,45 @@ pub async fn a_call_runs_through_the_engine_and_its_secrets_are_not_shown(engine
         !rendered.contains("hidden") && rendered.contains(r#""headers":"[sensitive]""#) && rendered.contains("/work"),
         "{rendered}"
     );
+    pool.end().await;
+}
+
+pub async fn the_end_of_a_child_is_waited_for(engine: Engine) {
+    let pool = engine.start_pool().await;
+    let switch = Switch::new();
+    let parent = engine.submit("test.probe", switch.args(&json!(["wait"]))).await;
+    switch.started().await;
+    let row = engine.row(parent).await;
+    let of_parent = StartedTask {
+        id: parent,
+        attempt: row.attempt,
+        version: row.version,
+        kind: row.kind,
+        queue: row.queue,
+        args: row.args,
+        principal: row.principal,
+        submitted_at: row.submitted_at,
+        retry_origin: None,
+        started_at: engine.now(),
+        retries_used: 0,
+        max_retries: row.max_retries,
+        crashes: 0,
+        hard_limit: row.hard_limit,
+        soft_limit: None,
+    };
+    let children = engine.queue.children_of(&of_parent);
+    assert_eq!(children.ended(parent, Duration::ZERO).await.unwrap(), None, "it runs");
+    let ended = tokio::spawn(async move { children.ended(parent, PATIENCE).await });
+    switch.release(1);
+    assert!(matches!(ended.await.unwrap().unwrap(), Some(ChildEnd::Success(_))));
+    let children = engine.queue.children_of(&of_parent);
+    let failed = engine.submit("test.probe", Switch::new().args(&json!(["fail"]))).await;
+    let end = children.ended(failed, PATIENCE).await.unwrap();
+    assert!(matches!(&end, Some(ChildEnd::Failure(error)) if error.kind == "Probe"), "{end:?}");
+    let revoked = engine.submit_with("system.echo", json!({}), json!({ "countdown": 3_600 })).await;
+    engine.queue.revoke(revoked, false, &ann()).await.unwrap();
+    assert_eq!(children.ended(revoked, PATIENCE).await.unwrap(), Some(ChildEnd::Revoked));
+    let unknown = TaskId::made(engine.now());
+    assert_eq!(children.ended(unknown, PATIENCE).await.unwrap(), Some(ChildEnd::Forgotten));
     pool.end().await;
 }

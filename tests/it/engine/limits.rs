@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use legwork_engine::domain::TaskStatus;
+use legwork_engine::domain::{TaskStatus, WaitingReason};
 use serde_json::json;
 
 use super::PATIENCE;
@@ -55,4 +55,40 @@ pub async fn the_sweep_ends_what_runs_past_its_limit_and_nobody_ended(engine: En
     assert!(pool.pool.running().empty_within(PATIENCE).await);
     assert_eq!(engine.status(id).await.status, TaskStatus::Failure, "what comes too late changes nothing");
     pool.end().await;
+}
+
+pub async fn a_rate_limit_holds_over_all_workers_and_holds_up_nobody_else(engine: Engine) {
+    let (scheduler, switch) = (engine.scheduler(), Switch::new());
+    let pools = [engine.start_pool().await, engine.another().start_pool().await, engine.another().start_pool().await];
+    let mut ids = Vec::new();
+    for _ in 0..25 {
+        ids.push(engine.submit("test.limited", switch.args(&json!(["succeed"]))).await);
+    }
+    let other = engine.submit("system.echo", json!({})).await;
+    assert_eq!(engine.ended(other).await.status, TaskStatus::Success);
+    let mut waiting = Vec::new();
+    for id in &ids {
+        let row = engine.row_when(*id, |row| row.ended_at.is_some() || row.limited_until.is_some()).await;
+        waiting.extend(row.limited_until.map(|slot| (slot, *id)));
+    }
+    assert_eq!((switch.runs(), waiting.len()), (10, 15));
+    waiting.sort_unstable();
+    for (slot, id) in waiting {
+        let waits = engine.status(id).await.waiting_for.unwrap();
+        assert_eq!((waits.reason, waits.until), (WaitingReason::Limit, Some(slot)));
+        engine.clock.advance(slot.duration_since(engine.now()).unsigned_abs());
+        assert_eq!(scheduler.dispatch_due().await.unwrap(), 1);
+        assert_eq!(engine.ended(id).await.status, TaskStatus::Success);
+    }
+    let mut starts = Vec::new();
+    for id in ids {
+        starts.extend(engine.row(id).await.started_at);
+    }
+    starts.sort_unstable();
+    for eleven in starts.windows(11) {
+        assert!(eleven[10].duration_since(eleven[0]).as_secs() >= 60, "{eleven:?}");
+    }
+    for pool in pools {
+        pool.end().await;
+    }
 }

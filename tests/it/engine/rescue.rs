@@ -349,6 +349,6 @@ pub async fn what_the_store_says_we_run_and_we_do_not_is_released(engine: Engine
 
 async fn start_by_hand(engine: &Engine, worker_name: &str, worker: legwork_engine::domain::WorkerId, id: TaskId) {
     let refs = [legwork_engine::domain::TaskRef { id, version: engine.row(id).await.version }];
-    let batch = StartBatch { worker, worker_name, now: engine.now(), exclusive: false, refs: &refs };
+    let batch = StartBatch { worker, worker_name, now: engine.now(), exclusive: false, refs: &refs, limits: &[] };
     engine.ground().store.start(&batch).await.unwrap();
 }

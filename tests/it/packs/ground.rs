@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use legwork::app::{build_services, with_secrets};
@@ -10,6 +11,7 @@ use legwork::config::Config;
 use legwork::kinds::{Child, Children, KindSet, TaskContext, TaskKind};
 use legwork::packs::{LoadedPacks, demonstration};
 use legwork::services::Services;
+use legwork_engine::children::ChildEnd;
 use legwork_engine::clock::{Clock, ManualClock};
 use legwork_engine::domain::{Attempt, KindName, TaskFailure, TaskId};
 use legwork_pack::{Dialect, Kind};
@@ -143,7 +145,7 @@ impl Ground {
 
     /// The kinds of the children that were made, in order.
     pub fn children(&self) -> Vec<String> {
-        self.children.done.lock().iter().map(|(_, kind, _)| kind.clone()).collect()
+        self.children.done.lock().iter().map(|(_, kind, ..)| kind.clone()).collect()
     }
 
     fn source(&self) -> Arc<Source> {
@@ -200,7 +202,7 @@ struct Inline {
     kinds: KindSet,
     services: Arc<Services>,
     clock: Arc<dyn Clock>,
-    done: Mutex<Vec<(String, String, TaskId)>>,
+    done: Mutex<Vec<(String, String, TaskId, Value)>>,
 }
 
 #[async_trait]
@@ -209,7 +211,7 @@ impl Children for Inline {
         let mut answers = Vec::new();
         for child in children {
             let known =
-                self.done.lock().iter().find(|(part, kind, _)| *part == child.part && *kind == child.kind).map(|done| done.2);
+                self.done.lock().iter().find(|(part, kind, ..)| *part == child.part && *kind == child.kind).map(|done| done.2);
             let answer = match known {
                 Some(id) => Ok(id),
                 None => self.run(child).await,
@@ -217,6 +219,11 @@ impl Children for Inline {
             answers.push(answer);
         }
         answers
+    }
+
+    async fn ended(&self, child: TaskId, _wait: Duration) -> Result<Option<ChildEnd>, TaskFailure> {
+        let result = self.done.lock().iter().find(|done| done.2 == child).map(|done| done.3.clone());
+        Ok(result.map(ChildEnd::Success))
     }
 }
 
@@ -228,10 +235,16 @@ impl Inline {
         if let Err(errors) = kind.check(&args, &self.services) {
             return Err(TaskFailure::fail("BadChild", format!("{errors:?}")));
         }
-        let cx = context(&name, self.services.clone(), self.clock.clone());
+        let mut cx = context(&name, self.services.clone(), self.clock.clone());
+        cx.children = Arc::new(Self {
+            kinds: self.kinds.clone(),
+            services: self.services.clone(),
+            clock: self.clock.clone(),
+            done: Mutex::default(),
+        });
         let id = cx.task;
-        kind.run(&args, cx)?.await?;
-        self.done.lock().push((child.part, child.kind.into_owned(), id));
+        let result = kind.run(&args, cx)?.await?;
+        self.done.lock().push((child.part, child.kind.into_owned(), id, result));
         Ok(id)
     }
 }

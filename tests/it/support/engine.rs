@@ -11,9 +11,12 @@ use legwork::config::Config;
 use legwork::files::{FileService, FileUpkeep};
 use legwork::kinds::{KindRunner, KindSet, TaskKind};
 use legwork::services::Services;
+use legwork_engine::KindPolicy;
 use legwork_engine::broker::SharedBroker;
 use legwork_engine::clock::{Clock, ManualClock};
-use legwork_engine::domain::{PageRequest, Principal, QueueName, TaskFilter, TaskId, TaskRow, TaskStatus, WorkerId};
+use legwork_engine::domain::{
+    KindName, PageRequest, Principal, QueueName, RateLimit, TaskFilter, TaskId, TaskRow, TaskStatus, WorkerId,
+};
 use legwork_engine::metrics::Metrics;
 use legwork_engine::queue::options::TaskOptions;
 use legwork_engine::queue::submit::{SubmitError, SubmitTask, Submitted};
@@ -107,6 +110,14 @@ where
     engine.shutdown.start();
 }
 
+/// The probe, and the same with a rate limit of `10/m`.
+fn probes() -> [TaskKind; 2] {
+    let mut limited = TaskKind::of::<Probe>();
+    let rate = Some(RateLimit { starts: 10, per: Duration::from_mins(1) });
+    limited.policy = Arc::new(KindPolicy { name: KindName::from_store("test.limited"), rate, ..(*limited.policy).clone() });
+    [TaskKind::of::<Probe>(), limited]
+}
+
 impl Engine {
     /// An engine with the test's settings: callbacks to loopback are allowed and signed.
     pub fn over(store: Arc<dyn Store>, broker: SharedBroker, clock: Arc<ManualClock>) -> Self {
@@ -123,7 +134,7 @@ impl Engine {
         // The tests' own program has no children.
         config.isolate.program = env!("CARGO_BIN_EXE_legwork").into();
         let (written, accepted) = (Arc::default(), Mutex::default());
-        let kinds = KindSet::with([TaskKind::of::<Probe>()]);
+        let kinds = KindSet::with(probes());
         Self::on(Arc::new(Ground { store, broker, written, accepted }), clock, config, kinds)
     }
 
@@ -170,14 +181,14 @@ impl Engine {
     /// Another process whose clock is wrong by so much, and moves only when it is told to.
     pub fn skewed(&self, by: jiff::SignedDuration) -> Self {
         let clock = Arc::new(ManualClock::at(self.now() + by));
-        Self::on(self.ground.clone(), clock, self.config.clone(), KindSet::with([TaskKind::of::<Probe>()]))
+        Self::on(self.ground.clone(), clock, self.config.clone(), KindSet::with(probes()))
     }
 
     /// Another process with other settings.
     pub fn tuned(&self, tune: impl FnOnce(&mut Config)) -> Self {
         let mut config = self.config.clone();
         tune(&mut config);
-        Self::on(self.ground.clone(), self.clock.clone(), config, KindSet::with([TaskKind::of::<Probe>()]))
+        Self::on(self.ground.clone(), self.clock.clone(), config, KindSet::with(probes()))
     }
 
     /// Another process, of a version that does not know the probe.

@@ -106,7 +106,7 @@ pub async fn inserted(store: &Arc<dyn Store>, task: NewTask) -> TaskId {
 /// Starts as the `n`th worker, while others run on it too.
 pub async fn start_refs(store: &Arc<dyn Store>, n: u128, refs: &[TaskRef], now: Timestamp) -> Vec<StartAnswer> {
     let name = format!("worker-{n}");
-    let batch = StartBatch { worker: worker(n), worker_name: &name, now, exclusive: false, refs };
+    let batch = StartBatch { worker: worker(n), worker_name: &name, now, exclusive: false, refs, limits: &[] };
     store.start(&batch).await.unwrap()
 }
 

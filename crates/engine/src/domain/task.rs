@@ -346,6 +346,8 @@ pub struct TaskRow {
     pub retry_of: Option<TaskId>,
     /// The task that retries this one by hand, if there is one.
     pub retried_as: Option<TaskId>,
+    /// Until when the task waits for the rate limit of its kind; `None` if it never had to since its last attempt.
+    pub limited_until: Option<Timestamp>,
 }
 
 impl TaskRow {

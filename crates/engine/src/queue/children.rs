@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
@@ -12,8 +13,8 @@ use super::Queue;
 use super::control::ControlError;
 use super::options::{Moment, TaskOptions};
 use super::submit::{SubmitError, SubmitKey, SubmitTask, Submitted, canonical_hash};
-use crate::children::{Child, ChildStart, Children};
-use crate::domain::{FieldError, KindName, Priority, StartedTask, TaskFailure, TaskId, TaskRow, TaskStatus};
+use crate::children::{Child, ChildEnd, ChildStart, Children};
+use crate::domain::{ErrorReport, FieldError, KindName, Priority, StartedTask, TaskFailure, TaskId, TaskRow, TaskStatus};
 use crate::store::{EFFECT_SCOPE, LedgerState, StoreError};
 
 /// Children of earlier runs that are looked at at once: a few, so that the store has time for others.
@@ -53,6 +54,27 @@ impl Children for TaskChildren {
             settled.push(self.settled(answer, part, kind));
         }
         stream::iter(settled).buffered(LOOKS_AT_ONCE).collect().await
+    }
+
+    async fn ended(&self, child: TaskId, wait: Duration) -> Result<Option<ChildEnd>, TaskFailure> {
+        let row = self.queue.wait_for_row(child, wait).await;
+        let Some(row) = row.map_err(|error| TaskFailure::retry("StoreUnavailable", error))? else {
+            return Ok(Some(ChildEnd::Forgotten));
+        };
+        Ok(match row.status {
+            TaskStatus::Success => {
+                let result = row.result.as_deref().map(serde_json::from_str).transpose();
+                let result = result
+                    .map_err(|error| TaskFailure::fail("BadResult", format!("the result of {child} cannot be read: {error}")))?;
+                Some(ChildEnd::Success(result.unwrap_or_default()))
+            }
+            TaskStatus::Failure => {
+                let unknown = || ErrorReport::new("Unknown", "its error was not kept", false);
+                Some(ChildEnd::Failure(row.error.unwrap_or_else(unknown)))
+            }
+            TaskStatus::Revoked => Some(ChildEnd::Revoked),
+            TaskStatus::Pending | TaskStatus::Started | TaskStatus::Retry => None,
+        })
     }
 }
 

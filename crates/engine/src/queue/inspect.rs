@@ -58,12 +58,22 @@ impl Queue {
 
     /// How a task stands as soon as it has ended, or after `wait`, whichever comes first.
     pub async fn wait(&self, id: TaskId, wait: Duration, principal: &Principal) -> Result<Option<StatusView>, QueueError> {
+        let Some(row) = self.visible_row(id, principal).await? else { return Ok(None) };
+        let row = if row.status.is_ended() { Some(row) } else { self.wait_for_row(id, wait).await? };
+        Ok(match row {
+            Some(row) => Some(self.status_of(row).await?),
+            None => None,
+        })
+    }
+
+    /// The row of a task as soon as it has ended, or after `wait`; `None` where no task of the id is known.
+    pub(super) async fn wait_for_row(&self, id: TaskId, wait: Duration) -> Result<Option<TaskRow>, QueueError> {
         let deadline = tokio::time::Instant::now() + wait;
         let mut subscription = self.event_hub.subscribe(id);
         loop {
-            let Some(row) = self.visible_row(id, principal).await? else { return Ok(None) };
+            let Some(row) = self.store.find(id).await? else { return Ok(None) };
             if row.status.is_ended() || tokio::time::Instant::now() >= deadline || self.shutdown.is_started() {
-                return Ok(Some(self.status_of(row).await?));
+                return Ok(Some(row));
             }
             let look_at = deadline.min(tokio::time::Instant::now() + LOOK_EVERY);
             self.ended_or(look_at, &mut subscription).await;
@@ -326,6 +336,9 @@ fn waiting_for(row: &TaskRow, snapshot: &ClusterSnapshot, now: Timestamp) -> Opt
     let queue = snapshot.queues.iter().find(|queue| queue.name == row.queue);
     if queue.is_some_and(|queue| queue.paused_at.is_some()) {
         return because(WaitingReason::Paused);
+    }
+    if let Some(until) = row.limited_until.filter(|until| *until > now) {
+        return Some(WaitingFor { reason: WaitingReason::Limit, until: Some(until) });
     }
     if !snapshot.workers.iter().any(|worker| serves(worker, &row.queue, now)) {
         return because(WaitingReason::NoWorker);

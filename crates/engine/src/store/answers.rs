@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Attempt, Dispatch, EndStatus, ErrorReport, KindName, NewTask, Next, Principal, Priority, Progress, QueueName, RunFacts,
-    StartedTask, TaskId, TaskRef, TaskRow, TaskStatus, Version, WorkerId,
+    Attempt, Dispatch, EndStatus, ErrorReport, KindName, NewTask, Next, Principal, Priority, Progress, QueueName, RateLimit,
+    RunFacts, StartedTask, TaskId, TaskRef, TaskRow, TaskStatus, Version, WorkerId,
 };
 
 /// A task to insert, with the options of the insert.
@@ -64,6 +64,8 @@ pub struct StartBatch<'a> {
     pub exclusive: bool,
     /// The tasks to start, with their versions.
     pub refs: &'a [TaskRef],
+    /// The kinds whose starts are limited.
+    pub limits: &'a [(KindName, RateLimit)],
 }
 
 /// The result of one start.

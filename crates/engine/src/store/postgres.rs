@@ -11,6 +11,7 @@ mod insert;
 mod list;
 mod migrations;
 mod partitions;
+mod rate;
 mod reads;
 mod recipients;
 mod rows;

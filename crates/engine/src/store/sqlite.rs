@@ -18,6 +18,7 @@ mod json;
 mod ledger;
 mod migrations;
 mod prune;
+mod rate;
 mod reads;
 mod recipients;
 mod rows;

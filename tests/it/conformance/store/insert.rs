@@ -52,6 +52,7 @@ pub async fn an_inserted_task_is_read_back_as_it_was_submitted(store: Arc<dyn St
         callback_url: new.callback_url,
         retry_of: new.retry_of,
         retried_as: None,
+        limited_until: None,
     };
     assert_eq!(store.find(new.id).await.unwrap(), Some(expected));
 }

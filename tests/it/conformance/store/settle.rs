@@ -233,8 +233,14 @@ pub async fn the_rescue_settles_in_the_name_of_the_dead(store: Arc<dyn Store>) {
     store.insert(&[dispatched(new.clone())]).await.unwrap();
     let dead = WorkerId::made(at(0));
     let refs = [reference(new.id, 0)];
-    let batch =
-        legwork_engine::store::StartBatch { worker: dead, worker_name: "dead", now: at(1), exclusive: false, refs: &refs };
+    let batch = legwork_engine::store::StartBatch {
+        worker: dead,
+        worker_name: "dead",
+        now: at(1),
+        exclusive: false,
+        refs: &refs,
+        limits: &[],
+    };
     store.start(&batch).await.unwrap();
     let found = store.started_by_the_dead(at(0), at(2), 10).await.unwrap().remove(0);
     let rescue = legwork_engine::store::Settlement {

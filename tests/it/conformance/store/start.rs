@@ -162,7 +162,8 @@ pub async fn a_task_that_has_seen_two_workers_die_starts_alone(store: Arc<dyn St
     let refs = [reference(started_task.id, 2)];
     assert_eq!(start_refs(&store, 2, &refs, at(3)).await, [StartAnswer::NeedsExclusive]);
     assert_eq!(row(&store, started_task.id).await.attempt, Attempt(1));
-    let exclusive = StartBatch { worker: worker(2), worker_name: "worker-2", now: at(3), exclusive: true, refs: &refs };
+    let exclusive =
+        StartBatch { worker: worker(2), worker_name: "worker-2", now: at(3), exclusive: true, refs: &refs, limits: &[] };
     let answers = store.start(&exclusive).await.unwrap();
     assert!(matches!(&answers[0], StartAnswer::Started(started_task) if started_task.attempt == Attempt(2)), "{answers:?}");
 }

@@ -97,7 +97,8 @@ impl History {
             refs.push(crate::support::tasks::reference(id, present - self.rng.i32(0..2)));
         }
         let exclusive = self.rng.bool();
-        let batch = StartBatch { worker: worker(n as u128), worker_name: "w", now: at(self.now), exclusive, refs: &refs };
+        let batch =
+            StartBatch { worker: worker(n as u128), worker_name: "w", now: at(self.now), exclusive, refs: &refs, limits: &[] };
         for answer in self.store.start(&batch).await.unwrap() {
             match answer {
                 StartAnswer::Started(started_task) => self.held[n].push(*started_task),

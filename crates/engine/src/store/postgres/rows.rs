@@ -40,7 +40,7 @@ macro_rules! live_columns {
             ", principal, submitted_at, due_at, expires_at, attempt, version, retries_used, \
          max_retries, crashes, hard_limit_ms, soft_limit_ms, worker, worker_name, started_at, NULL::timestamptz AS ended_at, \
          progress, revoke_requested_at, NULL::text AS result, error, NULL::text AS reason, callback_url, retry_of, \
-         NULL::uuid AS retried_as"
+         NULL::uuid AS retried_as, limited_until"
         )
     };
 }
@@ -57,7 +57,7 @@ macro_rules! ended_columns {
          max_retries, crashes, hard_limit_ms, soft_limit_ms, NULL::uuid AS worker, worker_name, started_at, ended_at, \
          progress, revoke_requested_at, ",
             $result,
-            ", error, reason, callback_url, retry_of, retried_as"
+            ", error, reason, callback_url, retry_of, retried_as, NULL::timestamptz AS limited_until"
         )
     };
 }
@@ -179,5 +179,6 @@ pub(super) fn task_row(row: &PgRow) -> Result<TaskRow, StatementError> {
         callback_url: row.try_get("callback_url")?,
         retry_of: row.try_get::<Option<Uuid>, _>("retry_of")?.map(Into::into),
         retried_as: row.try_get::<Option<Uuid>, _>("retried_as")?.map(Into::into),
+        limited_until: maybe_time(row, "limited_until")?,
     })
 }

@@ -40,7 +40,7 @@ WITH seen AS MATERIALIZED (
 ), started AS (
     UPDATE tasks
     SET status = 'STARTED', attempt = attempt + 1, version = version + 1, worker = $5, worker_name = $6, started_at = $3,
-        dispatch_at = NULL, dispatched_at = NULL, progress = NULL
+        dispatch_at = NULL, dispatched_at = NULL, limited_until = NULL, progress = NULL
     WHERE id = ANY (ARRAY(SELECT id FROM seen WHERE verdict = 'started'))
 ), paused AS (
     UPDATE tasks SET dispatch_at = GREATEST(due_at, $3 + interval '1 second'), dispatched_at = NULL
@@ -55,6 +55,9 @@ SELECT place, verdict, kind, queue, args, principal, submitted_at, retries_used,
        CASE WHEN retries THEN (SELECT o.submitted_at FROM retry_origins o WHERE o.task = seen.id) END
 FROM seen";
 
+/// A reference's place in its batch, and what became of it; `None` where it has expired.
+pub(super) type Decision = (usize, Option<StartAnswer>);
+
 impl PgStore {
     pub(super) async fn start_tasks(&self, batch: &StartBatch<'_>) -> StoreResult<Vec<StartAnswer>> {
         if batch.refs.is_empty() {
@@ -62,7 +65,7 @@ impl PgStore {
         }
         let mut answers = vec![StartAnswer::Gone; batch.refs.len()];
         let mut expired = HashMap::new();
-        for (at, answer) in self.start_or_postpone(batch).await? {
+        for (at, answer) in self.decide(batch).await? {
             match answer {
                 Some(answer) => answers[at] = answer,
                 None => drop(expired.insert(batch.refs[at].id, at)),
@@ -83,8 +86,37 @@ impl PgStore {
         Ok(answers)
     }
 
+    /// Starts what has no rate limit, and then of each limited kind what its limit allows.
+    async fn decide(&self, batch: &StartBatch<'_>) -> Result<Vec<Decision>, StatementError> {
+        let limited = self.limited_refs(batch).await?;
+        if limited.is_empty() {
+            return self.start_or_postpone(batch).await;
+        }
+        let is_limited: HashSet<usize> = limited.values().flatten().map(|(place, _)| *place).collect();
+        let others: Vec<usize> = (0..batch.refs.len()).filter(|place| !is_limited.contains(place)).collect();
+        let refs: Vec<TaskRef> = others.iter().map(|place| batch.refs[*place]).collect();
+        let mut decisions = self.start_or_postpone(&StartBatch { refs: &refs, ..*batch }).await?;
+        for (place, _) in &mut decisions {
+            *place = others[*place];
+        }
+        for (kind, candidates) in limited {
+            let Some((_, limit)) = batch.limits.iter().find(|(name, _)| *name == kind) else { continue };
+            match self.start_limited(batch, &kind, *limit, &candidates).await {
+                Ok(of_kind) => decisions.extend(of_kind),
+                // The others have started, which must be told; these are dispatched again by the sweep of lost dispatches.
+                Err(error) => {
+                    tracing::warn!(task.kind = %kind, error = %StoreError::from(error), "tasks of a limited kind could not be started");
+                }
+            }
+        }
+        Ok(decisions)
+    }
+
     /// What became of the references, by their places in the batch; `None` for those that have expired.
-    async fn start_or_postpone(&self, batch: &StartBatch<'_>) -> Result<Vec<(usize, Option<StartAnswer>)>, StatementError> {
+    async fn start_or_postpone(&self, batch: &StartBatch<'_>) -> Result<Vec<Decision>, StatementError> {
+        if batch.refs.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut retry_budget = RetryBudget::default();
         loop {
             let mut lease = self.starts.lease().await?;
@@ -99,10 +131,7 @@ impl PgStore {
     }
 }
 
-async fn start_once(
-    connection: &mut PgConnection,
-    batch: &StartBatch<'_>,
-) -> Result<Vec<(usize, Option<StartAnswer>)>, StatementError> {
+pub(super) async fn start_once(connection: &mut PgConnection, batch: &StartBatch<'_>) -> Result<Vec<Decision>, StatementError> {
     let places = sorted(batch.refs);
     let rows = sqlx::query(START_TASKS)
         .bind(places.iter().map(|&at| batch.refs[at].id.as_uuid()).collect::<Vec<_>>())

@@ -25,6 +25,7 @@ fn all() -> Vec<Migration> {
     let audit = include_str!("../../../../../migrations/sqlite/0010_audit.sql");
     let schedules = include_str!("../../../../../migrations/sqlite/0011_schedules.sql");
     let effects = include_str!("../../../../../migrations/sqlite/0012_effects.sql");
+    let rate_limits = include_str!("../../../../../migrations/sqlite/0013_rate_limits.sql");
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine.into_sql_str(), false),
         Migration::new(2, "files".into(), MigrationType::Simple, files.into_sql_str(), false),
@@ -38,6 +39,7 @@ fn all() -> Vec<Migration> {
         Migration::new(10, "audit".into(), MigrationType::Simple, audit.into_sql_str(), false),
         Migration::new(11, "schedules".into(), MigrationType::Simple, schedules.into_sql_str(), false),
         Migration::new(12, "effects".into(), MigrationType::Simple, effects.into_sql_str(), false),
+        Migration::new(13, "rate limits".into(), MigrationType::Simple, rate_limits.into_sql_str(), false),
     ]
 }
 

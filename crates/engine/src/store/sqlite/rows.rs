@@ -23,7 +23,8 @@ macro_rules! live_columns {
             $args,
             ", principal, submitted_at, due_at, expires_at, attempt, version, retries_used, \
          max_retries, crashes, hard_limit_ms, soft_limit_ms, worker, worker_name, started_at, NULL AS ended_at, \
-         progress, revoke_requested_at, NULL AS result, error, NULL AS reason, callback_url, retry_of, NULL AS retried_as"
+         progress, revoke_requested_at, NULL AS result, error, NULL AS reason, callback_url, retry_of, NULL AS retried_as, \
+         limited_until"
         )
     };
 }
@@ -40,7 +41,7 @@ macro_rules! ended_columns {
          max_retries, crashes, hard_limit_ms, soft_limit_ms, NULL AS worker, worker_name, started_at, ended_at, \
          progress, revoke_requested_at, ",
             $result,
-            ", error, reason, callback_url, retry_of, retried_as"
+            ", error, reason, callback_url, retry_of, retried_as, NULL AS limited_until"
         )
     };
 }
@@ -195,5 +196,6 @@ pub(super) fn task_row(row: &SqliteRow) -> Result<TaskRow, StatementError> {
         callback_url: columns.get()?,
         retry_of: columns.get::<Option<Uuid>>()?.map(Into::into),
         retried_as: columns.get::<Option<Uuid>>()?.map(Into::into),
+        limited_until: columns.maybe_time()?,
     })
 }

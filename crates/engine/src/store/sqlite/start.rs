@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::ends::{EndOrder, end_tasks};
 use super::json::JsonRows;
+use super::rate;
 use super::rows::Columns;
 use super::statement_error::StatementError;
 use crate::domain::{EndReason, Origin, StartedTask, TaskRef, Version};
@@ -24,7 +25,7 @@ const PAUSE_MICROS: i64 = 1_000_000;
 const START_TASKS: &str = "-- start_tasks
 UPDATE tasks
 SET status = 'STARTED', attempt = attempt + 1, version = version + 1, worker = ?3, worker_name = ?4, started_at = ?2, dispatch_at = NULL, dispatched_at = NULL,
-    progress = NULL
+    limited_until = NULL, progress = NULL
 FROM jsonb_each(?1) o
 WHERE tasks.id = unhex(o.value ->> 0) AND tasks.version = o.value ->> 1 AND tasks.status <> 'STARTED'
   AND (tasks.due_at <= ?2 OR tasks.dispatched_at >= tasks.due_at) AND (tasks.expires_at IS NULL OR tasks.expires_at > ?2) AND tasks.crashes < ?5
@@ -56,30 +57,63 @@ impl SqliteStore {
             places.entry(*reference).or_insert(place);
         }
         let mut write = self.shared().await?;
-        for row in sqlx::query(START_TASKS)
-            .bind(references(batch.refs)?)
-            .bind(batch.now.as_microsecond())
-            .bind(batch.worker.as_uuid())
-            .bind(batch.worker_name)
-            .bind(if batch.exclusive { i64::MAX } else { EXCLUSIVE_CRASHES })
-            .fetch_all(write.connection()?)
-            .await?
-        {
-            let started = started(&row, batch)?;
-            let reference = TaskRef { id: started.id, version: Version(started.version.0 - 1) };
-            if let Some(place) = places.remove(&reference) {
-                answers[place] = StartAnswer::Started(Box::new(started));
+        let connection = write.connection()?;
+        for (kind, candidates) in rate::limited_refs(connection, batch).await? {
+            let Some((_, limit)) = batch.limits.iter().find(|(name, _)| *name == kind) else { continue };
+            let (mut window, admitted, denied) = rate::admit(connection, batch, &kind, *limit, &candidates).await?;
+            for place in denied {
+                places.remove(&batch.refs[place]);
+                answers[place] = StartAnswer::Postponed;
             }
+            let of_kind = admitted.into_iter().filter_map(|place| places.remove_entry(&batch.refs[place])).collect();
+            let starts = start_some(connection, batch, of_kind, &mut answers).await?;
+            window.count(batch.now, starts);
+            rate::write_window(connection, &kind, &window).await?;
         }
-        if !places.is_empty() {
-            explain(write.connection()?, batch, places, &mut answers).await?;
-        }
+        start_some(connection, batch, places, &mut answers).await?;
         write.commit().await?;
         Ok(answers)
     }
 }
 
-fn references(refs: &[TaskRef]) -> Result<String, StatementError> {
+/// Starts what can start of the references, whose places in the batch are given, and says what became of the others. Returns how many have
+/// started.
+async fn start_some(
+    connection: &mut SqliteConnection,
+    batch: &StartBatch<'_>,
+    mut places: HashMap<TaskRef, usize>,
+    answers: &mut [StartAnswer],
+) -> Result<u32, StatementError> {
+    if places.is_empty() {
+        return Ok(0);
+    }
+    let mut refs: Vec<(TaskRef, usize)> = places.iter().map(|(reference, place)| (*reference, *place)).collect();
+    refs.sort_unstable_by_key(|(_, place)| *place);
+    let refs: Vec<TaskRef> = refs.into_iter().map(|(reference, _)| reference).collect();
+    let mut starts = 0;
+    for row in sqlx::query(START_TASKS)
+        .bind(references(&refs)?)
+        .bind(batch.now.as_microsecond())
+        .bind(batch.worker.as_uuid())
+        .bind(batch.worker_name)
+        .bind(if batch.exclusive { i64::MAX } else { EXCLUSIVE_CRASHES })
+        .fetch_all(&mut *connection)
+        .await?
+    {
+        let started = started(&row, batch)?;
+        let reference = TaskRef { id: started.id, version: Version(started.version.0 - 1) };
+        if let Some(place) = places.remove(&reference) {
+            answers[place] = StartAnswer::Started(Box::new(started));
+            starts += 1;
+        }
+    }
+    if !places.is_empty() {
+        explain(connection, batch, places, answers).await?;
+    }
+    Ok(starts)
+}
+
+pub(super) fn references(refs: &[TaskRef]) -> Result<String, StatementError> {
     let mut rows = JsonRows::new();
     for reference in refs {
         rows.row().id(Some(reference.id.as_uuid())).value(&reference.version).end()?;
