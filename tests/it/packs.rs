@@ -36,7 +36,7 @@ fn checklist(pack: &str) -> toml::Table {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_the_packs_succeeds_with_its_example_on_both_databases() {
-    for pack in ["labcontrol", "blt", "events", "au-vlp"] {
+    for pack in PACKS {
         on_both(pack, async |ground| {
             let mut failures = Vec::new();
             for kind in ground.declared().into_iter().filter(|kind| !cannot_run_here(kind)) {

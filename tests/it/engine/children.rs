@@ -183,7 +183,7 @@ pub async fn the_end_of_a_child_is_waited_for(engine: Engine) {
     let children = engine.queue.children_of(&of_parent);
     let failed = engine.submit("test.probe", Switch::new().args(&json!(["fail"]))).await;
     let end = children.ended(failed, PATIENCE).await.unwrap();
-    assert!(matches!(&end, Some(ChildEnd::Failure(error)) if error.kind == "Probe"), "{end:?}");
+    assert!(matches!(&end, Some(ChildEnd::Failure(error)) if error.kind == "ProbeError"), "{end:?}");
     let revoked = engine.submit_with("system.echo", json!({}), json!({ "countdown": 3_600 })).await;
     engine.queue.revoke(revoked, false, &ann()).await.unwrap();
     assert_eq!(children.ended(revoked, PATIENCE).await.unwrap(), Some(ChildEnd::Revoked));
