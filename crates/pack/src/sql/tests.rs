@@ -136,6 +136,16 @@ fn values_arrive_as_their_types_say() {
         (SqlType::Integer.listed(), json!(1)),
     ] {
         let error = SqlValue::encode(&kind, &value, Dialect::Sqlite).unwrap_err();
-        assert!(error.contains(" is not "), "{error}");
+        assert!(error.starts_with("must be ") && error.contains("; got "), "{error}");
+    }
+}
+
+#[test]
+fn an_error_does_not_quote_the_value_which_may_be_a_secret() {
+    for kind in [SqlType::Integer, SqlType::Number, SqlType::Date, SqlType::Datetime, SqlType::Uuid, SqlType::Boolean] {
+        for (kind, value) in [(kind.clone(), json!("s3cret")), (kind.listed(), json!(["s3cret"]))] {
+            let error = SqlValue::encode(&kind, &value, Dialect::Postgres).unwrap_err();
+            assert!(error.ends_with("; got another text, of 6 characters"), "{error}");
+        }
     }
 }
