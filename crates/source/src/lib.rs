@@ -33,7 +33,7 @@ pub use declaration::{DEFAULT_SOURCE, DemoScript, SourceConfig, SourcePlace, Sou
 pub use aggregation::{Aggregation, AggregationRow, Group, Measure, Order};
 pub use error::{QueryError, SourceError};
 pub use query::{Filter, Operator, Query};
-pub use raw::{Access, Bound, RawStatement, Transaction};
+pub use raw::{Access, Bound, RawStatement, Transaction, Wanted};
 pub use record::{Cell, Cells, Chunk, json_of, time_of};
 pub use write::Batch;
 

@@ -1,12 +1,14 @@
 //! A source in a `SQLite` file. Each connection works on a thread of its own; readers read only, one connection writes.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use sqlx::query::Query as Statement;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, Sqlite};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, Sqlite};
 use tokio::sync::{OnceCell, mpsc};
 
 use super::demo;
@@ -20,8 +22,20 @@ const READERS: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes in a chunk, about.
 const CHUNK: usize = 128 * 1024;
+/// Instructions of SQLite between two looks at whether a statement is to end: some microseconds.
+const INTERRUPT_STEPS: i32 = 1_000;
 /// Rows that wait between the cursor's thread and us.
 const ROWS_BUFFERED: usize = 1_024;
+
+/// Ends the statements of a transaction when it is dropped. Without it the thread of the connection would run a statement to its end, although
+/// nobody waits for it any more.
+pub(super) struct Interrupt(Arc<AtomicBool>);
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 pub(super) struct File {
     readers: SqlitePool,
@@ -45,7 +59,16 @@ impl File {
             .busy_timeout(BUSY_TIMEOUT)
             .row_buffer_size(ROWS_BUFFERED)
             .disable_statement_logging();
-        let pool = |connections| SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false);
+        let pool = |connections| {
+            SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false).after_release(|connection, _| {
+                Box::pin(async move {
+                    connection.lock_handle().await?.remove_progress_handler();
+                    // SQLite rolls a transaction back itself when it interrupts a write. The driver does not notice that, so the connection
+                    // cannot be used again.
+                    Ok(!connection.is_in_transaction())
+                })
+            })
+        };
         let demo = demo.map(|(now, script)| Demo { path: path.to_owned(), now, script, made: OnceCell::new() });
         Self {
             readers: pool(READERS).connect_lazy_with(options.clone().read_only(true)),
@@ -65,13 +88,17 @@ impl File {
         self.writer.close().await;
     }
 
-    /// A transaction that reads or writes.
-    pub(super) async fn begin(&self, access: Access) -> Result<sqlx::Transaction<'static, Sqlite>, sqlx::Error> {
+    /// A transaction that reads or writes, and what ends its statements.
+    pub(super) async fn begin(&self, access: Access) -> Result<(Interrupt, sqlx::Transaction<'static, Sqlite>), sqlx::Error> {
         self.prepare().await?;
-        match access {
-            Access::Read => self.readers.begin().await,
-            Access::Write => self.writer.begin_with("BEGIN IMMEDIATE").await,
-        }
+        let mut transaction = match access {
+            Access::Read => self.readers.begin().await?,
+            Access::Write => self.writer.begin_with("BEGIN IMMEDIATE").await?,
+        };
+        let is_dropped = Arc::new(AtomicBool::new(false));
+        let interrupt = Interrupt(is_dropped.clone());
+        transaction.lock_handle().await?.set_progress_handler(INTERRUPT_STEPS, move || !is_dropped.load(Ordering::Relaxed));
+        Ok((interrupt, transaction))
     }
 
     /// Runs a query and returns its rows with each value as text; NULL is `None`.

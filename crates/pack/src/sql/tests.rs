@@ -105,6 +105,7 @@ fn values_arrive_as_their_types_say() {
         (SqlType::Integer, json!(5), text("5"), SqlValue::Integer(5)),
         (SqlType::Integer, json!(5.0), text("5"), SqlValue::Integer(5)),
         (SqlType::Number, json!(1.5), text("1.5"), SqlValue::Real(1.5)),
+        (SqlType::Number, json!("100.50"), text("100.50"), SqlValue::Real(100.5)),
         (SqlType::Boolean, json!(true), text("true"), SqlValue::Integer(1)),
         (SqlType::Boolean, json!(0), text("false"), SqlValue::Integer(0)),
         (SqlType::Date, json!("2026-01-31"), text("2026-01-31"), text("2026-01-31")),

@@ -31,7 +31,7 @@ impl SqlValue {
         let encoded = match kind {
             SqlType::Text => text_of(value).map(Self::Text).ok_or("a text"),
             SqlType::Integer => integer_of(value).map(Self::Integer).ok_or("a whole number"),
-            SqlType::Number => number_of(value).ok_or("a number"),
+            SqlType::Number => number_of(value, dialect).ok_or("a number"),
             SqlType::Boolean => boolean_of(value).map(|is| Self::boolean(is, dialect)).ok_or("true or false"),
             SqlType::Date => date_of(value).map(Self::Text).ok_or("a day like 2026-01-31"),
             SqlType::Datetime => datetime_of(value, dialect).map(Self::Text).ok_or("a time like 2026-01-31T09:00:00Z"),
@@ -113,13 +113,28 @@ fn integer_of(value: &Json) -> Option<i64> {
     }
 }
 
-fn number_of(value: &Json) -> Option<SqlValue> {
+/// A text of digits is what a number of Postgres becomes that a double does not keep, so that it goes back as it came.
+fn number_of(value: &Json, dialect: Dialect) -> Option<SqlValue> {
     let number = match value {
         Json::Number(number) => number.as_i64().map(SqlValue::Integer).or_else(|| number.as_f64().map(SqlValue::Real))?,
-        Json::String(text) => SqlValue::Real(text.trim().parse().ok().filter(|number: &f64| number.is_finite())?),
+        Json::String(text) => {
+            let text = text.trim();
+            match dialect {
+                Dialect::Postgres if is_decimal(text) => SqlValue::Text(text.to_owned()),
+                _ => SqlValue::Real(text.parse().ok().filter(|number: &f64| number.is_finite())?),
+            }
+        }
         _ => return None,
     };
     Some(number)
+}
+
+/// Whether a text is digits with at most one point.
+fn is_decimal(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    digits.starts_with(|c: char| c.is_ascii_digit())
+        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+        && digits.matches('.').count() <= 1
 }
 
 /// `SQLite` keeps 0 and 1, and its rows may come back so.
