@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::kinds::ReadRunner;
+use super::statements::SqlForm;
 use super::templates::{EMAILS, REPORTS, TemplateUse};
 use super::{Known, Reader, text_of};
 use crate::engine::Value;
@@ -88,7 +89,7 @@ impl Reader<'_> {
         if let (Some(entry), None) = (node.entry("query"), source) {
             self.no_source(entry.key_at, &path.at("query"));
         }
-        let query = self.sql(node, "query", path, known, true);
+        let query = self.sql(node, "query", path, known, SqlForm::Query);
         let of_row = Known { row: true, rows: false, ..known.clone() };
         let path_of_children = path.at("children");
         let items = node.get("children").map(Node::items).unwrap_or_default();
@@ -351,7 +352,7 @@ impl Reader<'_> {
                 if source.is_none() {
                     self.no_source(query.key_at, &path.at("query"));
                 }
-                self.sql(node, "query", path, known, true).map(ExportRows::Query)
+                self.sql(node, "query", path, known, SqlForm::Query).map(ExportRows::Query)
             }
             (Some(_), Some(query)) => {
                 self.fault(query.key_at, &path.at("query"), "either model or query is given, not both. Remove one.");
