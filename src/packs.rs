@@ -12,6 +12,8 @@ mod fan_out;
 mod http;
 mod kind;
 mod load;
+mod prepare;
+mod redact;
 mod report;
 mod schedules;
 mod sms;
@@ -19,4 +21,5 @@ mod sources;
 mod steps;
 
 pub use load::{LoadedPacks, PackError, host};
+pub use prepare::rehearse;
 pub use sources::demonstration;

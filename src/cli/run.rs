@@ -125,6 +125,7 @@ impl Foreground {
             kind: kind.policy.name.clone(),
             submitted_at: clock.now(),
             retry_origin: None,
+            deadline: None,
             services,
             ledger: ledger.clone(),
             recipients: ledger,
@@ -167,6 +168,7 @@ impl Foreground {
     async fn attempt(&self, attempt: i32) -> Result<Result<Value, TaskFailure>, CliError> {
         let mut cx = self.cx.clone();
         cx.attempt = Attempt(attempt);
+        cx.deadline = cx.clock.now().checked_add(self.limit).ok();
         cx.files.attempt = cx.attempt;
         let span = tracing::info_span!("attempt", task.id = %cx.task, task.kind = %cx.kind, attempt = %cx.attempt);
         let stop = cx.stop.clone();

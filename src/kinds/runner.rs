@@ -45,6 +45,7 @@ impl KindRunner {
             kind: attempt.kind,
             submitted_at: attempt.submitted_at,
             retry_origin: attempt.retry_origin,
+            deadline: Some(attempt.deadline),
             clock: attempt.clock,
             stop: attempt.stop,
             progress: attempt.progress,

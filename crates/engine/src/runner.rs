@@ -70,7 +70,8 @@ impl KindPolicy {
 
     /// Whether a JSON Pointer leads to an arg that may be secret, into one, or to a list or an object that holds one.
     pub fn is_sensitive(&self, pointer: &str) -> bool {
-        let leads = |secret: &String| parts_of(secret).zip(parts_of(pointer)).all(|(secret, part)| secret == "*" || secret == part);
+        let leads =
+            |secret: &String| parts_of(secret).zip(parts_of(pointer)).all(|(secret, part)| secret == "*" || secret == part);
         !pointer.is_empty() && self.sensitive.iter().any(leads)
     }
 }
@@ -161,6 +162,8 @@ pub struct AttemptContext {
     pub submitted_at: Timestamp,
     /// The task at which the chain of retries by hand started; `None` where the task is no retry by hand.
     pub retry_origin: Option<Origin>,
+    /// When the attempt is asked to stop, or is ended where it has no soft limit.
+    pub deadline: Timestamp,
     /// The current time, by the engine's clock.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the attempt is asked to stop.

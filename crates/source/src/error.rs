@@ -38,7 +38,9 @@ pub enum SourceError {
         reason: String,
     },
     /// A statement of a pack does not fit the database: a table or a column is missing, a type does not fit, the text does not parse.
-    #[error("the database of the source {source_name} does not take the statement: {reason}. Correct the statement, or the database")]
+    #[error(
+        "the database of the source {source_name} does not take the statement: {reason}. Correct the statement, or the database"
+    )]
     Statement {
         /// Name of the source, as declared.
         source_name: String,
@@ -59,6 +61,17 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// The database's error alone.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Away { reason, .. }
+            | Self::Mismatch { reason, .. }
+            | Self::Statement { reason, .. }
+            | Self::Refused { reason, .. }
+            | Self::Undeclared(reason) => reason,
+        }
+    }
+
     /// What the error of a statement means that somebody else wrote, in a transaction that reads or writes.
     pub(super) fn of_statement(source_name: &str, access: Access, error: sqlx::Error) -> Self {
         let is_read_only = matches!(&error, sqlx::Error::Database(error) if error.code().is_some_and(|code| code == READ_ONLY));
@@ -152,7 +165,11 @@ mod tests {
             ("22003", "value \"99999999999\" is out of range for type integer", "value *** is out of range for type integer"),
             ("22007", "ungültige Eingabesyntax für Typ date: »s3cret«", "ungültige Eingabesyntax für Typ date: ***"),
             ("22012", "division by zero", "division by zero"),
-            ("23505", "duplicate key value violates unique constraint \"users_pkey\"", "duplicate key value violates unique constraint \"users_pkey\""),
+            (
+                "23505",
+                "duplicate key value violates unique constraint \"users_pkey\"",
+                "duplicate key value violates unique constraint \"users_pkey\"",
+            ),
         ] {
             let error = of_postgres("app".into(), code, message);
             let reason = format!("{shown} (SQLSTATE {code})");

@@ -120,7 +120,9 @@ impl Transaction<'_> {
             Inner::Postgres(transaction) => {
                 of_postgres(&statement.text, &statement.values).execute(&mut **transaction).await.map(|done| done.rows_affected())
             }
-            Inner::Sqlite(_, transaction) => of_sqlite(statement).execute(&mut **transaction).await.map(|done| done.rows_affected()),
+            Inner::Sqlite(_, transaction) => {
+                of_sqlite(statement).execute(&mut **transaction).await.map(|done| done.rows_affected())
+            }
         };
         changed.map_err(|error| SourceError::of_statement(self.source_name, self.access, error))
     }

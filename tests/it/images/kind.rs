@@ -50,6 +50,7 @@ impl Bench {
             kind: KindName::parse("image.process").unwrap(),
             submitted_at: clock.now(),
             retry_origin: None,
+            deadline: None,
             files: files::task_files(services.files.clone(), task, clock.clone()),
             services,
             ledger: Arc::new(MemoryLedger::default()),

@@ -98,6 +98,7 @@ impl Bench {
             kind: KindName::parse("email.send").unwrap(),
             submitted_at: clock.now(),
             retry_origin: None,
+            deadline: None,
             services: Arc::new(services),
             ledger: ledger.clone(),
             files: files::task_files(files, task, clock.clone()),

@@ -27,6 +27,7 @@ pub fn context(kind: &KindName, services: impl Into<Arc<Services>>, clock: Arc<d
         kind: kind.clone(),
         submitted_at: clock.now(),
         retry_origin: None,
+        deadline: None,
         ledger: ledger.clone(),
         recipients: ledger,
         suppressions: None,

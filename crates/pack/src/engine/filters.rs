@@ -128,7 +128,9 @@ fn formatted(time: &str, format: &str, zone: &TimeZone) -> Result<String, Error>
 
 fn float(value: &minijinja::Value) -> Result<f64, Error> {
     let number = value.as_str().map_or_else(|| f64::try_from(value.clone()).ok(), |text| text.trim().parse().ok());
-    number.filter(|number| number.is_finite()).ok_or_else(|| wrong(format!("must be a number; got a value of the type {}", value.kind())))
+    number
+        .filter(|number| number.is_finite())
+        .ok_or_else(|| wrong(format!("must be a number; got a value of the type {}", value.kind())))
 }
 
 /// Formats a number with commas between thousands, for example `1,234.50`.

@@ -42,13 +42,7 @@ impl Params {
     }
 
     /// `hidden` is whether they are inside a secret, so that no fault may quote a value.
-    fn complete(
-        &self,
-        args: &Map<String, Json>,
-        pointer: &str,
-        hidden: bool,
-        faults: &mut Vec<ArgFault>,
-    ) -> Map<String, Json> {
+    fn complete(&self, args: &Map<String, Json>, pointer: &str, hidden: bool, faults: &mut Vec<ArgFault>) -> Map<String, Json> {
         let mut complete = Map::new();
         for (name, param) in self.iter() {
             let pointer = format!("{pointer}/{name}");

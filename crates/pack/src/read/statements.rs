@@ -118,7 +118,8 @@ impl<'a> Reader<'a> {
     /// Queries run in a transaction that only reads.
     fn writes(&mut self, field: &Node, path: &Path, text: &SqlText<'_>, raw: &[RawStatement<'_>]) {
         for (at, words) in raw.iter().filter_map(RawStatement::write) {
-            let message = format!("{words} is not allowed here: a query only reads, and locks nothing. Use a step for what writes.");
+            let message =
+                format!("{words} is not allowed here: a query only reads, and locks nothing. Use a step for what writes.");
             self.sql_fault(field, path, text, at, message);
         }
     }
@@ -273,8 +274,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn data(&mut self, node: &Node, path: &Path, known: &mut Known<'_>, source: Option<&str>) -> Data {
-        let query =
-            self.sql(node, "query", path, known, SqlForm::Query).map(|sql| Query { sql, rows: Rows::Many, max_rows: max_rows(node) });
+        let query = self.sql(node, "query", path, known, SqlForm::Query).map(|sql| Query {
+            sql,
+            rows: Rows::Many,
+            max_rows: max_rows(node),
+        });
         self.query_options(node, path);
         let has_query = node.get("query").is_some();
         (known.row, known.rows) = (has_query, has_query);

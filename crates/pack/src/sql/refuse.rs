@@ -21,7 +21,10 @@ pub(super) fn refused(words: &[Word]) -> Option<String> {
         _ if TRANSACTION.contains(&verb) => {
             format!("{shown} is not allowed: each list of steps is one transaction already. Remove the statement.")
         }
-        "copy" => "COPY is not allowed: its rows come and go beside the statement. Use INSERT, or the runner `export` for a file.".into(),
+        "copy" => {
+            "COPY is not allowed: its rows come and go beside the statement. Use INSERT, or the runner `export` for a file."
+                .into()
+        }
         "set" if word(1) == "local" && !["role", "session", "transaction"].contains(&word(2)) => return None,
         "set" => {
             let shown = format!("SET {}", word(1).to_uppercase());
