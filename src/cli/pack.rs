@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::output::{Format, OutputArgs, print};
 use super::{CliError, Vars, in_runtime, output};
-use crate::config::{Config, Purpose};
+use crate::config::{Config, Purpose, packs_value};
 use crate::packs::{LoadedPacks, host, rehearse};
 use legwork_engine::clock::{Clock as _, SyncedClock};
 
@@ -122,7 +122,7 @@ fn new(name: &str) -> Result<(), CliError> {
 
 fn list(args: &ListArgs, mut vars: Vars) -> Result<(), CliError> {
     if !args.packs.is_empty() {
-        vars.insert("PACKS".into(), args.packs.join(","));
+        vars.insert("PACKS".into(), packs_value(&args.packs));
     }
     let mut config = Config::read_for(Purpose::Command, vars)?;
     let packs = LoadedPacks::load(&config.packs, &config.render, &mut config.sources)

@@ -14,7 +14,7 @@ use super::kind_args::{ARG_HELP, KindArgs};
 use super::output::{self, OutputArgs};
 use super::{CliError, Vars};
 use crate::app;
-use crate::config::{Config, parse_duration};
+use crate::config::{Config, packs_value, parse_duration};
 use crate::files::{FileService, TaskFiles};
 use crate::kinds::upkeep::NoEngine;
 use crate::kinds::{Child, Children, KindSet, NoChildren, ProgressSink, TaskContext, TaskKind};
@@ -60,7 +60,7 @@ impl RunArgs {
     /// The settings that its flags change.
     pub(super) fn put_into(&self, mut vars: Vars) -> Vars {
         if !self.packs.is_empty() {
-            vars.insert("PACKS".into(), self.packs.join(","));
+            vars.insert("PACKS".into(), packs_value(&self.packs));
         }
         vars
     }

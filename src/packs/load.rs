@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use legwork_pack::{Fault, Host, HostKind, PackFiles, PackSet};
+use legwork_pack::{ArgFault, ArgsCheck, Fault, Host, HostKind, PackFiles, PackSet};
 use legwork_source::{Sources, SourcesConfig};
+use serde_json::Value;
 
 use super::kind::{PackRuntime, task_kind};
 use super::prepare::Refusals;
@@ -37,7 +38,15 @@ pub struct LoadedPacks {
 pub fn host(config: &PacksConfig, render: &RenderConfig, now: Option<Timestamp>) -> Result<Host, PackError> {
     let renderer = Renderer::new(render).map_err(|error| PackError::Mistakes(vec![error.to_string()]))?;
     let kinds = KindSet::compiled();
-    let kinds = kinds.public().map(|kind| (kind.policy.name.to_string(), HostKind { schema: (*kind.json_schema).clone() }));
+    let kinds = kinds.public().map(|kind| {
+        let schema = (*kind.json_schema).clone();
+        let name = kind.policy.name.to_string();
+        let check = ArgsCheck::new(move |args| {
+            let errors = kind.schema_errors(&Value::Object(args.clone())).into_iter();
+            errors.map(|error| ArgFault { pointer: error.pointer.to_string(), detail: error.detail.to_string() }).collect()
+        });
+        (name, HostKind { schema, check: Some(check) })
+    });
     Ok(Host {
         kinds: kinds.collect(),
         email_templates: renderer.names().map(str::to_owned).collect(),

@@ -57,9 +57,8 @@ impl Refusals {
             }
             return;
         }
-        let before = self.refused.len();
-        self.statements(pack, source).await;
-        if let (Some(file), true) = (source.made_file(), self.refused.len() > before) {
+        let is_refused = self.statements(pack, source).await;
+        if let (Some(file), true) = (source.made_file(), is_refused) {
             let file = file.display();
             let message = format!(
                 "the demonstration {file} was made of the scripts as they were at that time. If they were changed since, delete this file; the next start makes it again."
@@ -68,14 +67,19 @@ impl Refusals {
         }
     }
 
-    async fn statements(&mut self, pack: &Pack, source: &Source) {
+    /// Returns whether the database refused a statement.
+    async fn statements(&mut self, pack: &Pack, source: &Source) -> bool {
+        let mut is_refused = false;
         let dialect = if source.is_postgres() { Dialect::Postgres } else { Dialect::Sqlite };
         for kind in pack.kinds.iter().filter(|kind| kind.source.as_deref() == Some(source.name())) {
             for found in statements_of(kind) {
                 for statement in found.sql.statements(dialect) {
                     let messages = match prepared(source, statement, found.wanted).await {
                         Ok(names) => found.faults(&names),
-                        Err(error) => vec![format!("{dialect} refuses the statement: {error}.")],
+                        Err(error) => {
+                            is_refused = true;
+                            vec![format!("{dialect} refuses the statement: {}. Correct it, or the tables.", error.reason())]
+                        }
                     };
                     let field = format!("kinds.{:?}", kind.name);
                     let fault = |message| Fault { place: statement.place.clone(), field: field.clone(), message };
@@ -83,6 +87,7 @@ impl Refusals {
                 }
             }
         }
+        is_refused
     }
 }
 

@@ -1,8 +1,11 @@
 //! The shipped packs: the kinds are run with their examples on a `SQLite` source and on a Postgres source, every statement prepares on both,
 //! and the check-lists of their documents are complete.
 
+mod checks;
 mod effects;
 mod ground;
+mod secrets;
+mod statements;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use regex::Regex;
 use serde_json::{Map, Value as Json};
 
 pub use args::ArgFault;
-pub(crate) use args::is_uuid;
+pub(crate) use args::{is_email, is_phone, is_uuid};
 pub(crate) use read::read_params;
 
 use crate::sql::SqlType;

@@ -201,3 +201,42 @@ pub(super) fn of_sqlite(statement: &RawStatement) -> Statement<'_, Sqlite, Sqlit
         Bound::Text(text) => query.bind(text.clone()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{DemoScript, Now, SourceConfig, SourcePlace, Sources, SourcesConfig};
+
+    fn statement(text: &str) -> RawStatement {
+        RawStatement { text: text.to_owned(), values: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn a_statement_of_sqlite_ends_when_its_transaction_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = DemoScript::new(|_| Ok(vec![statement("CREATE TABLE t (n INTEGER)")]));
+        let place = SourcePlace::Scripted(folder.path().join("t.db"), script);
+        let config = SourcesConfig { sources: [("s".to_owned(), SourceConfig { place, models: BTreeMap::new() })].into() };
+        let now: Now = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
+        let sources = Sources::new(&config, &now).unwrap();
+        let source = sources.get(None).unwrap();
+        let endless =
+            statement("INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n");
+        for _ in 0..3 {
+            let mut transaction = source.begin(Access::Write).await.unwrap();
+            transaction.execute(&statement("INSERT INTO t VALUES (1)")).await.unwrap();
+            // Once polled, the thread of the connection works on it.
+            let poll = futures_util::poll!(std::pin::pin!(transaction.execute(&endless)));
+            assert!(poll.is_pending());
+        }
+        // There is one connection that writes: it is free again, and nothing was kept.
+        let mut transaction = source.begin(Access::Write).await.unwrap();
+        let rows = transaction.rows(&statement("SELECT COUNT(*) AS n FROM t"), 1).await.unwrap();
+        assert_eq!(rows[0]["n"], 0);
+        transaction.commit().await.unwrap();
+        sources.close().await;
+    }
+}

@@ -177,7 +177,7 @@ pub(crate) fn is_uuid(text: &str) -> bool {
 }
 
 /// `local@domain` in a form that no mail server takes for anything else; whether it exists only a mail can tell.
-fn is_email(text: &str) -> bool {
+pub(crate) fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let is_plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with('.') && !part.contains("..");
     let has_forbidden = text.chars().any(|c| c.is_whitespace() || c.is_control() || "<>()[]\\,;:\"".contains(c));
@@ -185,7 +185,7 @@ fn is_email(text: &str) -> bool {
 }
 
 /// `+` and 7 to 15 digits, the first of which is no 0.
-fn is_phone(text: &str) -> bool {
+pub(crate) fn is_phone(text: &str) -> bool {
     let Some(digits) = text.strip_prefix('+') else { return false };
     (7..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::runners::leads_out;
 use super::{Known, Reader, text_of};
 use crate::fault::{Place, allowed};
 use crate::kind::{DEFAULT_MAX_ROWS, Data, EffectSteps, NoRow, Query, Rows, Step};
@@ -165,7 +166,12 @@ impl<'a> Reader<'a> {
         let files = self.files;
         let Some(text) = files.text(written) else {
             // Told once, not for each dialect.
-            if dialect == Dialect::Sqlite {
+            if dialect == Dialect::Sqlite && leads_out(written) {
+                let message = format!(
+                    "{written:?} leads out of the pack. Put the file into the folder of pack.toml, or into one below it."
+                );
+                self.fault(field.at, path, message);
+            } else if dialect == Dialect::Sqlite {
                 let known = allowed(written, files.paths().filter(|path| is_sql_file(path) && !path.ends_with(".postgres.sql")));
                 self.fault(
                     field.at,
