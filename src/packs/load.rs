@@ -43,7 +43,7 @@ pub fn host(config: &PacksConfig, render: &RenderConfig, now: Option<Timestamp>)
         let name = kind.policy.name.to_string();
         let check = ArgsCheck::new(move |args| {
             let errors = kind.schema_errors(&Value::Object(args.clone())).into_iter();
-            errors.map(|error| ArgFault { pointer: error.pointer.to_string(), detail: error.detail.to_string() }).collect()
+            errors.map(|error| ArgFault { pointer: error.pointer, detail: error.detail }).collect()
         });
         (name, HostKind { schema, check: Some(check) })
     });
