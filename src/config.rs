@@ -30,7 +30,7 @@ pub use effective::{EffectiveSetting, effective_settings};
 pub use files::{BucketConfig, FilesConfig, Storage};
 pub use http::{ClientConfig, HttpConfig, reachable};
 pub use isolate::ImageConfig;
-pub use packs::PacksConfig;
+pub use packs::{PacksConfig, packs_value};
 pub use parse::{parse_duration, parse_key_id};
 pub use settings::{SETTINGS, Setting, env_example};
 pub use sms::{SmsConfig, SmsHttpConfig, SmsProvider};

@@ -113,6 +113,8 @@ pub struct TaskContext {
     pub retry_origin: Option<Origin>,
     /// How many attempts may follow this one if it fails.
     pub retries_left: u16,
+    /// When the attempt is asked to stop, or is ended where it has no soft limit; `None` where nobody ends it.
+    pub deadline: Option<Timestamp>,
     /// The outside world.
     pub services: Arc<Services>,
     /// What became of each mail of a task.
@@ -141,6 +143,11 @@ impl TaskContext {
     /// A place to stop at: `Err(Stopped)` once the attempt was asked to. Put `?` behind it.
     pub fn checkpoint(&self) -> Result<(), TaskFailure> {
         if self.stop.is_cancelled() { Err(TaskFailure::Stopped) } else { Ok(()) }
+    }
+
+    /// The time left until the attempt is asked to stop or is ended; `None` where it has no limit.
+    pub fn time_left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| Duration::try_from(deadline.duration_since(self.clock.now())).unwrap_or(Duration::ZERO))
     }
 
     /// Waits for `work`, or ends with `Err(Stopped)` as soon as the attempt is asked to stop.

@@ -15,6 +15,8 @@ mod http;
 mod kind;
 mod load;
 mod messages;
+mod prepare;
+mod redact;
 mod report;
 mod schedules;
 mod sms;
@@ -22,4 +24,5 @@ mod sources;
 mod steps;
 
 pub use load::{LoadedPacks, PackError, host};
+pub use prepare::rehearse;
 pub use sources::demonstration;

@@ -7,7 +7,8 @@ use super::CliError;
 
 /// What is said of `--arg` in the help of the commands that take it.
 pub(super) const ARG_HELP: &str = "\
-The value of --arg is JSON where it reads as JSON, else text: seconds=2 is a number, name=Ann is text, code='\"007\"' is text too.
+The value of --arg is what the kind takes: code=123456 is text for a kind that takes a text there, else a number. What is not JSON is text,
+as in name=Ann, and so is what is in quotes, as in code='\"123456\"'.
 A dot leads into an object: context.name=Ann is {\"context\": {\"name\": \"Ann\"}}.";
 
 #[derive(Debug, Default, Args)]
@@ -21,8 +22,19 @@ pub(super) struct KindArgs {
 }
 
 impl KindArgs {
-    /// The args as an object.
+    /// The args as an object, without knowing what the kind takes.
     pub(super) fn object(&self) -> Result<Map<String, Value>, CliError> {
+        self.object_for(&Value::Null)
+    }
+
+    /// Whether what the kind takes decides about a value: one that reads as JSON, and might be meant as text.
+    pub(super) fn need_schema(&self) -> bool {
+        let texts = self.pairs.iter().filter_map(|pair| pair.split_once('='));
+        texts.into_iter().any(|(_, text)| serde_json::from_str::<Value>(text).is_ok_and(|value| !value.is_string()))
+    }
+
+    /// The args as an object that fits a JSON Schema as far as that says so.
+    pub(super) fn object_for(&self, schema: &Value) -> Result<Map<String, Value>, CliError> {
         let mut args = match self.json.as_deref().map(serde_json::from_str) {
             None => Map::new(),
             Some(Ok(Value::Object(args))) => args,
@@ -30,13 +42,14 @@ impl KindArgs {
             Some(Err(error)) => return Err(CliError::Usage(format!("--args is not JSON: {error}"))),
         };
         for pair in &self.pairs {
-            put(&mut args, pair).map_err(CliError::Usage)?;
+            put(&mut args, pair, schema).map_err(CliError::Usage)?;
         }
         Ok(args)
     }
 }
 
-fn put(args: &mut Map<String, Value>, pair: &str) -> Result<(), String> {
+fn put(args: &mut Map<String, Value>, pair: &str, schema: &Value) -> Result<(), String> {
+    let root = schema;
     let (name, text) = pair.split_once('=').ok_or_else(|| format!("--arg {pair:?} is not name=value"))?;
     let mut path: Vec<&str> = name.split('.').collect();
     let last = path.pop().unwrap_or_default();
@@ -50,11 +63,51 @@ fn put(args: &mut Map<String, Value>, pair: &str) -> Result<(), String> {
             .as_object_mut()
             .ok_or_else(|| format!("--arg {pair:?}: {part} has a value of its own, so nothing can be put into it"))?;
     }
-    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    let wanted = name.split('.').try_fold(schema, |schema, part| field_of(root, schema, part));
+    let types = wanted.map(|wanted| types_of(root, wanted)).unwrap_or_default();
+    let value = value_of(text, &types);
     match into.insert(last.to_owned(), value) {
         Some(_) => Err(format!("{name} is given twice")),
         None => Ok(()),
     }
+}
+
+/// The value that a text stands for, where these types are allowed; all are where there are none.
+fn value_of(text: &str, types: &[&str]) -> Value {
+    let as_text = || Value::String(text.to_owned());
+    let Ok(value) = serde_json::from_str::<Value>(text) else { return as_text() };
+    let is_allowed = match &value {
+        Value::Null => types.contains(&"null"),
+        Value::Bool(_) => types.contains(&"boolean"),
+        Value::Number(number) => types.contains(&"number") || (types.contains(&"integer") && !number.is_f64()),
+        Value::Array(_) => types.contains(&"array"),
+        Value::Object(_) => types.contains(&"object"),
+        Value::String(_) => true,
+    };
+    if !is_allowed && types.contains(&"string") { as_text() } else { value }
+}
+
+/// The schema of a field, where the schema of its object has one.
+fn field_of<'s>(root: &'s Value, schema: &'s Value, name: &str) -> Option<&'s Value> {
+    branches(root, schema).into_iter().find_map(|branch| branch["properties"].get(name))
+}
+
+/// The JSON types that a schema allows, as far as it says so.
+fn types_of<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s str> {
+    let types = branches(root, schema).into_iter().flat_map(|branch| match &branch["type"] {
+        Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
+        name => name.as_str().into_iter().collect::<Vec<_>>(),
+    });
+    types.collect()
+}
+
+/// A schema without its reference, and the alternatives of it.
+fn branches<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s Value> {
+    let target = schema["$ref"].as_str().and_then(|target| root.pointer(target.strip_prefix('#')?)).unwrap_or(schema);
+    let alternatives = ["anyOf", "oneOf", "allOf"].into_iter().flat_map(|name| target[name].as_array().into_iter().flatten());
+    let of_reference =
+        |schema: &'s Value| schema["$ref"].as_str().and_then(|target| root.pointer(target.strip_prefix('#')?)).unwrap_or(schema);
+    std::iter::once(target).chain(alternatives.map(of_reference)).collect()
 }
 
 #[cfg(test)]
@@ -75,6 +128,29 @@ mod tests {
             args.unwrap(),
             json!({"a": 2, "b": "Ann Example", "c": [1, "x"], "d": "2", "e": "", "f": "x=y", "g": true, "h": "007"})
         );
+    }
+
+    #[test]
+    fn a_value_is_what_the_kind_takes() {
+        let schema = json!({
+            "properties": {
+                "code": { "type": "string" },
+                "note": { "type": ["string", "null"] },
+                "count": { "type": "integer" },
+                "any": {},
+                "either": { "oneOf": [{ "type": "null" }, { "$ref": "#/$defs/Text" }] },
+                "login": { "$ref": "#/$defs/Login" },
+            },
+            "$defs": { "Text": { "type": "string" }, "Login": { "properties": { "pin": { "type": "string" }, "level": { "type": "number" } } } },
+        });
+        let pairs =
+            ["code=123456", "note=null", "count=5", "any=5", "either=true", "login.pin=0042", "login.level=1.5", "other=7"];
+        let args = KindArgs { pairs: pairs.map(str::to_owned).into(), json: None };
+        assert!(args.need_schema());
+        let expected = json!({
+            "code": "123456", "note": null, "count": 5, "any": 5, "either": "true", "login": { "pin": "0042", "level": 1.5 }, "other": 7,
+        });
+        assert_eq!(Value::Object(args.object_for(&schema).unwrap()), expected);
     }
 
     #[test]

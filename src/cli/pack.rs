@@ -7,9 +7,9 @@ use legwork_pack::{Fault, PackSet, pack_schema, starter};
 use serde_json::{Value, json};
 
 use super::output::{Format, OutputArgs, print};
-use super::{CliError, Vars, output};
-use crate::config::{Config, Purpose};
-use crate::packs::{LoadedPacks, host};
+use super::{CliError, Vars, in_runtime, output};
+use crate::config::{Config, Purpose, packs_value};
+use crate::packs::{LoadedPacks, host, rehearse};
 use legwork_engine::clock::{Clock as _, SyncedClock};
 
 /// Check packs, make a new one, and show what packs declare
@@ -30,6 +30,8 @@ pub(super) struct PackArgs {
 #[derive(Debug, Subcommand)]
 enum PackCommand {
     /// List every mistake of packs, with file, line and column; the exit code is 1 where there is any
+    ///
+    /// The statements are prepared for a database in memory, made of the scripts `schema` and `demo` of the source.
     Check(CheckArgs),
     /// Make a small pack that works, in a folder of its name
     New {
@@ -62,30 +64,33 @@ struct ListArgs {
 
 pub(super) fn run(args: PackArgs, vars: Vars) -> Result<(), CliError> {
     match args.command {
-        PackCommand::Check(args) => check(&args, vars),
+        PackCommand::Check(args) => in_runtime(check(args, vars)),
         PackCommand::New { name } => new(&name),
         PackCommand::List(args) => list(&args, vars),
         PackCommand::Schema => print(&format!("{:#}\n", pack_schema())),
     }
 }
 
-fn check(args: &CheckArgs, vars: Vars) -> Result<(), CliError> {
+async fn check(args: CheckArgs, vars: Vars) -> Result<(), CliError> {
     let config = Config::read_for(Purpose::Command, vars)?;
     let now = SyncedClock::start().now();
     let host = host(&config.packs, &config.render, Some(now)).map_err(|error| CliError::Failed(error.to_string()))?;
     let checked = PackSet::load(&args.folders, &host);
-    let faults: Vec<&Fault> = checked.as_ref().err().map(|faults| faults.iter().collect()).unwrap_or_default();
+    let faults: Vec<Fault> = match &checked {
+        Ok(set) => rehearse(set, now).await,
+        Err(faults) => faults.iter().cloned().collect(),
+    };
     if args.output.format == Format::Json {
-        let list: Vec<Value> = faults.iter().map(|fault| of_fault(fault)).collect();
+        let list: Vec<Value> = faults.iter().map(of_fault).collect();
         print(&format!("{:#}\n", json!({ "faults": list })))?;
         return if faults.is_empty() { Ok(()) } else { Err(CliError::Shown) };
     }
     match checked {
-        Ok(set) => {
+        Ok(set) if faults.is_empty() => {
             let (kinds, schedules) = (set.kinds().count(), set.schedules().count());
             print(&format!("{} packs, {kinds} kinds and {schedules} schedules are right.\n", set.packs().len()))
         }
-        Err(faults) => Err(CliError::Failed(faults.to_string())),
+        _ => Err(CliError::Failed(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))),
     }
 }
 
@@ -117,7 +122,7 @@ fn new(name: &str) -> Result<(), CliError> {
 
 fn list(args: &ListArgs, mut vars: Vars) -> Result<(), CliError> {
     if !args.packs.is_empty() {
-        vars.insert("PACKS".into(), args.packs.join(","));
+        vars.insert("PACKS".into(), packs_value(&args.packs));
     }
     let mut config = Config::read_for(Purpose::Command, vars)?;
     let packs = LoadedPacks::load(&config.packs, &config.render, &mut config.sources)

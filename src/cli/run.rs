@@ -14,7 +14,7 @@ use super::kind_args::{ARG_HELP, KindArgs};
 use super::output::{self, OutputArgs};
 use super::{CliError, Vars};
 use crate::app;
-use crate::config::{Config, parse_duration};
+use crate::config::{Config, packs_value, parse_duration};
 use crate::files::{FileService, TaskFiles};
 use crate::kinds::upkeep::NoEngine;
 use crate::kinds::{Child, ChildEnd, Children, KindSet, NoChildren, ProgressSink, TaskContext, TaskKind};
@@ -60,7 +60,7 @@ impl RunArgs {
     /// The settings that its flags change.
     pub(super) fn put_into(&self, mut vars: Vars) -> Vars {
         if !self.packs.is_empty() {
-            vars.insert("PACKS".into(), self.packs.join(","));
+            vars.insert("PACKS".into(), packs_value(&self.packs));
         }
         vars
     }
@@ -74,7 +74,7 @@ pub(super) async fn run(args: RunArgs, mut config: Config) -> Result<(), CliErro
         let name = &kind.policy.name;
         return Err(CliError::Usage(format!("{name} asks the running server: submit it instead, with legwork submit {name}")));
     }
-    let object = Value::Object(args.args.object()?).to_string();
+    let object = Value::Object(args.args.object_for(&kind.json_schema)?).to_string();
     let config = app::with_secrets(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SyncedClock::start());
     let services = Arc::new(app::build_services(&config, &clock)?);
@@ -126,6 +126,7 @@ impl Foreground {
             submitted_at: clock.now(),
             retry_origin: None,
             retries_left: 0,
+            deadline: None,
             services,
             ledger: ledger.clone(),
             effects: ledger.clone(),
@@ -170,6 +171,7 @@ impl Foreground {
         let mut cx = self.cx.clone();
         cx.attempt = Attempt(attempt);
         cx.retries_left = retries_left;
+        cx.deadline = cx.clock.now().checked_add(self.limit).ok();
         cx.files.attempt = cx.attempt;
         let span = tracing::info_span!("attempt", task.id = %cx.task, task.kind = %cx.kind, attempt = %cx.attempt);
         let stop = cx.stop.clone();

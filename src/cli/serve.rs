@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{CliError, Vars};
 use crate::app;
-use crate::config::Config;
+use crate::config::{Config, packs_value};
 use crate::telemetry::{self, LogOutput};
 
 /// Start the server: API, worker and scheduler, or the roles that --roles names
@@ -66,7 +66,7 @@ async fn start(pool: PoolArgs, mut vars: Vars) -> Result<(), CliError> {
     put(&mut vars, "CONCURRENCY", pool.concurrency);
     put(&mut vars, "QUEUES", joined(&pool.queues));
     put(&mut vars, "WORKER_NAME", pool.name);
-    put(&mut vars, "PACKS", joined(&pool.packs));
+    put(&mut vars, "PACKS", (!pool.packs.is_empty()).then(|| packs_value(&pool.packs)));
     let config = Config::read(vars)?;
     telemetry::start(&config.log, LogOutput::Stdout);
     Ok(app::serve(config).await?)

@@ -11,6 +11,9 @@ const DEFAULT: &str = "au-vlp";
 /// The value of `PACKS` that loads none.
 const NONE: &str = "none";
 
+/// Ends a path in `PACKS` where the paths may hold commas: the unit separator of ASCII, which no path has.
+const END: char = '\u{1f}';
+
 /// Which packs are loaded, and what they are given.
 #[derive(Clone)]
 pub struct PacksConfig {
@@ -34,11 +37,22 @@ impl fmt::Debug for PacksConfig {
     }
 }
 
+/// The value of `PACKS` for folders that were given one by one: their paths may hold commas.
+pub fn packs_value(folders: &[String]) -> String {
+    folders.iter().flat_map(|folder| [folder.as_str(), "\u{1f}"]).collect()
+}
+
+fn separator_of(list: &str) -> char {
+    if list.contains(END) { END } else { ',' }
+}
+
 /// Reads them. `is_embedded` says whether the store is the file of this process.
 pub(super) fn packs_config(reader: &mut Reader, data_dir: &Path, is_embedded: bool) -> PacksConfig {
     let folders = match reader.optional("PACKS").as_deref() {
         Some(NONE) => Vec::new(),
-        Some(list) => list.split(',').map(str::trim).filter(|folder| !folder.is_empty()).map(PathBuf::from).collect(),
+        Some(list) => {
+            list.split(separator_of(list)).map(str::trim).filter(|folder| !folder.is_empty()).map(PathBuf::from).collect()
+        }
         None if is_embedded => vec![PathBuf::from(DEFAULT)],
         None => Vec::new(),
     };
@@ -47,5 +61,19 @@ pub(super) fn packs_config(reader: &mut Reader, data_dir: &Path, is_embedded: bo
         allows_demo: is_embedded || reader.switch("DEMO"),
         data_dir: data_dir.to_owned(),
         vars: reader.vars.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{packs_value, separator_of};
+
+    #[test]
+    fn a_path_that_is_given_alone_may_hold_commas() {
+        let folders =
+            |list: &str| list.split(separator_of(list)).filter(|path| !path.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(folders("a, b"), ["a", " b"]);
+        assert_eq!(folders(packs_value(&["a,b".into()]).trim()), ["a,b"]);
+        assert_eq!(folders(packs_value(&["a,b".into(), "c".into()]).trim()), ["a,b", "c"]);
     }
 }

@@ -216,11 +216,21 @@ impl TaskFiles {
         self.file_service.publish(scratch, self.new_file(path, content_type, expires_at)).await
     }
 
+    /// The bytes of a stored file, which has at most `limit`. Another principal's is as good as missing: the path may come from whoever
+    /// submitted the task, by way of a kind that does not know it for a path.
+    pub async fn read(&self, path: &FilePath, limit: usize) -> FileResult<Vec<u8>> {
+        self.check_is_open(path).await?;
+        self.file_service.storage().read(path, limit).await
+    }
+
+    async fn check_is_open(&self, path: &FilePath) -> FileResult<()> {
+        let is_open = self.file_service.is_open_to(path, &self.principal).await?;
+        if is_open { Ok(()) } else { Err(FileError::NotFound(path.clone())) }
+    }
+
     /// A real file of this machine with the bytes of a stored one. Another principal's is as good as missing.
     pub async fn local(&self, path: &FilePath) -> FileResult<super::LocalFile> {
-        if !self.file_service.is_open_to(path, &self.principal).await? {
-            return Err(FileError::NotFound(path.clone()));
-        }
+        self.check_is_open(path).await?;
         self.file_service.storage().local(path, Some(self.produced_by())).await
     }
 

@@ -254,7 +254,7 @@ impl SendEmail {
         let mut attachments = Vec::with_capacity(self.attachments.len());
         for text in &self.attachments {
             let path = FilePath::parse(text).map_err(|error| TaskFailure::fail("BadArgs", error))?;
-            let bytes = cx.or_cancelled(cx.files.storage().read(&path, left)).await?.map_err(|error| match error {
+            let bytes = cx.or_cancelled(cx.files.read(&path, left)).await?.map_err(|error| match error {
                 FileError::TooLarge { .. } => {
                     let limit = MOST_ATTACHED_BYTES >> 20;
                     TaskFailure::fail(
@@ -263,7 +263,7 @@ impl SendEmail {
                     )
                 }
                 FileError::NotFound(_) => TaskFailure::fail("FileNotFound", error),
-                error => TaskFailure::retry("StorageUnavailable", error),
+                error => error.failure(),
             })?;
             left -= bytes.len();
             let name = path.as_str().rsplit('/').next().unwrap_or_default().to_owned();

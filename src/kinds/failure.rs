@@ -26,7 +26,7 @@ impl<T> OrFail<T> for Result<T, QueryError> {
 pub fn source_failure(error: SourceError) -> TaskFailure {
     match &error {
         SourceError::Away { .. } => TaskFailure::retry("SourceUnavailable", error),
-        SourceError::Mismatch { .. } => TaskFailure::fail("SourceMismatch", error),
+        SourceError::Mismatch { .. } | SourceError::Statement { .. } => TaskFailure::fail("SourceMismatch", error),
         SourceError::Undeclared(_) => TaskFailure::fail("SourceUndeclared", error),
         SourceError::Refused { .. } => TaskFailure::fail("SourceError", error),
     }

@@ -188,6 +188,11 @@ impl TaskKind {
         self.behavior.check(args, services).map_err(|field_error| self.all_field_errors(args, field_error))
     }
 
+    /// What the schema alone finds wrong with args, before anything is known of the process in which they are used.
+    pub fn schema_errors(&self, args: &Value) -> Vec<FieldError> {
+        self.validator().iter_errors(args).flat_map(|error| self.field_errors_of(&error)).collect()
+    }
+
     /// Starts the work. Args that do not parse (a newer version wrote them) are a failure here.
     pub fn run(&self, args: &str, cx: TaskContext) -> Result<RunFuture, TaskFailure> {
         self.behavior.run(args, cx)
@@ -204,8 +209,7 @@ impl TaskKind {
             // A number out of range, or too many brackets: what takes JSON as it comes found nothing wrong with it.
             Err(error) => return vec![FieldError::new(String::new(), format!("cannot be read: {}", parser_words(&error)))],
         };
-        let mut found: Vec<FieldError> =
-            self.validator().iter_errors(&value).flat_map(|error| self.field_errors_of(&error)).collect();
+        let mut found: Vec<FieldError> = self.schema_errors(&value);
         match field_error {
             ArgsError::Parser(first) if found.is_empty() => found.push(first),
             // The schema has told it.

@@ -47,6 +47,7 @@ impl KindRunner {
             submitted_at: attempt.submitted_at,
             retry_origin: attempt.retry_origin,
             retries_left: attempt.retries_left,
+            deadline: Some(attempt.deadline),
             clock: attempt.clock,
             stop: attempt.stop,
             progress: attempt.progress,

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::attempt::PackAttempt;
 use super::effect::Effect;
+use super::redact::Secrets;
 use crate::kinds::TaskKind;
 
 pub(super) async fn run(attempt: &PackAttempt, spec: &Builtin) -> Result<Effect, TaskFailure> {
@@ -25,10 +26,14 @@ pub(super) async fn run(attempt: &PackAttempt, spec: &Builtin) -> Result<Effect,
 pub(super) async fn run_compiled(attempt: &PackAttempt, kind: &TaskKind, args: &Value) -> Result<Effect, TaskFailure> {
     let text = args.to_string();
     if let Err(field_errors) = kind.check(&text, &attempt.cx.services) {
+        let secrets = secrets_of(attempt);
         let messages: Vec<String> = field_errors
             .into_iter()
             .map(|error| {
-                let detail = if kind.policy.is_sensitive(&error.pointer) { "is wrong" } else { error.detail.as_str() };
+                // The words of an error may hold the value that was refused.
+                let is_secret = args.pointer(&error.pointer).is_some_and(|value| secrets.is_in(value));
+                let is_hidden = is_secret || kind.policy.is_sensitive(&error.pointer);
+                let detail = if is_hidden { "is wrong" } else { error.detail.as_str() };
                 format!("{} {detail}", error.pointer)
             })
             .collect();
@@ -38,4 +43,12 @@ pub(super) async fn run_compiled(attempt: &PackAttempt, kind: &TaskKind, args: &
         ));
     }
     kind.run(&text, attempt.cx.clone())?.await.map(Effect::of_result)
+}
+
+fn secrets_of(attempt: &PackAttempt) -> Secrets {
+    let params = attempt.scope.values().get_attr("params").ok().and_then(|params| serde_json::to_value(params).ok());
+    match params {
+        Some(Value::Object(params)) => attempt.kind.secrets_of(&params),
+        _ => Secrets::default(),
+    }
 }

@@ -70,7 +70,8 @@ async fn of_query(attempt: &PackAttempt, spec: &Export, sql: &Sql) -> Result<Eff
     let Some(statement) = statements.last() else {
         return Err(TaskFailure::fail("BadQuery", "the export has no statement"));
     };
-    let mut transaction = attempt.cx.or_cancelled(source.source.begin(Access::Read)).await?.or_fail()?;
+    let mut transaction =
+        attempt.cx.or_cancelled(source.source.begin_within(Access::Read, attempt.cx.time_left())).await?.or_fail()?;
     let columns = transaction.columns(&statement.text).await.or_fail()?;
     let (mut rows, mut size) = (Vec::new(), 0);
     let reading = transaction.each(statement, |row| {

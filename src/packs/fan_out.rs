@@ -68,7 +68,8 @@ pub(super) async fn run(attempt: &mut PackAttempt, spec: &FanOut) -> Result<Effe
 async fn read(attempt: &PackAttempt, spec: &FanOut) -> Result<Vec<Row>, TaskFailure> {
     let source = attempt.source()?;
     let statements = source.statements(&spec.query, &attempt.scope)?;
-    let mut transaction = attempt.cx.or_cancelled(source.source.begin(Access::Read)).await?.or_fail()?;
+    let mut transaction =
+        attempt.cx.or_cancelled(source.source.begin_within(Access::Read, attempt.cx.time_left())).await?.or_fail()?;
     let mut rows = Vec::new();
     for statement in &statements {
         rows = attempt.cx.or_cancelled(transaction.rows(statement, MOST_ROWS + 1)).await?.or_fail()?;

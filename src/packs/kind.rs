@@ -11,6 +11,7 @@ use legwork_pack::{Kind, Pack, Runner};
 use serde_json::{Map, Value};
 
 use super::attempt;
+use super::redact::{RedactedProgress, Secrets};
 use crate::config::RenderConfig;
 use crate::kinds::{ArgsError, Behavior, DeclaredKind, KindSet, TaskContext, TaskKind};
 use crate::services::Services;
@@ -46,6 +47,13 @@ pub(super) struct PackKind {
     pub compiled: Option<Arc<TaskKind>>,
 }
 
+impl PackKind {
+    /// The secrets among the args of a task, and those of the pack.
+    pub(super) fn secrets_of(&self, params: &Map<String, Value>) -> Secrets {
+        Secrets::of(&self.runtime.pack, &self.kind, params)
+    }
+}
+
 struct PackBehavior(Arc<PackKind>);
 
 impl Behavior for PackBehavior {
@@ -62,14 +70,18 @@ impl Behavior for PackBehavior {
             let pointers: Vec<&str> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
             TaskFailure::fail("BadArgs", format!("the args do not fit the kind any more: {}", pointers.join(", ")))
         })?;
-        Ok(Box::pin(attempt::run(self.0.clone(), params, cx)))
+        let kind = self.0.clone();
+        let secrets = kind.secrets_of(&params);
+        let progress = Arc::new(RedactedProgress { inner: cx.progress.clone(), secrets: secrets.clone() });
+        let cx = TaskContext { progress, ..cx };
+        Ok(Box::pin(async move { secrets.outcome(attempt::run(kind, params, cx).await) }))
     }
 }
 
 /// Makes a kind of the process of a kind of a pack.
-pub(super) fn task_kind(runtime: &Arc<PackRuntime>, kind: &Kind, compiled: &KindSet) -> TaskKind {
+pub(super) fn task_kind(runtime: &Arc<PackRuntime>, kind: &Kind, compiled_kinds: &KindSet) -> TaskKind {
     let compiled = match &kind.runner {
-        Runner::Builtin(builtin) => compiled.get(&KindName::from_store(&builtin.kind)),
+        Runner::Builtin(builtin) => compiled_kinds.get(&KindName::from_store(&builtin.kind)),
         _ => None,
     };
     let needs_engine = compiled.as_ref().is_some_and(|kind| kind.needs_engine);
@@ -77,12 +89,25 @@ pub(super) fn task_kind(runtime: &Arc<PackRuntime>, kind: &Kind, compiled: &Kind
         policy: policy_of(&runtime.pack, kind, compiled.as_deref()),
         pack: runtime.pack.name.as_str().into(),
         description: kind.description.clone(),
-        scope: if kind.needs_admin { TokenScope::Admin } else { TokenScope::Submit },
+        scope: scope_of(kind, compiled_kinds),
         example: kind.example.clone().into(),
         json_schema: kind.params.json_schema(),
         needs_engine,
         behavior: Arc::new(PackBehavior(Arc::new(PackKind { runtime: runtime.clone(), kind: kind.clone(), compiled }))),
     })
+}
+
+/// What a token must allow that submits it. What a compiled kind asks for is asked for by the kinds that run it or submit it as well: else a
+/// pack would open to everybody what is for administrators.
+fn scope_of(kind: &Kind, compiled: &KindSet) -> TokenScope {
+    let names: Vec<&str> = match &kind.runner {
+        Runner::Builtin(builtin) => vec![&builtin.kind],
+        Runner::FanOut(fan_out) => fan_out.children.iter().map(|child| child.kind.as_str()).collect(),
+        Runner::Chain(links) => links.iter().map(|link| link.kind.as_str()).collect(),
+        _ => Vec::new(),
+    };
+    let is_admins = |name: &str| compiled.get(&KindName::from_store(name)).is_some_and(|kind| kind.scope == TokenScope::Admin);
+    if kind.needs_admin || names.into_iter().any(is_admins) { TokenScope::Admin } else { TokenScope::Submit }
 }
 
 /// What the engine has to know: what the pack says, else what the compiled kind says, else the defaults.

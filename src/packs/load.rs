@@ -5,19 +5,27 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use legwork_pack::{Dialect, Host, HostKind, Pack, PackFiles, PackSet, Runner, Sql};
-use legwork_source::{Access, Sources, SourcesConfig};
+use legwork_pack::{ArgFault, ArgsCheck, Fault, Host, HostKind, PackFiles, PackSet};
+use legwork_source::{Sources, SourcesConfig};
+use serde_json::Value;
 
 use super::kind::{PackRuntime, task_kind};
+use super::prepare::Refusals;
 use super::{built_in, sources};
 use crate::config::{PacksConfig, RenderConfig};
 use crate::kinds::{KindSet, TaskKind};
 use crate::services::render::Renderer;
 
-/// Why packs cannot be used: one mistake a line, each with its place.
+/// Why packs cannot be used: one thing a line, each with its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the packs have mistakes:\n{}", .0.join("\n"))]
-pub struct PackError(pub Vec<String>);
+pub enum PackError {
+    /// The packs have to be corrected.
+    #[error("the packs have mistakes:\n{}", .0.join("\n"))]
+    Mistakes(Vec<String>),
+    /// Their databases do not answer; nothing is known to be wrong with the packs.
+    #[error("the packs are not used, because their databases do not answer:\n{}", .0.join("\n"))]
+    Away(Vec<String>),
+}
 
 /// Packs that were found right, and what they need.
 pub struct LoadedPacks {
@@ -28,9 +36,17 @@ pub struct LoadedPacks {
 
 /// What the program offers to packs. `now` makes clocked schedules of the past a mistake.
 pub fn host(config: &PacksConfig, render: &RenderConfig, now: Option<Timestamp>) -> Result<Host, PackError> {
-    let renderer = Renderer::new(render).map_err(|error| PackError(vec![error.to_string()]))?;
+    let renderer = Renderer::new(render).map_err(|error| PackError::Mistakes(vec![error.to_string()]))?;
     let kinds = KindSet::compiled();
-    let kinds = kinds.public().map(|kind| (kind.policy.name.to_string(), HostKind { schema: (*kind.json_schema).clone() }));
+    let kinds = kinds.public().map(|kind| {
+        let schema = (*kind.json_schema).clone();
+        let name = kind.policy.name.to_string();
+        let check = ArgsCheck::new(move |args| {
+            let errors = kind.schema_errors(&Value::Object(args.clone())).into_iter();
+            errors.map(|error| ArgFault { pointer: error.pointer, detail: error.detail }).collect()
+        });
+        (name, HostKind { schema, check: Some(check) })
+    });
     Ok(Host {
         kinds: kinds.collect(),
         email_templates: renderer.names().map(str::to_owned).collect(),
@@ -53,7 +69,7 @@ impl LoadedPacks {
                 Err(error) => errors.push(format!("the pack {}: {error}", pack.name)),
             }
         }
-        if errors.is_empty() { Ok(Self { set, render: render.clone(), renderers }) } else { Err(PackError(errors)) }
+        if errors.is_empty() { Ok(Self { set, render: render.clone(), renderers }) } else { Err(PackError::Mistakes(errors)) }
     }
 
     /// The packs.
@@ -81,16 +97,20 @@ impl LoadedPacks {
     /// Prepares every statement of the packs against its database. The error names each statement that the database refuses, and each source
     /// that does not answer.
     pub async fn prepare(&self, sources: &Sources) -> Result<(), PackError> {
-        let mut errors = Vec::new();
+        let mut found = Refusals::default();
         for pack in self.set.packs() {
-            for source in &pack.sources {
-                match sources.get(Some(&source.name)) {
-                    Ok(found) => errors.extend(refused(pack, found).await),
-                    Err(reason) => errors.push(format!("{}: sources.{}: {reason}", source.place, source.name)),
-                }
+            found.pack(pack, sources).await;
+        }
+        let told = |faults: Vec<Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let (mut refused, away) = (told(found.refused), told(found.away));
+        match (refused.is_empty(), away.is_empty()) {
+            (true, true) => Ok(()),
+            (true, false) => Err(PackError::Away(away)),
+            (false, _) => {
+                refused.extend(away);
+                Err(PackError::Mistakes(refused))
             }
         }
-        if errors.is_empty() { Ok(()) } else { Err(PackError(errors)) }
     }
 }
 
@@ -110,50 +130,10 @@ fn read(config: &PacksConfig, host: &Host) -> Result<PackSet, PackError> {
     }
     match PackSet::from_files(&files, host) {
         Ok(set) if errors.is_empty() => Ok(set),
-        Ok(_) => Err(PackError(errors)),
+        Ok(_) => Err(PackError::Mistakes(errors)),
         Err(faults) => {
             errors.extend(faults.iter().map(ToString::to_string));
-            Err(PackError(errors))
+            Err(PackError::Mistakes(errors))
         }
     }
-}
-
-/// What a database says of the statements that are for it.
-async fn refused(pack: &Pack, source: &legwork_source::Source) -> Vec<String> {
-    let dialect = if source.is_postgres() { Dialect::Postgres } else { Dialect::Sqlite };
-    let mut errors = Vec::new();
-    for kind in pack.kinds.iter().filter(|kind| kind.source.as_deref() == Some(source.name())) {
-        for statement in statements_of(kind).into_iter().flat_map(|sql| sql.statements(dialect)) {
-            // A transaction each: in Postgres a refused statement ends its transaction.
-            let mut transaction = match source.begin(Access::Read).await {
-                Ok(transaction) => transaction,
-                Err(error) => return vec![format!("{}: the pack {} cannot be used: {error}", kind.place, pack.name)],
-            };
-            if let Err(error) = transaction.prepare(&statement.text).await {
-                errors.push(format!("{}: {} refuses the statement of {}: {error}", statement.place, dialect, kind.name));
-            }
-        }
-    }
-    errors
-}
-
-/// All SQL of a kind.
-fn statements_of(kind: &legwork_pack::Kind) -> Vec<&Sql> {
-    let mut all: Vec<&Sql> = Vec::new();
-    all.extend(kind.data.query.iter().map(|query| &query.sql));
-    all.extend(kind.data.queries.iter().map(|(_, query)| &query.sql));
-    for steps in [&kind.steps.before, &kind.steps.after, &kind.steps.on_failure] {
-        all.extend(steps.iter().map(|step| &step.sql));
-    }
-    match &kind.runner {
-        Runner::Sql(steps) => all.extend(steps.iter().map(|step| &step.sql)),
-        Runner::FanOut(fan_out) => all.push(&fan_out.query),
-        Runner::Export(export) => {
-            if let legwork_pack::ExportRows::Query(sql) = &export.rows {
-                all.push(sql);
-            }
-        }
-        _ => {}
-    }
-    all
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use legwork_pack::{Dialect, Pack, Scope, Script, Source, SourceUrl, SqlValue};
+use legwork_pack::{DemoSource, Dialect, Pack, Scope, Script, Source, SourceUrl, SqlValue};
 use legwork_source::{Bound, DemoScript, RawStatement, SourceConfig, SourcePlace, SourcesConfig};
 use serde_json::{Map, Value, json};
 
+use super::built_in;
 use crate::config::PacksConfig;
 
 /// Adds the sources of a pack to `sources`. What SOURCES declares stays as it is and only gets the models that it lacks. The errors say what is
@@ -16,20 +17,18 @@ use crate::config::PacksConfig;
 pub(super) fn add(pack: &Pack, config: &PacksConfig, sources: &mut SourcesConfig) -> Vec<String> {
     let mut errors = Vec::new();
     for source in &pack.sources {
-        let place = match place_of(pack, source, config, sources) {
-            Ok(place) => place,
+        let found = place_of(pack, source, config, sources).and_then(|place| Ok((place, models_of(pack, source)?)));
+        let (place, models) = match found {
+            Ok(found) => found,
             Err(error) => {
                 errors.push(error);
                 continue;
             }
         };
-        let models = match models_of(pack, source) {
-            Ok(models) => models,
-            Err(error) => {
-                errors.push(error);
-                continue;
-            }
-        };
+        // The models of the program's own demonstration are those of its tables.
+        if matches!(place, SourcePlace::Scripted(..)) {
+            sources.sources.remove(&source.name);
+        }
         let known = sources
             .sources
             .entry(source.name.clone())
@@ -55,35 +54,55 @@ fn place_of(pack: &Pack, source: &Source, config: &PacksConfig, sources: &Source
         None => None,
     };
     if let Some(url) = url {
-        let text = toml_of(&json!({ "sources": { (source.name.as_str()): { "url": url, "models": {} } } }));
-        let parsed = SourcesConfig::parse(&text, &config.vars).map_err(|mistakes| format!("{field}: {}", mistakes.join("; ")))?;
-        let found = parsed.sources.into_values().next();
-        return found.map(|found| found.place).ok_or_else(|| format!("{field}: the URL names no database"));
-    }
-    // The program's own demonstration has the tables of the pack that is part of the program.
-    if let Some(place) = declared {
-        return Ok(place);
+        return SourcePlace::parse(&url).ok_or_else(|| {
+            // The value may hold a password, so it is not told.
+            let what = match &source.url {
+                Some(SourceUrl::Env(name)) => format!("{field}: the variable {name}"),
+                _ => format!("{}: sources.{}.url: the URL", source.url_place, source.name),
+            };
+            format!("{what} names no database. Write postgres://user:password@host/database or sqlite:path.")
+        });
     }
     let Some(demo) = source.demo.as_ref().filter(|_| config.allows_demo) else {
+        // The program's own demonstration has the tables of the pack that is part of the program.
+        if let Some(place) = declared.filter(|_| config.allows_demo) {
+            return Ok(place);
+        }
         let set = match &source.url {
-            Some(SourceUrl::Env(name)) => format!("Set {name}, or declare"),
+            Some(SourceUrl::Env(name)) => format!("Set the variable {name}, or declare"),
             _ => "Declare".to_owned(),
         };
-        return Err(format!(
-            "{field}: no database is known for it. {set} a source of this name in the file SOURCES, or set DEMO=on for the pack's demonstration."
-        ));
+        let demo = if source.demo.is_some() { ", or set DEMO=on for the pack's demonstration" } else { "" };
+        return Err(format!("{field}: no database is known for it. {set} a source of this name in the file SOURCES{demo}."));
     };
+    if let Some(place) = declared.filter(|_| pack.name == built_in::NAME) {
+        return Ok(place);
+    }
+    let file = format!("{}-{}.db", pack.name, source.name);
+    Ok(SourcePlace::Scripted(config.data_dir.join(file), script_of(pack, demo)))
+}
+
+/// The statements of a demonstration, as of a time, for `SQLite`.
+fn script_of(pack: &Pack, demo: &DemoSource) -> DemoScript {
     let scripts: Vec<Script> = std::iter::once(demo.schema.clone()).chain(demo.demo.clone()).collect();
     let (engine, zone) = (pack.engine.clone(), pack.zone.clone());
-    let script = DemoScript::new(move |now| {
+    DemoScript::new(move |now| {
         let scope = scope_of(now, &zone);
         scripts
             .iter()
             .map(|script| statements(&engine, script, Dialect::Sqlite, &scope))
             .collect::<Result<Vec<_>, _>>()
             .map(|all| all.concat())
+    })
+}
+
+/// The sources of a pack that have scripts, each as a database in memory; those without are left out.
+pub(super) fn in_memory(pack: &Pack) -> SourcesConfig {
+    let scripted = pack.sources.iter().filter_map(|source| {
+        let place = SourcePlace::Memory(script_of(pack, source.demo.as_ref()?));
+        Some((source.name.clone(), SourceConfig { place, models: BTreeMap::new() }))
     });
-    Ok(SourcePlace::Scripted(config.data_dir.join(format!("{}-{}.db", pack.name, source.name)), script))
+    SourcesConfig { sources: scripted.collect() }
 }
 
 fn scope_of(now: Timestamp, zone: &TimeZone) -> Scope {

@@ -42,7 +42,7 @@ impl PackSource<'_> {
         queries: &[(&str, &Query)],
         scope: &Scope,
     ) -> Result<Vec<Vec<Value>>, TaskFailure> {
-        let mut transaction = cx.or_cancelled(self.source.begin(Access::Read)).await?.or_fail()?;
+        let mut transaction = cx.or_cancelled(self.source.begin_within(Access::Read, cx.time_left())).await?.or_fail()?;
         let mut answers = Vec::with_capacity(queries.len());
         for (name, query) in queries {
             let statements = self.statements(&query.sql, scope)?;
@@ -60,7 +60,7 @@ impl PackSource<'_> {
         scope: &mut Scope,
         results: &mut Map<String, Value>,
     ) -> Result<(), TaskFailure> {
-        let mut transaction = cx.or_cancelled(self.source.begin(Access::Write)).await?.or_fail()?;
+        let mut transaction = cx.or_cancelled(self.source.begin_within(Access::Write, cx.time_left())).await?.or_fail()?;
         for step in steps {
             let holds = step.when.as_ref().map_or(Ok(true), |when| self.engine.holds(when, scope)).map_err(value_failure)?;
             let value = if holds {

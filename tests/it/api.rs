@@ -113,6 +113,7 @@ api! {
         }
         schedules {
             a_schedule_is_made_shown_changed_run_and_deleted,
+            args_of_a_kind_that_is_not_loaded_are_not_shown,
             a_schedule_with_mistakes_is_422_and_each_field_is_named,
             a_preview_shows_the_words_and_the_instants_with_their_offsets,
             who_may_read_may_not_change_schedules,

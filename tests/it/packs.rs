@@ -2,9 +2,12 @@
 //! and the check-lists of their documents are complete.
 
 mod chain;
+mod checks;
 mod effects;
 mod ground;
 mod recorded;
+mod secrets;
+mod statements;
 
 use std::path::PathBuf;
 use std::time::Duration;

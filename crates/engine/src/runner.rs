@@ -35,6 +35,7 @@ pub struct KindPolicy {
     /// Whether users may submit it. The others are submitted by the program itself.
     pub is_public: bool,
     /// JSON Pointers to args that may be secret, as in `/headers`: they are shown as [`SENSITIVE_TEXT`], and never reach a log or an error.
+    /// The part `*` stands for all items of a list, as in `/users/*/pin`.
     pub sensitive: Vec<String>,
 }
 
@@ -49,31 +50,73 @@ impl KindPolicy {
         }
         let Ok(mut value) = serde_json::from_str::<Value>(&args) else { return args };
         for pointer in &self.sensitive {
-            if let Some(secret) = value.pointer_mut(pointer).filter(|secret| !secret.is_null()) {
+            for secret in values_at(&mut value, pointer).into_iter().filter(|secret| !secret.is_null()) {
                 *secret = SENSITIVE_TEXT.into();
             }
         }
         value.to_string()
     }
 
-    /// Args that were shown with [`SENSITIVE_TEXT`] and came back: what still is that text is taken from `original`.
+    /// Args that were shown with [`SENSITIVE_TEXT`] and came back: what still is that text is taken from `original`. Items of a list are
+    /// told by their index.
     pub fn unmask_args(&self, args: &str, original: &str) -> String {
-        let (Ok(mut value), Ok(original)) = (serde_json::from_str::<Value>(args), serde_json::from_str::<Value>(original)) else {
+        let (Ok(mut value), Ok(mut original)) = (serde_json::from_str::<Value>(args), serde_json::from_str::<Value>(original))
+        else {
             return args.to_owned();
         };
         for pointer in &self.sensitive {
-            if let (Some(rendered), Some(secret)) = (value.pointer_mut(pointer), original.pointer(pointer))
-                && *rendered == SENSITIVE_TEXT
-            {
-                rendered.clone_from(secret);
-            }
+            restore(&mut value, &mut original, parts_of(pointer));
         }
         value.to_string()
     }
 
-    /// Whether a JSON Pointer leads to an arg that may be secret, or into one.
+    /// Whether a JSON Pointer leads to an arg that may be secret, into one, or to a list or an object that holds one.
     pub fn is_sensitive(&self, pointer: &str) -> bool {
-        self.sensitive.iter().any(|secret| pointer.starts_with(secret))
+        let leads =
+            |secret: &String| parts_of(secret).zip(parts_of(pointer)).all(|(secret, part)| secret == "*" || secret == part);
+        !pointer.is_empty() && self.sensitive.iter().any(leads)
+    }
+}
+
+/// The parts of a JSON Pointer, as they are written in it.
+fn parts_of(pointer: &str) -> impl Iterator<Item = &str> + Clone {
+    pointer.split('/').skip(1)
+}
+
+/// The values at a JSON Pointer, in which the part `*` stands for all items of a list.
+fn values_at<'v>(value: &'v mut Value, pointer: &str) -> Vec<&'v mut Value> {
+    parts_of(pointer).fold(vec![value], |values, part| {
+        values
+            .into_iter()
+            .flat_map(|value| {
+                if part == "*" && value.is_array() {
+                    value.as_array_mut().into_iter().flatten().collect()
+                } else {
+                    value.pointer_mut(&format!("/{part}")).into_iter().collect::<Vec<_>>()
+                }
+            })
+            .collect()
+    })
+}
+
+/// Takes the values at the end of the parts of a pointer from `original` where `value` has [`SENSITIVE_TEXT`].
+fn restore<'p>(value: &mut Value, original: &mut Value, mut parts: impl Iterator<Item = &'p str> + Clone) {
+    match parts.next() {
+        None if *value == SENSITIVE_TEXT => value.clone_from(original),
+        None => {}
+        Some("*") => {
+            if let (Value::Array(items), Value::Array(originals)) = (value, original) {
+                for (item, original) in items.iter_mut().zip(originals) {
+                    restore(item, original, parts.clone());
+                }
+            }
+        }
+        Some(part) => {
+            let pointer = format!("/{part}");
+            if let (Some(value), Some(original)) = (value.pointer_mut(&pointer), original.pointer_mut(&pointer)) {
+                restore(value, original, parts);
+            }
+        }
     }
 }
 
@@ -123,6 +166,8 @@ pub struct AttemptContext {
     pub retry_origin: Option<Origin>,
     /// How many attempts may follow this one if it fails.
     pub retries_left: u16,
+    /// When the attempt is asked to stop, or is ended where it has no soft limit.
+    pub deadline: Timestamp,
     /// The current time, by the engine's clock.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the attempt is asked to stop.
@@ -143,3 +188,52 @@ pub trait ProgressSink: Send + Sync {
 
 /// The running work of an attempt.
 pub type RunFuture = Pin<Box<dyn Future<Output = Result<Value, TaskFailure>> + Send>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(sensitive: &[&str]) -> KindPolicy {
+        KindPolicy {
+            name: KindName::from_store("a.b"),
+            queue: QueueName::from_store("default"),
+            retry: RetryPolicy::DEFAULT,
+            hard_limit: Duration::from_mins(1),
+            soft_limit: None,
+            args_limit: 0,
+            is_public: true,
+            sensitive: sensitive.iter().map(|&pointer| pointer.to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn args_inside_objects_and_lists_are_masked_and_come_back() {
+        let policy = policy(&["/o/pin", "/l/*", "/users/*/pin", "/code"]);
+        let args = r#"{"code":null,"l":["a","b"],"o":{"pin":1,"x":2},"users":[{"pin":"c"},{}]}"#;
+        let masked = policy.mask_args(args.to_owned());
+        let shown = r#"{"code":null,"l":["[sensitive]","[sensitive]"],"o":{"pin":"[sensitive]","x":2},"users":[{"pin":"[sensitive]"},{}]}"#;
+        assert_eq!(masked, shown);
+        assert_eq!(policy.unmask_args(&masked, args), args);
+        let changed = shown.replacen("[sensitive]", "new", 1);
+        assert_eq!(policy.unmask_args(&changed, args), args.replacen("\"a\"", "\"new\"", 1));
+        assert_eq!(policy.mask_args(r#"{"o":5,"l":{"*":1}}"#.to_owned()), r#"{"l":{"*":"[sensitive]"},"o":5}"#);
+    }
+
+    #[test]
+    fn what_leads_to_a_secret_or_into_it_is_sensitive() {
+        let policy = policy(&["/o/pin", "/l/*", "/code"]);
+        for (pointer, is) in [
+            ("/o/pin", true),
+            ("/o/pin/x", true),
+            ("/o", true),
+            ("/o/x", false),
+            ("/l/3", true),
+            ("/l", true),
+            ("/code", true),
+            ("/codex", false),
+            ("", false),
+        ] {
+            assert_eq!(policy.is_sensitive(pointer), is, "{pointer}");
+        }
+    }
+}

@@ -130,32 +130,27 @@ impl<'a> Checks<'a> {
         let constants: Map<String, Json> =
             args.entries().iter().filter_map(|(name, value)| Some((name.clone(), value.constant()?))).collect();
         self.arg_names(kind, &names, place, field);
-        let Some(kind) = self.kinds.get(kind) else { return };
-        let Err(faults) = kind.params.apply(&constants) else { return };
-        // What is missing or unknown was told; what is left are plain values that do not fit.
-        let faults: Vec<_> = faults
-            .into_iter()
-            .filter(|fault| fault.pointer.split('/').nth(1).is_some_and(|name| constants.contains_key(name)))
-            .collect();
-        let params = kind.params.clone();
-        for fault in faults.iter().filter(|fault| fault.pointer.split('/').nth(1).is_some_and(|name| params.get(name).is_some()))
-        {
-            self.fault(place, field, format!("{}: {}.", fault.pointer, fault.detail));
-        }
+        self.constants(kind, &constants, place, field);
+    }
+
+    /// The names of the args of a kind, those that it needs, and whether it takes others.
+    fn known_args(&self, kind: &str) -> Option<(Vec<String>, Vec<String>, bool)> {
+        Some(match (self.kinds.get(kind), self.host.kinds.get(kind)) {
+            (Some(kind), _) => {
+                let required = kind.params.iter().filter(|(_, param)| !param.optional).map(|(name, _)| name.to_owned());
+                (kind.params.names().map(str::to_owned).collect(), required.collect(), false)
+            }
+            (None, Some(kind)) => {
+                let known = owned(kind.arg_names());
+                let takes_any = known.is_empty() && kind.schema["additionalProperties"] != false;
+                (known, owned(kind.required()), takes_any)
+            }
+            (None, None) => return None,
+        })
     }
 
     fn arg_names(&mut self, kind: &str, names: &[&str], place: &Place, field: &str) {
-        let (known, required): (Vec<String>, Vec<String>) = match (self.kinds.get(kind), self.host.kinds.get(kind)) {
-            (Some(kind), _) => {
-                let required = kind.params.iter().filter(|(_, param)| !param.optional).map(|(name, _)| name.to_owned());
-                (kind.params.names().map(str::to_owned).collect(), required.collect())
-            }
-            (None, Some(kind)) => (owned(kind.arg_names()), owned(kind.required())),
-            (None, None) => return,
-        };
-        // A compiled kind may take any object.
-        let takes_any =
-            known.is_empty() && self.host.kinds.get(kind).is_some_and(|kind| kind.schema["additionalProperties"] != false);
+        let Some((known, required, takes_any)) = self.known_args(kind) else { return };
         for name in names.iter().filter(|name| !takes_any && !known.iter().any(|known| known == *name)) {
             let list = allowed(name, known.iter().map(String::as_str));
             let list = if list.is_empty() { " It takes no args.".to_owned() } else { list };
@@ -166,16 +161,31 @@ impl<'a> Checks<'a> {
         }
     }
 
+    /// The values of args that are known when the pack is loaded. What is missing or unknown is told by [`Checks::arg_names`].
+    fn constants(&mut self, kind: &str, constants: &Map<String, Json>, place: &Place, field: &str) {
+        let faults = match (self.kinds.get(kind), self.host.kinds.get(kind)) {
+            (Some(kind), _) => kind.params.apply(constants).err().unwrap_or_default(),
+            (None, Some(kind)) => kind.faults(constants),
+            (None, None) => return,
+        };
+        let Some((known, _, takes_any)) = self.known_args(kind) else { return };
+        let is_of_value = |pointer: &str| {
+            let name = pointer.split('/').nth(1).unwrap_or_default();
+            constants.contains_key(name) && (takes_any || known.iter().any(|known| known == name))
+        };
+        for fault in faults.into_iter().filter(|fault| is_of_value(&fault.pointer)) {
+            self.fault(place, field, format!("{}: {}.", fault.pointer, fault.detail.trim_end_matches('.')));
+        }
+    }
+
     /// The args of a schedule: they are plain all through.
     fn plain_args(&mut self, kind: &str, args: &Map<String, Json>, place: &Place, field: &str) {
-        let faults = self.kinds.get(kind).map(|kind| kind.params.apply(args).err().unwrap_or_default());
-        match faults {
-            Some(faults) => {
-                for fault in faults {
-                    self.fault(place, field, format!("{}: {}.", fault.pointer, fault.detail));
-                }
-            }
-            None => self.arg_names(kind, &args.keys().map(String::as_str).collect::<Vec<_>>(), place, field),
+        let Some(faults) = self.kinds.get(kind).map(|kind| kind.params.apply(args).err().unwrap_or_default()) else {
+            self.arg_names(kind, &args.keys().map(String::as_str).collect::<Vec<_>>(), place, field);
+            return self.constants(kind, args, place, field);
+        };
+        for fault in faults {
+            self.fault(place, field, format!("{}: {}.", fault.pointer, fault.detail));
         }
     }
 

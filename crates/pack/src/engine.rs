@@ -1,6 +1,7 @@
 //! Values and expressions: minijinja over params, rows, results, settings and the clock.
 
 mod filters;
+mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -317,16 +318,22 @@ impl Engine {
 
     /// The names that an expression uses, as in `params.days`; or what is wrong with it.
     pub(crate) fn names_of(&self, expression: &Expression) -> Result<BTreeSet<String>, String> {
-        let compiled = self.env.compile_expression(&expression.source).map_err(|error| told(&error))?;
-        Ok(self.without_globals(compiled.undeclared_variables(true)))
+        self.names_of_source(&expression.source)
+    }
+
+    fn names_of_source(&self, source: &str) -> Result<BTreeSet<String>, String> {
+        let compiled = self.env.compile_expression(source).map_err(|error| told(&error))?;
+        match names::of_expression(&self.env, source) {
+            Some(unknown) => Err(unknown),
+            None => Ok(self.without_globals(compiled.undeclared_variables(true))),
+        }
     }
 
     /// Each expression and text of a value, with the names that it uses, or with what is wrong with it.
     pub(crate) fn names_in<'v>(&self, value: &'v Value) -> Vec<(&'v Value, Result<BTreeSet<String>, String>)> {
         let names = |source: &str, is_expression: bool| {
             if is_expression {
-                let compiled = self.env.compile_expression(source).map_err(|error| told(&error))?;
-                return Ok(self.without_globals(compiled.undeclared_variables(true)));
+                return self.names_of_source(source);
             }
             self.names_of_template("", source).map_err(|(_, reason)| reason)
         };
@@ -337,6 +344,9 @@ impl Engine {
     pub(crate) fn names_of_template(&self, name: &str, source: &str) -> Result<BTreeSet<String>, (usize, String)> {
         let template =
             self.env.template_from_named_str(name, source).map_err(|error| (error.line().unwrap_or(1), told(&error)))?;
+        if let Some(unknown) = names::of_template(&self.env, source) {
+            return Err(unknown);
+        }
         Ok(self.without_globals(template.undeclared_variables(true)))
     }
 

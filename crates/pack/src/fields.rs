@@ -527,13 +527,17 @@ static SCHEDULE: Table = Table {
     ]],
 };
 
+/// The units of an interval, as in the API.
+const INTERVAL_UNITS: [&str; 5] = ["seconds", "minutes", "hours", "days", "weeks"];
+
 static INTERVAL: Table = Table {
     name: "interval",
     doc: "Every so long, counted from a fixed start.",
     fields: &[&[
-        required("every", Shape::Duration(SECOND, YEAR), "Give the time between firings."),
+        required("every", Shape::Integer(1, 31_536_000), "Give the number of units between firings, as in every = 6."),
+        required("unit", Shape::Choice(&INTERVAL_UNITS), "Give the unit of `every`, as in unit = \"hours\"."),
         field(
-            "anchor",
+            "from",
             Shape::Time,
             "The start that firings are counted from. Default: midnight of Monday, 1970-01-05, in the zone.",
         ),

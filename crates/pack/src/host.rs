@@ -1,9 +1,13 @@
 //! What a pack is checked against beside itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
+
+use crate::param::ArgFault;
 
 /// What the program offers to packs.
 #[derive(Clone, Debug, Default)]
@@ -23,9 +27,35 @@ pub struct Host {
 pub struct HostKind {
     /// The JSON Schema of its args: an object with `properties` and `required`.
     pub schema: Json,
+    /// Checks args that are known when a pack is loaded.
+    pub check: Option<ArgsCheck>,
+}
+
+/// What is wrong with some of the args of a compiled kind.
+type CheckFn = dyn Fn(&Map<String, Json>) -> Vec<ArgFault> + Send + Sync;
+
+/// The check of a compiled kind's args.
+#[derive(Clone)]
+pub struct ArgsCheck(Arc<CheckFn>);
+
+impl ArgsCheck {
+    /// A check that calls `check`. Args that are missing may be among the faults; they are not told.
+    pub fn new(check: impl Fn(&Map<String, Json>) -> Vec<ArgFault> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(check))
+    }
+}
+
+impl fmt::Debug for ArgsCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ArgsCheck")
+    }
 }
 
 impl HostKind {
+    pub(crate) fn faults(&self, args: &Map<String, Json>) -> Vec<ArgFault> {
+        self.check.as_ref().map(|ArgsCheck(check)| check(args)).unwrap_or_default()
+    }
+
     /// The names of its args.
     pub(crate) fn arg_names(&self) -> Vec<&str> {
         self.schema["properties"]

@@ -73,7 +73,7 @@ mod units;
 pub use engine::{Engine, Expression, Scope, Value, ValueError, install};
 pub use fault::{Fault, Faults, Place};
 pub use files::{FilesError, PackFiles};
-pub use host::{Host, HostKind};
+pub use host::{ArgsCheck, Host, HostKind};
 pub use kind::{
     Backoff, Body, Builtin, ChildSpec, DEFAULT_BATCH, DEFAULT_MAX_ROWS, Data, EffectSteps, Email, Export, ExportRows, FanOut,
     FileMail, Http, Kind, Limits, Link, NoRow, OnUnknown, Query, Report, ReportFile, Rows, Runner, Sms, Step,

@@ -85,6 +85,8 @@ pub struct Source {
     pub name: String,
     /// URL of the database, if the pack gives one.
     pub url: Option<SourceUrl>,
+    /// The place of its `url`, for messages; that of the declaration where it has none.
+    pub url_place: Place,
     /// The demonstration database that replaces the source, if there is one.
     pub demo: Option<DemoSource>,
     /// The place of the declaration, for messages.

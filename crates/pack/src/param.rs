@@ -10,6 +10,7 @@ use regex::Regex;
 use serde_json::{Map, Value as Json};
 
 pub use args::ArgFault;
+pub(crate) use args::{is_email, is_phone, is_uuid};
 pub(crate) use read::read_params;
 
 use crate::sql::SqlType;
@@ -182,9 +183,17 @@ impl Params {
         self.entries.is_empty()
     }
 
-    /// The JSON Pointers of the secret params, as in `/code`.
+    /// The JSON Pointers of the secret params, as in `/code`, also of those inside objects and lists: `/login/code`, `/codes/*`.
     pub fn secrets(&self) -> BTreeSet<String> {
-        self.iter().filter(|(_, param)| param.secret).map(|(name, _)| format!("/{name}")).collect()
+        let mut found = BTreeSet::new();
+        self.secrets_below("", &mut found);
+        found
+    }
+
+    fn secrets_below(&self, pointer: &str, found: &mut BTreeSet<String>) {
+        for (name, param) in self.iter() {
+            param.secrets_at(format!("{pointer}/{name}"), found);
+        }
     }
 
     /// Args that pass the check: the examples and defaults, and a made-up value for each required param that has neither.
@@ -195,6 +204,15 @@ impl Params {
 }
 
 impl Param {
+    fn secrets_at(&self, pointer: String, found: &mut BTreeSet<String>) {
+        match &self.kind {
+            _ if self.secret => drop(found.insert(pointer)),
+            ParamType::List { items, .. } => items.secrets_at(pointer + "/*", found),
+            ParamType::Object(Some(fields)) => fields.secrets_below(&pointer, found),
+            _ => {}
+        }
+    }
+
     /// A value of the type, for an example.
     fn made_up(&self) -> Json {
         if let Some(first) = self.allowed.first() {

@@ -2,6 +2,7 @@
 //!
 //! The shapes have been checked before, so a field of the wrong type is passed over here: its fault is told already.
 
+mod addresses;
 mod kinds;
 mod names;
 mod runners;
@@ -212,7 +213,7 @@ impl Reader<'_> {
 
     fn check_names(&mut self, at: usize, path: &Path, names: Result<BTreeSet<String>, String>, known: &Known<'_>) {
         match names {
-            Err(reason) => self.fault(at, path, format!("the expression does not parse: {reason}.")),
+            Err(reason) => self.fault(at, path, format!("the expression does not parse: {}", ended(&reason))),
             Ok(names) => {
                 for name in names {
                     if let Some(message) = known.fault_of(&name, &self.settings) {
@@ -222,6 +223,11 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// A sentence with its end.
+pub(crate) fn ended(sentence: &str) -> String {
+    if sentence.ends_with(['.', '?']) { sentence.to_owned() } else { format!("{sentence}.") }
 }
 
 /// A text field, where it is one.

@@ -222,7 +222,7 @@ fn what_else(node: &Node, shape: Shape) -> Option<String> {
         Shape::Integers(min, max) => {
             let fits = |item: &Node| item.integer().is_some_and(|number| (min..=max).contains(&number));
             let all_fit = matches!(&node.value, Toml::List(items) if !items.is_empty() && items.iter().all(fits));
-            unless(all_fit, &range("a list of whole numbers", min, max))
+            unless(all_fit, &format!("{}, each written out, as in [{min}]", range("a list of whole numbers", min, max)))
         }
         Shape::TextOrFalse => unless(
             text.is_some_and(|text| !text.trim().is_empty()) || node.boolean() == Some(false),

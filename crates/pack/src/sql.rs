@@ -4,6 +4,7 @@
 //! loaded. What stands in string literals, quoted names, comments and dollar quotes is left alone, and so are casts (`::`).
 
 mod lex;
+mod refuse;
 mod value;
 
 use std::fmt;

@@ -23,7 +23,7 @@ pub(super) async fn make(path: &Path, now: Timestamp, script: Option<&DemoScript
         std::fs::create_dir_all(folder)?;
     }
     let part = path.with_extension(format!("{:016x}.part", fastrand::u64(..)));
-    let made = fill(&part, now, script).await;
+    let made = fill_file(&part, now, script).await;
     let placed = made.and_then(|()| match std::fs::hard_link(&part, path) {
         // Somebody was faster.
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
@@ -35,23 +35,31 @@ pub(super) async fn make(path: &Path, now: Timestamp, script: Option<&DemoScript
     placed
 }
 
-async fn fill(path: &Path, now: Timestamp, script: Option<&DemoScript>) -> Result<(), sqlx::Error> {
+async fn fill_file(path: &Path, now: Timestamp, script: Option<&DemoScript>) -> Result<(), sqlx::Error> {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).journal_mode(SqliteJournalMode::Delete);
     let mut connection = options.disable_statement_logging().connect().await?;
+    fill(&mut connection, now, script).await?;
+    connection.close().await
+}
+
+/// Makes the tables and rows in one transaction.
+pub(super) async fn fill(
+    connection: &mut SqliteConnection,
+    now: Timestamp,
+    script: Option<&DemoScript>,
+) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
     if let Some(script) = script {
         for statement in script.statements(now)? {
             of_sqlite(&statement).execute(&mut *transaction).await?;
         }
-        transaction.commit().await?;
-        return connection.close().await;
+        return transaction.commit().await;
     }
     transaction.execute(SCHEMA).await?;
     for (table, rows) in rows::all(now) {
         insert(&mut transaction, table, rows).await?;
     }
-    transaction.commit().await?;
-    connection.close().await
+    transaction.commit().await
 }
 
 /// Rows as JSON arrays, in the order of the table's columns.

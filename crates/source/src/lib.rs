@@ -33,7 +33,7 @@ pub use declaration::{DEFAULT_SOURCE, DemoScript, SourceConfig, SourcePlace, Sou
 pub use aggregation::{Aggregation, AggregationRow, Group, Measure, Order};
 pub use error::{QueryError, SourceError};
 pub use query::{Filter, Operator, Query};
-pub use raw::{Access, Bound, RawStatement, Transaction};
+pub use raw::{Access, Bound, RawStatement, Transaction, Wanted};
 pub use record::{Cell, Cells, Chunk, json_of, time_of};
 pub use write::Batch;
 
@@ -117,6 +117,10 @@ impl Source {
                 Database::Postgres(Box::new(Pg::new(url.expose_secret()).map_err(|error| SourceError::of(name, error))?))
             }
             SourcePlace::Sqlite(path) => Database::Sqlite(File::new(path, None)),
+            SourcePlace::Memory(script) => {
+                let file = File::in_memory(now.clone(), script.clone()).map_err(|error| SourceError::of(name, error))?;
+                Database::Sqlite(file)
+            }
             SourcePlace::Demo(path) => Database::Sqlite(File::new(path, Some((now.clone(), None)))),
             SourcePlace::Scripted(path, script) => Database::Sqlite(File::new(path, Some((now.clone(), Some(script.clone()))))),
         };
@@ -126,6 +130,19 @@ impl Source {
     /// The name under which the source was declared.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether its database is made by a script of somebody else.
+    pub fn is_scripted(&self) -> bool {
+        matches!(&self.database, Database::Sqlite(file) if file.is_scripted())
+    }
+
+    /// The file of its demonstration, where it is one.
+    pub fn made_file(&self) -> Option<&std::path::Path> {
+        match &self.database {
+            Database::Postgres(_) => None,
+            Database::Sqlite(file) => file.made_file(),
+        }
     }
 
     /// Its models, by name.

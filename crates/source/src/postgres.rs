@@ -43,6 +43,8 @@ const BEGIN_STREAM: &str = begin!("ISOLATION LEVEL REPEATABLE READ READ ONLY", "
 /// The statements of a pack may take as long as its task may.
 const BEGIN_READ: &str = begin!("ISOLATION LEVEL REPEATABLE READ READ ONLY", "'6h'");
 const BEGIN_WRITE: &str = begin!("ISOLATION LEVEL READ COMMITTED", "'6h'");
+/// Whoever gives a limit stops waiting then. The server ends the statement a little later, so that its error does not come first.
+const LIMIT_SLACK: Duration = Duration::from_secs(1);
 /// Bytes in a chunk, about.
 const CHUNK: usize = 128 * 1024;
 
@@ -71,13 +73,19 @@ impl Pg {
         self.pool.close().await;
     }
 
-    /// A transaction that reads or writes.
-    pub(super) async fn begin(&self, access: Access) -> Result<sqlx::Transaction<'static, Postgres>, sqlx::Error> {
+    /// A transaction that reads or writes, whose statements end `limit` after their start.
+    pub(super) async fn begin(
+        &self,
+        access: Access,
+        limit: Option<Duration>,
+    ) -> Result<sqlx::Transaction<'static, Postgres>, sqlx::Error> {
         let begin = match access {
             Access::Read => BEGIN_READ,
             Access::Write => BEGIN_WRITE,
         };
-        self.pool.begin_with(begin).await
+        let Some(limit) = limit else { return self.pool.begin_with(begin).await };
+        let limit = (limit + LIMIT_SLACK).as_millis().min(i32::MAX as u128);
+        self.pool.begin_with(AssertSqlSafe(format!("{begin}; SET LOCAL statement_timeout TO {limit}"))).await
     }
 
     /// Runs a query and returns its rows with each value as text; NULL is `None`.

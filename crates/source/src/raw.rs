@@ -1,14 +1,18 @@
 //! Statements that somebody else wrote (those of packs), with bound values, in transactions that their caller commits.
 
-use futures_util::TryStreamExt as _;
-use serde_json::Value;
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::Query as Statement;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{
-    AssertSqlSafe, Column as _, Executor as _, Postgres, Row as _, SqlSafeStr as _, Sqlite, TypeInfo as _, ValueRef as _,
-};
+mod row;
+mod wrap;
 
+use std::time::Duration;
+
+use futures_util::{Stream, TryStreamExt as _};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query as Statement;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, Column as _, Executor as _, Postgres, SqlSafeStr as _, Sqlite};
+
+use self::wrap::as_json;
+use super::sqlite::Interrupt;
 use super::{Database, Row, Source, SourceError};
 
 /// A value to bind. Postgres takes every value as text, so that its types are those that the statement casts to.
@@ -42,15 +46,26 @@ pub enum Access {
     Write,
 }
 
+/// What is wanted of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Its rows: [`Transaction::rows`] and [`Transaction::each`].
+    Rows,
+    /// The number of rows that it changes: [`Transaction::execute`].
+    Count,
+}
+
 /// An open transaction. Dropped without [`Transaction::commit`], it leaves nothing behind.
 pub struct Transaction<'s> {
     source_name: &'s str,
+    access: Access,
     inner: Inner,
 }
 
 enum Inner {
     Postgres(sqlx::Transaction<'static, Postgres>),
-    Sqlite(sqlx::Transaction<'static, Sqlite>),
+    /// The interrupt comes first, so that a statement that still runs ends before it is rolled back.
+    Sqlite(Interrupt, sqlx::Transaction<'static, Sqlite>),
 }
 
 impl Source {
@@ -61,23 +76,32 @@ impl Source {
 
     /// Begins a transaction.
     pub async fn begin(&self, access: Access) -> Result<Transaction<'_>, SourceError> {
+        self.begin_within(access, None).await
+    }
+
+    /// Begins a transaction none of whose statements is to run longer than `limit`. In Postgres the server sees to it, also where nobody
+    /// waits for the answer any more; in `SQLite` a statement ends when the transaction is dropped.
+    pub async fn begin_within(&self, access: Access, limit: Option<Duration>) -> Result<Transaction<'_>, SourceError> {
         let inner = match &self.database {
-            Database::Postgres(database) => database.begin(access).await.map(Inner::Postgres),
-            Database::Sqlite(file) => file.begin(access).await.map(Inner::Sqlite),
+            Database::Postgres(database) => database.begin(access, limit).await.map(Inner::Postgres),
+            Database::Sqlite(file) => file.begin(access).await.map(|(interrupt, inner)| Inner::Sqlite(interrupt, inner)),
         };
-        inner.map(|inner| Transaction { source_name: &self.name, inner }).map_err(|error| SourceError::of(&self.name, error))
+        let made = inner.map(|inner| Transaction { source_name: &self.name, access, inner });
+        made.map_err(|error| SourceError::of(&self.name, error))
     }
 }
 
 impl Transaction<'_> {
-    /// Prepares a statement without running it: the error says what the database does not like about it.
-    pub async fn prepare(&mut self, text: &str) -> Result<(), SourceError> {
-        let text = AssertSqlSafe(text.to_owned()).into_sql_str();
-        let prepared = match &mut self.inner {
-            Inner::Postgres(transaction) => transaction.prepare(text).await.map(drop),
-            Inner::Sqlite(transaction) => transaction.prepare(text).await.map(drop),
-        };
-        prepared.map_err(|error| SourceError::of(self.source_name, error))
+    /// Prepares a statement without running it, in the very text in which it is run. Returns the names of the columns that it gives, in
+    /// order; the error says what the database does not like about it.
+    pub async fn prepare(&mut self, text: &str, wanted: Wanted) -> Result<Vec<String>, SourceError> {
+        let names = self.columns(text).await?;
+        if let (Inner::Postgres(transaction), Wanted::Rows) = (&mut self.inner, wanted) {
+            let wrapped = AssertSqlSafe(as_json(text)).into_sql_str();
+            let prepared = transaction.prepare(wrapped).await.map(drop);
+            prepared.map_err(|error| SourceError::of_statement(self.source_name, self.access, error))?;
+        }
+        Ok(names)
     }
 
     /// The names of the columns that a statement gives, in order.
@@ -85,9 +109,9 @@ impl Transaction<'_> {
         let text = AssertSqlSafe(text.to_owned()).into_sql_str();
         let names = match &mut self.inner {
             Inner::Postgres(transaction) => transaction.prepare(text).await.map(|statement| names_of(&statement)),
-            Inner::Sqlite(transaction) => transaction.prepare(text).await.map(|statement| names_of(&statement)),
+            Inner::Sqlite(_, transaction) => transaction.prepare(text).await.map(|statement| names_of(&statement)),
         };
-        names.map_err(|error| SourceError::of(self.source_name, error))
+        names.map_err(|error| SourceError::of_statement(self.source_name, self.access, error))
     }
 
     /// Runs a statement; the rows that it changed.
@@ -96,13 +120,15 @@ impl Transaction<'_> {
             Inner::Postgres(transaction) => {
                 of_postgres(&statement.text, &statement.values).execute(&mut **transaction).await.map(|done| done.rows_affected())
             }
-            Inner::Sqlite(transaction) => of_sqlite(statement).execute(&mut **transaction).await.map(|done| done.rows_affected()),
+            Inner::Sqlite(_, transaction) => {
+                of_sqlite(statement).execute(&mut **transaction).await.map(|done| done.rows_affected())
+            }
         };
-        changed.map_err(|error| SourceError::of(self.source_name, error))
+        changed.map_err(|error| SourceError::of_statement(self.source_name, self.access, error))
     }
 
     /// Runs a statement that gives rows, and reads at most `limit` of them. Times come as texts that name their offset (Postgres) or as
-    /// they are kept (`SQLite`).
+    /// they are kept (`SQLite`). A number of Postgres that a double does not keep is the text of its digits.
     pub async fn rows(&mut self, statement: &RawStatement, limit: usize) -> Result<Vec<Row>, SourceError> {
         let mut rows = Vec::new();
         self.each(statement, |row| {
@@ -114,55 +140,40 @@ impl Transaction<'_> {
     }
 
     /// Runs a statement, and gives its rows one after the other to `take`, as long as that returns true.
-    pub async fn each(&mut self, statement: &RawStatement, mut take: impl FnMut(Row) -> bool + Send) -> Result<(), SourceError> {
+    pub async fn each(&mut self, statement: &RawStatement, take: impl FnMut(Row) -> bool + Send) -> Result<(), SourceError> {
         let done = match &mut self.inner {
             Inner::Postgres(transaction) => {
                 let text = as_json(&statement.text);
-                let mut rows = of_postgres(&text, &statement.values).fetch(&mut **transaction);
-                loop {
-                    match rows.try_next().await {
-                        Ok(Some(row)) => match postgres_row(&row) {
-                            Ok(row) => {
-                                if !take(row) {
-                                    break Ok(());
-                                }
-                            }
-                            Err(error) => break Err(error),
-                        },
-                        Ok(None) => break Ok(()),
-                        Err(error) => break Err(error),
-                    }
-                }
+                take_each(of_postgres(&text, &statement.values).fetch(&mut **transaction), row::of_postgres, take).await
             }
-            Inner::Sqlite(transaction) => {
-                let mut rows = of_sqlite(statement).fetch(&mut **transaction);
-                loop {
-                    match rows.try_next().await {
-                        Ok(Some(row)) => match sqlite_row(&row) {
-                            Ok(row) => {
-                                if !take(row) {
-                                    break Ok(());
-                                }
-                            }
-                            Err(error) => break Err(error),
-                        },
-                        Ok(None) => break Ok(()),
-                        Err(error) => break Err(error),
-                    }
-                }
+            Inner::Sqlite(_, transaction) => {
+                take_each(of_sqlite(statement).fetch(&mut **transaction), row::of_sqlite, take).await
             }
         };
-        done.map_err(|error| SourceError::of(self.source_name, error))
+        done.map_err(|error| SourceError::of_statement(self.source_name, self.access, error))
     }
 
     /// Makes everything durable that the transaction wrote.
     pub async fn commit(self) -> Result<(), SourceError> {
         let committed = match self.inner {
             Inner::Postgres(transaction) => transaction.commit().await,
-            Inner::Sqlite(transaction) => transaction.commit().await,
+            Inner::Sqlite(_interrupt, transaction) => transaction.commit().await,
         };
-        committed.map_err(|error| SourceError::of(self.source_name, error))
+        committed.map_err(|error| SourceError::of_statement(self.source_name, self.access, error))
     }
+}
+
+async fn take_each<R>(
+    mut rows: impl Stream<Item = Result<R, sqlx::Error>> + Unpin,
+    decode: impl Fn(&R) -> Result<Row, sqlx::Error>,
+    mut take: impl FnMut(Row) -> bool,
+) -> Result<(), sqlx::Error> {
+    while let Some(row) = rows.try_next().await? {
+        if !take(decode(&row)?) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn names_of(statement: &impl sqlx::Statement) -> Vec<String> {
@@ -191,74 +202,41 @@ pub(super) fn of_sqlite(statement: &RawStatement) -> Statement<'_, Sqlite, Sqlit
     })
 }
 
-/// The rows of a statement of Postgres as one JSON text each. A statement that writes gives rows only to a `WITH` at the top.
-fn as_json(text: &str) -> String {
-    let statement = text.trim().trim_end_matches(';');
-    if writes(statement) {
-        format!("WITH legwork_row AS (\n{statement}\n) SELECT CAST(row_to_json(legwork_row) AS text) FROM legwork_row")
-    } else {
-        format!("SELECT CAST(row_to_json(legwork_row) AS text) FROM (\n{statement}\n) AS legwork_row")
-    }
-}
-
-/// Whether the first word of a statement, comments apart, is one that writes.
-fn writes(statement: &str) -> bool {
-    let mut rest = statement.trim_start();
-    loop {
-        if let Some(comment) = rest.strip_prefix("--") {
-            rest = comment.split_once('\n').map_or("", |(_, after)| after).trim_start();
-        } else if let Some(comment) = rest.strip_prefix("/*") {
-            rest = comment.split_once("*/").map_or("", |(_, after)| after).trim_start();
-        } else {
-            break;
-        }
-    }
-    let word: String = rest.chars().take_while(char::is_ascii_alphabetic).collect();
-    matches!(word.to_ascii_uppercase().as_str(), "INSERT" | "UPDATE" | "DELETE" | "MERGE")
-}
-
-/// A row that came as one JSON text.
-fn postgres_row(row: &PgRow) -> Result<Row, sqlx::Error> {
-    serde_json::from_str(&row.try_get::<String, _>(0)?).map_err(|error| sqlx::Error::Decode(error.into()))
-}
-
-/// A row by the types that its values have; columns that were declared as `BOOLEAN` hold true and false.
-fn sqlite_row(row: &SqliteRow) -> Result<Row, sqlx::Error> {
-    let mut object = Row::new();
-    for (index, column) in row.columns().iter().enumerate() {
-        let kind = row.try_get_raw(index)?.type_info().name().to_owned();
-        let is_null = row.try_get_raw(index)?.is_null();
-        let is_boolean = column.type_info().name().eq_ignore_ascii_case("BOOLEAN");
-        let value = match kind.as_str() {
-            _ if is_null => Value::Null,
-            "BOOLEAN" => row.try_get_unchecked::<i64, _>(index).map(|number| Value::Bool(number != 0))?,
-            "INTEGER" if is_boolean => row.try_get_unchecked::<i64, _>(index).map(|number| Value::Bool(number != 0))?,
-            "INTEGER" => row.try_get_unchecked::<i64, _>(index)?.into(),
-            "REAL" => row.try_get_unchecked::<f64, _>(index)?.into(),
-            "BLOB" => {
-                row.try_get_unchecked::<Vec<u8>, _>(index).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())?.into()
-            }
-            _ => row.try_get_unchecked::<String, _>(index)?.into(),
-        };
-        object.insert(column.name().to_owned(), value);
-    }
-    Ok(object)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
 
-    #[test]
-    fn a_statement_that_writes_is_told_by_its_first_word() {
-        for (text, does) in [
-            ("SELECT 1", false),
-            ("-- why\nUPDATE a SET b = 1 RETURNING b", true),
-            ("/* x */ insert into a values (1) returning a", true),
-            ("WITH a AS (SELECT 1) SELECT * FROM a", false),
-            ("updated", false),
-        ] {
-            assert_eq!(writes(text), does, "{text}");
+    use super::*;
+    use crate::{DemoScript, Now, SourceConfig, SourcePlace, Sources, SourcesConfig};
+
+    fn statement(text: &str) -> RawStatement {
+        RawStatement { text: text.to_owned(), values: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn a_statement_of_sqlite_ends_when_its_transaction_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = DemoScript::new(|_| Ok(vec![statement("CREATE TABLE t (n INTEGER)")]));
+        let place = SourcePlace::Scripted(folder.path().join("t.db"), script);
+        let config = SourcesConfig { sources: [("s".to_owned(), SourceConfig { place, models: BTreeMap::new() })].into() };
+        let now: Now = Arc::new(|| jiff::Timestamp::UNIX_EPOCH);
+        let sources = Sources::new(&config, &now).unwrap();
+        let source = sources.get(None).unwrap();
+        let endless =
+            statement("INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n");
+        for _ in 0..3 {
+            let mut transaction = source.begin(Access::Write).await.unwrap();
+            transaction.execute(&statement("INSERT INTO t VALUES (1)")).await.unwrap();
+            // Once polled, the thread of the connection works on it.
+            let poll = futures_util::poll!(std::pin::pin!(transaction.execute(&endless)));
+            assert!(poll.is_pending());
         }
+        // There is one connection that writes: it is free again, and nothing was kept.
+        let mut transaction = source.begin(Access::Write).await.unwrap();
+        let rows = transaction.rows(&statement("SELECT COUNT(*) AS n FROM t"), 1).await.unwrap();
+        assert_eq!(rows[0]["n"], 0);
+        transaction.commit().await.unwrap();
+        sources.close().await;
     }
 }

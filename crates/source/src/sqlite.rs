@@ -1,12 +1,15 @@
 //! A source in a `SQLite` file. Each connection works on a thread of its own; readers read only, one connection writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use sqlx::query::Query as Statement;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, Sqlite};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, Sqlite};
 use tokio::sync::{OnceCell, mpsc};
 
 use super::demo;
@@ -20,8 +23,20 @@ const READERS: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes in a chunk, about.
 const CHUNK: usize = 128 * 1024;
+/// Instructions of SQLite between two looks at whether a statement is to end: some microseconds.
+const INTERRUPT_STEPS: i32 = 1_000;
 /// Rows that wait between the cursor's thread and us.
 const ROWS_BUFFERED: usize = 1_024;
+
+/// Ends the statements of a transaction when it is dropped. Without it the thread of the connection would run a statement to its end, although
+/// nobody waits for it any more.
+pub(super) struct Interrupt(Arc<AtomicBool>);
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 pub(super) struct File {
     readers: SqlitePool,
@@ -30,7 +45,8 @@ pub(super) struct File {
 }
 
 struct Demo {
-    path: PathBuf,
+    /// `None` for a database in memory.
+    path: Option<PathBuf>,
     now: Now,
     /// `None` for the demonstration that is part of this crate.
     script: Option<DemoScript>,
@@ -39,14 +55,13 @@ struct Demo {
 
 impl File {
     /// Nothing is opened yet. With `demo` the file is made, and filled for demonstration, where it is missing.
-    pub(super) fn new(path: &std::path::Path, demo: Option<(Now, Option<DemoScript>)>) -> Self {
+    pub(super) fn new(path: &Path, demo: Option<(Now, Option<DemoScript>)>) -> Self {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .busy_timeout(BUSY_TIMEOUT)
             .row_buffer_size(ROWS_BUFFERED)
             .disable_statement_logging();
-        let pool = |connections| SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false);
-        let demo = demo.map(|(now, script)| Demo { path: path.to_owned(), now, script, made: OnceCell::new() });
+        let demo = demo.map(|(now, script)| Demo { path: Some(path.to_owned()), now, script, made: OnceCell::new() });
         Self {
             readers: pool(READERS).connect_lazy_with(options.clone().read_only(true)),
             writer: pool(1).connect_lazy_with(options),
@@ -54,10 +69,31 @@ impl File {
         }
     }
 
+    /// A database in memory, which is made by a script when it is first used. It lives as long as its only connection.
+    pub(super) fn in_memory(now: Now, script: DemoScript) -> Result<Self, sqlx::Error> {
+        let options = SqliteConnectOptions::from_str("sqlite::memory:")?.disable_statement_logging();
+        let connection = pool(1).idle_timeout(None).max_lifetime(None).connect_lazy_with(options);
+        let demo = Some(Demo { path: None, now, script: Some(script), made: OnceCell::new() });
+        Ok(Self { readers: connection.clone(), writer: connection, demo })
+    }
+
+    pub(super) fn is_scripted(&self) -> bool {
+        self.demo.as_ref().is_some_and(|demo| demo.script.is_some())
+    }
+
+    /// The file that is made for demonstration, where this is one.
+    pub(super) fn made_file(&self) -> Option<&Path> {
+        self.demo.as_ref()?.path.as_deref()
+    }
+
     /// Makes the demonstration file where it is to be made and is missing.
     pub(super) async fn prepare(&self) -> Result<(), sqlx::Error> {
         let Some(demo) = &self.demo else { return Ok(()) };
-        demo.made.get_or_try_init(|| demo::make(&demo.path, (demo.now)(), demo.script.as_ref())).await.map(drop)
+        let make = async || match &demo.path {
+            Some(path) => demo::make(path, (demo.now)(), demo.script.as_ref()).await,
+            None => demo::fill(&mut *self.writer.acquire().await?, (demo.now)(), demo.script.as_ref()).await,
+        };
+        demo.made.get_or_try_init(make).await.map(drop)
     }
 
     pub(super) async fn close(&self) {
@@ -65,13 +101,17 @@ impl File {
         self.writer.close().await;
     }
 
-    /// A transaction that reads or writes.
-    pub(super) async fn begin(&self, access: Access) -> Result<sqlx::Transaction<'static, Sqlite>, sqlx::Error> {
+    /// A transaction that reads or writes, and what ends its statements.
+    pub(super) async fn begin(&self, access: Access) -> Result<(Interrupt, sqlx::Transaction<'static, Sqlite>), sqlx::Error> {
         self.prepare().await?;
-        match access {
-            Access::Read => self.readers.begin().await,
-            Access::Write => self.writer.begin_with("BEGIN IMMEDIATE").await,
-        }
+        let mut transaction = match access {
+            Access::Read => self.readers.begin().await?,
+            Access::Write => self.writer.begin_with("BEGIN IMMEDIATE").await?,
+        };
+        let is_dropped = Arc::new(AtomicBool::new(false));
+        let interrupt = Interrupt(is_dropped.clone());
+        transaction.lock_handle().await?.set_progress_handler(INTERRUPT_STEPS, move || !is_dropped.load(Ordering::Relaxed));
+        Ok((interrupt, transaction))
     }
 
     /// Runs a query and returns its rows with each value as text; NULL is `None`.
@@ -151,6 +191,17 @@ impl File {
         transaction.rollback().await?;
         Ok(sent)
     }
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new().max_connections(connections).test_before_acquire(false).after_release(|connection, _| {
+        Box::pin(async move {
+            connection.lock_handle().await?.remove_progress_handler();
+            // SQLite rolls a transaction back itself when it interrupts a write. The driver does not notice that, so the connection cannot be
+            // used again.
+            Ok(!connection.is_in_transaction())
+        })
+    })
 }
 
 fn bound(sql: &Sql) -> Statement<'_, Sqlite, SqliteArguments> {

@@ -67,8 +67,9 @@ pub(in crate::cli) struct SubmitArgs {
 
 pub(in crate::cli) async fn run(mut args: SubmitArgs, config: Config, output: OutputArgs) -> Result<(), CliError> {
     let key = args.idempotency_key.take();
-    let body = body(&args)?;
     let client = Client::new(&config)?;
+    let schema = if args.args.need_schema() { schema_of(&client, &args.kind).await } else { Value::Null };
+    let body = body(&args, &schema)?;
     let submitted = client.send(ApiRequest::new(Method::POST, &["tasks"]).body(body).idempotency_key(key)).await?;
     let (Some(wait), Some(id)) = (args.wait, submitted["task_id"].as_str()) else {
         return output.print(&submitted, |task| output::fields(task, &["task_id", "status", "status_url"]));
@@ -76,7 +77,14 @@ pub(in crate::cli) async fn run(mut args: SubmitArgs, config: Config, output: Ou
     status::show_end(&client, id, wait, output).await
 }
 
-fn body(args: &SubmitArgs) -> Result<Value, CliError> {
+/// The schema of a kind's args; null where the token may not read it, or there is no such kind, which the submission finds out.
+async fn schema_of(client: &Client, kind: &str) -> Value {
+    let kinds = client.send(ApiRequest::new(Method::GET, &["tasks", "kinds"])).await.unwrap_or_default();
+    let mut known = kinds["kinds"].as_array().into_iter().flatten();
+    known.find(|known| known["kind"] == kind).map(|known| known["args_schema"].clone()).unwrap_or_default()
+}
+
+fn body(args: &SubmitArgs, schema: &Value) -> Result<Value, CliError> {
     let mut body = Map::new();
     let mut put = |name: &str, value: Value| {
         if !value.is_null() {
@@ -84,7 +92,7 @@ fn body(args: &SubmitArgs) -> Result<Value, CliError> {
         }
     };
     put("kind", json!(args.kind));
-    put("args", args.args.object()?.into());
+    put("args", args.args.object_for(schema)?.into());
     put("queue", json!(args.queue));
     put("priority", json!(args.priority));
     put("countdown", json!(args.countdown.map(|time| time.as_secs_f64())));
@@ -115,7 +123,7 @@ mod tests {
     }
 
     fn body_of(words: &[&str]) -> Value {
-        body(&Line::try_parse_from(["submit"].iter().chain(words)).unwrap().submit).unwrap()
+        body(&Line::try_parse_from(["submit"].iter().chain(words)).unwrap().submit, &Value::Null).unwrap()
     }
 
     #[test]

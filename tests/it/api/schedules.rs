@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use legwork_engine::domain::Scope;
+use legwork_engine::domain::{Declaration, DeclaredSchedule, KindName, ScheduleSpec, Scope};
+use legwork_engine::store::ScheduleKey;
 use serde_json::{Value, json};
 
 use crate::support::engine::Engine;
@@ -55,6 +56,24 @@ pub async fn a_schedule_is_made_shown_changed_run_and_deleted(engine: Engine) {
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
     assert_eq!(service.delete(&format!("/api/v1/schedules/{id}")).await.status, StatusCode::NO_CONTENT);
     assert_eq!(service.get(&format!("/api/v1/schedules/{id}")).await.status, StatusCode::NOT_FOUND);
+}
+
+pub async fn args_of_a_kind_that_is_not_loaded_are_not_shown(engine: Engine) {
+    let service = TestService::over(engine.clone());
+    service.post("/api/v1/schedules", &weekly()).await;
+    let known = engine.queue.schedule(&ScheduleKey::Name("Weekly echo".into())).await.unwrap();
+    let declaration = Declaration {
+        spec: ScheduleSpec { kind: KindName::from_store("shop.gone"), ..known.spec },
+        args: json!({ "code": "s3cret" }).to_string(),
+        enabled: true,
+    };
+    let declared = DeclaredSchedule { name: "Gone".into(), declaration };
+    engine.queue.sync_schedules("shop", &[declared]).await.unwrap();
+    for path in ["/api/v1/schedules/Gone", "/api/v1/schedules"] {
+        let answer = service.get(path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer}");
+        assert!(!answer.to_string().contains("s3cret") && answer.to_string().contains(r#""args":null"#), "{answer}");
+    }
 }
 
 pub async fn a_schedule_with_mistakes_is_422_and_each_field_is_named(engine: Engine) {

@@ -51,6 +51,7 @@ impl Bench {
             submitted_at: clock.now(),
             retry_origin: None,
             retries_left: 0,
+            deadline: None,
             files: files::task_files(services.files.clone(), task, clock.clone()),
             services,
             ledger: Arc::new(MemoryLedger::default()),

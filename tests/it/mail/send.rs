@@ -99,6 +99,7 @@ impl Bench {
             submitted_at: clock.now(),
             retry_origin: None,
             retries_left: 0,
+            deadline: None,
             services: Arc::new(services),
             ledger: ledger.clone(),
             effects: Arc::new(TransientLedger::default()),

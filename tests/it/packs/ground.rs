@@ -59,15 +59,38 @@ pub async fn on_both(pack: &str, case: impl AsyncFn(&Ground)) {
 
 pub async fn on(pack: &str, side: Side, case: impl AsyncFn(&Ground)) {
     let folder = tempfile::tempdir().unwrap();
+    on_vars(pack, side, vars(pack, folder.path()), folder.path(), case).await;
+}
+
+/// A pack called `probe` that is made of texts, on both sides. Its source `probe` has the tables of `schema.sql`.
+pub async fn on_texts(texts: &[(&str, &str)], case: impl AsyncFn(&Ground)) {
+    for side in [Side::Sqlite, Side::Postgres] {
+        let folder = tempfile::tempdir().unwrap();
+        let pack = written(folder.path(), texts);
+        on_vars("probe", side, vars(&pack, folder.path()), folder.path(), &case).await;
+    }
+}
+
+/// Writes a pack called `probe` into a folder; returns its path.
+pub fn written(folder: &Path, texts: &[(&str, &str)]) -> String {
+    let pack = folder.join("probe");
+    for (path, text) in texts {
+        let path = pack.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    pack.display().to_string()
+}
+
+async fn on_vars(name: &str, side: Side, mut vars: BTreeMap<String, String>, folder: &Path, case: impl AsyncFn(&Ground)) {
     let schema = fresh_schema();
-    let mut vars = vars(pack, folder.path());
     if side == Side::Postgres {
         let mut connection = PgConnection::connect(&url()).await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).execute(&mut connection).await.unwrap();
-        let name = format!("{}_DATABASE_URL", pack.replace('-', "_").to_uppercase());
+        let name = format!("{}_DATABASE_URL", name.replace('-', "_").to_uppercase());
         vars.insert(name, format!("{}?options=-csearch_path%3D{schema}", url()));
     }
-    let ground = Ground::new(side, vars, folder.path());
+    let ground = Ground::new(side, vars, folder);
     ground.fill().await;
     case(&ground).await;
     ground.services.sources.close().await;
@@ -107,6 +130,15 @@ impl Ground {
             }
             transaction.commit().await.unwrap();
         }
+    }
+
+    /// The result of a kind without its defaults, or `TYPE: message` of its error.
+    pub async fn outcome(&self, name: &str, args: &Value) -> Result<Value, String> {
+        self.run(name, args).await.map_err(|failure| match failure {
+            TaskFailure::Retry { error, .. } => format!("retry {}: {}", error.kind, error.message),
+            TaskFailure::Fail(error) => format!("{}: {}", error.kind, error.message),
+            other => format!("{other:?}"),
+        })
     }
 
     /// The kinds that the pack declares.
@@ -160,8 +192,8 @@ impl Ground {
         transaction.rows(&RawStatement { text: sql.to_owned(), values: Vec::new() }, 10_000).await.unwrap()
     }
 
-    /// Changes the application's database, as the application does.
-    pub async fn execute(&self, sql: &str) {
+    /// Changes the application's database.
+    pub async fn change(&self, sql: &str) {
         let source = self.source();
         let mut transaction = source.begin(Access::Write).await.unwrap();
         transaction.execute(&RawStatement { text: sql.to_owned(), values: Vec::new() }).await.unwrap();

@@ -75,8 +75,8 @@ async fn an_attempt_after_a_failed_step_goes_on_behind_the_mail() {
         assert!(matches!(&failed, TaskFailure::Fail(error) if error.kind == "NotFound"), "{failed:?}");
         assert_eq!(ground.mails().len(), 1);
         // Another person would be the first one now.
-        ground.execute("INSERT INTO people (id, email, told) VALUES (0, 'eve@example.org', 0)").await;
-        ground.execute("UPDATE gate SET is_open = 1").await;
+        ground.change("INSERT INTO people (id, email, told) VALUES (0, 'eve@example.org', 0)").await;
+        ground.change("UPDATE gate SET is_open = 1").await;
         let result = ground.attempt(&cx, "shop.tell_one", 2, &json!({})).await.unwrap();
         assert_eq!(result["success"], true);
         assert_eq!(ground.mails().len(), 1, "the mail of the first attempt counts");
@@ -90,7 +90,7 @@ async fn a_retry_by_hand_goes_on_behind_the_mail_too() {
     with_shop(async |ground| {
         let first = ground.task("shop.tell_one");
         ground.attempt(&first, "shop.tell_one", 1, &json!({})).await.unwrap_err();
-        ground.execute("UPDATE gate SET is_open = 1").await;
+        ground.change("UPDATE gate SET is_open = 1").await;
         let mut retry = first.clone();
         retry.task = TaskId::made(first.clock.now());
         retry.files.task = retry.task;
@@ -107,7 +107,7 @@ async fn an_effect_whose_record_was_lost_is_guarded_by_the_ledger() {
     with_shop(async |ground| {
         let mut cx = ground.task("shop.tell_one");
         ground.attempt(&cx, "shop.tell_one", 1, &json!({})).await.unwrap_err();
-        ground.execute("UPDATE gate SET is_open = 1").await;
+        ground.change("UPDATE gate SET is_open = 1").await;
         cx.effects = std::sync::Arc::new(TransientLedger::default());
         ground.attempt(&cx, "shop.tell_one", 2, &json!({})).await.unwrap();
         assert_eq!(ground.mails().len(), 1);
@@ -123,12 +123,12 @@ async fn attempts_that_read_different_lists_mail_nobody_twice() {
         assert_eq!(first["messages"].as_array().unwrap().len(), 2, "{first}");
         assert_eq!(ground.mails().len(), 2);
         // One was told meanwhile, another one is new, and the spelling of the third has changed.
-        ground.execute("UPDATE people SET told = 1 WHERE id = 1").await;
-        ground.execute("INSERT INTO people (id, email, told) VALUES (0, 'eve@example.org', 0)").await;
-        ground.execute("UPDATE people SET email = 'BOB@example.org' WHERE id = 2").await;
+        ground.change("UPDATE people SET told = 1 WHERE id = 1").await;
+        ground.change("INSERT INTO people (id, email, told) VALUES (0, 'eve@example.org', 0)").await;
+        ground.change("UPDATE people SET email = 'BOB@example.org' WHERE id = 2").await;
         ground.attempt(&cx, "shop.tell_all", 2, &json!({})).await.unwrap();
         assert_eq!(ground.mails().len(), 3, "only the new one gets a mail");
-        ground.execute("UPDATE people SET told = 1 WHERE id = 0").await;
+        ground.change("UPDATE people SET told = 1 WHERE id = 0").await;
         ground.attempt(&cx, "shop.tell_all", 3, &json!({})).await.unwrap();
         assert_eq!(ground.mails().len(), 3, "a list of one is a list");
     })

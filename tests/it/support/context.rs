@@ -28,6 +28,7 @@ pub fn context(kind: &KindName, services: impl Into<Arc<Services>>, clock: Arc<d
         submitted_at: clock.now(),
         retry_origin: None,
         retries_left: 0,
+        deadline: None,
         ledger: ledger.clone(),
         effects: ledger.clone(),
         recipients: ledger,

@@ -75,7 +75,9 @@ impl Executor {
     }
 
     fn context(&self, task: &StartedTask, cancel_handle: &CancelHandle) -> AttemptContext {
+        let clock = self.queue.clock().clone();
         AttemptContext {
+            deadline: clock.now() + task.soft_limit.unwrap_or(task.hard_limit),
             task: task.id,
             attempt: task.attempt,
             kind: task.kind.clone(),
@@ -83,7 +85,7 @@ impl Executor {
             submitted_at: task.submitted_at,
             retry_origin: task.retry_origin,
             retries_left: task.max_retries.saturating_sub(task.retries_used),
-            clock: self.queue.clock().clone(),
+            clock,
             stop: cancel_handle.requested().clone(),
             progress: self.progress.sink(task.id, task.attempt),
             children: self.queue.children_of(task),

@@ -40,7 +40,11 @@ fn wrong(detail: String) -> Error {
 }
 
 fn moment(text: &str) -> Result<Moment, Error> {
-    let what = || format!("{text:?} is neither a time like 2026-01-31T09:00:00Z nor a day like 2026-01-31");
+    // The text may be a secret.
+    let what = || {
+        let count = text.chars().count();
+        format!("must be a time like 2026-01-31T09:00:00Z or a day like 2026-01-31; got another text, of {count} characters")
+    };
     Moment::parse(text).ok_or_else(|| wrong(what()))
 }
 
@@ -83,7 +87,7 @@ fn shifted(time: &str, span: &Span, zone: &TimeZone) -> Result<String, Error> {
         Moment::Day(day) => {
             let has_time = span.get_hours() != 0 || span.get_minutes() != 0 || span.get_seconds() != 0;
             if has_time {
-                return Err(wrong(format!("{time} is a day, to which only days, weeks, months and years can be added")));
+                return Err(wrong("only days, weeks, months and years can be added to a day; got a shorter unit".into()));
             }
             day.checked_add(*span).map(|day| day.to_string()).map_err(too_far)
         }
@@ -124,7 +128,9 @@ fn formatted(time: &str, format: &str, zone: &TimeZone) -> Result<String, Error>
 
 fn float(value: &minijinja::Value) -> Result<f64, Error> {
     let number = value.as_str().map_or_else(|| f64::try_from(value.clone()).ok(), |text| text.trim().parse().ok());
-    number.filter(|number| number.is_finite()).ok_or_else(|| wrong(format!("{value} is not a number")))
+    number
+        .filter(|number| number.is_finite())
+        .ok_or_else(|| wrong(format!("must be a number; got a value of the type {}", value.kind())))
 }
 
 /// Formats a number with commas between thousands, for example `1,234.50`.

@@ -37,16 +37,17 @@ impl Params {
     /// The same for args that are JSON already.
     pub fn apply(&self, args: &Map<String, Json>) -> Result<Map<String, Json>, Vec<ArgFault>> {
         let mut faults = Vec::new();
-        let complete = self.complete(args, "", &mut faults);
+        let complete = self.complete(args, "", false, &mut faults);
         if faults.is_empty() { Ok(complete) } else { Err(faults) }
     }
 
-    fn complete(&self, args: &Map<String, Json>, pointer: &str, faults: &mut Vec<ArgFault>) -> Map<String, Json> {
+    /// `hidden` is whether they are inside a secret, so that no fault may quote a value.
+    fn complete(&self, args: &Map<String, Json>, pointer: &str, hidden: bool, faults: &mut Vec<ArgFault>) -> Map<String, Json> {
         let mut complete = Map::new();
         for (name, param) in self.iter() {
             let pointer = format!("{pointer}/{name}");
             match args.get(name).filter(|value| !value.is_null()) {
-                Some(value) => drop(complete.insert(name.to_owned(), param.checked(value, &pointer, faults))),
+                Some(value) => drop(complete.insert(name.to_owned(), param.checked(value, &pointer, hidden, faults))),
                 None if param.optional => {
                     complete.insert(name.to_owned(), param.default.clone().unwrap_or_default());
                 }
@@ -75,19 +76,20 @@ impl Param {
     /// The first thing that is wrong with a value.
     pub(super) fn value_fault(&self, value: &Json) -> Option<ArgFault> {
         let mut faults = Vec::new();
-        self.checked(value, "", &mut faults);
+        self.checked(value, "", false, &mut faults);
         faults.into_iter().next()
     }
 
     /// The value with the defaults of its fields.
-    fn checked(&self, value: &Json, pointer: &str, faults: &mut Vec<ArgFault>) -> Json {
+    fn checked(&self, value: &Json, pointer: &str, hidden: bool, faults: &mut Vec<ArgFault>) -> Json {
+        let hidden = hidden || self.secret;
         let told = faults.len();
         let mut fault = |detail: String| faults.push(ArgFault { pointer: pointer.to_owned(), detail });
-        if let Some(detail) = self.kind_fault(value) {
+        if let Some(detail) = self.value_kind_fault(value, hidden) {
             fault(detail);
         } else if !self.allowed.is_empty() && !self.allowed.iter().any(|allowed| is_same(allowed, value)) {
             let allowed: Vec<String> = self.allowed.iter().map(Json::to_string).collect();
-            let got = if self.secret { "the value".to_owned() } else { value.to_string() };
+            let got = if hidden { "the value".to_owned() } else { value.to_string() };
             fault(format!("{got} is not allowed; allowed are {}", allowed.join(", ")));
         }
         if faults.len() > told {
@@ -96,9 +98,9 @@ impl Param {
         match (&self.kind, value) {
             (ParamType::List { items, .. }, Json::Array(values)) => {
                 let checked = values.iter().enumerate();
-                checked.map(|(index, item)| items.checked(item, &format!("{pointer}/{index}"), faults)).collect()
+                checked.map(|(index, item)| items.checked(item, &format!("{pointer}/{index}"), hidden, faults)).collect()
             }
-            (ParamType::Object(Some(fields)), Json::Object(object)) => fields.complete(object, pointer, faults).into(),
+            (ParamType::Object(Some(fields)), Json::Object(object)) => fields.complete(object, pointer, hidden, faults).into(),
             (ParamType::Integer { .. }, Json::Number(number)) => whole(number).map_or_else(|| value.clone(), Json::from),
             _ => value.clone(),
         }
@@ -106,7 +108,11 @@ impl Param {
 
     /// What is wrong with a value of the type, the parts of lists and objects aside.
     pub(super) fn kind_fault(&self, value: &Json) -> Option<String> {
-        let got = || if self.secret { "another value".to_owned() } else { described(value) };
+        self.value_kind_fault(value, self.secret)
+    }
+
+    fn value_kind_fault(&self, value: &Json, hidden: bool) -> Option<String> {
+        let got = || if hidden { "another value".to_owned() } else { described(value) };
         if !is_of(&self.kind, value) {
             return Some(format!("must be {}; got {}", article(&self.kind), got()));
         }
@@ -162,7 +168,7 @@ fn whole(number: &serde_json::Number) -> Option<i64> {
 }
 
 /// 32 hexadecimal digits with four hyphens.
-fn is_uuid(text: &str) -> bool {
+pub(crate) fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(index, byte)| match index {
             8 | 13 | 18 | 23 => byte == b'-',
@@ -171,7 +177,7 @@ fn is_uuid(text: &str) -> bool {
 }
 
 /// `local@domain` in a form that no mail server takes for anything else; whether it exists only a mail can tell.
-fn is_email(text: &str) -> bool {
+pub(crate) fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let is_plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with('.') && !part.contains("..");
     let has_forbidden = text.chars().any(|c| c.is_whitespace() || c.is_control() || "<>()[]\\,;:\"".contains(c));
@@ -179,7 +185,7 @@ fn is_email(text: &str) -> bool {
 }
 
 /// `+` and 7 to 15 digits, the first of which is no 0.
-fn is_phone(text: &str) -> bool {
+pub(crate) fn is_phone(text: &str) -> bool {
     let Some(digits) = text.strip_prefix('+') else { return false };
     (7..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -111,3 +111,23 @@ fn an_example_is_made_of_what_is_required() {
     );
     assert!(made_up.apply(&made_up.example()).is_ok());
 }
+
+#[test]
+fn secrets_inside_objects_and_lists_are_found_and_never_quoted() {
+    let params = params(
+        r#"
+login = { type = "object", fields = { user = "string", pin = { type = "integer", secret = true } } }
+codes = { type = "list", items = { type = "integer", secret = true } }
+people = { type = "list", items = { type = "object", fields = { pin = { type = "string", secret = true } } } }
+card = { type = "object", secret = true, fields = { number = "integer", days = { type = "list", items = "date" } } }
+"#,
+    );
+    let secrets: Vec<String> = params.secrets().into_iter().collect();
+    assert_eq!(secrets, ["/card", "/codes/*", "/login/pin", "/people/*/pin"]);
+    let args = r#"{"login":{"user":"u","pin":"s3cret"},"codes":["s3cret"],"people":[{"pin":5553}],"card":{"number":"s3cret","days":["s3cret"]}}"#;
+    let faults = params.parse(args).unwrap_err();
+    assert_eq!(faults.len(), 5, "{faults:?}");
+    let quoted: Vec<&str> =
+        faults.iter().map(|fault| &*fault.detail).filter(|detail| detail.contains("s3cret") || detail.contains("5553")).collect();
+    assert_eq!(quoted, [] as [&str; 0]);
+}

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use super::addresses::Target;
 use super::kinds::ReadRunner;
+use super::statements::SqlForm;
 use super::templates::{EMAILS, REPORTS, TemplateUse};
 use super::{Known, Reader, text_of};
 use crate::engine::Value;
@@ -88,7 +90,7 @@ impl Reader<'_> {
         if let (Some(entry), None) = (node.entry("query"), source) {
             self.no_source(entry.key_at, &path.at("query"));
         }
-        let query = self.sql(node, "query", path, known, true);
+        let query = self.sql(node, "query", path, known, SqlForm::Query);
         let of_row = Known { row: true, rows: false, ..known.clone() };
         let path_of_children = path.at("children");
         let items = node.get("children").map(Node::items).unwrap_or_default();
@@ -152,14 +154,19 @@ impl Reader<'_> {
     fn email(&mut self, entry: &Entry, path: &Path, known: &Known<'_>) -> Option<Email> {
         let node = &entry.node;
         let body = self.body(node, entry.key_at, path, known, true);
+        let addresses = |reader: &mut Self, name: &str| {
+            let value = reader.value_field(node, name, path, known);
+            reader.targets(node, name, path, value.as_ref(), Target::Address);
+            value
+        };
         Some(Email {
-            to: self.value_field(node, "to", path, known)?,
+            to: addresses(self, "to")?,
+            cc: addresses(self, "cc"),
+            bcc: addresses(self, "bcc"),
+            reply_to: addresses(self, "reply_to"),
+            from: addresses(self, "from"),
             subject: self.value_field(node, "subject", path, known)?,
             body: body?,
-            cc: self.value_field(node, "cc", path, known),
-            bcc: self.value_field(node, "bcc", path, known),
-            reply_to: self.value_field(node, "reply_to", path, known),
-            from: self.value_field(node, "from", path, known),
             attachments: self.value_field(node, "attachments", path, known),
             on_unknown: on_unknown(node),
         })
@@ -216,7 +223,13 @@ impl Reader<'_> {
             self.templates.push(TemplateUse::new(own, &known, true));
             return true;
         }
-        if !self.host.email_templates.contains(name) {
+        if leads_out(name) {
+            self.fault(
+                node.at,
+                path,
+                format!("{name:?} leads out of {EMAILS}. Write the name of a file in this folder, without its ending."),
+            );
+        } else if !self.host.email_templates.contains(name) {
             let files = self.files;
             let own = files.paths().filter_map(|path| path.strip_prefix(EMAILS)?.rsplit_once('.')).map(|(name, _)| name);
             let mut names: Vec<&str> = own.chain(self.host.email_templates.iter().map(String::as_str)).collect();
@@ -233,8 +246,10 @@ impl Reader<'_> {
     }
 
     fn sms(&mut self, node: &Node, path: &Path, known: &Known<'_>) -> Option<Sms> {
+        let to = self.value_field(node, "to", path, known);
+        self.targets(node, "to", path, to.as_ref(), Target::Number);
         Some(Sms {
-            to: self.value_field(node, "to", path, known)?,
+            to: to?,
             message: self.value_field(node, "message", path, known)?,
             sender_id: self.value_field(node, "sender_id", path, known),
             on_unknown: on_unknown(node),
@@ -247,8 +262,10 @@ impl Reader<'_> {
             self.fault(entry.key_at, &path.at("json"), format!("is not sent with {method}. Remove it, or use another method."));
         }
         let statuses = node.get("expected_status").map(Node::items).unwrap_or_default();
+        let url = self.value_field(node, "url", path, known);
+        self.targets(node, "url", path, url.as_ref(), Target::Url);
         Some(Http {
-            url: self.value_field(node, "url", path, known)?,
+            url: url?,
             headers: self.value_field(node, "headers", path, known),
             json: self.value_field(node, "json", path, known),
             timeout: node.get("timeout").and_then(duration_of).unwrap_or(Duration::from_secs(30)),
@@ -263,7 +280,10 @@ impl Reader<'_> {
             let name = template.text()?;
             let file = if name.contains('.') { name.to_owned() } else { format!("{name}.html") };
             let full = format!("{REPORTS}{file}");
-            if self.files.text(&full).is_some() {
+            if leads_out(name) {
+                let message = format!("{name:?} leads out of {REPORTS}. Write the name of a file in this folder.");
+                self.fault(template.at, &path.at("template"), message);
+            } else if self.files.text(&full).is_some() {
                 let names = context.iter().flat_map(Value::entry_names).map(str::to_owned);
                 self.templates.push(TemplateUse::new(vec![full], &known.with_extra(names), false));
             } else {
@@ -292,8 +312,10 @@ impl Reader<'_> {
         let (node, path) = (&entry.node, path.at("mail"));
         let known = &known.with_outcome();
         let body = self.body(node, entry.key_at, &path, known, false);
+        let to = self.value_field(node, "to", &path, known);
+        self.targets(node, "to", &path, to.as_ref(), Target::Address);
         Some(FileMail {
-            to: self.value_field(node, "to", &path, known)?,
+            to: to?,
             subject: self.value_field(node, "subject", &path, known)?,
             body: body?,
             when: self.expression_field(node, "when", &path, known),
@@ -351,7 +373,7 @@ impl Reader<'_> {
                 if source.is_none() {
                     self.no_source(query.key_at, &path.at("query"));
                 }
-                self.sql(node, "query", path, known, true).map(ExportRows::Query)
+                self.sql(node, "query", path, known, SqlForm::Query).map(ExportRows::Query)
             }
             (Some(_), Some(query)) => {
                 self.fault(query.key_at, &path.at("query"), "either model or query is given, not both. Remove one.");
@@ -367,6 +389,11 @@ impl Reader<'_> {
     fn builtin(&mut self, node: &Node, path: &Path, known: &Known<'_>) -> Option<Builtin> {
         Some(Builtin { kind: text_of(node, "kind")?, args: self.values_field(node, "args", path, known) })
     }
+}
+
+/// Whether a path leads out of the folder that it is relative to.
+pub(super) fn leads_out(path: &str) -> bool {
+    path.starts_with('/') || path.split(['/', '\\']).any(|part| part == "..")
 }
 
 fn on_unknown(node: &Node) -> OnUnknown {

@@ -162,9 +162,9 @@ fn spec_of(node: &Node, timing: &Entry) -> Option<TimingSpec> {
         "crontab" => TimingSpec::Crontab { expression: of.text()?.trim().to_owned(), timezone: None, dst_gap, dst_overlap },
         "interval" => {
             let is_table = matches!(of.value, Toml::Table(_));
-            let (every, unit) = period(if is_table { of.get("every")? } else { of })?;
-            let anchor = of.get("anchor").filter(|_| is_table).map(Node::json);
-            let from = anchor.as_ref().and_then(Json::as_str).unwrap_or(ANCHOR).to_owned();
+            let (every, unit) = if is_table { (of.get("every")?.integer()?, unit_of(of)?) } else { period(of)? };
+            let from = of.get("from").filter(|_| is_table).map(Node::json);
+            let from = from.as_ref().and_then(Json::as_str).unwrap_or(ANCHOR).to_owned();
             TimingSpec::Interval { every, unit, from: Some(from), timezone: None, dst_gap, dst_overlap }
         }
         "clocked" => TimingSpec::Clocked { at: of.json().as_str()?.to_owned(), timezone: None },
@@ -179,6 +179,17 @@ fn spec_of(node: &Node, timing: &Entry) -> Option<TimingSpec> {
                 timezone: None,
             }
         }
+    })
+}
+
+fn unit_of(node: &Node) -> Option<IntervalUnit> {
+    Some(match node.get("unit")?.text()? {
+        "weeks" => IntervalUnit::Weeks,
+        "days" => IntervalUnit::Days,
+        "hours" => IntervalUnit::Hours,
+        "minutes" => IntervalUnit::Minutes,
+        "seconds" => IntervalUnit::Seconds,
+        _ => return None,
     })
 }
 

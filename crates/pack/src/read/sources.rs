@@ -110,7 +110,9 @@ impl Reader<'_> {
             );
         }
         let demo = schema.map(|schema| DemoSource { schema, demo });
-        Source { name: entry.key.clone(), url, demo, place: self.text.place(entry.key_at) }
+        let place = self.text.place(entry.key_at);
+        let url_place = node.get("url").map_or_else(|| place.clone(), |url| self.text.place(url.at));
+        Source { name: entry.key.clone(), url, url_place, demo, place }
     }
 
     fn source_url(&mut self, node: &Node, path: &Path) -> Option<SourceUrl> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::runners::leads_out;
 use super::{Known, Reader, text_of};
 use crate::fault::{Place, allowed};
 use crate::kind::{DEFAULT_MAX_ROWS, Data, EffectSteps, NoRow, Query, Rows, Step};
@@ -15,6 +16,17 @@ const ALWAYS: [(&str, SqlType); 3] = [("now", SqlType::Datetime), ("today", SqlT
 /// Fields that every result has.
 const RESERVED_RESULTS: [&str; 3] = ["success", "message", "skipped"];
 
+/// What SQL is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SqlForm {
+    /// One statement that only reads.
+    Query,
+    /// One statement whose rows are used.
+    Rows,
+    /// Any number of statements.
+    Statements,
+}
+
 /// Where the SQL of a dialect stands.
 struct SqlText<'a> {
     /// The file, and its text; `None` for SQL inside `pack.toml`.
@@ -24,14 +36,14 @@ struct SqlText<'a> {
 
 impl<'a> Reader<'a> {
     /// The SQL of a field, with the values of the field `bind` beside it.
-    pub(super) fn sql(&mut self, node: &Node, name: &str, path: &Path, known: &Known<'_>, is_single: bool) -> Option<Sql> {
+    pub(super) fn sql(&mut self, node: &Node, name: &str, path: &Path, known: &Known<'_>, form: SqlForm) -> Option<Sql> {
         let field = node.get(name)?;
         let written = field.text()?;
         let bind = self.binds(node.get("bind"), &path.at("bind"), known);
         let kind_of = |name: &str| kind_of(name, &bind, known.params);
         let path_of_sql = path.at(name);
-        let sqlite = self.statements(field, written, &path_of_sql, Dialect::Sqlite, is_single, &kind_of)?;
-        let postgres = self.statements(field, written, &path_of_sql, Dialect::Postgres, is_single, &kind_of)?;
+        let sqlite = self.statements(field, written, &path_of_sql, Dialect::Sqlite, form, &kind_of)?;
+        let postgres = self.statements(field, written, &path_of_sql, Dialect::Postgres, form, &kind_of)?;
         let used: BTreeSet<&str> = sqlite
             .iter()
             .chain(&postgres)
@@ -62,8 +74,8 @@ impl<'a> Reader<'a> {
         }
         let kind_of =
             |name: &str| ALWAYS.into_iter().find(|(known, _)| *known == name && name != "task_id").map(|(_, kind)| kind);
-        let sqlite = self.statements(field, written, &path, Dialect::Sqlite, false, &kind_of)?;
-        let postgres = self.statements(field, written, &path, Dialect::Postgres, false, &kind_of)?;
+        let sqlite = self.statements(field, written, &path, Dialect::Sqlite, SqlForm::Statements, &kind_of)?;
+        let postgres = self.statements(field, written, &path, Dialect::Postgres, SqlForm::Statements, &kind_of)?;
         Some(Script { sqlite, postgres })
     }
 
@@ -73,7 +85,7 @@ impl<'a> Reader<'a> {
         written: &str,
         path: &Path,
         dialect: Dialect,
-        is_single: bool,
+        form: SqlForm,
         kind_of: &dyn Fn(&str) -> Option<SqlType>,
     ) -> Option<Vec<Statement>> {
         let text = self.sql_text(field, written, path, dialect)?;
@@ -88,7 +100,10 @@ impl<'a> Reader<'a> {
             }
         };
         self.undeclared(field, path, &text, &raw, kind_of);
-        if is_single && raw.len() > 1 {
+        if form == SqlForm::Query {
+            self.writes(field, path, &text, &raw);
+        }
+        if form != SqlForm::Statements && raw.len() > 1 {
             let at = raw.get(1).map_or(0, |second| second.at);
             let message =
                 format!("must be one statement, because its rows are used; there are {}. Use steps of their own.", raw.len());
@@ -99,6 +114,15 @@ impl<'a> Reader<'a> {
             None => self.text.place(field.at),
         };
         Some(raw.iter().map(|statement| statement.rendered(dialect, place(statement), kind_of)).collect())
+    }
+
+    /// Queries run in a transaction that only reads.
+    fn writes(&mut self, field: &Node, path: &Path, text: &SqlText<'_>, raw: &[RawStatement<'_>]) {
+        for (at, words) in raw.iter().filter_map(RawStatement::write) {
+            let message =
+                format!("{words} is not allowed here: a query only reads, and locks nothing. Use a step for what writes.");
+            self.sql_fault(field, path, text, at, message);
+        }
     }
 
     /// Each undeclared parameter is told once.
@@ -142,7 +166,12 @@ impl<'a> Reader<'a> {
         let files = self.files;
         let Some(text) = files.text(written) else {
             // Told once, not for each dialect.
-            if dialect == Dialect::Sqlite {
+            if dialect == Dialect::Sqlite && leads_out(written) {
+                let message = format!(
+                    "{written:?} leads out of the pack. Put the file into the folder of pack.toml, or into one below it."
+                );
+                self.fault(field.at, path, message);
+            } else if dialect == Dialect::Sqlite {
                 let known = allowed(written, files.paths().filter(|path| is_sql_file(path) && !path.ends_with(".postgres.sql")));
                 self.fault(
                     field.at,
@@ -232,9 +261,10 @@ impl<'a> Reader<'a> {
     /// One step: the fields `sql`, `rows`, `max_rows`, `required`, `when` and `bind` of a table.
     pub(super) fn step(&mut self, node: &Node, name: Option<String>, path: &Path, known: &Known<'_>) -> Option<Step> {
         let rows = rows_of(node, Rows::Affected);
+        let form = if rows == Rows::Affected { SqlForm::Statements } else { SqlForm::Rows };
         let when =
             if name.is_some() || node.get("name").is_none() { self.expression_field(node, "when", path, known) } else { None };
-        let sql = self.sql(node, "sql", path, known, rows != Rows::Affected)?;
+        let sql = self.sql(node, "sql", path, known, form)?;
         let required = node.get("required").and_then(Node::boolean).unwrap_or(false);
         Some(Step { name, sql, rows, max_rows: max_rows(node), required, when })
     }
@@ -250,8 +280,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn data(&mut self, node: &Node, path: &Path, known: &mut Known<'_>, source: Option<&str>) -> Data {
-        let query =
-            self.sql(node, "query", path, known, true).map(|sql| Query { sql, rows: Rows::Many, max_rows: max_rows(node) });
+        let query = self.sql(node, "query", path, known, SqlForm::Query).map(|sql| Query {
+            sql,
+            rows: Rows::Many,
+            max_rows: max_rows(node),
+        });
         self.query_options(node, path);
         let has_query = node.get("query").is_some();
         (known.row, known.rows) = (has_query, has_query);
@@ -266,7 +299,7 @@ impl<'a> Reader<'a> {
                     format!("{:?} is not a name: a-z, 0-9 and _, beginning with a letter.", entry.key),
                 );
             }
-            let sql = self.sql(&entry.node, "sql", &path, known, true);
+            let sql = self.sql(&entry.node, "sql", &path, known, SqlForm::Query);
             self.result_name(entry.key_at, &path, &entry.key, known);
             queries.extend(sql.map(|sql| {
                 (entry.key.clone(), Query { sql, rows: rows_of(&entry.node, Rows::Many), max_rows: max_rows(&entry.node) })

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Known;
 use super::statements::file_start;
+use super::{Known, ended};
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::files::PackFiles;
@@ -74,7 +74,7 @@ pub(super) fn check(files: &PackFiles, engine: &Engine, uses: &[TemplateUse], se
         let names = match engine.names_of_template(path, text) {
             Ok(names) => names,
             Err((line, reason)) => {
-                faults.push(at_line(line, format!("the template does not parse: {reason}.")));
+                faults.push(at_line(line, format!("the template does not parse: {}", ended(&reason))));
                 continue;
             }
         };

@@ -1,5 +1,6 @@
 //! Splits SQL into statements, and finds named parameters.
 
+use super::refuse::refused;
 use super::{Dialect, Parameter, SqlType, Statement};
 use crate::fault::Place;
 
@@ -17,29 +18,23 @@ pub(crate) struct RawStatement<'a> {
     pieces: Vec<Piece<'a>>,
     /// Where its first word is.
     pub(crate) at: usize,
-    /// Its first word, in small letters.
-    pub(crate) verb: String,
+    /// Its words outside of literals, quoted names and comments.
+    pub(super) words: Vec<Word>,
+}
+
+/// A word of a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    /// The word in small letters; empty for a parameter.
+    pub(super) text: String,
+    /// Where it is.
+    pub(super) at: usize,
+    /// The character before it, white space and comments aside; `a` for a word.
+    pub(super) after: Option<char>,
 }
 
 /// What is wrong with a text, and where.
 pub(crate) type SqlFault = (usize, String);
-
-/// Words that the runner says itself, or that reach beyond the data.
-const REFUSED: [&str; 13] = [
-    "begin",
-    "start",
-    "commit",
-    "rollback",
-    "end",
-    "abort",
-    "savepoint",
-    "release",
-    "prepare",
-    "pragma",
-    "attach",
-    "detach",
-    "vacuum",
-];
 
 impl<'a> RawStatement<'a> {
     /// The named parameters, each with where it is.
@@ -82,9 +77,7 @@ pub(crate) fn split(text: &str) -> Result<Vec<RawStatement<'_>>, Vec<SqlFault>> 
         lexer.faults.push((0, "holds no statement. Write one, or remove the file.".into()));
     }
     for statement in &statements {
-        if REFUSED.contains(&statement.verb.as_str()) {
-            let verb = statement.verb.to_uppercase();
-            let message = format!("{verb} is not allowed: each list of steps is one transaction already. Remove the statement.");
+        if let Some(message) = refused(&statement.words) {
             lexer.faults.push((statement.at, message));
         }
     }
@@ -100,7 +93,9 @@ struct Lexer<'a> {
 /// What the words of a statement say so far.
 #[derive(Default)]
 struct Words {
-    first: Option<(String, usize)>,
+    all: Vec<Word>,
+    /// The last character before, white space and comments aside.
+    last: Option<char>,
     is_create: bool,
     is_trigger: bool,
     /// BEGIN and CASE without their END, in a trigger's body.
@@ -110,9 +105,10 @@ struct Words {
 impl Words {
     fn take(&mut self, word: &str, at: usize) {
         let word = word.to_ascii_lowercase();
-        if self.first.is_none() {
+        let after = self.last.replace('a');
+        self.all.push(Word { text: word.clone(), at, after });
+        if self.all.len() == 1 {
             self.is_create = word == "create";
-            self.first = Some((word, at));
             return;
         }
         match word.as_str() {
@@ -149,11 +145,12 @@ impl<'a> Lexer<'a> {
                     break;
                 }
                 ':' => {
+                    words.last = Some(c);
                     if let Some(name) = self.parameter() {
                         pieces.push(Piece::Text(&self.text[piece_start..start]));
                         pieces.push(Piece::Named(name, start));
                         piece_start = self.at;
-                        words.first.get_or_insert((String::new(), start));
+                        words.take("", start);
                     }
                 }
                 c if is_word_start(c) => {
@@ -164,12 +161,18 @@ impl<'a> Lexer<'a> {
                         words.take(word, start);
                     }
                 }
-                _ => self.other(c),
+                _ => {
+                    let is_comment = self.rest().starts_with("--") || self.rest().starts_with("/*");
+                    if !c.is_whitespace() && !is_comment {
+                        words.last = Some(c);
+                    }
+                    self.other(c);
+                }
             }
         }
         pieces.push(Piece::Text(&self.text[piece_start..end]));
-        let (verb, at) = words.first?;
-        Some(RawStatement { pieces, at, verb })
+        let at = words.all.first()?.at;
+        Some(RawStatement { pieces, at, words: words.all })
     }
 
     /// Steps over whatever is neither a word nor a parameter.

@@ -50,7 +50,7 @@ fn statements_end_at_semicolons_that_are_not_inside_something() {
     assert_eq!(split(trigger).unwrap().len(), 2);
     let function = "CREATE FUNCTION f() RETURNS int AS $$ BEGIN RETURN 1; END $$ LANGUAGE plpgsql; SELECT 1";
     assert_eq!(split(function).unwrap().len(), 2);
-    assert_eq!(split("\n\n  SELECT 1; UPDATE t SET a = 1").unwrap()[1].verb, "update");
+    assert_eq!(split("\n\n  SELECT 1; UPDATE t SET a = 1").unwrap()[1].words[0].text, "update");
 }
 
 #[test]
@@ -62,6 +62,12 @@ fn faults_of_sql_say_where() {
         ("SELECT $x$ open", 7, "never closed"),
         ("SELECT 1; COMMIT", 10, "COMMIT is not allowed"),
         ("pragma foreign_keys = on", 0, "PRAGMA is not allowed"),
+        ("COPY t TO STDOUT", 0, "Use INSERT"),
+        ("SELECT 1; SET ROLE admin", 10, "SET ROLE is not allowed"),
+        ("set session authorization x", 0, "SET SESSION is not allowed"),
+        ("SET LOCAL ROLE admin", 0, "SET LOCAL is not allowed"),
+        ("VACUUM", 0, "outside of tasks"),
+        ("/* x */ attach 'f' AS f", 8, "ATTACH is not allowed"),
         ("SELECT {{ params.x }}", 7, "SQL is no template"),
         (" -- nothing\n", 0, "holds no statement"),
     ];
@@ -105,6 +111,7 @@ fn values_arrive_as_their_types_say() {
         (SqlType::Integer, json!(5), text("5"), SqlValue::Integer(5)),
         (SqlType::Integer, json!(5.0), text("5"), SqlValue::Integer(5)),
         (SqlType::Number, json!(1.5), text("1.5"), SqlValue::Real(1.5)),
+        (SqlType::Number, json!("100.50"), text("100.50"), SqlValue::Real(100.5)),
         (SqlType::Boolean, json!(true), text("true"), SqlValue::Integer(1)),
         (SqlType::Boolean, json!(0), text("false"), SqlValue::Integer(0)),
         (SqlType::Date, json!("2026-01-31"), text("2026-01-31"), text("2026-01-31")),
@@ -136,6 +143,45 @@ fn values_arrive_as_their_types_say() {
         (SqlType::Integer.listed(), json!(1)),
     ] {
         let error = SqlValue::encode(&kind, &value, Dialect::Sqlite).unwrap_err();
-        assert!(error.contains(" is not "), "{error}");
+        assert!(error.starts_with("must be ") && error.contains("; got "), "{error}");
     }
+}
+
+#[test]
+fn an_error_does_not_quote_the_value_which_may_be_a_secret() {
+    for kind in [SqlType::Integer, SqlType::Number, SqlType::Date, SqlType::Datetime, SqlType::Uuid, SqlType::Boolean] {
+        for (kind, value) in [(kind.clone(), json!("s3cret")), (kind.listed(), json!(["s3cret"]))] {
+            let error = SqlValue::encode(&kind, &value, Dialect::Postgres).unwrap_err();
+            assert!(error.ends_with("; got another text, of 6 characters"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn what_a_query_must_not_do_is_found() {
+    let write = |text: &str| split(text).unwrap()[0].write();
+    for (text, at, words) in [
+        ("DELETE FROM t", 0, "DELETE"),
+        ("CREATE TABLE t (a INT)", 0, "CREATE"),
+        ("SELECT 1 FROM t FOR UPDATE", 16, "FOR UPDATE"),
+        ("SELECT 1 FROM t FOR NO KEY UPDATE SKIP LOCKED", 16, "FOR NO KEY UPDATE"),
+        ("SELECT 1 FROM (SELECT 1 FROM t for key share) AS s", 31, "FOR KEY SHARE"),
+        ("WITH a AS (DELETE FROM t RETURNING id) SELECT id FROM a", 11, "DELETE"),
+        ("WITH a AS ( -- why\n update t SET b = 1 RETURNING id) SELECT id FROM a", 20, "UPDATE"),
+        ("WITH a AS (SELECT 1) INSERT INTO t SELECT 1", 21, "INSERT"),
+        ("SELECT 1 INTO copy FROM t", 9, "INTO"),
+    ] {
+        assert_eq!(write(text), Some((at, words.to_owned())), "{text}");
+    }
+    for text in [
+        "SELECT 'DELETE FROM t' AS a, \"update\", deleted, update, count(delete) FROM t",
+        "WITH a AS (SELECT 1 /* (DELETE FROM t) */) SELECT substring(b FOR 3), t.update FROM a",
+        "VALUES (1)",
+        "(SELECT 1) UNION (SELECT 2)",
+        "SELECT a FROM t WHERE b = :update AND c = 1",
+    ] {
+        assert_eq!(write(text), None, "{text}");
+    }
+    let allowed = ["SET LOCAL lock_timeout TO '1s'", "UPDATE t SET role = 'x'", "LOCK TABLE t"];
+    assert!(allowed.iter().all(|text| split(text).is_ok()));
 }

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use super::{Dialect, SqlType};
 use crate::moment::Moment;
+use crate::param::is_uuid;
 
 /// A value to bind.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,20 +21,21 @@ pub enum SqlValue {
 }
 
 impl SqlValue {
-    /// A JSON value under a type. The error says what is wrong with the value.
+    /// A JSON value under a type. The error says what is wrong with the value, and does not quote it: a value may be a secret, or be made of
+    /// one by an expression.
     pub fn encode(kind: &SqlType, value: &Json, dialect: Dialect) -> Result<Self, String> {
         if value.is_null() {
             return Ok(Self::Null);
         }
-        let wrong = |what: &str| Err(format!("{} is not {what}", shortened(value)));
+        let wrong = |what: &str| Err(format!("must be {what}; got {}", form_of(value)));
         let encoded = match kind {
             SqlType::Text => text_of(value).map(Self::Text).ok_or("a text"),
             SqlType::Integer => integer_of(value).map(Self::Integer).ok_or("a whole number"),
-            SqlType::Number => number_of(value).ok_or("a number"),
+            SqlType::Number => number_of(value, dialect).ok_or("a number"),
             SqlType::Boolean => boolean_of(value).map(|is| Self::boolean(is, dialect)).ok_or("true or false"),
             SqlType::Date => date_of(value).map(Self::Text).ok_or("a day like 2026-01-31"),
             SqlType::Datetime => datetime_of(value, dialect).map(Self::Text).ok_or("a time like 2026-01-31T09:00:00Z"),
-            SqlType::Uuid => value.as_str().map(|text| Self::Text(text.to_lowercase())).ok_or("a UUID"),
+            SqlType::Uuid => uuid_of(value).map(Self::Text).ok_or("a UUID like 0198c5a4-7d1e-7c3a-9f00-2b8d1c6e4a57"),
             SqlType::Json => Ok(Self::Text(value.to_string())),
             SqlType::List(item) => return Self::list(item, value, dialect),
         };
@@ -45,7 +47,7 @@ impl SqlValue {
 
     /// A list as a JSON array, whose items are as the dialect compares them.
     fn list(item: &SqlType, value: &Json, dialect: Dialect) -> Result<Self, String> {
-        let Json::Array(items) = value else { return Err(format!("{} is not a list", shortened(value))) };
+        let Json::Array(items) = value else { return Err(format!("must be a list; got {}", form_of(value))) };
         let encode = |value: &Json| {
             Ok(match Self::encode(item, value, dialect)? {
                 Self::Null => Json::Null,
@@ -76,9 +78,17 @@ impl SqlValue {
     }
 }
 
-fn shortened(value: &Json) -> String {
-    let text = value.to_string();
-    if text.chars().count() <= 60 { text } else { format!("{}…", text.chars().take(60).collect::<String>()) }
+/// What sort of value it is, in words that follow "got".
+fn form_of(value: &Json) -> String {
+    match value {
+        Json::Null => "null".into(),
+        Json::Bool(_) => "true or false".into(),
+        Json::Number(number) if number.is_f64() => "a number with decimals".into(),
+        Json::Number(_) => "a number".into(),
+        Json::String(text) => format!("another text, of {} characters", text.chars().count()),
+        Json::Array(_) => "a list".into(),
+        Json::Object(_) => "an object".into(),
+    }
 }
 
 fn text_of(value: &Json) -> Option<String> {
@@ -103,13 +113,28 @@ fn integer_of(value: &Json) -> Option<i64> {
     }
 }
 
-fn number_of(value: &Json) -> Option<SqlValue> {
+/// A text of digits is what a number of Postgres becomes that a double does not keep, so that it goes back as it came.
+fn number_of(value: &Json, dialect: Dialect) -> Option<SqlValue> {
     let number = match value {
         Json::Number(number) => number.as_i64().map(SqlValue::Integer).or_else(|| number.as_f64().map(SqlValue::Real))?,
-        Json::String(text) => SqlValue::Real(text.trim().parse().ok().filter(|number: &f64| number.is_finite())?),
+        Json::String(text) => {
+            let text = text.trim();
+            match dialect {
+                Dialect::Postgres if is_decimal(text) => SqlValue::Text(text.to_owned()),
+                _ => SqlValue::Real(text.parse().ok().filter(|number: &f64| number.is_finite())?),
+            }
+        }
         _ => return None,
     };
     Some(number)
+}
+
+/// Whether a text is digits with at most one point.
+fn is_decimal(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    digits.starts_with(|c: char| c.is_ascii_digit())
+        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+        && digits.matches('.').count() <= 1
 }
 
 /// `SQLite` keeps 0 and 1, and its rows may come back so.
@@ -123,6 +148,10 @@ fn boolean_of(value: &Json) -> Option<bool> {
         },
         _ => None,
     }
+}
+
+fn uuid_of(value: &Json) -> Option<String> {
+    value.as_str().filter(|text| is_uuid(text)).map(str::to_lowercase)
 }
 
 fn date_of(value: &Json) -> Option<String> {

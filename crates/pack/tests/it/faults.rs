@@ -178,7 +178,7 @@ fn statements_use_declared_parameters() {
         "sql = \"sql/y.sql\"",
         "the pack has no file \"sql/y.sql\". Paths are relative to the folder of pack.toml. Allowed are sql/x.sql. Did you mean \"sql/x.sql\"?",
     );
-    sql_file_fault("sql = \"../x.sql\"", "the pack has no file");
+    sql_file_fault("sql = \"../x.sql\"", "leads out of the pack");
     sql_file_fault("sql = \"SELECT 1; SELECT 2\"\nrows = \"one\"", "must be one statement");
     sql_file_fault("sql = \"BEGIN\"", "BEGIN is not allowed");
     sql_file_fault("sql = \"DELETE FROM t WHERE a = {{ now }}\"", "SQL is no template");
@@ -468,4 +468,81 @@ fn a_link_that_leads_out_of_the_folder_is_refused() {
     std::os::unix::fs::symlink(outside.path().join("x.sql"), folder.path().join("x.sql")).unwrap();
     let faults = PackSet::load(&[folder.path().to_path_buf()], &host()).unwrap_err();
     assert!(faults.to_string().contains("leads out of the pack's folder"), "{faults}");
+}
+
+#[test]
+fn a_query_only_reads() {
+    let kind = |lines: &str| {
+        format!("[kinds.\"p.k\"]\ndescription = \"d\"\nrunner = \"sms\"\nto = \"+233244123456\"\nmessage = \"m\"\n{lines}")
+    };
+    told(
+        &kind("query = \"WITH a AS (DELETE FROM t RETURNING id) SELECT id FROM a\""),
+        &[("p/pack.toml:11:9: kinds.\"p.k\".query: DELETE is not allowed here", "Use a step for what writes")],
+    );
+    told(
+        &kind("queries.q = { sql = \"SELECT id FROM t FOR UPDATE\" }"),
+        &[("p/pack.toml:11:21: kinds.\"p.k\".queries.q.sql: FOR UPDATE is not allowed here", "")],
+    );
+    assert!(load(&kind("before = [{ name = \"a\", sql = \"SELECT id FROM t FOR UPDATE\", rows = \"many\" }]")).is_ok());
+}
+
+#[test]
+fn unknown_filters_and_tests_are_told() {
+    sql_line("summary = \"{{ today | dat }}\"", "11: kinds.\"p.k\".summary: ", "there is no filter \"dat\". Allowed are date");
+    sql_line("when = \"today is defind\"", "8: kinds.\"p.k\".when: ", "there is no test \"defind\"");
+    assert!(
+        load(
+            &(sql_kind("summary = \"{{ '| dat' }}{# | dat #}{{ [1] | sum }}{% if today is not defined %}x{% endif %}\"")
+                + "sql = \"DELETE FROM t\"")
+        )
+        .is_ok()
+    );
+    let kind =
+        "[kinds.\"p.k\"]\ndescription = \"d\"\nrunner = \"email\"\nto = \"a@example.com\"\nsubject = \"s\"\ntemplate = \"t\"\n";
+    let faults = load_files(&[("pack.toml", &format!("{HEAD}{kind}")), ("templates/emails/t.html", "<p>\n{{ today | dat }}")])
+        .unwrap_err();
+    assert!(faults[0].starts_with("p/templates/emails/t.html:2:1: ") && faults[0].contains("no filter \"dat\""), "{faults:?}");
+}
+
+#[test]
+fn plain_addresses_and_urls_are_checked() {
+    let kind = |runner: &str, lines: &str| format!("[kinds.\"p.k\"]\ndescription = \"d\"\nrunner = \"{runner}\"\n{lines}\n");
+    told(
+        &kind("email", "to = [\"a@example.com\", \"b.example.com\"]\nsubject = \"s\"\ntext = \"t\""),
+        &[("p/pack.toml:9:6: kinds.\"p.k\".to: \"b.example.com\" is not a mail address", "")],
+    );
+    told(&kind("sms", "to = \"0244123456\"\nmessage = \"m\""), &[("p/pack.toml:9:6: kinds.\"p.k\".to: ", "international form")]);
+    told(&kind("http", "url = \"app.example/jobs\""), &[("p/pack.toml:9:7: kinds.\"p.k\".url: ", "is not a URL like")]);
+    assert!(load(&kind("http", "url = \"{{ settings.frontend_url }}/jobs\"")).is_ok());
+}
+
+#[test]
+fn paths_do_not_lead_out_of_the_pack() {
+    told(&sql_kind("sql = \"../x.sql\""), &[("p/pack.toml:9:7: kinds.\"p.k\".sql: \"../x.sql\" leads out of the pack.", "")]);
+    let kind = "[kinds.\"p.k\"]\ndescription = \"d\"\nrunner = \"email\"\nto = \"a@example.com\"\nsubject = \"s\"\ntemplate = \"../t\"\n";
+    told(kind, &[("p/pack.toml:11:12: kinds.\"p.k\".template: \"../t\" leads out of templates/emails/.", "")]);
+}
+
+#[test]
+fn plain_args_of_compiled_kinds_are_checked_by_the_host() {
+    let mut host = host();
+    let check = legwork_pack::ArgsCheck::new(|args| {
+        let is_wrong =
+            |(name, value): (&String, &serde_json::Value)| (name == "days" && !value.is_number()).then(|| name.clone());
+        let wrong = args.iter().filter_map(is_wrong);
+        let fault = |pointer: String| legwork_pack::ArgFault { pointer, detail: "must be a number".into() };
+        wrong.map(|name| fault(format!("/{name}"))).chain([fault("/missing".into())]).collect()
+    });
+    host.kinds.get_mut("notifications.cleanup").unwrap().check = Some(check);
+    let lines = "[kinds.\"p.k\"]\ndescription = \"d\"\nrunner = \"builtin\"\nkind = \"notifications.cleanup\"\nargs = { days = \"many\", source = \"{{ today }}\" }\n[schedules.S]\nkind = \"notifications.cleanup\"\ncrontab = \"@daily\"\nargs = { days = \"few\" }\n";
+    let files = PackFiles::from_texts("p", [("pack.toml", format!("{HEAD}{lines}"))]);
+    let faults = PackSet::from_files(&[files], &host).unwrap_err();
+    let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
+    assert_eq!(
+        faults,
+        [
+            "p/pack.toml:6:8: kinds.\"p.k\".args: /days: must be a number.",
+            "p/pack.toml:11:12: schedules.S.args: /days: must be a number.",
+        ]
+    );
 }

@@ -12,6 +12,7 @@ pub fn host() -> Host {
             "required": required,
             "additionalProperties": false,
         }),
+        ..HostKind::default()
     };
     Host {
         kinds: [

@@ -174,7 +174,7 @@ pub(in crate::http) struct ScheduleBody {
     /// The args of the tasks.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
-    args: Map<String, Value>,
+    args: Option<Map<String, Value>>,
     /// The purpose, for people; at most 2,000 characters.
     #[serde(default)]
     #[schema(max_length = 2000)]
@@ -322,7 +322,12 @@ impl ScheduleBody {
             overlap: self.overlap,
             jitter_seconds: self.jitter,
         };
-        Ok(ScheduleDraft { name: self.name, spec, args: Value::Object(self.args).to_string(), enabled: self.enabled })
+        Ok(ScheduleDraft {
+            name: self.name,
+            spec,
+            args: Value::Object(self.args.unwrap_or_default()).to_string(),
+            enabled: self.enabled,
+        })
     }
 
     /// A stored schedule as a user would send it.
@@ -331,7 +336,7 @@ impl ScheduleBody {
         Self {
             name: row.name.clone(),
             kind: spec.kind.to_string(),
-            args: serde_json::from_str(&row.args).unwrap_or_default(),
+            args: Some(serde_json::from_str(&row.args).unwrap_or_default()),
             description: spec.description.clone(),
             timing: timing_body(&spec.timing),
             enabled: row.enabled,
@@ -349,7 +354,7 @@ impl ScheduleBody {
         }
     }
 
-    /// Hides args that may be secret.
+    /// Hides args that may be secret; `null` hides all of them.
     pub(super) fn with_args(mut self, args: &str) -> Self {
         self.args = serde_json::from_str(args).unwrap_or_default();
         self

@@ -45,7 +45,7 @@ pub(in crate::http) struct ScheduleView {
     /// The pack that declares it; null for one that a user made.
     #[schema(example = "au-vlp")]
     pack: Option<String>,
-    /// The schedule as it can be sent. Args that may be secret are hidden.
+    /// The schedule as it can be sent. Args that may be secret are hidden; `args` are null where the kind is not known here.
     #[serde(flatten)]
     body: ScheduleBody,
     /// The timing in words.
@@ -76,7 +76,8 @@ impl ScheduleView {
     pub(super) async fn of(row: ScheduleRow, state: &ApiState) -> Result<Self, ApiError> {
         let last = state.queue.firings(row.id, None, 1).await?.pop();
         let masked = state.queue.runner().kind(&row.spec.kind).map(|kind| kind.mask_args(row.args.clone()));
-        let body = ScheduleBody::of(&row).with_args(masked.as_deref().unwrap_or(&row.args));
+        // Where the kind is not known here, nor is what it keeps secret.
+        let body = ScheduleBody::of(&row).with_args(masked.as_deref().unwrap_or("null"));
         let zone = row.spec.timing.timezone();
         let plan = row.spec.plan(row.id).ok().filter(|_| row.enabled);
         // What was decided about does not come again, also where this process's clock is behind.
