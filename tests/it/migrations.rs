@@ -13,7 +13,7 @@ use crate::support::postgres::{in_schema, observer};
 use crate::support::tasks::{at, dispatched, mishap, reference, settle, start_ref, started, task};
 
 /// The first bytes of the SHA-256 of every migration. A database remembers what it has run: a changed one would keep it from starting.
-const DIGESTS: [(&str, &str); 22] = [
+const DIGESTS: [(&str, &str); 24] = [
     ("postgres/0001_engine.sql", "c5d5b6be"),
     ("postgres/0002_files.sql", "40112aba"),
     ("postgres/0003_recipients.sql", "9dc919a9"),
@@ -25,6 +25,7 @@ const DIGESTS: [(&str, &str); 22] = [
     ("postgres/0009_version.sql", "57078ffe"),
     ("postgres/0010_audit.sql", "27f4ae05"),
     ("postgres/0011_schedules.sql", "828abbbf"),
+    ("postgres/0013_schedule_names.sql", "8e691f85"),
     ("sqlite/0001_engine.sql", "58fc50f6"),
     ("sqlite/0002_files.sql", "b3687af9"),
     ("sqlite/0003_recipients.sql", "ab0963b5"),
@@ -36,6 +37,7 @@ const DIGESTS: [(&str, &str); 22] = [
     ("sqlite/0009_version.sql", "94994e7b"),
     ("sqlite/0010_audit.sql", "d49caa5c"),
     ("sqlite/0011_schedules.sql", "94a2b27b"),
+    ("sqlite/0013_schedule_names.sql", "ae7b5e7a"),
 ];
 
 #[test]

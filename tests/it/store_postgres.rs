@@ -283,8 +283,11 @@ async fn the_mail_ledger_is_pruned_by_its_index() {
     in_schema(|_, schema| async move {
         // `pg_indexes` would look at the indexes of other tests' schemas too, which may be dropped at the same moment.
         let find = "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = to_regclass($1)";
-        let found: Vec<String> =
-            sqlx::query_scalar(find).bind(format!("\"{schema}\".mail_ledger")).fetch_all(&mut observer(&schema).await).await.unwrap();
+        let found: Vec<String> = sqlx::query_scalar(find)
+            .bind(format!("\"{schema}\".mail_ledger"))
+            .fetch_all(&mut observer(&schema).await)
+            .await
+            .unwrap();
         assert!(found.iter().any(|definition| definition.ends_with("(updated_at)")), "{found:?}");
     })
     .await;

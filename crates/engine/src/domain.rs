@@ -25,6 +25,7 @@ pub use retry::{Backoff, RetryPolicy};
 pub use routing::Routing;
 pub use schedule::{
     Declaration, DeclaredSchedule, FiringOutcome, FiringRow, FiringTrigger, Maintenance, ScheduleRow, ScheduleSpec,
+    StoredSchedule, UnreadableSchedule,
 };
 pub use state::{EndStatus, Next, RunFacts, TaskStatus, after, after_crash};
 pub use task::{

@@ -56,6 +56,9 @@ impl KindPolicy {
 
     /// Args that were shown with [`SENSITIVE_TEXT`] and came back: what still is that text is taken from `original`.
     pub fn unmask_args(&self, args: &str, original: &str) -> String {
+        if self.masked_args(args).is_empty() {
+            return args.to_owned();
+        }
         let (Ok(mut value), Ok(original)) = (serde_json::from_str::<Value>(args), serde_json::from_str::<Value>(original)) else {
             return args.to_owned();
         };
@@ -67,6 +70,19 @@ impl KindPolicy {
             }
         }
         value.to_string()
+    }
+
+    /// The pointers to args that are [`SENSITIVE_TEXT`] instead of what may be secret.
+    pub fn masked_args(&self, args: &str) -> Vec<String> {
+        if self.sensitive.is_empty() || !args.contains(SENSITIVE_TEXT) {
+            return Vec::new();
+        }
+        let Ok(value) = serde_json::from_str::<Value>(args) else { return Vec::new() };
+        self.sensitive
+            .iter()
+            .filter(|pointer| value.pointer(pointer).is_some_and(|arg| *arg == SENSITIVE_TEXT))
+            .cloned()
+            .collect()
     }
 
     /// Whether a JSON Pointer leads to an arg that may be secret, or into one.

@@ -29,7 +29,7 @@ use super::super::params::{Params, shortened};
 use super::super::state::ApiState;
 use super::PREFIX;
 use body::{ScheduleBody, TimingBody};
-use view::{FiringList, FiringView, NextRun, ScheduleList, ScheduleView, next_runs};
+use view::{FiringList, FiringView, NextRun, ScheduleList, ScheduleView, UnreadableView, next_runs};
 
 /// So many coming firings are shown of a schedule.
 const NEXT_RUNS: usize = 5;
@@ -65,7 +65,7 @@ pub(in crate::http) struct SchedulesQuery {
 
 /// The schedules
 ///
-/// By name, each with its timing in words, its coming runs and its last firing.
+/// By name, each with its timing in words, its coming runs and its last firing. Stored schedules that this version cannot read are listed apart.
 #[utoipa::path(get, path = "/api/v1/schedules", tag = "schedules", operation_id = "listSchedules",
     security(("bearer" = ["tasks:read"])), params(SchedulesQuery),
     responses((status = 200, description = "A page of schedules.", body = ScheduleList)))]
@@ -87,12 +87,16 @@ pub(in crate::http) async fn list(
     let mut rows = state.queue.schedules(&ScheduleFilter { enabled, pack, text, after }, limit + 1).await?;
     let has_more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let next_cursor = rows.last().filter(|_| has_more).map(|last| URL_SAFE_NO_PAD.encode(&last.name));
-    let mut items = Vec::with_capacity(rows.len());
+    let name_of_last = rows.last().map(|last| last.as_ref().map_or_else(|row| &row.name, |row| &row.name));
+    let next_cursor = name_of_last.filter(|_| has_more).map(|name| URL_SAFE_NO_PAD.encode(name));
+    let (mut items, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
-        items.push(ScheduleView::of(row, &state).await?);
+        match row {
+            Ok(row) => items.push(ScheduleView::of(row, &state).await?),
+            Err(row) => unreadable.push(UnreadableView::from(*row)),
+        }
     }
-    Ok(Json(ScheduleList { items, next_cursor }))
+    Ok(Json(ScheduleList { items, unreadable, next_cursor }))
 }
 
 /// Make a schedule
@@ -176,23 +180,26 @@ pub(in crate::http) async fn enable(
     State(state): State<ApiState>,
     NamePath(name): NamePath,
 ) -> Result<Json<ScheduleView>, ApiError> {
-    let row = state.queue.enable_schedule(&key(&name), true).await?;
+    let row = state.queue.enable_schedule(&key(&name)).await?;
     Ok(Json(ScheduleView::of(row, &state).await?))
 }
 
 /// Disable a schedule
 ///
-/// It does not fire until it is enabled. Its tasks go on.
+/// It does not fire until it is enabled. Its tasks go on. A stored schedule that this version cannot read is disabled too; there is nothing to show of it.
 #[utoipa::path(post, path = "/api/v1/schedules/{schedule}/disable", tag = "schedules", operation_id = "disableSchedule",
     security(("bearer" = ["tasks:control"])), params(openapi::ScheduleParam),
-    responses((status = 200, description = "The schedule.", body = ScheduleView), (status = 409, response = openapi::Conflict)))]
+    responses((status = 200, description = "The schedule.", body = ScheduleView),
+        (status = 204, description = "It is disabled, and this version cannot read it."), (status = 409, response = openapi::Conflict)))]
 pub(in crate::http) async fn disable(
     _principal: Controller,
     State(state): State<ApiState>,
     NamePath(name): NamePath,
-) -> Result<Json<ScheduleView>, ApiError> {
-    let row = state.queue.enable_schedule(&key(&name), false).await?;
-    Ok(Json(ScheduleView::of(row, &state).await?))
+) -> Result<Response, ApiError> {
+    match state.queue.disable_schedule(&key(&name)).await? {
+        Some(row) => Ok(Json(ScheduleView::of(row, &state).await?).into_response()),
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
 }
 
 /// The task of a manual firing.
@@ -214,16 +221,25 @@ pub(in crate::http) struct ScheduleRun {
 
 /// Run a schedule now
 ///
-/// Makes one task now, whether the schedule is enabled or not. Its nominal times are not touched.
+/// Makes one task now, whether the schedule is enabled or not. Its nominal times are not touched. A kind that only an administrator may submit takes the
+/// scope `admin`. The firing records who ran it.
 #[utoipa::path(post, path = "/api/v1/schedules/{schedule}/run", tag = "schedules", operation_id = "runSchedule",
     security(("bearer" = ["tasks:control"])), params(openapi::ScheduleParam),
     responses((status = 202, description = "The task is durable.", body = ScheduleRun), (status = 409, response = openapi::Conflict)))]
 pub(in crate::http) async fn run(
-    _principal: Controller,
+    Controller(principal): Controller,
     State(state): State<ApiState>,
     NamePath(name): NamePath,
 ) -> Result<Response, ApiError> {
-    let (row, task_id) = state.queue.run_schedule(&key(&name)).await?;
+    let row = state.queue.schedule(&key(&name)).await?;
+    // Who may not submit the kind may not have it submitted either.
+    if let Some(kind) = state.kinds.get(&row.spec.kind)
+        && kind.scope == Scope::Admin
+        && !principal.may(Scope::Admin)
+    {
+        return Err(ApiError::MissingScope(Scope::Admin));
+    }
+    let task_id = state.queue.run_schedule(&row, &principal.subject).await?;
     let status_url = format!("{PREFIX}/tasks/status/{task_id}");
     let run = ScheduleRun { schedule_id: row.id, task_id, status: "PENDING", status_url: status_url.clone() };
     Ok((StatusCode::ACCEPTED, [(LOCATION, status_url)], Json(run)).into_response())

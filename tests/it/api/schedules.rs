@@ -114,7 +114,10 @@ pub async fn a_preview_shows_the_words_and_the_instants_with_their_offsets(engin
 pub async fn who_may_read_may_not_change_schedules(engine: Engine) {
     let service = TestService::over(engine);
     assert_eq!(service.post("/api/v1/schedules", &weekly()).await.status, StatusCode::CREATED);
+    let prune = json!({ "name": "Prune", "kind": "results.prune", "crontab": "@daily" });
+    assert_eq!(service.post("/api/v1/schedules", &prune).await.status, StatusCode::CREATED);
     let (reader, controller) = (service.token("ann", &[Scope::Read]), service.token("bob", &[Scope::Read, Scope::Control]));
+    let admin = service.token("eve", &[Scope::Admin]);
     let path = "/api/v1/schedules/Weekly%20echo";
     for (method, path, token, expected) in [
         (Method::GET, path, &reader, StatusCode::OK),
@@ -123,11 +126,16 @@ pub async fn who_may_read_may_not_change_schedules(engine: Engine) {
         (Method::POST, "/api/v1/schedules/Weekly%20echo/disable", &controller, StatusCode::OK),
         (Method::POST, "/api/v1/schedules/Weekly%20echo/run", &controller, StatusCode::ACCEPTED),
         (Method::DELETE, path, &controller, StatusCode::FORBIDDEN),
+        // A kind that takes an administrator takes one here too.
+        (Method::POST, "/api/v1/schedules/Prune/run", &controller, StatusCode::FORBIDDEN),
+        (Method::POST, "/api/v1/schedules/Prune/run", &admin, StatusCode::ACCEPTED),
     ] {
         let answer = service.anonymous(method.clone(), path).bearer(token).send().await;
         assert_eq!(answer.status, expected, "{method} {path}: {answer}");
     }
     assert_eq!(service.anonymous(Method::GET, path).send().await.status, StatusCode::UNAUTHORIZED);
+    let firings = service.get("/api/v1/schedules/Prune/firings").await.json();
+    assert_eq!((&firings["items"][0]["run_by"], firings["items"].as_array().unwrap().len()), (&json!("eve"), 1), "{firings}");
 }
 
 pub async fn maintenance_is_switched_and_seen(engine: Engine) {

@@ -29,6 +29,7 @@ fn migrations() -> Vec<Migration> {
     let version = include_str!("../../../../../migrations/postgres/0009_version.sql").into_sql_str();
     let audit = include_str!("../../../../../migrations/postgres/0010_audit.sql").into_sql_str();
     let schedules = include_str!("../../../../../migrations/postgres/0011_schedules.sql").into_sql_str();
+    let schedule_names = include_str!("../../../../../migrations/postgres/0013_schedule_names.sql").into_sql_str();
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine, false),
         Migration::new(2, "files".into(), MigrationType::Simple, files, false),
@@ -41,6 +42,7 @@ fn migrations() -> Vec<Migration> {
         Migration::new(9, "version".into(), MigrationType::Simple, version, false),
         Migration::new(10, "audit".into(), MigrationType::Simple, audit, false),
         Migration::new(11, "schedules".into(), MigrationType::Simple, schedules, false),
+        Migration::new(13, "schedule names".into(), MigrationType::Simple, schedule_names, false),
     ]
 }
 

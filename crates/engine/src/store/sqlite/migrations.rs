@@ -24,6 +24,7 @@ fn all() -> Vec<Migration> {
     let version = include_str!("../../../../../migrations/sqlite/0009_version.sql");
     let audit = include_str!("../../../../../migrations/sqlite/0010_audit.sql");
     let schedules = include_str!("../../../../../migrations/sqlite/0011_schedules.sql");
+    let schedule_names = include_str!("../../../../../migrations/sqlite/0013_schedule_names.sql");
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine.into_sql_str(), false),
         Migration::new(2, "files".into(), MigrationType::Simple, files.into_sql_str(), false),
@@ -36,6 +37,7 @@ fn all() -> Vec<Migration> {
         Migration::new(9, "version".into(), MigrationType::Simple, version.into_sql_str(), false),
         Migration::new(10, "audit".into(), MigrationType::Simple, audit.into_sql_str(), false),
         Migration::new(11, "schedules".into(), MigrationType::Simple, schedules.into_sql_str(), false),
+        Migration::new(13, "schedule names".into(), MigrationType::Simple, schedule_names.into_sql_str(), false),
     ]
 }
 
