@@ -159,6 +159,10 @@ impl Client {
 
     /// Sends it and returns the answer when its head has come, without a limit for its body. An answer that is a problem is the error.
     pub(super) async fn open(&self, request: ApiRequest<'_>) -> Result<Response, CliError> {
+        // These mean the folder itself or the one above it, also where they are escaped: another resource would be asked for.
+        if let Some(part) = request.path.iter().find(|part| matches!(**part, "" | "." | "..")) {
+            return Err(CliError::Usage(format!("{part:?} names nothing on a server; give a name or an id")));
+        }
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| self.unreachable("the URL has no path".into()))?

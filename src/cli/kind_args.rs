@@ -21,6 +21,11 @@ pub(super) struct KindArgs {
 }
 
 impl KindArgs {
+    /// Whether any args are given, be they an empty object.
+    pub(super) fn are_given(&self) -> bool {
+        self.json.is_some() || !self.pairs.is_empty()
+    }
+
     /// The args as an object.
     pub(super) fn object(&self) -> Result<Map<String, Value>, CliError> {
         let mut args = match self.json.as_deref().map(serde_json::from_str) {

@@ -398,6 +398,10 @@ fn a_made_encryption_key_is_one_that_the_configuration_takes() {
     let key = Place::new().legwork(&["encryption-key", "--id", "k2"]);
     assert!(key.code == 0 && key.out.starts_with("k2:"), "{key}");
     let (new, old) = (key.out.trim(), "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    // Two keys that are made on one day can be used together.
+    let [one, other] = [(); 2].map(|()| Place::new().legwork(&["encryption-key"]).out.trim().to_owned());
+    let together = Place::new().with("ENCRYPTION_KEYS", &format!("{one},{other}")).legwork(&["check-config"]);
+    assert_eq!(together.code, 0, "{together}");
     let taken = Place::new().with("ENCRYPTION_KEYS", &format!("{new},{old}")).legwork(&["check-config"]);
     assert!(taken.code == 0 && taken.out.contains("ENCRYPTION_KEYS=***\n"), "{taken}");
     assert!(!taken.out.contains("AAAA") && !taken.err.contains("AAAA"), "{taken}");

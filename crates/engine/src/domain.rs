@@ -7,6 +7,7 @@ mod outcome;
 mod page;
 mod principal;
 mod problem;
+pub mod raw_object;
 mod retry;
 mod routing;
 mod schedule;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::children::Children;
 use crate::clock::Clock;
+use crate::domain::raw_object::{value_at, with_value_at};
 use crate::domain::{Attempt, FieldError, KindName, Origin, Progress, QueueName, RetryPolicy, TaskFailure, TaskId};
 use crate::queue::Queue;
 
@@ -40,36 +41,23 @@ pub struct KindPolicy {
 pub const SENSITIVE_TEXT: &str = "[sensitive]";
 
 impl KindPolicy {
-    /// The args with [`SENSITIVE_TEXT`] in place of what may be secret.
+    /// The args with [`SENSITIVE_TEXT`] in place of what may be secret. The rest stays as it was written.
     pub fn mask_args(&self, args: String) -> String {
         if self.sensitive.is_empty() {
             return args;
         }
-        let Ok(mut value) = serde_json::from_str::<Value>(&args) else { return args };
-        for pointer in &self.sensitive {
-            if let Some(secret) = value.pointer_mut(pointer).filter(|secret| !secret.is_null()) {
-                *secret = SENSITIVE_TEXT.into();
-            }
-        }
-        value.to_string()
+        let Ok(value) = serde_json::from_str::<Value>(&args) else { return args };
+        let mask = Value::from(SENSITIVE_TEXT).to_string();
+        let secret = self.sensitive.iter().filter(|pointer| value.pointer(pointer).is_some_and(|secret| !secret.is_null()));
+        secret.fold(args, |args, pointer| with_value_at(&args, pointer, &mask))
     }
 
     /// Args that were shown with [`SENSITIVE_TEXT`] and came back: what still is that text is taken from `original`.
     pub fn unmask_args(&self, args: &str, original: &str) -> String {
-        if self.masked_args(args).is_empty() {
-            return args.to_owned();
-        }
-        let (Ok(mut value), Ok(original)) = (serde_json::from_str::<Value>(args), serde_json::from_str::<Value>(original)) else {
-            return args.to_owned();
-        };
-        for pointer in &self.sensitive {
-            if let (Some(rendered), Some(secret)) = (value.pointer_mut(pointer), original.pointer(pointer))
-                && *rendered == SENSITIVE_TEXT
-            {
-                rendered.clone_from(secret);
-            }
-        }
-        value.to_string()
+        self.masked_args(args).into_iter().fold(args.to_owned(), |args, pointer| match value_at(original, &pointer) {
+            Some(secret) => with_value_at(&args, &pointer, secret),
+            None => args,
+        })
     }
 
     /// The pointers to args that are [`SENSITIVE_TEXT`] instead of what may be secret.

@@ -6,6 +6,7 @@
 #![expect(unused_qualifications, reason = "utoipa's macro writes longer paths than it needs to, in our name")]
 
 mod body;
+mod members;
 mod view;
 
 use axum::Json;
@@ -16,27 +17,28 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use legwork_engine::domain::{Maintenance, ScheduleId, Scope, TaskId};
+use legwork_engine::domain::{FieldError, Maintenance, Principal, ScheduleId, Scope, TaskId};
 use legwork_engine::store::{ScheduleFilter, ScheduleKey};
 use legwork_schedule::FiringPlan;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::error::ApiError;
-use super::super::extract::{Admin, Controller, JsonOf, NamePath, Reader, principal_with};
+use super::super::extract::{Admin, Controller, JsonBytes, JsonOf, NamePath, Reader, principal_with};
 use super::super::openapi;
 use super::super::params::{Params, shortened};
 use super::super::state::ApiState;
 use super::PREFIX;
-use body::{ScheduleBody, TimingBody};
+use body::{ScheduleBody, TIMING_FIELDS, TimingBody};
+use members::Members;
 use view::{FiringList, FiringView, NextRun, ScheduleList, ScheduleView, UnreadableView, next_runs};
 
 /// So many coming firings are shown of a schedule.
 const NEXT_RUNS: usize = 5;
 /// So many a preview shows at most.
-const MOST_PREVIEWED: u8 = 100;
+const MOST_PREVIEWED: i64 = 100;
 /// So many it shows where nothing is said.
-const PREVIEWED: u8 = 10;
+const PREVIEWED: usize = 10;
 
 fn key(text: &str) -> ScheduleKey {
     text.parse::<ScheduleId>().map_or_else(|_| ScheduleKey::Name(text.to_owned()), ScheduleKey::Id)
@@ -70,7 +72,7 @@ pub(in crate::http) struct SchedulesQuery {
     security(("bearer" = ["tasks:read"])), params(SchedulesQuery),
     responses((status = 200, description = "A page of schedules.", body = ScheduleList)))]
 pub(in crate::http) async fn list(
-    _principal: Reader,
+    Reader(principal): Reader,
     State(state): State<ApiState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<ScheduleList>, ApiError> {
@@ -92,7 +94,7 @@ pub(in crate::http) async fn list(
     let (mut items, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
         match row {
-            Ok(row) => items.push(ScheduleView::of(row, &state).await?),
+            Ok(row) => items.push(ScheduleView::of(row, &state, &principal).await?),
             Err(row) => unreadable.push(UnreadableView::from(*row)),
         }
     }
@@ -110,14 +112,14 @@ pub(in crate::http) async fn list(
 pub(in crate::http) async fn create(
     headers: HeaderMap,
     State(state): State<ApiState>,
-    JsonOf(fields): JsonOf<serde_json::Map<String, serde_json::Value>>,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Response, ApiError> {
     let principal = principal_with(Scope::Admin, &headers, &state)?;
-    let body = ScheduleBody::parse(fields).map_err(ApiError::Invalid)?;
+    let body = ScheduleBody::parse(Members::parse(&body)?).map_err(ApiError::Invalid)?;
     let draft = body.draft(&state.config.timezone, state.now()).map_err(ApiError::Invalid)?;
-    let row = state.queue.create_schedule(draft, principal.subject).await?;
+    let row = state.queue.create_schedule(draft, principal.subject.clone()).await?;
     let location = format!("{PREFIX}/schedules/{}", row.id);
-    let view = ScheduleView::of(row, &state).await?;
+    let view = ScheduleView::of(row, &state, &principal).await?;
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(view)).into_response())
 }
 
@@ -128,12 +130,12 @@ pub(in crate::http) async fn create(
     security(("bearer" = ["tasks:read"])), params(openapi::ScheduleParam),
     responses((status = 200, description = "The schedule.", body = ScheduleView)))]
 pub(in crate::http) async fn show(
-    _principal: Reader,
+    Reader(principal): Reader,
     State(state): State<ApiState>,
     NamePath(name): NamePath,
 ) -> Result<Json<ScheduleView>, ApiError> {
     let row = state.queue.schedule(&key(&name)).await?;
-    Ok(Json(ScheduleView::of(row, &state).await?))
+    Ok(Json(ScheduleView::of(row, &state, &principal).await?))
 }
 
 /// Change a schedule
@@ -147,11 +149,12 @@ pub(in crate::http) async fn change(
     _principal: Admin,
     State(state): State<ApiState>,
     NamePath(name): NamePath,
-    JsonOf(patch): JsonOf<serde_json::Map<String, serde_json::Value>>,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Json<ScheduleView>, ApiError> {
+    let patch = Members::parse(&body)?;
     let now = state.now();
     let changed = state.queue.change_schedule(&key(&name), |row| body::patched(row, &patch, &state.config.timezone, now)).await?;
-    Ok(Json(ScheduleView::of(changed, &state).await?))
+    Ok(Json(ScheduleView::of(changed, &state, &Principal::system()).await?))
 }
 
 /// Delete a schedule
@@ -176,12 +179,12 @@ pub(in crate::http) async fn delete(
     security(("bearer" = ["tasks:control"])), params(openapi::ScheduleParam),
     responses((status = 200, description = "The schedule.", body = ScheduleView), (status = 409, response = openapi::Conflict)))]
 pub(in crate::http) async fn enable(
-    _principal: Controller,
+    Controller(principal): Controller,
     State(state): State<ApiState>,
     NamePath(name): NamePath,
 ) -> Result<Json<ScheduleView>, ApiError> {
     let row = state.queue.enable_schedule(&key(&name)).await?;
-    Ok(Json(ScheduleView::of(row, &state).await?))
+    Ok(Json(ScheduleView::of(row, &state, &principal).await?))
 }
 
 /// Disable a schedule
@@ -192,12 +195,12 @@ pub(in crate::http) async fn enable(
     responses((status = 200, description = "The schedule.", body = ScheduleView),
         (status = 204, description = "It is disabled, and this version cannot read it."), (status = 409, response = openapi::Conflict)))]
 pub(in crate::http) async fn disable(
-    _principal: Controller,
+    Controller(principal): Controller,
     State(state): State<ApiState>,
     NamePath(name): NamePath,
 ) -> Result<Response, ApiError> {
     match state.queue.disable_schedule(&key(&name)).await? {
-        Some(row) => Ok(Json(ScheduleView::of(row, &state).await?).into_response()),
+        Some(row) => Ok(Json(ScheduleView::of(row, &state, &principal).await?).into_response()),
         None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
 }
@@ -286,8 +289,8 @@ pub(in crate::http) async fn firings(
 }
 
 /// A timing to be shown before it is saved.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "the members are parsed apart, so that each wrong one is named; the struct describes them")]
 pub(in crate::http) struct PreviewBody {
     /// When, as in a schedule.
     #[serde(flatten)]
@@ -316,18 +319,28 @@ pub(in crate::http) struct Preview {
 pub(in crate::http) async fn preview(
     _principal: Reader,
     State(state): State<ApiState>,
-    JsonOf(PreviewBody { timing, count }): JsonOf<PreviewBody>,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Json<Preview>, ApiError> {
-    let count = count.unwrap_or(PREVIEWED);
-    if !(1..=MOST_PREVIEWED).contains(&count) {
-        return Err(ApiError::field("/count", format!("must be between 1 and {MOST_PREVIEWED}; got {count}")));
+    let mut members = Members::parse(&body)?;
+    let mut errors = members.unknown(&[&TIMING_FIELDS[..], &["count"]].concat());
+    if members.has_args {
+        errors.push(FieldError::unknown("", "args", &TIMING_FIELDS));
     }
+    errors.extend(members.take_bad_number("count", 1, MOST_PREVIEWED));
+    let count = members.values.remove("count").and_then(|count| count.as_u64()).and_then(|count| usize::try_from(count).ok());
     let now = state.now();
-    let timing = timing.timing(&state.config.timezone, now).map_err(ApiError::Invalid)?;
+    let timing = TimingBody::take(&mut members).and_then(|timing| timing.timing(&state.config.timezone, now));
+    let timing = match timing {
+        Ok(timing) if errors.is_empty() => timing,
+        timing => {
+            errors.extend(timing.err().unwrap_or_default());
+            return Err(ApiError::Invalid(errors));
+        }
+    };
     let description = timing.describe();
     let zone = timing.timezone().clone();
     let plan = FiringPlan::new(timing);
-    Ok(Json(Preview { description, next_runs: next_runs(&plan, &zone, now, usize::from(count)) }))
+    Ok(Json(Preview { description, next_runs: next_runs(&plan, &zone, now, count.unwrap_or(PREVIEWED)) }))
 }
 
 /// Whether maintenance is on.

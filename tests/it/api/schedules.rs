@@ -64,6 +64,7 @@ pub async fn a_schedule_with_mistakes_is_422_and_each_field_is_named(engine: Eng
         body[field] = value;
         body
     };
+    let only = |field: &str, value: Value| json!({ "name": "timed", "kind": "system.echo", field: value });
     for (body, pointer, words) in [
         (with("crontab", json!("0 9 31 2 *")), "/crontab", "never fires"),
         (with("crontab", json!("* * * * * *")), "/crontab", "has 6 fields"),
@@ -80,6 +81,22 @@ pub async fn a_schedule_with_mistakes_is_422_and_each_field_is_named(engine: Eng
         (with("jitter", json!(100_000)), "/jitter", "86400"),
         (with("missed_limit", json!(0)), "/missed_limit", "1000"),
         (with("cron", json!("* * * * *")), "/cron", "allowed are name, kind"),
+        (with("expires", json!(-1)), "/expires", "from 1 to 315360000; got -1"),
+        (with("expires", json!(1.5)), "/expires", "got 1.5"),
+        (with("expires", json!(4_000_000_000_u32)), "/expires", "315360000"),
+        (with("max_lateness", json!(0)), "/max_lateness", "from 1"),
+        (with("priority", json!("high")), "/priority", "from 0 to 9"),
+        (with("dst_gap", json!("never")), "/dst_gap", "shift_forward"),
+        (with("timezone", json!(5)), "/timezone", "string"),
+        (with("args", json!([1])), "/args", "object"),
+        (only("interval", json!({ "every": 5, "unit": "minutes", "form": "x" })), "/interval/form", "every"),
+        (only("interval", json!({ "every": "5", "unit": "minutes" })), "/interval/every", "whole number"),
+        (only("interval", json!({ "every": 5, "unit": "moons" })), "/interval/unit", "moons"),
+        (only("interval", json!(5)), "/interval", "5m"),
+        (only("interval", json!("1500ms")), "/interval", "parts of a second"),
+        (only("clocked", json!("2020-01-01T00:00:00Z")), "/clocked", "passed"),
+        (only("solar", json!({ "event": "moonrise", "latitude": 0, "longitude": 0 })), "/solar/event", "moonrise"),
+        (only("solar", json!({ "event": "noon", "latitude": "x", "longitude": 0 })), "/solar/latitude", "number"),
         (with("name", json!("two\nlines")), "/name", "one line"),
     ] {
         let answer = service.post("/api/v1/schedules", &body).await;
@@ -97,6 +114,56 @@ pub async fn a_schedule_with_mistakes_is_422_and_each_field_is_named(engine: Eng
     assert_eq!(service.post("/api/v1/schedules", &weekly()).await.status, StatusCode::CREATED);
     let again = service.post("/api/v1/schedules", &weekly()).await;
     assert_eq!((again.status, again.text_at("/code").as_str()), (StatusCode::CONFLICT, "name_taken"));
+}
+
+pub async fn args_stay_as_they_were_written_and_no_member_is_given_twice(engine: Engine) {
+    let service = TestService::over(engine.clone());
+    let args = r#"{"z":123456789012345678901234567890,"b":1.10,"a":[1, 2]}"#;
+    let made = format!(r#"{{"name":"exact","kind":"system.echo","interval":"5m","args":{args}}}"#);
+    let json = "application/json";
+    let call = |method, path| service.request(method, path).header("content-type", json);
+    let answer = call(Method::POST, "/api/v1/schedules").body(made).send().await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer}");
+    let path = "/api/v1/schedules/exact";
+    service.patch(path, &json!({ "description": "more", "priority": 7 })).await;
+    assert!(service.get(path).await.text().contains(args), "{}", service.get(path).await);
+    let run = service.post("/api/v1/schedules/exact/run", &json!(null)).await.json();
+    let id = run["task_id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(engine.store.find(id).await.unwrap().unwrap().args, args);
+    // Null takes the args away; a part without args keeps them.
+    assert_eq!(service.patch(path, &json!({ "args": null })).await.json()["args"], json!({}));
+
+    for (body, pointer) in [
+        (r#"{"name":"a","name":"b"}"#, ""),
+        (r#"{"interval":{"every":5,"every":6,"unit":"minutes"}}"#, "/interval"),
+        (r#"{"args":{"a":1,"a":2}}"#, "/args"),
+    ] {
+        let answer = call(Method::PATCH, path).body(body).send().await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+        assert_eq!(answer.text_at("/errors/0/pointer"), pointer, "{answer}");
+        assert!(answer.text().contains("given twice"), "{answer}");
+    }
+}
+
+pub async fn args_are_shown_to_the_owner_and_to_those_who_see_all(engine: Engine) {
+    let service = TestService::over(engine);
+    let owner = service.token("olive", &[Scope::Admin]);
+    let made = service.anonymous(Method::POST, "/api/v1/schedules").bearer(&owner).json(&weekly()).send().await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made}");
+    let path = "/api/v1/schedules/Weekly%20echo";
+    for (subject, scopes, sees) in [
+        ("olive", &[Scope::Read][..], true),
+        ("ann", &[Scope::Read, Scope::All], true),
+        ("ann", &[Scope::Read, Scope::Control], false),
+    ] {
+        let token = service.token(subject, scopes);
+        let shown = service.anonymous(Method::GET, path).bearer(&token).send().await.json();
+        let listed = service.anonymous(Method::GET, "/api/v1/schedules").bearer(&token).send().await.json();
+        for shown in [&shown, &listed["items"][0]] {
+            assert_eq!(shown["args"] == json!({ "a": 1 }), sees, "{shown}");
+            assert_eq!(shown["args_hidden"].is_null(), sees, "{shown}");
+        }
+    }
 }
 
 pub async fn a_preview_shows_the_words_and_the_instants_with_their_offsets(engine: Engine) {

@@ -109,7 +109,9 @@ pub async fn a_schedule_is_run_and_changed_by_many_at_once(engine: Engine) {
         .map(|n| {
             let engine = engine.clone();
             tokio::spawn(async move {
-                changed(&engine, "busy", |draft| draft.spec.description.push_str(&format!("{n} "))).await.unwrap();
+                changed(&engine, "busy", |draft| draft.spec.description = format!("{}{n} ", draft.spec.description))
+                    .await
+                    .unwrap();
             })
         })
         .collect();

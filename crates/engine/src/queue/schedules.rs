@@ -80,7 +80,14 @@ impl From<ScheduleError> for ScheduleOpError {
 
 /// The error of a timing or policy, at its field of the request.
 pub fn field_error(error: &ScheduleError) -> FieldError {
-    FieldError::new(format!("/{}", error.field()), error.to_string())
+    let pointer = match error.field() {
+        "expression" => "/crontab".to_owned(),
+        "at" => "/clocked".to_owned(),
+        "every" | "unit" | "from" => "/interval".to_owned(),
+        field @ ("event" | "latitude" | "longitude") => format!("/solar/{field}"),
+        field => format!("/{field}"),
+    };
+    FieldError::new(pointer, error.to_string())
 }
 
 /// What a check of a draft has to know of the schedule as it is.

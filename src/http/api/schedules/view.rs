@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use legwork_engine::domain::{FiringOutcome, FiringRow, FiringTrigger, ScheduleId, ScheduleRow, TaskId, UnreadableSchedule};
+use legwork_engine::domain::{
+    FiringOutcome, FiringRow, FiringTrigger, Principal, ScheduleId, ScheduleRow, TaskId, UnreadableSchedule,
+};
 use legwork_engine::store::encrypted::unreadable_args;
 use legwork_schedule::{FiringPlan, Zone};
 use serde::Serialize;
@@ -54,9 +56,9 @@ pub(in crate::http) struct ScheduleView {
     /// The timing in words.
     #[schema(example = "At 09:00 on Monday (Africa/Accra)")]
     when: String,
-    /// Why the args cannot be read, and no task can be made: they are encrypted with a key that the server does not have, or the kind is not known here, so
-    /// that nobody can say which args are secret. `args` is then empty. Null where they can be read.
-    args_unreadable: Option<String>,
+    /// Why `args` is empty though the schedule may have args: it belongs to another principal, its args are encrypted with a key that the server does not have, or
+    /// its kind is not known here, so that nobody can say which args are secret. Null where the args are shown.
+    args_hidden: Option<String>,
     /// Why Legwork disabled it; null where it did not.
     disabled_reason: Option<String>,
     /// The coming firings; empty where it is disabled.
@@ -106,15 +108,10 @@ impl From<UnreadableSchedule> for UnreadableView {
 }
 
 impl ScheduleView {
-    pub(super) async fn of(row: ScheduleRow, state: &ApiState) -> Result<Self, ApiError> {
+    pub(super) async fn of(row: ScheduleRow, state: &ApiState, viewer: &Principal) -> Result<Self, ApiError> {
         let last = state.queue.firings(row.id, None, 1).await?.pop();
-        let kind = state.queue.runner().kind(&row.spec.kind);
-        let args_unreadable = unreadable_args(&row).or_else(|| {
-            kind.is_none()
-                .then(|| format!("the kind {} is not known here; its pack is not loaded, or it was removed", row.spec.kind))
-        });
-        let shown = kind.filter(|_| args_unreadable.is_none()).map(|kind| kind.mask_args(row.args.clone()));
-        let body = ScheduleBody::of(&row).with_args(shown.as_deref().unwrap_or("{}"));
+        let (args, args_hidden) = shown_args(&row, state, viewer);
+        let body = ScheduleBody::of(&row).with_args(&args);
         let zone = row.spec.timing.timezone();
         let plan = row.spec.plan(row.id).ok().filter(|_| row.enabled);
         // What was decided about does not come again, also where this process's clock is behind.
@@ -124,13 +121,28 @@ impl ScheduleView {
             pack: row.pack.clone(),
             body,
             when: row.spec.timing.describe(),
-            args_unreadable,
+            args_hidden,
             disabled_reason: row.disabled_reason.clone(),
             next_runs: plan.map(|plan| next_runs(&plan, zone, after, NEXT_RUNS)).unwrap_or_default(),
             last_firing: last.map(FiringView::from),
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
+    }
+}
+
+/// The args that a viewer gets to see, and why they are none where they are hidden.
+fn shown_args(row: &ScheduleRow, state: &ApiState, viewer: &Principal) -> (String, Option<String>) {
+    let hidden = |reason: String| ("{}".to_owned(), Some(reason));
+    if viewer.sees_only().is_some_and(|subject| subject != row.principal) {
+        return hidden("the schedule belongs to another principal".to_owned());
+    }
+    if let Some(reason) = unreadable_args(row) {
+        return hidden(reason);
+    }
+    match state.queue.runner().kind(&row.spec.kind) {
+        Some(kind) => (kind.mask_args(row.args.clone()), None),
+        None => hidden(format!("the kind {} is not known here: its pack is not loaded, or it was removed", row.spec.kind)),
     }
 }
 
