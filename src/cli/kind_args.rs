@@ -26,8 +26,17 @@ impl KindArgs {
         self.json.is_some() || !self.pairs.is_empty()
     }
 
+    /// The args as the text of a JSON object. Those of `--args` alone stay as they were written, big numbers and the order of fields included.
+    pub(super) fn text(&self) -> Result<String, CliError> {
+        let args = self.object()?;
+        match &self.json {
+            Some(json) if self.pairs.is_empty() => Ok(json.clone()),
+            _ => Ok(Value::Object(args).to_string()),
+        }
+    }
+
     /// The args as an object.
-    pub(super) fn object(&self) -> Result<Map<String, Value>, CliError> {
+    fn object(&self) -> Result<Map<String, Value>, CliError> {
         let mut args = match self.json.as_deref().map(serde_json::from_str) {
             None => Map::new(),
             Some(Ok(Value::Object(args))) => args,
@@ -86,6 +95,13 @@ mod tests {
     fn a_dot_leads_into_an_object() {
         let args = object(&["context.user.name=Ann", "context.n=1", "to=x"], Some("{\"context\": {\"m\": 0}}"));
         assert_eq!(args.unwrap(), json!({"context": {"user": {"name": "Ann"}, "n": 1, "m": 0}, "to": "x"}));
+    }
+
+    #[test]
+    fn args_that_are_given_as_json_stay_as_they_were_written() {
+        let json = "{\"z\": 123456789012345678901234567890, \"a\": 1.10}".to_owned();
+        let args = KindArgs { pairs: Vec::new(), json: Some(json.clone()) };
+        assert_eq!(args.text().unwrap(), json);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::output::{self, OutputArgs};
 use crate::config::{Config, parse_duration};
 
 const COLUMNS: [&str; 6] = ["name", "enabled", "kind", "when", "next", "last"];
-const FIRING_COLUMNS: [&str; 5] = ["nominal", "trigger", "outcome", "task_id", "reason"];
+const FIRING_COLUMNS: [&str; 6] = ["nominal", "trigger", "run_by", "outcome", "task_id", "reason"];
 
 /// The fields that `edit --clear` puts back to their defaults.
 const CLEARABLE: [&str; 14] = [
@@ -266,19 +266,16 @@ pub(super) async fn run(args: ScheduleArgs, config: Config, output: OutputArgs) 
         ScheduleCommand::Add { name, kind, args, fields, disabled } => {
             fields.add_to(&mut body);
             body.extend([("name".into(), json!(name)), ("kind".into(), json!(kind)), ("enabled".into(), json!(!disabled))]);
-            body.insert("args".into(), Value::Object(args.object()?));
-            let request = ApiRequest::new(Method::POST, &["schedules"]).body(Value::Object(body));
+            let request = ApiRequest::new(Method::POST, &["schedules"]).body(Value::Object(body)).args(args.text()?);
             return output.print(&client.send(request).await?, render);
         }
         ScheduleCommand::Edit { schedule, name, kind, args, fields, clear } => {
             fields.add_to(&mut body);
             let texts = [("name", name), ("kind", kind)];
             body.extend(texts.into_iter().filter_map(|(field, text)| Some((field.to_owned(), json!(text?)))));
-            if args.are_given() {
-                body.insert("args".into(), Value::Object(args.object()?));
-            }
-            put_defaults(&mut body, clear)?;
-            return edit(&client, &schedule.schedule, body, output).await;
+            let args = args.are_given().then(|| args.text()).transpose()?;
+            put_defaults(&mut body, args.is_some(), clear)?;
+            return edit(&client, &schedule.schedule, body, args, output).await;
         }
         ScheduleCommand::Show(name) => (Method::GET, name.schedule, None),
         ScheduleCommand::Enable(name) => (Method::POST, name.schedule, Some("enable")),
@@ -297,9 +294,9 @@ pub(super) async fn run(args: ScheduleArgs, config: Config, output: OutputArgs) 
 }
 
 /// Adds null for each field that is put back to its default.
-fn put_defaults(body: &mut Map<String, Value>, clear: Vec<String>) -> Result<(), CliError> {
+fn put_defaults(body: &mut Map<String, Value>, has_args: bool, clear: Vec<String>) -> Result<(), CliError> {
     for field in clear {
-        if body.get(&field).is_some_and(|value| !value.is_null()) {
+        if body.get(&field).is_some_and(|value| !value.is_null()) || has_args && field == "args" {
             return Err(CliError::Usage(format!("--clear {field} and a value for it are given; give one of them")));
         }
         body.insert(field, Value::Null);
@@ -307,13 +304,20 @@ fn put_defaults(body: &mut Map<String, Value>, clear: Vec<String>) -> Result<(),
     Ok(())
 }
 
-async fn edit(client: &Client, schedule: &str, body: Map<String, Value>, output: OutputArgs) -> Result<(), CliError> {
-    if body.is_empty() {
+async fn edit(
+    client: &Client,
+    schedule: &str,
+    body: Map<String, Value>,
+    args: Option<String>,
+    output: OutputArgs,
+) -> Result<(), CliError> {
+    if body.is_empty() && args.is_none() {
         return Err(CliError::Usage("nothing is to be changed; give a field and its new value, as in --crontab '@daily'".into()));
     }
     let path = ["schedules", schedule];
     let before = client.send(ApiRequest::new(Method::GET, &path)).await?;
-    let after = client.send(ApiRequest::new(Method::PATCH, &path).body(Value::Object(body))).await?;
+    let change = ApiRequest::new(Method::PATCH, &path).body(Value::Object(body));
+    let after = client.send(if let Some(args) = args { change.args(args) } else { change }).await?;
     if before["updated_at"] == after["updated_at"] {
         output::say("The schedule has these values already; nothing was changed.");
     }
@@ -372,9 +376,18 @@ async fn list(client: &Client, enabled: Option<bool>, pack: Option<String>, outp
         output::item_table(schedules, &COLUMNS, |schedule, column| match column {
             "next" => output::cell(&schedule["next_runs"][0]["local"]),
             "last" => output::cell(&schedule["last_firing"]["outcome"]),
+            "when" => short(&output::cell(&schedule["when"])),
             column => output::cell(&schedule[column]),
         })
     })
+}
+
+/// The timing in words for a column: without the instant from which a period is counted, which `show` has.
+fn short(when: &str) -> String {
+    match (when.split_once(" from "), when.rsplit_once(" (")) {
+        (Some((period, _)), Some((_, zone))) if when.starts_with("Every ") => format!("{period} ({zone}"),
+        _ => when.to_owned(),
+    }
 }
 
 async fn firings(client: &Client, schedule: &str, limit: u16, output: OutputArgs) -> Result<(), CliError> {

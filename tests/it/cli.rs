@@ -94,6 +94,9 @@ fn every_command_has_a_help_with_an_example() {
         "task revoke",
         "kind",
         "queue",
+        "schedule",
+        "schedule edit",
+        "maintenance",
         "suppression",
         "file",
         "token create",
@@ -112,7 +115,10 @@ fn every_command_has_a_help_with_an_example() {
         assert_eq!(help.code, 0, "{command}: {help}");
         assert!(help.out.contains("Example"), "{command}: {help}");
         assert!(top.out.contains(words[0]), "{command} is not in the list: {top}");
+        let about = help.out.lines().next().unwrap_or_default();
+        assert!(!about.contains("asks") && about.split(' ').count() > 1, "{command} does not say what it does: {help}");
     }
+    assert!(!top.out.contains("asks a server"), "{top}");
     assert!(place.path().read_dir().unwrap().next().is_none(), "help leaves nothing behind");
 }
 

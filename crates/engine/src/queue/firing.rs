@@ -25,7 +25,8 @@ const SCHEDULE_BATCH: u32 = 500;
 /// So many batches are looked at in one tick.
 const FIRE_BATCHES: usize = 100;
 /// How long a process that cannot make the task of a due schedule (it does not know the kind, or lacks the key of the args) leaves it to others.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+/// It is shorter than the minute after which a due schedule makes a process unready.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(55);
 
 impl Queue {
     /// Makes tasks of the schedules that are due. Each is looked at once: how many were.
