@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::Queue;
-use super::schedules::{CHANGED, check_name, plan_ahead, replan};
+use super::schedules::{CHANGED, DISABLED, check_name, plan_ahead, replan};
 use crate::domain::{Declaration, DeclaredSchedule, ScheduleRow, StoredSchedule};
 use crate::store::encrypted::unreadable_args;
 use crate::store::{ScheduleFilter, ScheduleKey, ScheduleWrite, StoreError, StoreResult};
@@ -50,13 +50,12 @@ impl Queue {
             let page = self.store.schedules(&filter, PAGE).await?;
             after = page.last().map(|last| name_of(last).to_owned());
             for schedule in &page {
-                // Disabling needs no more of the row than its id.
-                let (id, enabled, name, declared_name) = match schedule {
-                    Ok(row) => (row.id, row.enabled, &row.name, &row.declared_name),
-                    Err(row) => (row.id, row.enabled, &row.name, &row.declared_name),
+                let (enabled, name, declared_name) = match schedule {
+                    Ok(row) => (row.enabled, &row.name, &row.declared_name),
+                    Err(row) => (row.enabled, &row.name, &row.declared_name),
                 };
                 let is_gone = enabled && !is_declared(declared_name.as_ref().unwrap_or(name));
-                if is_gone && self.store.disable_schedule(id, UNDECLARED, self.clock.now()).await? {
+                if is_gone && self.disable_undeclared(schedule).await? {
                     report.disabled.push(name.clone());
                 }
             }
@@ -64,6 +63,20 @@ impl Queue {
                 return Ok(report);
             }
         }
+    }
+
+    /// Disables a schedule that its pack does not declare any more. One that cannot be read is disabled by its id.
+    async fn disable_undeclared(&self, schedule: &StoredSchedule) -> StoreResult<bool> {
+        let now = self.clock.now();
+        let row = match schedule {
+            Ok(row) if unreadable_args(row).is_none() => row,
+            Ok(row) => return self.store.disable_schedule(row.id, UNDECLARED, now).await,
+            Err(row) => return self.store.disable_schedule(row.id, UNDECLARED, now).await,
+        };
+        let disabled_reason = Some(UNDECLARED.to_owned());
+        let mut gone = ScheduleRow { enabled: false, disabled_reason, updated_at: now, ..row.clone() };
+        let firings = replan(row, &mut gone, now, DISABLED).map_err(|error| StoreError::Refused(error.to_string()))?;
+        Ok(self.store.write_schedule(&gone, row.version, &firings).await? == ScheduleWrite::Done)
     }
 
     async fn sync_one(&self, pack: &str, one: &DeclaredSchedule, report: &mut SyncReport) -> StoreResult<()> {

@@ -33,7 +33,11 @@ impl Members {
                 errors.push(FieldError::within("", &name, parser_words(&error)));
             }
             if name != "args" {
-                members.values.insert(name.into_owned(), serde_json::from_str(value.get()).unwrap_or_default());
+                match serde_json::from_str(value.get()) {
+                    Ok(value) => drop(members.values.insert(name.into_owned(), value)),
+                    // It is JSON, but a number that is too large for any type.
+                    Err(error) => errors.push(FieldError::within("", &name, parser_words(&error))),
+                }
                 continue;
             }
             members.has_args = true;

@@ -202,6 +202,12 @@ fn firing_row(row: &PgRow) -> Result<FiringRow, StatementError> {
     })
 }
 
+/// A firing, unless a newer version wrote a word that this one does not know: it is left out, so that the others are shown.
+fn readable(row: &PgRow) -> Option<FiringRow> {
+    let warn = |error: StoreError| tracing::warn!(%error, "a firing cannot be read");
+    firing_row(row).map_err(|error| warn(error.into())).ok()
+}
+
 /// Binds all columns of a schedule; the version is `version`.
 fn bound(sql: &'static str, row: &ScheduleRow, version: i32) -> Result<Query<'static, Postgres, PgArguments>, StatementError> {
     Ok(sqlx::query(sql)
@@ -434,7 +440,7 @@ impl Schedules for PgStore {
     async fn firings(&self, schedule: ScheduleId, before: Option<Timestamp>, limit: u32) -> StoreResult<Vec<FiringRow>> {
         pooled(async {
             let find = sqlx::query(FIRINGS).bind(schedule.as_uuid()).bind(before.map(sql_time)).bind(i64::from(limit));
-            find.fetch_all(&self.pool).await?.iter().map(firing_row).collect()
+            Ok(find.fetch_all(&self.pool).await?.iter().filter_map(readable).collect())
         })
         .await
     }

@@ -187,6 +187,12 @@ fn micros(at: Option<Timestamp>) -> Option<i64> {
     at.map(Timestamp::as_microsecond)
 }
 
+/// A firing, unless a newer version wrote a word that this one does not know: it is left out, so that the others are shown.
+fn readable(row: &SqliteRow) -> Option<FiringRow> {
+    let warn = |error: StoreError| tracing::warn!(%error, "a firing cannot be read");
+    firing_row(row).map_err(|error| warn(error.into())).ok()
+}
+
 /// Binds all columns of a schedule; the version is `version`.
 fn bound(sql: &'static str, row: &ScheduleRow, version: i32) -> Result<Query<'static, Sqlite, SqliteArguments>, StatementError> {
     let spec = serde_json::to_string(&row.spec).map_err(|error| StatementError::BadValue(error.to_string()))?;
@@ -387,7 +393,7 @@ impl Schedules for SqliteStore {
     async fn firings(&self, schedule: ScheduleId, before: Option<Timestamp>, limit: u32) -> StoreResult<Vec<FiringRow>> {
         let find = sqlx::query(FIRINGS).bind(schedule.as_uuid()).bind(micros(before)).bind(limit);
         let rows = find.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
-        Ok(rows.iter().map(firing_row).collect::<Result<_, StatementError>>()?)
+        Ok(rows.iter().filter_map(readable).collect())
     }
 
     async fn prune_firings(&self, before: Timestamp, limit: u32) -> StoreResult<u64> {
