@@ -116,6 +116,7 @@ api! {
             a_schedule_with_mistakes_is_422_and_each_field_is_named,
             args_stay_as_they_were_written_and_no_member_is_given_twice,
             args_are_shown_to_the_owner_and_to_those_who_see_all,
+            args_of_a_kind_that_is_not_known_are_not_shown,
             a_preview_shows_the_words_and_the_instants_with_their_offsets,
             who_may_read_may_not_change_schedules,
             maintenance_is_switched_and_seen,

@@ -73,6 +73,13 @@ impl KindPolicy {
             .collect()
     }
 
+    /// What is wrong with args that hold [`SENSITIVE_TEXT`] though there is no value to keep, with pointers into the args.
+    pub fn masks_left(&self, args: &str) -> Vec<FieldError> {
+        let detail =
+            format!("is {SENSITIVE_TEXT:?}, which stands for a hidden value, and there is none to keep; give the value itself");
+        self.masked_args(args).into_iter().map(|pointer| FieldError::new(pointer, detail.clone())).collect()
+    }
+
     /// Whether a JSON Pointer leads to an arg that may be secret, or into one.
     pub fn is_sensitive(&self, pointer: &str) -> bool {
         self.sensitive.iter().any(|secret| pointer.starts_with(secret))

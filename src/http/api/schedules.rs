@@ -141,7 +141,8 @@ pub(in crate::http) async fn show(
 /// Change a schedule
 ///
 /// The fields of the body replace those of the schedule; null takes a field away. A field of another timing replaces the timing. The change counts within
-/// five seconds, for nominal times after it: changing a schedule never fires by itself.
+/// five seconds and never fires by itself. A change of the times (timing, `start`, `end`, `one_off`, `jitter`, `enabled`) plans anew from now on: what it passes over is
+/// recorded as missed. Any other change leaves the planned times as they are. An arg that is sent as `[sensitive]` keeps its value.
 #[utoipa::path(patch, path = "/api/v1/schedules/{schedule}", tag = "schedules", operation_id = "updateSchedule",
     security(("bearer" = ["admin"])), params(openapi::ScheduleParam), request_body = body::SchedulePatch,
     responses((status = 200, description = "The schedule.", body = ScheduleView), (status = 409, response = openapi::Conflict)))]

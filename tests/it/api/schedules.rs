@@ -194,6 +194,21 @@ pub async fn args_are_shown_to_the_owner_and_to_those_who_see_all(engine: Engine
     }
 }
 
+pub async fn args_of_a_kind_that_is_not_known_are_not_shown(engine: Engine) {
+    let probe =
+        json!({ "name": "gone", "kind": "test.probe", "crontab": "@daily", "args": { "switch": "s", "plan": ["succeed"] } });
+    let made = TestService::over(engine.clone()).post("/api/v1/schedules", &probe).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made}");
+    // As where a pack is removed: nobody can say which args are secret.
+    let service = TestService::over(engine.older());
+    let shown = service.get("/api/v1/schedules/gone").await.json();
+    assert!(shown["args"] == json!({}) && shown["args_hidden"].as_str().unwrap().contains("test.probe is not known"), "{shown}");
+    let run = service.post("/api/v1/schedules/gone/run", &json!(null)).await;
+    assert_eq!((run.status, run.text_at("/errors/0/pointer").as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "/kind"));
+    assert_eq!(service.post("/api/v1/schedules/gone/disable", &json!(null)).await.json()["enabled"], false);
+    assert_eq!(service.delete("/api/v1/schedules/gone").await.status, StatusCode::NO_CONTENT);
+}
+
 pub async fn a_preview_shows_the_words_and_the_instants_with_their_offsets(engine: Engine) {
     let service = TestService::over(engine);
     let body = json!({ "crontab": "30 1 * * *", "timezone": "Europe/London", "count": 2 });

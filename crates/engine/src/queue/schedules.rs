@@ -15,7 +15,6 @@ use crate::domain::{
     FieldError, FiringOutcome, FiringRow, FiringTrigger, KindName, Maintenance, ScheduleId, ScheduleRow, ScheduleSpec,
     StoredSchedule, TaskId, UnreadableSchedule,
 };
-use crate::runner::SENSITIVE_TEXT;
 use crate::store::encrypted::unreadable_args;
 use crate::store::{ScheduleFilter, ScheduleKey, ScheduleWrite, StoreError, StoreResult};
 
@@ -227,7 +226,10 @@ impl Queue {
         let mut task = self.scheduled_task(row, now, now)?;
         self.know_queues(std::slice::from_ref(&task.task.queue)).await?;
         task.dispatched = self.dispatcher.is_trusted();
-        let occurrence = Occurrence { nominal: to_micros(now), due: to_micros(now) };
+        // The clock fires at whole seconds only: so no two firings of a schedule have the same time, whatever made them.
+        let is_whole = now.subsec_nanosecond() == 0;
+        let nominal = to_micros(if is_whole { now + SignedDuration::from_micros(1) } else { now });
+        let occurrence = Occurrence { nominal, due: nominal };
         let mut firing = FiringRow {
             trigger: FiringTrigger::Manual,
             task: Some(task.task.id),
@@ -246,6 +248,7 @@ impl Queue {
             self.schedule(&ScheduleKey::Id(row.id)).await?;
             let later = SignedDuration::from_micros(1) + SignedDuration::from_secs_f64(self.clock.chance() / 1_000.0);
             firing.nominal = to_micros(firing.nominal + later);
+            firing.due = firing.nominal;
         }
         Err(ScheduleOpError::Conflict)
     }
@@ -299,13 +302,12 @@ impl Queue {
 
     /// The args of a draft that are the placeholder of a hidden value, by the new kind and by the one that showed them.
     fn masks_left(&self, draft: &ScheduleDraft, shown_by: Option<&KindName>) -> Vec<FieldError> {
-        let kinds = std::iter::once(&draft.spec.kind).chain(shown_by).filter_map(|name| self.runner.kind(name));
-        let mut pointers: Vec<String> = kinds.flat_map(|kind| kind.masked_args(&draft.args)).collect();
-        pointers.sort_unstable();
-        pointers.dedup();
-        let detail =
-            format!("is {SENSITIVE_TEXT:?}, which stands for a hidden value, and there is none to keep; give the value itself");
-        pointers.into_iter().map(|pointer| FieldError::new(format!("/args{pointer}"), detail.clone())).collect()
+        let kinds = std::iter::once(&draft.spec.kind).chain(shown_by.filter(|kind| **kind != draft.spec.kind));
+        let kinds = kinds.filter_map(|name| self.runner.kind(name));
+        let mut left: Vec<FieldError> = kinds.flat_map(|kind| kind.masks_left(&draft.args)).collect();
+        left.sort_unstable_by(|a, b| a.pointer.cmp(&b.pointer));
+        left.dedup();
+        left.into_iter().map(|error| FieldError::new(format!("/args{}", error.pointer), error.detail)).collect()
     }
 
     /// The maintenance that is switched on, if any.
