@@ -97,7 +97,7 @@ enum Command {
     Man(completions::ManArgs),
 }
 
-/// A command that asks a server.
+// A command that asks a server. This is no doc comment, because it would be the help of every such command; the args of the command have it.
 #[derive(Debug, clap::Args)]
 struct Asking<A: clap::Args> {
     #[command(flatten)]

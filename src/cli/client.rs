@@ -18,6 +18,7 @@ use crate::auth::Tokens;
 use crate::auth::secrets::JWT_SECRET_FILE;
 use crate::config::Config;
 use legwork_engine::clock::{Clock as _, SyncedClock};
+use legwork_engine::domain::raw_object::ObjectText;
 use legwork_engine::domain::{FieldError, Principal, Scope, ScopeSet};
 use legwork_outbound::{USER_AGENT, compiled_in_roots};
 
@@ -32,7 +33,7 @@ const POLL: Duration = Duration::from_secs(25);
 /// Items in one page of a list: no list of the API allows less.
 const PAGE: usize = 500;
 
-/// Which server a command asks, as whom, and how the answer is printed.
+// Which server a command asks, as whom, and how the answer is printed. A doc comment would replace the help of the commands that flatten it.
 #[derive(Debug, Args)]
 pub(super) struct ClientArgs {
     /// The server, as in <http://127.0.0.1:8000> [`LEGWORK_URL`]
@@ -63,6 +64,7 @@ pub(super) struct ApiRequest<'a> {
     path: &'a [&'a str],
     query: Vec<(&'static str, String)>,
     body: Option<Value>,
+    args: Option<String>,
     idempotency_key: Option<String>,
     upload: Option<Upload>,
 }
@@ -76,7 +78,7 @@ pub(super) struct Upload {
 impl<'a> ApiRequest<'a> {
     /// A request for `path` below `/api/v1`, given by its parts.
     pub(super) fn new(method: Method, path: &'a [&'a str]) -> Self {
-        Self { method, path, query: Vec::new(), body: None, idempotency_key: None, upload: None }
+        Self { method, path, query: Vec::new(), body: None, args: None, idempotency_key: None, upload: None }
     }
 
     pub(super) fn query(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
@@ -87,6 +89,23 @@ impl<'a> ApiRequest<'a> {
     pub(super) fn body(mut self, body: Value) -> Self {
         self.body = Some(body);
         self
+    }
+
+    /// The field `args` of the body, as JSON text, which is sent as it is.
+    pub(super) fn args(mut self, args: String) -> Self {
+        self.args = Some(args);
+        self
+    }
+
+    /// The body as JSON.
+    fn body_text(&self) -> Option<String> {
+        let Some(args) = &self.args else { return self.body.as_ref().map(ToString::to_string) };
+        let mut text = ObjectText::new(args.len());
+        for (name, value) in self.body.as_ref().and_then(Value::as_object).into_iter().flatten() {
+            text.push(name, &value.to_string());
+        }
+        text.push("args", args);
+        Some(text.finish())
     }
 
     pub(super) fn idempotency_key(mut self, key: Option<String>) -> Self {
@@ -159,6 +178,10 @@ impl Client {
 
     /// Sends it and returns the answer when its head has come, without a limit for its body. An answer that is a problem is the error.
     pub(super) async fn open(&self, request: ApiRequest<'_>) -> Result<Response, CliError> {
+        // These mean the folder itself or the one above it, also where they are escaped: another resource would be asked for.
+        if let Some(part) = request.path.iter().find(|part| matches!(**part, "" | "." | "..")) {
+            return Err(CliError::Usage(format!("{part:?} names nothing on a server; give a name or an id")));
+        }
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| self.unreachable("the URL has no path".into()))?
@@ -169,9 +192,10 @@ impl Client {
         if !request.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&request.query);
         }
+        let body = request.body_text();
         let mut http_request = self.http.request(request.method, url).bearer_auth(self.token()?);
-        if let Some(body) = &request.body {
-            http_request = http_request.json(body);
+        if let Some(body) = body {
+            http_request = http_request.header(CONTENT_TYPE, "application/json").body(body);
         }
         if let Some(key) = request.idempotency_key {
             http_request = http_request.header("idempotency-key", key);

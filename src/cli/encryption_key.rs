@@ -23,13 +23,14 @@ Examples:
   legwork encryption-key
   ENCRYPTION_KEYS=$(legwork encryption-key --id k2),$ENCRYPTION_KEYS")]
 pub(super) struct EncryptionKeyArgs {
-    /// Its id, 1 to 32 letters, digits, '-' and '_'; by default the day
+    /// Its id, 1 to 32 letters, digits, '-' and '_'; by default the day and a random number
     #[arg(long, value_name = "ID", value_parser = parse_key_id)]
     id: Option<String>,
 }
 
 pub(super) fn run(args: EncryptionKeyArgs) -> Result<(), CliError> {
-    let id = args.id.unwrap_or_else(|| format!("k{}", SyncedClock::start().now().strftime("%Y%m%d")));
+    // Two keys of one day need two ids: an id that is used twice makes what one of them encrypted unreadable.
+    let id = args.id.unwrap_or_else(|| format!("k{}-{:08x}", SyncedClock::start().now().strftime("%Y%m%d"), fastrand::u32(..)));
     let key = new_encryption_key().map_err(|error| CliError::Failed(error.to_string()))?;
     output::print(&format!("{id}:{}", key.expose_secret()))
 }

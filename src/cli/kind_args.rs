@@ -22,9 +22,19 @@ pub(super) struct KindArgs {
 }
 
 impl KindArgs {
-    /// The args as an object, without knowing what the kind takes.
-    pub(super) fn object(&self) -> Result<Map<String, Value>, CliError> {
-        self.object_for(&Value::Null)
+    /// Whether any args are given, be they an empty object.
+    pub(super) fn are_given(&self) -> bool {
+        self.json.is_some() || !self.pairs.is_empty()
+    }
+
+    /// The args as the text of a JSON object that fits a JSON Schema as far as that says so. Those of `--args` alone stay as they were written,
+    /// big numbers and the order of fields included.
+    pub(super) fn text_for(&self, schema: &Value) -> Result<String, CliError> {
+        let args = self.object_for(schema)?;
+        match &self.json {
+            Some(json) if self.pairs.is_empty() => Ok(json.clone()),
+            _ => Ok(Value::Object(args).to_string()),
+        }
     }
 
     /// Whether what the kind takes decides about a value: one that reads as JSON, and might be meant as text.
@@ -34,7 +44,7 @@ impl KindArgs {
     }
 
     /// The args as an object that fits a JSON Schema as far as that says so.
-    pub(super) fn object_for(&self, schema: &Value) -> Result<Map<String, Value>, CliError> {
+    fn object_for(&self, schema: &Value) -> Result<Map<String, Value>, CliError> {
         let mut args = match self.json.as_deref().map(serde_json::from_str) {
             None => Map::new(),
             Some(Ok(Value::Object(args))) => args,
@@ -118,7 +128,7 @@ mod tests {
 
     fn object(pairs: &[&str], json: Option<&str>) -> Result<Value, String> {
         let args = KindArgs { pairs: pairs.iter().map(|&pair| pair.to_owned()).collect(), json: json.map(str::to_owned) };
-        args.object().map(Value::Object).map_err(|error| error.to_string())
+        args.object_for(&Value::Null).map(Value::Object).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -157,6 +167,13 @@ mod tests {
     fn a_dot_leads_into_an_object() {
         let args = object(&["context.user.name=Ann", "context.n=1", "to=x"], Some("{\"context\": {\"m\": 0}}"));
         assert_eq!(args.unwrap(), json!({"context": {"user": {"name": "Ann"}, "n": 1, "m": 0}, "to": "x"}));
+    }
+
+    #[test]
+    fn args_that_are_given_as_json_stay_as_they_were_written() {
+        let json = "{\"z\": 123456789012345678901234567890, \"a\": 1.10}".to_owned();
+        let args = KindArgs { pairs: Vec::new(), json: Some(json.clone()) };
+        assert_eq!(args.text().unwrap(), json);
     }
 
     #[test]

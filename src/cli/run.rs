@@ -74,7 +74,7 @@ pub(super) async fn run(args: RunArgs, mut config: Config) -> Result<(), CliErro
         let name = &kind.policy.name;
         return Err(CliError::Usage(format!("{name} asks the running server: submit it instead, with legwork submit {name}")));
     }
-    let object = Value::Object(args.args.object_for(&kind.json_schema)?).to_string();
+    let object = args.args.text_for(&kind.json_schema)?;
     let config = app::with_secrets(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SyncedClock::start());
     let services = Arc::new(app::build_services(&config, &clock)?);

@@ -13,7 +13,29 @@ use super::output::{self, OutputArgs};
 use crate::config::{Config, parse_duration};
 
 const COLUMNS: [&str; 6] = ["name", "enabled", "kind", "when", "next", "last"];
-const FIRING_COLUMNS: [&str; 5] = ["nominal", "trigger", "outcome", "task_id", "reason"];
+const FIRING_COLUMNS: [&str; 6] = ["nominal", "trigger", "run_by", "outcome", "task_id", "reason"];
+
+/// The fields that `edit --clear` puts back to their defaults.
+const CLEARABLE: [&str; 14] = [
+    "args",
+    "description",
+    "dst_gap",
+    "dst_overlap",
+    "end",
+    "expires",
+    "jitter",
+    "max_lateness",
+    "missed",
+    "missed_limit",
+    "overlap",
+    "priority",
+    "queue",
+    "start",
+];
+const EDIT_EXAMPLES: &str = "\
+Examples:
+  legwork schedule edit 'Health check' --crontab '*/10 * * * *' --overlap skip
+  legwork schedule edit 'Health check' --clear overlap --clear expires --one-off false";
 
 /// List, add, change and run schedules
 #[derive(Debug, Args)]
@@ -57,7 +79,8 @@ enum ScheduleCommand {
         #[arg(long)]
         disabled: bool,
     },
-    /// Change a schedule
+    /// Change a schedule: what is given replaces what there is, args as a whole
+    #[command(after_help = EDIT_EXAMPLES)]
     Edit {
         #[command(flatten)]
         schedule: ScheduleName,
@@ -71,6 +94,9 @@ enum ScheduleCommand {
         args: KindArgs,
         #[command(flatten)]
         fields: Box<FieldArgs>,
+        /// Put a field back to its default; repeat it for more
+        #[arg(long, value_name = "FIELD", value_parser = CLEARABLE)]
+        clear: Vec<String>,
     },
     /// Let a schedule fire at its next nominal time
     Enable(ScheduleName),
@@ -120,10 +146,10 @@ struct TimingArgs {
     #[arg(long, requires_all = ["latitude", "longitude"])]
     solar: Option<String>,
     /// Degrees north
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long, allow_hyphen_values = true, requires = "solar")]
     latitude: Option<f64>,
     /// Degrees east
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long, allow_hyphen_values = true, requires = "solar")]
     longitude: Option<f64>,
     /// An IANA zone; by default TIMEZONE of the server
     #[arg(long)]
@@ -150,11 +176,11 @@ struct FieldArgs {
     /// No firing at or after this time
     #[arg(long)]
     end: Option<String>,
-    /// Disable it after its first firing
-    #[arg(long)]
-    one_off: bool,
+    /// Whether it is disabled after its first firing
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    one_off: Option<bool>,
     /// Tasks expire so long after their nominal time, as in 30m
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_parser = parse_seconds)]
     expires: Option<Duration>,
     /// The queue of the tasks
     #[arg(long)]
@@ -169,14 +195,20 @@ struct FieldArgs {
     #[arg(long)]
     missed_limit: Option<u32>,
     /// A firing that is found later than this is not made, as in 2h
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_parser = parse_seconds)]
     max_lateness: Option<Duration>,
     /// While an earlier task has not ended: allow, skip or `queue_one`
     #[arg(long)]
     overlap: Option<String>,
     /// Spread the tasks over so long after their nominal time, as in 5m
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_parser = parse_seconds)]
     jitter: Option<Duration>,
+}
+
+/// A duration in whole seconds: schedules have no parts of a second.
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration(text)?;
+    if duration.subsec_nanos() == 0 { Ok(duration) } else { Err(format!("{text:?} has parts of a second; give whole seconds")) }
 }
 
 impl TimingArgs {
@@ -205,7 +237,7 @@ impl FieldArgs {
             ("description", self.description.as_ref().map(|text| json!(text))),
             ("start", self.start.as_ref().map(|text| json!(text))),
             ("end", self.end.as_ref().map(|text| json!(text))),
-            ("one_off", self.one_off.then_some(json!(true))),
+            ("one_off", self.one_off.map(|one_off| json!(one_off))),
             ("expires", seconds(&self.expires)),
             ("queue", self.queue.as_ref().map(|text| json!(text))),
             ("priority", self.priority.map(|number| json!(number))),
@@ -234,21 +266,17 @@ pub(super) async fn run(args: ScheduleArgs, config: Config, output: OutputArgs) 
         ScheduleCommand::Add { name, kind, args, fields, disabled } => {
             fields.add_to(&mut body);
             body.extend([("name".into(), json!(name)), ("kind".into(), json!(kind)), ("enabled".into(), json!(!disabled))]);
-            body.insert("args".into(), Value::Object(args.object()?));
-            let request = ApiRequest::new(Method::POST, &["schedules"]).body(Value::Object(body));
+            let request =
+                ApiRequest::new(Method::POST, &["schedules"]).body(Value::Object(body)).args(args.text_for(&Value::Null)?);
             return output.print(&client.send(request).await?, render);
         }
-        ScheduleCommand::Edit { schedule, name, kind, args, fields } => {
+        ScheduleCommand::Edit { schedule, name, kind, args, fields, clear } => {
             fields.add_to(&mut body);
             let texts = [("name", name), ("kind", kind)];
             body.extend(texts.into_iter().filter_map(|(field, text)| Some((field.to_owned(), json!(text?)))));
-            let args = args.object()?;
-            if !args.is_empty() {
-                body.insert("args".into(), Value::Object(args));
-            }
-            let path = ["schedules", schedule.schedule.as_str()];
-            let request = ApiRequest::new(Method::PATCH, &path).body(Value::Object(body));
-            return output.print(&client.send(request).await?, render);
+            let args = args.are_given().then(|| args.text_for(&Value::Null)).transpose()?;
+            put_defaults(&mut body, args.is_some(), clear)?;
+            return edit(&client, &schedule.schedule, body, args, output).await;
         }
         ScheduleCommand::Show(name) => (Method::GET, name.schedule, None),
         ScheduleCommand::Enable(name) => (Method::POST, name.schedule, Some("enable")),
@@ -259,14 +287,55 @@ pub(super) async fn run(args: ScheduleArgs, config: Config, output: OutputArgs) 
     let path: Vec<&str> = ["schedules", &name].into_iter().chain(verb).collect();
     let answer = client.send(ApiRequest::new(method, &path)).await?;
     output.print(&answer, |answer| match answer {
+        Value::Null if verb.is_some() => "disabled; this version of the server cannot read the schedule".into(),
         Value::Null => "deleted".into(),
         answer if answer.get("task_id").is_some() => output::fields(answer, &["task_id", "status"]),
         answer => render(answer),
     })
 }
 
+/// Adds null for each field that is put back to its default.
+fn put_defaults(body: &mut Map<String, Value>, has_args: bool, clear: Vec<String>) -> Result<(), CliError> {
+    for field in clear {
+        if body.get(&field).is_some_and(|value| !value.is_null()) || has_args && field == "args" {
+            return Err(CliError::Usage(format!("--clear {field} and a value for it are given; give one of them")));
+        }
+        body.insert(field, Value::Null);
+    }
+    Ok(())
+}
+
+async fn edit(
+    client: &Client,
+    schedule: &str,
+    body: Map<String, Value>,
+    args: Option<String>,
+    output: OutputArgs,
+) -> Result<(), CliError> {
+    if body.is_empty() && args.is_none() {
+        return Err(CliError::Usage("nothing is to be changed; give a field and its new value, as in --crontab '@daily'".into()));
+    }
+    let path = ["schedules", schedule];
+    let before = client.send(ApiRequest::new(Method::GET, &path)).await?;
+    let change = ApiRequest::new(Method::PATCH, &path).body(Value::Object(body));
+    let after = client.send(if let Some(args) = args { change.args(args) } else { change }).await?;
+    if before["updated_at"] == after["updated_at"] {
+        output::say("The schedule has these values already; nothing was changed.");
+    }
+    output.print(&after, render)
+}
+
+/// A schedule, a field a line; its runs are times.
 fn render(schedule: &Value) -> String {
-    output::fields(schedule, &["name", "kind", "enabled", "when", "id"])
+    let mut rendered = schedule.clone();
+    let runs = schedule["next_runs"].as_array().into_iter().flatten().map(|run| run["local"].clone());
+    rendered["next_runs"] = runs.collect();
+    let last = &schedule["last_firing"];
+    if last.is_object() {
+        let reason = last["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
+        rendered["last_firing"] = format!("{} {}{reason}", output::cell(&last["nominal"]), output::cell(&last["outcome"])).into();
+    }
+    output::fields(&rendered, &["name", "kind", "enabled", "disabled_reason", "when", "next_runs", "last_firing", "args", "id"])
 }
 
 fn render_preview(preview: &Value) -> String {
@@ -274,22 +343,52 @@ fn render_preview(preview: &Value) -> String {
     std::iter::once(preview["description"].as_str().unwrap_or_default()).chain(runs).collect::<Vec<_>>().join("\n")
 }
 
+/// All schedules, page by page, and those that the server cannot read.
 async fn list(client: &Client, enabled: Option<bool>, pack: Option<String>, output: OutputArgs) -> Result<(), CliError> {
-    let mut request = ApiRequest::new(Method::GET, &["schedules"]).query("limit", 500);
-    if let Some(enabled) = enabled {
-        request = request.query("enabled", enabled);
+    let mut all = json!({ "items": [], "unreadable": [] });
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut request = ApiRequest::new(Method::GET, &["schedules"]).query("limit", 500);
+        if let Some(enabled) = enabled {
+            request = request.query("enabled", enabled);
+        }
+        if let Some(pack) = &pack {
+            request = request.query("pack", pack);
+        }
+        if let Some(cursor) = &cursor {
+            request = request.query("cursor", cursor);
+        }
+        let mut page = client.send(request).await?;
+        for list in ["items", "unreadable"] {
+            if let (Some(all), Some(more)) = (all[list].as_array_mut(), page[list].as_array_mut()) {
+                all.append(more);
+            }
+        }
+        cursor = page["next_cursor"].as_str().map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
     }
-    if let Some(pack) = pack {
-        request = request.query("pack", pack);
+    for bad in all["unreadable"].as_array().into_iter().flatten() {
+        let [name, id, reason] = ["name", "id", "reason"].map(|field| output::cell(&bad[field]));
+        output::say(&format!("The server cannot read the schedule {name} ({id}): {reason}"));
     }
-    let schedules = client.send(request).await?;
-    output.print(&schedules, |schedules| {
+    output.print(&all, |schedules| {
         output::item_table(schedules, &COLUMNS, |schedule, column| match column {
             "next" => output::cell(&schedule["next_runs"][0]["local"]),
             "last" => output::cell(&schedule["last_firing"]["outcome"]),
+            "when" => short(&output::cell(&schedule["when"])),
             column => output::cell(&schedule[column]),
         })
     })
+}
+
+/// The timing in words for a column: without the instant from which a period is counted, which `show` has.
+fn short(when: &str) -> String {
+    match (when.split_once(" from "), when.rsplit_once(" (")) {
+        (Some((period, _)), Some((_, zone))) if when.starts_with("Every ") => format!("{period} ({zone}"),
+        _ => when.to_owned(),
+    }
 }
 
 async fn firings(client: &Client, schedule: &str, limit: u16, output: OutputArgs) -> Result<(), CliError> {
@@ -329,7 +428,13 @@ pub(super) async fn maintenance(args: MaintenanceArgs, config: Config, output: O
     let path = ["maintenance"];
     let request = match args.command {
         MaintenanceCommand::Status => ApiRequest::new(Method::GET, &path),
-        MaintenanceCommand::On { reason } => ApiRequest::new(Method::PUT, &path).body(json!({ "on": true, "reason": reason })),
+        MaintenanceCommand::On { reason } => {
+            let present = client.send(ApiRequest::new(Method::GET, &path)).await?;
+            if present["on"] == true {
+                output::say("Maintenance is on already; its time and its reason stay as they are.");
+            }
+            ApiRequest::new(Method::PUT, &path).body(json!({ "on": true, "reason": reason }))
+        }
         MaintenanceCommand::Off => ApiRequest::new(Method::PUT, &path).body(json!({ "on": false })),
     };
     let answer = client.send(request).await?;

@@ -336,6 +336,8 @@ impl From<ScheduleOpError> for ApiError {
             ScheduleOpError::NotFound => Self::NotFound(detail),
             ScheduleOpError::NameTaken(_) => Self::Conflict { code: "name_taken", detail },
             ScheduleOpError::Conflict => Self::Conflict { code: "changed_meanwhile", detail },
+            ScheduleOpError::Unreadable(_) => Self::Conflict { code: "unreadable", detail },
+            ScheduleOpError::Encrypted(_) => Self::Conflict { code: "encrypted", detail },
             ScheduleOpError::Invalid(field_errors) => Self::Invalid(field_errors),
             ScheduleOpError::Submit(error) => error.into(),
             ScheduleOpError::Store(error) => error.into(),

@@ -16,7 +16,18 @@ impl LoadedPacks {
         for pack in self.set().packs() {
             let report = queue.sync_schedules(&pack.name, &declared(pack)).await?;
             for name in &report.conflicts {
-                tracing::warn!(pack = pack.name, schedule = name, "another schedule has the name, so the pack's is not made");
+                tracing::warn!(
+                    pack = pack.name,
+                    schedule = name,
+                    "a declared schedule is not made: its name is taken or not allowed"
+                );
+            }
+            for name in &report.unreadable {
+                tracing::warn!(
+                    pack = pack.name,
+                    schedule = name,
+                    "what is stored of a declared schedule cannot be read; it is left as it is"
+                );
             }
             reports.push((pack.name.clone(), report));
         }

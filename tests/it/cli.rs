@@ -94,6 +94,9 @@ fn every_command_has_a_help_with_an_example() {
         "task revoke",
         "kind",
         "queue",
+        "schedule",
+        "schedule edit",
+        "maintenance",
         "suppression",
         "file",
         "token create",
@@ -112,16 +115,31 @@ fn every_command_has_a_help_with_an_example() {
         assert_eq!(help.code, 0, "{command}: {help}");
         assert!(help.out.contains("Example"), "{command}: {help}");
         assert!(top.out.contains(words[0]), "{command} is not in the list: {top}");
+        let about = help.out.lines().next().unwrap_or_default();
+        assert!(
+            !about.contains("server a command asks") && about.split(' ').count() > 1,
+            "{command} does not say what it does: {help}"
+        );
     }
+    assert!(!top.out.contains("asks a server"), "{top}");
     assert!(place.path().read_dir().unwrap().next().is_none(), "help leaves nothing behind");
 }
 
 #[test]
 fn an_unknown_command_or_flag_is_wrong_usage() {
     let place = Place::new();
-    for words in
-        [&["sevre"][..], &["run"], &["submit", "k", "--priority", "high"], &["submit", "k", "--eta", "x", "--countdown", "1"]]
-    {
+    for words in [
+        &["sevre"][..],
+        &["run"],
+        &["submit", "k", "--priority", "high"],
+        &["submit", "k", "--eta", "x", "--countdown", "1"],
+        &["schedule", "edit", "x", "--token", "t"],
+        &["schedule", "edit", "x", "--token", "t", "--clear", "colour"],
+        &["schedule", "edit", "x", "--token", "t", "--clear", "queue", "--queue", "q"],
+        &["schedule", "add", "x", "system.echo", "--jitter", "500ms"],
+        &["schedule", "add", "x", "system.echo", "--interval", "5m", "--latitude", "5"],
+        &["schedule", "delete", "..", "--token", "t"],
+    ] {
         let ended = place.legwork(words);
         assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{words:?}: {ended}");
     }
@@ -398,6 +416,10 @@ fn a_made_encryption_key_is_one_that_the_configuration_takes() {
     let key = Place::new().legwork(&["encryption-key", "--id", "k2"]);
     assert!(key.code == 0 && key.out.starts_with("k2:"), "{key}");
     let (new, old) = (key.out.trim(), "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    // Two keys that are made on one day can be used together.
+    let [one, other] = [(); 2].map(|()| Place::new().legwork(&["encryption-key"]).out.trim().to_owned());
+    let together = Place::new().with("ENCRYPTION_KEYS", &format!("{one},{other}")).legwork(&["check-config"]);
+    assert_eq!(together.code, 0, "{together}");
     let taken = Place::new().with("ENCRYPTION_KEYS", &format!("{new},{old}")).legwork(&["check-config"]);
     assert!(taken.code == 0 && taken.out.contains("ENCRYPTION_KEYS=***\n"), "{taken}");
     assert!(!taken.out.contains("AAAA") && !taken.err.contains("AAAA"), "{taken}");

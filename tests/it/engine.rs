@@ -9,7 +9,8 @@ mod queues;
 mod reports;
 mod rescue;
 mod runs;
-mod schedules;
+mod schedule_changes;
+pub mod schedules;
 mod shutdown;
 mod stops;
 mod task_events;
@@ -128,6 +129,16 @@ engine! {
             what_nobody_can_run_fails_in_the_end,
             an_expired_task_is_not_started,
             equal_submissions_with_one_key_make_one_task,
+        }
+        schedule_changes {
+            an_edit_keeps_what_is_due_unless_it_changes_the_times_which_is_recorded,
+            a_queued_firing_is_missed_when_its_schedule_is_changed_disabled_or_not_declared_any_more,
+            a_schedule_is_run_and_changed_by_many_at_once,
+            schedules_that_cannot_fire_starve_no_other,
+            a_name_that_breaks_a_path_or_cannot_be_seen_is_refused,
+            a_schedule_that_an_admin_renamed_still_belongs_to_its_pack,
+            the_reason_of_a_disabled_schedule_stays_until_it_is_enabled,
+            an_arg_that_is_shown_as_hidden_keeps_its_value,
         }
         schedules {
             each_nominal_time_makes_one_task_and_a_change_makes_none,

@@ -15,6 +15,7 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("src/kinds/system.rs", "system.sleep sleeps; that is what it is for"),
     ("crates/engine/src/queue/fetch.rs", "the pause between two looks into the store while the broker is away"),
     ("crates/engine/src/queue/inspect.rs", "the deadline of a long poll"),
+    ("crates/engine/src/queue/schedules.rs", "the pause before a change is tried again that another one overtook"),
     ("crates/engine/src/queue/settle.rs", "the pause before outcomes are written again to a store that was away"),
     ("crates/engine/src/scheduler.rs", "the pause between two steps of a duty"),
     ("crates/engine/src/worker/executor.rs", "the soft and the hard limit of an attempt"),

@@ -5,6 +5,7 @@
 mod api;
 mod application;
 mod auth;
+mod bad_schedules;
 mod bulk;
 mod calls;
 mod cli;

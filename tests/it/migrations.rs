@@ -13,7 +13,7 @@ use crate::support::postgres::{in_schema, observer};
 use crate::support::tasks::{at, dispatched, mishap, reference, settle, start_ref, started, task};
 
 /// The first bytes of the SHA-256 of every migration. A database remembers what it has run: a changed one would keep it from starting.
-const DIGESTS: [(&str, &str); 26] = [
+const DIGESTS: [(&str, &str); 28] = [
     ("postgres/0001_engine.sql", "c5d5b6be"),
     ("postgres/0002_files.sql", "40112aba"),
     ("postgres/0003_recipients.sql", "9dc919a9"),
@@ -27,6 +27,7 @@ const DIGESTS: [(&str, &str); 26] = [
     ("postgres/0011_schedules.sql", "828abbbf"),
     ("postgres/0012_effects.sql", "efe8394f"),
     ("postgres/0013_rate_limits.sql", "b8fd696f"),
+    ("postgres/0014_schedule_names.sql", "8e691f85"),
     ("sqlite/0001_engine.sql", "58fc50f6"),
     ("sqlite/0002_files.sql", "b3687af9"),
     ("sqlite/0003_recipients.sql", "ab0963b5"),
@@ -40,6 +41,7 @@ const DIGESTS: [(&str, &str); 26] = [
     ("sqlite/0011_schedules.sql", "94a2b27b"),
     ("sqlite/0012_effects.sql", "317db586"),
     ("sqlite/0013_rate_limits.sql", "65c031ea"),
+    ("sqlite/0014_schedule_names.sql", "ae7b5e7a"),
 ];
 
 #[test]

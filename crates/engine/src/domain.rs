@@ -8,6 +8,7 @@ mod page;
 mod principal;
 mod problem;
 mod rate;
+pub mod raw_object;
 mod retry;
 mod routing;
 mod schedule;
@@ -27,6 +28,7 @@ pub use retry::{Backoff, RetryPolicy};
 pub use routing::Routing;
 pub use schedule::{
     Declaration, DeclaredSchedule, FiringOutcome, FiringRow, FiringTrigger, Maintenance, ScheduleRow, ScheduleSpec,
+    StoredSchedule, UnreadableSchedule,
 };
 pub use state::{EndStatus, Next, RunFacts, TaskStatus, after, after_crash};
 pub use task::{

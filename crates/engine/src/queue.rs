@@ -12,6 +12,7 @@ pub mod declared;
 pub mod dispatcher;
 pub mod event_hub;
 pub mod fetch;
+mod firing;
 pub mod inspect;
 mod ledger;
 pub mod options;
@@ -26,15 +27,15 @@ pub mod sweep;
 pub mod upkeep;
 pub mod view;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::broker::{BrokerError, SharedBroker, Signal};
 use crate::clock::Clock;
-use crate::domain::{Dispatch, KindName, QueueName, RateLimit, Routing, TaskRow};
+use crate::domain::{Dispatch, KindName, QueueName, RateLimit, Routing, ScheduleId, TaskRow};
 use crate::metrics::Metrics;
 use crate::runner::{KindPolicy, TaskRunner};
 use crate::shutdown::Shutdown;
@@ -100,6 +101,8 @@ pub struct Queue {
     event_hub: Arc<EventHub>,
     known_queues: RwLock<HashSet<QueueName>>,
     snapshot_cache: SnapshotCache,
+    /// The due schedules that this process could not read at its last look.
+    unreadable_schedules: Mutex<BTreeSet<ScheduleId>>,
     shutdown: Shutdown,
 }
 
@@ -175,6 +178,7 @@ impl Queue {
             event_hub,
             known_queues: RwLock::default(),
             snapshot_cache: SnapshotCache::default(),
+            unreadable_schedules: Mutex::default(),
             shutdown: shutdown.clone(),
         })
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::children::Children;
 use crate::clock::Clock;
+use crate::domain::raw_object::{value_at, with_value_at};
 use crate::domain::{Attempt, FieldError, KindName, Origin, Progress, QueueName, RateLimit, RetryPolicy, TaskFailure, TaskId};
 use crate::queue::Queue;
 
@@ -43,31 +44,48 @@ pub struct KindPolicy {
 pub const SENSITIVE_TEXT: &str = "[sensitive]";
 
 impl KindPolicy {
-    /// The args with [`SENSITIVE_TEXT`] in place of what may be secret.
+    /// The args with [`SENSITIVE_TEXT`] in place of what may be secret. The rest stays as it was written.
     pub fn mask_args(&self, args: String) -> String {
         if self.sensitive.is_empty() {
             return args;
         }
-        let Ok(mut value) = serde_json::from_str::<Value>(&args) else { return args };
-        for pointer in &self.sensitive {
-            for secret in values_at(&mut value, pointer).into_iter().filter(|secret| !secret.is_null()) {
-                *secret = SENSITIVE_TEXT.into();
-            }
-        }
-        value.to_string()
+        let Ok(value) = serde_json::from_str::<Value>(&args) else { return args };
+        let mask = Value::from(SENSITIVE_TEXT).to_string();
+        let secrets = self.sensitive_pointers(&value).into_iter();
+        let present = secrets.filter(|pointer| value.pointer(pointer).is_some_and(|secret| !secret.is_null()));
+        present.fold(args, |args, pointer| with_value_at(&args, &pointer, &mask))
     }
 
     /// Args that were shown with [`SENSITIVE_TEXT`] and came back: what still is that text is taken from `original`. Items of a list are
     /// told by their index.
     pub fn unmask_args(&self, args: &str, original: &str) -> String {
-        let (Ok(mut value), Ok(mut original)) = (serde_json::from_str::<Value>(args), serde_json::from_str::<Value>(original))
-        else {
-            return args.to_owned();
-        };
-        for pointer in &self.sensitive {
-            restore(&mut value, &mut original, parts_of(pointer));
+        self.masked_args(args).into_iter().fold(args.to_owned(), |args, pointer| match value_at(original, &pointer) {
+            Some(secret) => with_value_at(&args, &pointer, secret),
+            None => args,
+        })
+    }
+
+    /// The pointers to args that are [`SENSITIVE_TEXT`] instead of what may be secret.
+    pub fn masked_args(&self, args: &str) -> Vec<String> {
+        if self.sensitive.is_empty() || !args.contains(SENSITIVE_TEXT) {
+            return Vec::new();
         }
-        value.to_string()
+        let Ok(value) = serde_json::from_str::<Value>(args) else { return Vec::new() };
+        let mut pointers = self.sensitive_pointers(&value);
+        pointers.retain(|pointer| value.pointer(pointer).is_some_and(|arg| *arg == SENSITIVE_TEXT));
+        pointers
+    }
+
+    /// The pointers to args that may be secret, with the indices of items in place of `*`.
+    fn sensitive_pointers(&self, args: &Value) -> Vec<String> {
+        self.sensitive.iter().flat_map(|pointer| pointers_to(args, pointer)).collect()
+    }
+
+    /// What is wrong with args that hold [`SENSITIVE_TEXT`] though there is no value to keep, with pointers into the args.
+    pub fn masks_left(&self, args: &str) -> Vec<FieldError> {
+        let detail =
+            format!("is {SENSITIVE_TEXT:?}, which stands for a hidden value, and there is none to keep; give the value itself");
+        self.masked_args(args).into_iter().map(|pointer| FieldError::new(pointer, detail.clone())).collect()
     }
 
     /// Whether a JSON Pointer leads to an arg that may be secret, into one, or to a list or an object that holds one.
@@ -83,41 +101,15 @@ fn parts_of(pointer: &str) -> impl Iterator<Item = &str> + Clone {
     pointer.split('/').skip(1)
 }
 
-/// The values at a JSON Pointer, in which the part `*` stands for all items of a list.
-fn values_at<'v>(value: &'v mut Value, pointer: &str) -> Vec<&'v mut Value> {
-    parts_of(pointer).fold(vec![value], |values, part| {
-        values
-            .into_iter()
-            .flat_map(|value| {
-                if part == "*" && value.is_array() {
-                    value.as_array_mut().into_iter().flatten().collect()
-                } else {
-                    value.pointer_mut(&format!("/{part}")).into_iter().collect::<Vec<_>>()
-                }
-            })
-            .collect()
+/// The pointers into a value that a JSON Pointer stands for, in which the part `*` is every item of a list.
+fn pointers_to(value: &Value, pointer: &str) -> Vec<String> {
+    parts_of(pointer).fold(vec![String::new()], |pointers, part| {
+        let extended = pointers.into_iter().flat_map(|pointer| match value.pointer(&pointer) {
+            Some(Value::Array(items)) if part == "*" => (0..items.len()).map(|index| format!("{pointer}/{index}")).collect(),
+            _ => vec![format!("{pointer}/{part}")],
+        });
+        extended.collect()
     })
-}
-
-/// Takes the values at the end of the parts of a pointer from `original` where `value` has [`SENSITIVE_TEXT`].
-fn restore<'p>(value: &mut Value, original: &mut Value, mut parts: impl Iterator<Item = &'p str> + Clone) {
-    match parts.next() {
-        None if *value == SENSITIVE_TEXT => value.clone_from(original),
-        None => {}
-        Some("*") => {
-            if let (Value::Array(items), Value::Array(originals)) = (value, original) {
-                for (item, original) in items.iter_mut().zip(originals) {
-                    restore(item, original, parts.clone());
-                }
-            }
-        }
-        Some(part) => {
-            let pointer = format!("/{part}");
-            if let (Some(value), Some(original)) = (value.pointer_mut(&pointer), original.pointer_mut(&pointer)) {
-                restore(value, original, parts);
-            }
-        }
-    }
 }
 
 /// Runs tasks. The program that embeds the engine implements it.

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::queue::Queue;
-use crate::queue::schedules::SCHEDULE_BATCH;
 use crate::queue::statistics::COUNT_EVERY;
 use crate::queue::sweep::SWEEP_BATCH;
 use crate::queue::upkeep::DEAD_WORKERS_KEPT;
@@ -45,8 +44,6 @@ const REDISPATCH_BATCHES: usize = 20;
 const OVERRUN_GRACE: Duration = Duration::from_secs(30);
 /// How often due schedules are looked for; also the most that a firing is late by where nothing holds it up.
 const FIRE_EVERY: Duration = Duration::from_millis(500);
-/// So many batches of due schedules are fired at once.
-const FIRE_BATCHES: usize = 100;
 /// How often old rows are looked for.
 const PRUNE_EVERY: Duration = Duration::from_mins(1);
 /// How often the store's time is taken over where no heartbeat does it.
@@ -136,17 +133,9 @@ impl Scheduler {
         Ok(steps)
     }
 
-    /// Makes tasks of the schedules that are due until none is: how many were looked at.
+    /// Makes tasks of the schedules that are due: how many were looked at.
     pub async fn fire_schedules(&self) -> StoreResult<usize> {
-        let mut looked_at = 0;
-        for _ in 0..FIRE_BATCHES {
-            let step = self.queue.fire_due_once().await?;
-            looked_at += step;
-            if step < SCHEDULE_BATCH as usize {
-                break;
-            }
-        }
-        Ok(looked_at)
+        self.queue.fire_due().await
     }
 
     /// Counts what ended and what waits: how many steps were written.

@@ -64,7 +64,7 @@ pub use interval::{Interval, IntervalUnit};
 pub use plan::{FiringPlan, MAX_JITTER_SECONDS, Occurrence, jitter_seed};
 pub use policy::{
     DEFAULT_CATCH_UP, Decision, Firing, MAX_CATCH_UP, MAX_MISSED_LISTED, Missed, MissedMode, MissedPolicy, MissedReason,
-    MissedSpan, ON_TIME_SECONDS, OverlapDecision, OverlapPolicy, Situation, decide,
+    MissedSpan, ON_TIME_SECONDS, OverlapDecision, OverlapPolicy, Situation, decide, passed_over,
 };
 pub use solar::{Solar, SolarEvent};
 pub use timing::{Timing, TimingDefaults, TimingSpec};

@@ -228,7 +228,7 @@ pub fn decide(plan: &FiringPlan, missed: &MissedPolicy, overlap: OverlapPolicy, 
     let Situation { considered, now, .. } = situation;
     let made_at_most = if missed.mode == MissedMode::All { missed.limit as usize } else { 1 };
     let wanted = made_at_most + MAX_MISSED_LISTED;
-    let (due, older) = due_times(plan, considered, now, wanted);
+    let (due, older) = nominal_times(plan, considered, now, wanted, |occurrence| occurrence.due <= now);
     let mut decision = Decision { considered: due.last().map(|last| last.nominal), ..Decision::default() };
     let mut unfinished = situation.unfinished;
     let mut fired = false;
@@ -259,29 +259,41 @@ pub fn decide(plan: &FiringPlan, missed: &MissedPolicy, overlap: OverlapPolicy, 
     decision
 }
 
-/// The nominal times that have come due, the oldest first, `wanted` at most; and the oldest and newest of those that are older.
-fn due_times(
+/// The nominal times that a change of a schedule passes over: those after `considered` up to `now`, also where jitter has put off their due time.
+///
+/// The answer has the newest of them, the oldest first, [`MAX_MISSED_LISTED`] at most, and the first and last of those that are older.
+pub fn passed_over(
+    plan: &FiringPlan,
+    considered: Timestamp,
+    now: Timestamp,
+) -> (Vec<Occurrence>, Option<(Timestamp, Timestamp)>) {
+    nominal_times(plan, considered, now, MAX_MISSED_LISTED, |_| true)
+}
+
+/// The nominal times after `considered` up to `now` that `counts`, the oldest first, `wanted` at most; and the oldest and newest of those that are older.
+fn nominal_times(
     plan: &FiringPlan,
     considered: Timestamp,
     now: Timestamp,
     wanted: usize,
+    counts: impl Fn(&Occurrence) -> bool,
 ) -> (Vec<Occurrence>, Option<(Timestamp, Timestamp)>) {
-    let mut due: Vec<Occurrence> = Vec::new();
+    let mut listed: Vec<Occurrence> = Vec::new();
     let mut before = next_nanosecond(now);
     let mut left_out = None;
     while let Some(nominal) = plan.previous_before(before).filter(|nominal| *nominal > considered) {
-        if due.len() == wanted {
+        if listed.len() == wanted {
             left_out = plan.next_after(considered).map(|first| (first, nominal));
             break;
         }
         let occurrence = Occurrence { nominal, due: plan.due_at(nominal) };
-        if occurrence.due <= now {
-            due.push(occurrence);
+        if counts(&occurrence) {
+            listed.push(occurrence);
         }
         before = nominal;
     }
-    due.reverse();
-    (due, left_out)
+    listed.reverse();
+    (listed, left_out)
 }
 
 fn next_nanosecond(instant: Timestamp) -> Timestamp {

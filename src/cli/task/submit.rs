@@ -69,8 +69,9 @@ pub(in crate::cli) async fn run(mut args: SubmitArgs, config: Config, output: Ou
     let key = args.idempotency_key.take();
     let client = Client::new(&config)?;
     let schema = if args.args.need_schema() { schema_of(&client, &args.kind).await } else { Value::Null };
-    let body = body(&args, &schema)?;
-    let submitted = client.send(ApiRequest::new(Method::POST, &["tasks"]).body(body).idempotency_key(key)).await?;
+    let (body, args_text) = (body(&args), args.args.text_for(&schema)?);
+    let submitted =
+        client.send(ApiRequest::new(Method::POST, &["tasks"]).body(body).args(args_text).idempotency_key(key)).await?;
     let (Some(wait), Some(id)) = (args.wait, submitted["task_id"].as_str()) else {
         return output.print(&submitted, |task| output::fields(task, &["task_id", "status", "status_url"]));
     };
@@ -84,7 +85,7 @@ async fn schema_of(client: &Client, kind: &str) -> Value {
     known.find(|known| known["kind"] == kind).map(|known| known["args_schema"].clone()).unwrap_or_default()
 }
 
-fn body(args: &SubmitArgs, schema: &Value) -> Result<Value, CliError> {
+fn body(args: &SubmitArgs) -> Value {
     let mut body = Map::new();
     let mut put = |name: &str, value: Value| {
         if !value.is_null() {
@@ -92,7 +93,6 @@ fn body(args: &SubmitArgs, schema: &Value) -> Result<Value, CliError> {
         }
     };
     put("kind", json!(args.kind));
-    put("args", args.args.object_for(schema)?.into());
     put("queue", json!(args.queue));
     put("priority", json!(args.priority));
     put("countdown", json!(args.countdown.map(|time| time.as_secs_f64())));
@@ -102,7 +102,7 @@ fn body(args: &SubmitArgs, schema: &Value) -> Result<Value, CliError> {
     put("time_limit", json!(args.time_limit.map(|time| time.as_secs_f64())));
     put("soft_time_limit", json!(args.soft_time_limit.map(|time| time.as_secs_f64())));
     put("callback_url", json!(args.callback_url));
-    Ok(body.into())
+    body.into()
 }
 
 /// Seconds if it is a duration, else a time for the server to check.
@@ -123,12 +123,12 @@ mod tests {
     }
 
     fn body_of(words: &[&str]) -> Value {
-        body(&Line::try_parse_from(["submit"].iter().chain(words)).unwrap().submit, &Value::Null).unwrap()
+        body(&Line::try_parse_from(["submit"].iter().chain(words)).unwrap().submit)
     }
 
     #[test]
     fn a_body_holds_what_was_given_and_nothing_else() {
-        assert_eq!(body_of(&["system.echo"]), json!({"kind": "system.echo", "args": {}}));
+        assert_eq!(body_of(&["system.echo"]), json!({"kind": "system.echo"}));
         let given = [
             "system.sleep",
             "--arg",
@@ -146,7 +146,7 @@ mod tests {
         ];
         assert_eq!(
             body_of(&given),
-            json!({"kind": "system.sleep", "args": {"seconds": 1}, "queue": "heavy", "priority": 9, "expires": 90.0, "max_retries": 0, "time_limit": 30.0})
+            json!({"kind": "system.sleep", "queue": "heavy", "priority": 9, "expires": 90.0, "max_retries": 0, "time_limit": 30.0})
         );
         assert_eq!(body_of(&["k", "--expires", "2030-01-01T00:00:00Z"])["expires"], "2030-01-01T00:00:00Z");
     }

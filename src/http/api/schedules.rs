@@ -6,6 +6,7 @@
 #![expect(unused_qualifications, reason = "utoipa's macro writes longer paths than it needs to, in our name")]
 
 mod body;
+mod members;
 mod view;
 
 use axum::Json;
@@ -16,27 +17,28 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use legwork_engine::domain::{Maintenance, ScheduleId, Scope, TaskId};
+use legwork_engine::domain::{FieldError, Maintenance, Principal, ScheduleId, Scope, TaskId};
 use legwork_engine::store::{ScheduleFilter, ScheduleKey};
 use legwork_schedule::FiringPlan;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::error::ApiError;
-use super::super::extract::{Admin, Controller, JsonOf, NamePath, Reader, principal_with};
+use super::super::extract::{Admin, Controller, JsonBytes, JsonOf, NamePath, Reader, principal_with};
 use super::super::openapi;
 use super::super::params::{Params, shortened};
 use super::super::state::ApiState;
 use super::PREFIX;
-use body::{ScheduleBody, TimingBody};
-use view::{FiringList, FiringView, NextRun, ScheduleList, ScheduleView, next_runs};
+use body::{ScheduleBody, TIMING_FIELDS, TimingBody};
+use members::Members;
+use view::{FiringList, FiringView, NextRun, ScheduleList, ScheduleView, UnreadableView, next_runs};
 
 /// So many coming firings are shown of a schedule.
 const NEXT_RUNS: usize = 5;
 /// So many a preview shows at most.
-const MOST_PREVIEWED: u8 = 100;
+const MOST_PREVIEWED: i64 = 100;
 /// So many it shows where nothing is said.
-const PREVIEWED: u8 = 10;
+const PREVIEWED: usize = 10;
 
 fn key(text: &str) -> ScheduleKey {
     text.parse::<ScheduleId>().map_or_else(|_| ScheduleKey::Name(text.to_owned()), ScheduleKey::Id)
@@ -65,12 +67,12 @@ pub(in crate::http) struct SchedulesQuery {
 
 /// The schedules
 ///
-/// By name, each with its timing in words, its coming runs and its last firing.
+/// By name, each with its timing in words, its coming runs and its last firing. Stored schedules that this version cannot read are listed apart.
 #[utoipa::path(get, path = "/api/v1/schedules", tag = "schedules", operation_id = "listSchedules",
     security(("bearer" = ["tasks:read"])), params(SchedulesQuery),
     responses((status = 200, description = "A page of schedules.", body = ScheduleList)))]
 pub(in crate::http) async fn list(
-    _principal: Reader,
+    Reader(principal): Reader,
     State(state): State<ApiState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<ScheduleList>, ApiError> {
@@ -87,12 +89,16 @@ pub(in crate::http) async fn list(
     let mut rows = state.queue.schedules(&ScheduleFilter { enabled, pack, text, after }, limit + 1).await?;
     let has_more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let next_cursor = rows.last().filter(|_| has_more).map(|last| URL_SAFE_NO_PAD.encode(&last.name));
-    let mut items = Vec::with_capacity(rows.len());
+    let name_of_last = rows.last().map(|last| last.as_ref().map_or_else(|row| &row.name, |row| &row.name));
+    let next_cursor = name_of_last.filter(|_| has_more).map(|name| URL_SAFE_NO_PAD.encode(name));
+    let (mut items, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
-        items.push(ScheduleView::of(row, &state).await?);
+        match row {
+            Ok(row) => items.push(ScheduleView::of(row, &state, &principal).await?),
+            Err(row) => unreadable.push(UnreadableView::from(*row)),
+        }
     }
-    Ok(Json(ScheduleList { items, next_cursor }))
+    Ok(Json(ScheduleList { items, unreadable, next_cursor }))
 }
 
 /// Make a schedule
@@ -106,14 +112,14 @@ pub(in crate::http) async fn list(
 pub(in crate::http) async fn create(
     headers: HeaderMap,
     State(state): State<ApiState>,
-    JsonOf(fields): JsonOf<serde_json::Map<String, serde_json::Value>>,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Response, ApiError> {
     let principal = principal_with(Scope::Admin, &headers, &state)?;
-    let body = ScheduleBody::parse(fields).map_err(ApiError::Invalid)?;
+    let body = ScheduleBody::parse(Members::parse(&body)?).map_err(ApiError::Invalid)?;
     let draft = body.draft(&state.config.timezone, state.now()).map_err(ApiError::Invalid)?;
-    let row = state.queue.create_schedule(draft, principal.subject).await?;
+    let row = state.queue.create_schedule(draft, principal.subject.clone()).await?;
     let location = format!("{PREFIX}/schedules/{}", row.id);
-    let view = ScheduleView::of(row, &state).await?;
+    let view = ScheduleView::of(row, &state, &principal).await?;
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(view)).into_response())
 }
 
@@ -124,18 +130,19 @@ pub(in crate::http) async fn create(
     security(("bearer" = ["tasks:read"])), params(openapi::ScheduleParam),
     responses((status = 200, description = "The schedule.", body = ScheduleView)))]
 pub(in crate::http) async fn show(
-    _principal: Reader,
+    Reader(principal): Reader,
     State(state): State<ApiState>,
     NamePath(name): NamePath,
 ) -> Result<Json<ScheduleView>, ApiError> {
     let row = state.queue.schedule(&key(&name)).await?;
-    Ok(Json(ScheduleView::of(row, &state).await?))
+    Ok(Json(ScheduleView::of(row, &state, &principal).await?))
 }
 
 /// Change a schedule
 ///
 /// The fields of the body replace those of the schedule; null takes a field away. A field of another timing replaces the timing. The change counts within
-/// five seconds, for nominal times after it: changing a schedule never fires by itself.
+/// five seconds and never fires by itself. A change of the times (timing, `start`, `end`, `one_off`, `jitter`, `enabled`) plans anew from now on: what it passes over is
+/// recorded as missed. Any other change leaves the planned times as they are. An arg that is sent as `[sensitive]` keeps its value.
 #[utoipa::path(patch, path = "/api/v1/schedules/{schedule}", tag = "schedules", operation_id = "updateSchedule",
     security(("bearer" = ["admin"])), params(openapi::ScheduleParam), request_body = body::SchedulePatch,
     responses((status = 200, description = "The schedule.", body = ScheduleView), (status = 409, response = openapi::Conflict)))]
@@ -143,11 +150,12 @@ pub(in crate::http) async fn change(
     _principal: Admin,
     State(state): State<ApiState>,
     NamePath(name): NamePath,
-    JsonOf(patch): JsonOf<serde_json::Map<String, serde_json::Value>>,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Json<ScheduleView>, ApiError> {
+    let patch = Members::parse(&body)?;
     let now = state.now();
     let changed = state.queue.change_schedule(&key(&name), |row| body::patched(row, &patch, &state.config.timezone, now)).await?;
-    Ok(Json(ScheduleView::of(changed, &state).await?))
+    Ok(Json(ScheduleView::of(changed, &state, &Principal::system()).await?))
 }
 
 /// Delete a schedule
@@ -172,27 +180,30 @@ pub(in crate::http) async fn delete(
     security(("bearer" = ["tasks:control"])), params(openapi::ScheduleParam),
     responses((status = 200, description = "The schedule.", body = ScheduleView), (status = 409, response = openapi::Conflict)))]
 pub(in crate::http) async fn enable(
-    _principal: Controller,
+    Controller(principal): Controller,
     State(state): State<ApiState>,
     NamePath(name): NamePath,
 ) -> Result<Json<ScheduleView>, ApiError> {
-    let row = state.queue.enable_schedule(&key(&name), true).await?;
-    Ok(Json(ScheduleView::of(row, &state).await?))
+    let row = state.queue.enable_schedule(&key(&name)).await?;
+    Ok(Json(ScheduleView::of(row, &state, &principal).await?))
 }
 
 /// Disable a schedule
 ///
-/// It does not fire until it is enabled. Its tasks go on.
+/// It does not fire until it is enabled. Its tasks go on. A stored schedule that this version cannot read is disabled too; there is nothing to show of it.
 #[utoipa::path(post, path = "/api/v1/schedules/{schedule}/disable", tag = "schedules", operation_id = "disableSchedule",
     security(("bearer" = ["tasks:control"])), params(openapi::ScheduleParam),
-    responses((status = 200, description = "The schedule.", body = ScheduleView), (status = 409, response = openapi::Conflict)))]
+    responses((status = 200, description = "The schedule.", body = ScheduleView),
+        (status = 204, description = "It is disabled, and this version cannot read it."), (status = 409, response = openapi::Conflict)))]
 pub(in crate::http) async fn disable(
-    _principal: Controller,
+    Controller(principal): Controller,
     State(state): State<ApiState>,
     NamePath(name): NamePath,
-) -> Result<Json<ScheduleView>, ApiError> {
-    let row = state.queue.enable_schedule(&key(&name), false).await?;
-    Ok(Json(ScheduleView::of(row, &state).await?))
+) -> Result<Response, ApiError> {
+    match state.queue.disable_schedule(&key(&name)).await? {
+        Some(row) => Ok(Json(ScheduleView::of(row, &state, &principal).await?).into_response()),
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
 }
 
 /// The task of a manual firing.
@@ -214,16 +225,25 @@ pub(in crate::http) struct ScheduleRun {
 
 /// Run a schedule now
 ///
-/// Makes one task now, whether the schedule is enabled or not. Its nominal times are not touched.
+/// Makes one task now, whether the schedule is enabled or not. Its nominal times are not touched. A kind that only an administrator may submit takes the
+/// scope `admin`. The firing records who ran it.
 #[utoipa::path(post, path = "/api/v1/schedules/{schedule}/run", tag = "schedules", operation_id = "runSchedule",
     security(("bearer" = ["tasks:control"])), params(openapi::ScheduleParam),
     responses((status = 202, description = "The task is durable.", body = ScheduleRun), (status = 409, response = openapi::Conflict)))]
 pub(in crate::http) async fn run(
-    _principal: Controller,
+    Controller(principal): Controller,
     State(state): State<ApiState>,
     NamePath(name): NamePath,
 ) -> Result<Response, ApiError> {
-    let (row, task_id) = state.queue.run_schedule(&key(&name)).await?;
+    let row = state.queue.schedule(&key(&name)).await?;
+    // Who may not submit the kind may not have it submitted either.
+    if let Some(kind) = state.kinds.get(&row.spec.kind)
+        && kind.scope == Scope::Admin
+        && !principal.may(Scope::Admin)
+    {
+        return Err(ApiError::MissingScope(Scope::Admin));
+    }
+    let task_id = state.queue.run_schedule(&row, &principal.subject).await?;
     let status_url = format!("{PREFIX}/tasks/status/{task_id}");
     let run = ScheduleRun { schedule_id: row.id, task_id, status: "PENDING", status_url: status_url.clone() };
     Ok((StatusCode::ACCEPTED, [(LOCATION, status_url)], Json(run)).into_response())
@@ -270,8 +290,8 @@ pub(in crate::http) async fn firings(
 }
 
 /// A timing to be shown before it is saved.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "the members are parsed apart, so that each wrong one is named; the struct describes them")]
 pub(in crate::http) struct PreviewBody {
     /// When, as in a schedule.
     #[serde(flatten)]
@@ -300,18 +320,28 @@ pub(in crate::http) struct Preview {
 pub(in crate::http) async fn preview(
     _principal: Reader,
     State(state): State<ApiState>,
-    JsonOf(PreviewBody { timing, count }): JsonOf<PreviewBody>,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Json<Preview>, ApiError> {
-    let count = count.unwrap_or(PREVIEWED);
-    if !(1..=MOST_PREVIEWED).contains(&count) {
-        return Err(ApiError::field("/count", format!("must be between 1 and {MOST_PREVIEWED}; got {count}")));
+    let mut members = Members::parse(&body)?;
+    let mut errors = members.unknown(&[&TIMING_FIELDS[..], &["count"]].concat());
+    if members.has_args {
+        errors.push(FieldError::unknown("", "args", &TIMING_FIELDS));
     }
+    errors.extend(members.take_bad_number("count", 1, MOST_PREVIEWED));
+    let count = members.values.remove("count").and_then(|count| count.as_u64()).and_then(|count| usize::try_from(count).ok());
     let now = state.now();
-    let timing = timing.timing(&state.config.timezone, now).map_err(ApiError::Invalid)?;
+    let timing = TimingBody::take(&mut members).and_then(|timing| timing.timing(&state.config.timezone, now));
+    let timing = match timing {
+        Ok(timing) if errors.is_empty() => timing,
+        timing => {
+            errors.extend(timing.err().unwrap_or_default());
+            return Err(ApiError::Invalid(errors));
+        }
+    };
     let description = timing.describe();
     let zone = timing.timezone().clone();
     let plan = FiringPlan::new(timing);
-    Ok(Json(Preview { description, next_runs: next_runs(&plan, &zone, now, usize::from(count)) }))
+    Ok(Json(Preview { description, next_runs: next_runs(&plan, &zone, now, count.unwrap_or(PREVIEWED)) }))
 }
 
 /// Whether maintenance is on.

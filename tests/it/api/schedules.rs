@@ -83,6 +83,7 @@ pub async fn a_schedule_with_mistakes_is_422_and_each_field_is_named(engine: Eng
         body[field] = value;
         body
     };
+    let only = |field: &str, value: Value| json!({ "name": "timed", "kind": "system.echo", field: value });
     for (body, pointer, words) in [
         (with("crontab", json!("0 9 31 2 *")), "/crontab", "never fires"),
         (with("crontab", json!("* * * * * *")), "/crontab", "has 6 fields"),
@@ -99,6 +100,22 @@ pub async fn a_schedule_with_mistakes_is_422_and_each_field_is_named(engine: Eng
         (with("jitter", json!(100_000)), "/jitter", "86400"),
         (with("missed_limit", json!(0)), "/missed_limit", "1000"),
         (with("cron", json!("* * * * *")), "/cron", "allowed are name, kind"),
+        (with("expires", json!(-1)), "/expires", "from 1 to 315360000; got -1"),
+        (with("expires", json!(1.5)), "/expires", "got 1.5"),
+        (with("expires", json!(4_000_000_000_u32)), "/expires", "315360000"),
+        (with("max_lateness", json!(0)), "/max_lateness", "from 1"),
+        (with("priority", json!("high")), "/priority", "from 0 to 9"),
+        (with("dst_gap", json!("never")), "/dst_gap", "shift_forward"),
+        (with("timezone", json!(5)), "/timezone", "string"),
+        (with("args", json!([1])), "/args", "object"),
+        (only("interval", json!({ "every": 5, "unit": "minutes", "form": "x" })), "/interval/form", "every"),
+        (only("interval", json!({ "every": "5", "unit": "minutes" })), "/interval/every", "whole number"),
+        (only("interval", json!({ "every": 5, "unit": "moons" })), "/interval/unit", "moons"),
+        (only("interval", json!(5)), "/interval", "5m"),
+        (only("interval", json!("1500ms")), "/interval", "parts of a second"),
+        (only("clocked", json!("2020-01-01T00:00:00Z")), "/clocked", "passed"),
+        (only("solar", json!({ "event": "moonrise", "latitude": 0, "longitude": 0 })), "/solar/event", "moonrise"),
+        (only("solar", json!({ "event": "noon", "latitude": "x", "longitude": 0 })), "/solar/latitude", "number"),
         (with("name", json!("two\nlines")), "/name", "one line"),
     ] {
         let answer = service.post("/api/v1/schedules", &body).await;
@@ -118,6 +135,99 @@ pub async fn a_schedule_with_mistakes_is_422_and_each_field_is_named(engine: Eng
     assert_eq!((again.status, again.text_at("/code").as_str()), (StatusCode::CONFLICT, "name_taken"));
 }
 
+pub async fn args_stay_as_they_were_written_and_no_member_is_given_twice(engine: Engine) {
+    let service = TestService::over(engine.clone());
+    let args = r#"{"z":123456789012345678901234567890,"b":1.10,"a":[1, 2]}"#;
+    let made = format!(r#"{{"name":"exact","kind":"system.echo","interval":"5m","args":{args}}}"#);
+    let json = "application/json";
+    let call = |method, path| service.request(method, path).header("content-type", json);
+    let answer = call(Method::POST, "/api/v1/schedules").body(made).send().await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer}");
+    let path = "/api/v1/schedules/exact";
+    service.patch(path, &json!({ "description": "more", "priority": 7 })).await;
+    assert!(service.get(path).await.text().contains(args), "{}", service.get(path).await);
+    let run = service.post("/api/v1/schedules/exact/run", &json!(null)).await.json();
+    let id = run["task_id"].as_str().unwrap().parse().unwrap();
+    assert_eq!(engine.store.find(id).await.unwrap().unwrap().args, args);
+    // What is sent as it was shown changes nothing, whatever the timing is.
+    for timing in [
+        json!({ "crontab": "0 9-17/2 * jan-mar mon", "timezone": "Europe/London", "dst_gap": "skip" }),
+        json!({ "interval": { "every": 2, "unit": "days", "from": "2026-01-01T09:00:00" }, "timezone": "Africa/Accra" }),
+        json!({ "clocked": "2030-01-01T09:00:00", "timezone": "Europe/London" }),
+        json!({ "solar": { "event": "sunset", "latitude": 5.6037, "longitude": -0.187 } }),
+    ] {
+        let changed = service.patch(path, &timing).await.json();
+        let mut sent = changed.clone();
+        for name in [
+            "id",
+            "args",
+            "pack",
+            "when",
+            "args_hidden",
+            "disabled_reason",
+            "next_runs",
+            "last_firing",
+            "created_at",
+            "updated_at",
+        ] {
+            sent.as_object_mut().unwrap().remove(name);
+        }
+        engine.clock.advance(Duration::from_secs(1));
+        let again = service.patch(path, &sent).await.json();
+        assert_eq!(again["updated_at"], changed["updated_at"], "{again}");
+    }
+    // Null takes the args away; a part without args keeps them.
+    assert_eq!(service.patch(path, &json!({ "args": null })).await.json()["args"], json!({}));
+
+    for (body, pointer) in [
+        (r#"{"name":"a","name":"b"}"#, ""),
+        (r#"{"interval":{"every":5,"every":6,"unit":"minutes"}}"#, "/interval"),
+        (r#"{"args":{"a":1,"a":2}}"#, "/args"),
+        (r#"{"expires":1e999}"#, "/expires"),
+    ] {
+        let answer = call(Method::PATCH, path).body(body).send().await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+        assert_eq!(answer.text_at("/errors/0/pointer"), pointer, "{answer}");
+        assert!(answer.text().contains("given twice") || answer.text().contains("out of range"), "{answer}");
+    }
+}
+
+pub async fn args_are_shown_to_the_owner_and_to_those_who_see_all(engine: Engine) {
+    let service = TestService::over(engine);
+    let owner = service.token("olive", &[Scope::Admin]);
+    let made = service.anonymous(Method::POST, "/api/v1/schedules").bearer(&owner).json(&weekly()).send().await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made}");
+    let path = "/api/v1/schedules/Weekly%20echo";
+    for (subject, scopes, sees) in [
+        ("olive", &[Scope::Read][..], true),
+        ("ann", &[Scope::Read, Scope::All], true),
+        ("ann", &[Scope::Read, Scope::Control], false),
+    ] {
+        let token = service.token(subject, scopes);
+        let shown = service.anonymous(Method::GET, path).bearer(&token).send().await.json();
+        let listed = service.anonymous(Method::GET, "/api/v1/schedules").bearer(&token).send().await.json();
+        for shown in [&shown, &listed["items"][0]] {
+            assert_eq!(shown["args"] == json!({ "a": 1 }), sees, "{shown}");
+            assert_eq!(shown["args_hidden"].is_null(), sees, "{shown}");
+        }
+    }
+}
+
+pub async fn args_of_a_kind_that_is_not_known_are_not_shown(engine: Engine) {
+    let probe =
+        json!({ "name": "gone", "kind": "test.probe", "crontab": "@daily", "args": { "switch": "s", "plan": ["succeed"] } });
+    let made = TestService::over(engine.clone()).post("/api/v1/schedules", &probe).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made}");
+    // As where a pack is removed: nobody can say which args are secret.
+    let service = TestService::over(engine.older());
+    let shown = service.get("/api/v1/schedules/gone").await.json();
+    assert!(shown["args"] == json!({}) && shown["args_hidden"].as_str().unwrap().contains("test.probe is not known"), "{shown}");
+    let run = service.post("/api/v1/schedules/gone/run", &json!(null)).await;
+    assert_eq!((run.status, run.text_at("/errors/0/pointer").as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "/kind"));
+    assert_eq!(service.post("/api/v1/schedules/gone/disable", &json!(null)).await.json()["enabled"], false);
+    assert_eq!(service.delete("/api/v1/schedules/gone").await.status, StatusCode::NO_CONTENT);
+}
+
 pub async fn a_preview_shows_the_words_and_the_instants_with_their_offsets(engine: Engine) {
     let service = TestService::over(engine);
     let body = json!({ "crontab": "30 1 * * *", "timezone": "Europe/London", "count": 2 });
@@ -133,7 +243,10 @@ pub async fn a_preview_shows_the_words_and_the_instants_with_their_offsets(engin
 pub async fn who_may_read_may_not_change_schedules(engine: Engine) {
     let service = TestService::over(engine);
     assert_eq!(service.post("/api/v1/schedules", &weekly()).await.status, StatusCode::CREATED);
+    let prune = json!({ "name": "Prune", "kind": "results.prune", "crontab": "@daily" });
+    assert_eq!(service.post("/api/v1/schedules", &prune).await.status, StatusCode::CREATED);
     let (reader, controller) = (service.token("ann", &[Scope::Read]), service.token("bob", &[Scope::Read, Scope::Control]));
+    let admin = service.token("eve", &[Scope::Admin]);
     let path = "/api/v1/schedules/Weekly%20echo";
     for (method, path, token, expected) in [
         (Method::GET, path, &reader, StatusCode::OK),
@@ -142,11 +255,16 @@ pub async fn who_may_read_may_not_change_schedules(engine: Engine) {
         (Method::POST, "/api/v1/schedules/Weekly%20echo/disable", &controller, StatusCode::OK),
         (Method::POST, "/api/v1/schedules/Weekly%20echo/run", &controller, StatusCode::ACCEPTED),
         (Method::DELETE, path, &controller, StatusCode::FORBIDDEN),
+        // A kind that takes an administrator takes one here too.
+        (Method::POST, "/api/v1/schedules/Prune/run", &controller, StatusCode::FORBIDDEN),
+        (Method::POST, "/api/v1/schedules/Prune/run", &admin, StatusCode::ACCEPTED),
     ] {
         let answer = service.anonymous(method.clone(), path).bearer(token).send().await;
         assert_eq!(answer.status, expected, "{method} {path}: {answer}");
     }
     assert_eq!(service.anonymous(Method::GET, path).send().await.status, StatusCode::UNAUTHORIZED);
+    let firings = service.get("/api/v1/schedules/Prune/firings").await.json();
+    assert_eq!((&firings["items"][0]["run_by"], firings["items"].as_array().unwrap().len()), (&json!("eve"), 1), "{firings}");
 }
 
 pub async fn maintenance_is_switched_and_seen(engine: Engine) {

@@ -17,7 +17,7 @@ use crate::support::engine::Engine;
 use crate::support::probe::Switch;
 
 /// Every so many minutes from the start of the test.
-fn every(engine: &Engine, minutes: i64, kind: &str) -> ScheduleSpec {
+pub(crate) fn every(engine: &Engine, minutes: i64, kind: &str) -> ScheduleSpec {
     let interval = Interval::new(minutes, IntervalUnit::Minutes).unwrap();
     let timing = Timing::Interval { interval, from: engine.now(), timezone: Zone::UTC, dst: DstPolicy::default() };
     ScheduleSpec {
@@ -38,17 +38,17 @@ fn every(engine: &Engine, minutes: i64, kind: &str) -> ScheduleSpec {
     }
 }
 
-async fn create(engine: &Engine, name: &str, spec: ScheduleSpec, args: serde_json::Value) -> ScheduleRow {
+pub(crate) async fn create(engine: &Engine, name: &str, spec: ScheduleSpec, args: serde_json::Value) -> ScheduleRow {
     let draft = ScheduleDraft { name: name.into(), spec, args: args.to_string(), enabled: true };
     engine.queue.create_schedule(draft, "ann".into()).await.unwrap()
 }
 
-fn key(name: &str) -> ScheduleKey {
+pub(crate) fn key(name: &str) -> ScheduleKey {
     ScheduleKey::Name(name.into())
 }
 
 /// All firings, the oldest first.
-async fn firings(engine: &Engine, row: &ScheduleRow) -> Vec<FiringRow> {
+pub(crate) async fn firings(engine: &Engine, row: &ScheduleRow) -> Vec<FiringRow> {
     let (mut all, mut before) = (Vec::new(), None);
     loop {
         let page = engine.queue.firings(row.id, before, 500).await.unwrap();
@@ -60,11 +60,11 @@ async fn firings(engine: &Engine, row: &ScheduleRow) -> Vec<FiringRow> {
     all
 }
 
-fn outcomes(firings: &[FiringRow]) -> Vec<FiringOutcome> {
+pub(crate) fn outcomes(firings: &[FiringRow]) -> Vec<FiringOutcome> {
     firings.iter().map(|firing| firing.outcome).collect()
 }
 
-const MINUTE: Duration = Duration::from_mins(1);
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 
 pub async fn each_nominal_time_makes_one_task_and_a_change_makes_none(engine: Engine) {
     let start = engine.now();
@@ -82,10 +82,10 @@ pub async fn each_nominal_time_makes_one_task_and_a_change_makes_none(engine: En
     assert_eq!((status.status, status.priority), (TaskStatus::Success, 7));
     assert!(status.result.unwrap().get().contains(r#""a":1"#));
     // Disabled over a nominal time and enabled again, it makes nothing of the past.
-    engine.queue.enable_schedule(&key("five"), false).await.unwrap();
+    engine.queue.disable_schedule(&key("five")).await.unwrap();
     engine.clock.advance(7 * MINUTE);
     assert_eq!(scheduler.fire_schedules().await.unwrap(), 0);
-    let enabled = engine.queue.enable_schedule(&key("five"), true).await.unwrap();
+    let enabled = engine.queue.enable_schedule(&key("five")).await.unwrap();
     assert_eq!((scheduler.fire_schedules().await.unwrap(), enabled.next_nominal), (0, Some(start + 15 * MINUTE)));
     // A change of the timing while it is due makes nothing either.
     engine.clock.advance(3 * MINUTE);
@@ -96,10 +96,18 @@ pub async fn each_nominal_time_makes_one_task_and_a_change_makes_none(engine: En
     });
     changed.await.unwrap();
     assert_eq!(scheduler.fire_schedules().await.unwrap(), 0);
-    let (_, task) = engine.queue.run_schedule(&key("hourly")).await.unwrap();
+    let hourly = engine.queue.schedule(&key("hourly")).await.unwrap();
+    let task = engine.queue.run_schedule(&hourly, &"bob".into()).await.unwrap();
     assert_eq!(engine.ended(task).await.status, TaskStatus::Success);
-    let last = firings(&engine, &row).await.pop().unwrap();
-    assert_eq!((last.trigger, last.task), (FiringTrigger::Manual, Some(task)));
+    let all = firings(&engine, &row).await;
+    assert_eq!(
+        outcomes(&all).iter().filter(|outcome| **outcome == FiringOutcome::Missed).count(),
+        1,
+        "it was due when it changed"
+    );
+    let manual = all.iter().find(|firing| firing.task == Some(task)).unwrap();
+    assert_eq!(manual.trigger, FiringTrigger::Manual);
+    assert_eq!(manual.run_by.as_deref(), Some("bob"));
     pool.end().await;
 }
 
@@ -215,7 +223,10 @@ pub async fn a_firing_that_can_make_no_task_says_why_and_holds_nothing_up(engine
     assert_eq!((refused.outcome, refused.task), (FiringOutcome::Refused, None));
     assert!(refused.reason.unwrap().contains("expired"));
     let finished = engine.queue.schedule(&key("expires")).await.unwrap();
-    assert_eq!((finished.enabled, finished.disabled_reason.as_deref()), (false, Some("it was to fire once, and has fired")));
+    assert_eq!(
+        (finished.enabled, finished.disabled_reason.as_deref()),
+        (false, Some("it was to fire once, and its task was refused; its firings say why"))
+    );
     engine.clock.advance(Duration::from_secs(30));
     older.scheduler().fire_schedules().await.unwrap();
     let refused = firings(&engine, &unknown).await.pop().unwrap();
@@ -292,7 +303,7 @@ pub async fn a_schedule_that_cannot_work_is_refused_field_by_field(engine: Engin
         }
     };
     let past = Timing::Clocked { at: engine.now() - MINUTE, timezone: Zone::UTC };
-    assert_eq!(refused(ScheduleSpec { timing: past, ..every(&engine, 5, "system.echo") }, json!({}), "past").await, ["/at"]);
+    assert_eq!(refused(ScheduleSpec { timing: past, ..every(&engine, 5, "system.echo") }, json!({}), "past").await, ["/clocked"]);
     assert_eq!(refused(every(&engine, 5, "no.such_kind"), json!({}), "kind").await, ["/kind"]);
     assert_eq!(
         refused(every(&engine, 5, "email.send"), json!({ "subject": "S", "text": "T" }), "args").await,

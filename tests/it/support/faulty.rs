@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use legwork_engine::broker::{Broker, BrokerError, Delivery, FetchRequest, SharedBroker, Signal};
 use legwork_engine::domain::{
     Attempt, Dispatch, FilePath, FiringRow, Maintenance, Page, PageRequest, PriorityBand, Progress, QueueName, ScheduleId,
-    ScheduleRow, ScopeSet, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo, WorkerRow,
+    ScheduleRow, ScopeSet, StoredSchedule, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo, WorkerRow,
 };
 use legwork_engine::store::{
     AccountInfo, AccountRow, Accounts, AttemptRow, AttemptStanding, AuditEntry, AuditFilter, AuditLog, ChangeAnswer,
@@ -242,16 +242,19 @@ through! {
     }
     Schedules false {
         create_schedule(schedule: &ScheduleRow) -> bool;
-        write_schedule(schedule: &ScheduleRow, expected_version: i32) -> ScheduleWrite;
-        find_schedule(key: &ScheduleKey) -> Option<ScheduleRow>;
-        schedules(filter: &ScheduleFilter, limit: u32) -> Vec<ScheduleRow>;
+        write_schedule(schedule: &ScheduleRow, expected_version: i32, firings: &[FiringRow]) -> ScheduleWrite;
+        find_schedule(key: &ScheduleKey) -> Option<StoredSchedule>;
+        schedules(filter: &ScheduleFilter, limit: u32) -> Vec<StoredSchedule>;
+        disable_schedule(id: ScheduleId, reason: &str, now: Timestamp) -> bool;
         delete_schedule(id: ScheduleId) -> bool;
-        due_schedules(now: Timestamp, limit: u32) -> Vec<ScheduleRow>;
+        due_schedules(now: Timestamp, after: Option<(Timestamp, ScheduleId)>, limit: u32) -> Vec<StoredSchedule>;
+        queued_schedules(now: Timestamp, after: Option<ScheduleId>, limit: u32) -> Vec<StoredSchedule>;
         unfinished_tasks(schedules: &[ScheduleId]) -> Vec<usize>;
         step_schedules(steps: &[ScheduleStep]) -> Vec<Option<Vec<TaskId>>>;
+        insert_manual_firing(firing: &FiringRow, task: &SubmittedTask) -> bool;
         firings(schedule: ScheduleId, before: Option<Timestamp>, limit: u32) -> Vec<FiringRow>;
         prune_firings(before: Timestamp, limit: u32) -> u64;
-        oldest_due(now: Timestamp) -> Option<Timestamp>;
+        oldest_due(now: Timestamp, limit: u32) -> Vec<(ScheduleId, Timestamp)>;
         maintenance() -> Option<Maintenance>;
         set_maintenance(maintenance: Option<&Maintenance>) -> ();
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use legwork_schedule::{FiringPlan, MissedMode, MissedPolicy, OverlapPolicy, ScheduleError, Timing, jitter_seed};
+use legwork_schedule::{FiringPlan, MissedMode, MissedPolicy, Occurrence, OverlapPolicy, ScheduleError, Timing, jitter_seed};
 use serde::{Deserialize, Serialize};
 
 use super::{KindName, Priority, QueueName, ScheduleId, TaskId};
@@ -66,6 +66,12 @@ impl ScheduleSpec {
             .with_jitter(i64::from(self.jitter_seconds), jitter_seed(id.as_uuid().as_bytes()))
     }
 
+    /// Whether the nominal and due times are those of `other`; what the tasks are may differ.
+    pub fn has_times_of(&self, other: &Self) -> bool {
+        let times = |spec: &Self| (spec.start, spec.end, spec.one_off, spec.jitter_seconds);
+        self.timing == other.timing && times(self) == times(other)
+    }
+
     /// The policy for firings that no scheduler was there to make.
     pub fn missed_policy(&self) -> Result<MissedPolicy, ScheduleError> {
         MissedPolicy::new(self.missed, Some(i64::from(self.missed_limit)), self.max_lateness_seconds.map(i64::from))
@@ -81,6 +87,8 @@ pub struct ScheduleRow {
     pub name: String,
     /// The pack that declares it; `None` for one that a user made.
     pub pack: Option<String>,
+    /// The name under which its pack declares it. An admin may change `name`; this stays, so that the pack finds the schedule again.
+    pub declared_name: Option<String>,
     /// What it does and when.
     pub spec: ScheduleSpec,
     /// The args of its tasks, as JSON text.
@@ -108,6 +116,56 @@ pub struct ScheduleRow {
     /// The nominal time of a firing that waits for the task before it (`queue_one`).
     pub queued_nominal: Option<Timestamp>,
 }
+
+impl ScheduleRow {
+    /// A schedule of a user that is made at `now`. Its first nominal time is not planned yet.
+    pub fn new(name: String, spec: ScheduleSpec, args: String, enabled: bool, principal: Arc<str>, now: Timestamp) -> Self {
+        Self {
+            id: ScheduleId::made(now),
+            name,
+            pack: None,
+            declared_name: None,
+            spec,
+            args,
+            declared: None,
+            enabled,
+            disabled_reason: None,
+            principal,
+            version: 0,
+            created_at: now,
+            updated_at: now,
+            considered_until: now,
+            next_nominal: None,
+            next_due: None,
+            queued_nominal: None,
+        }
+    }
+}
+
+/// A stored schedule whose row this process cannot read: something else wrote it, or a newer version. It can be disabled and deleted by its id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the stored schedule {name:?} ({id}) cannot be read: {reason}; disable it or delete it, or use the version that wrote it"
+)]
+pub struct UnreadableSchedule {
+    /// The id.
+    pub id: ScheduleId,
+    /// The name, unique among all schedules.
+    pub name: String,
+    /// The pack that declares it.
+    pub pack: Option<String>,
+    /// The name under which its pack declares it.
+    pub declared_name: Option<String>,
+    /// Whether it would fire.
+    pub enabled: bool,
+    /// The next nominal time plus jitter.
+    pub next_due: Option<Timestamp>,
+    /// What is wrong with the row.
+    pub reason: String,
+}
+
+/// A row of the table of schedules: one bad row does not hide the others.
+pub type StoredSchedule = Result<ScheduleRow, Box<UnreadableSchedule>>;
 
 /// A schedule as a pack declares it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -200,6 +258,26 @@ pub struct FiringRow {
     pub task: Option<TaskId>,
     /// The first of several missed nominal times that this row sums up; `None` where it is about one.
     pub missed_since: Option<Timestamp>,
+    /// Who asked for a manual firing; `None` for one that the clock made.
+    pub run_by: Option<Arc<str>>,
+}
+
+impl FiringRow {
+    /// A firing by the clock, decided about at `at`. It has no task yet.
+    pub fn by_clock(schedule: ScheduleId, occurrence: Occurrence, at: Timestamp, outcome: FiringOutcome) -> Self {
+        Self {
+            schedule,
+            nominal: occurrence.nominal,
+            trigger: FiringTrigger::Clock,
+            due: occurrence.due,
+            at,
+            outcome,
+            reason: None,
+            task: None,
+            missed_since: None,
+            run_by: None,
+        }
+    }
 }
 
 /// Stops all firings and all fetching while it is there.

@@ -3,13 +3,10 @@
 //! On the typed routes the options stand beside the args; on `POST /tasks` they stand beside `kind` and `args`. What is kept of the args is
 //! their own text.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::options::{TaskOptions, whole_number};
+use crate::domain::raw_object::{ObjectText, RawObject};
 use crate::domain::{FieldError, parser_words};
 
 /// So much of a bad value is told.
@@ -40,14 +37,14 @@ pub struct TaskBody {
 impl TaskBody {
     /// Takes the body of a typed route apart: every field that is no option is an arg.
     pub fn of_typed(json: &[u8]) -> Result<Self, BodyError> {
-        let fields = Fields::parse(json)?;
-        let mut args = Joined::new(json.len());
+        let fields = parse_object(json)?;
+        let mut args = ObjectText::new(json.len());
         let mut options = OptionsReader::default();
         for (name, value) in &fields.0 {
             if TaskOptions::NAMES.contains(&name.as_ref()) {
                 options.read(name, value);
             } else {
-                args.push(name, value);
+                args.push(name, value.get());
             }
         }
         if !options.field_errors.is_empty() {
@@ -58,12 +55,12 @@ impl TaskBody {
 
     /// Takes the body of `POST /tasks` apart: `kind`, `args` and options.
     pub fn of_named(json: &[u8]) -> Result<Self, BodyError> {
-        Self::of_fields(&Fields::parse(json)?, false)
+        Self::of_fields(&parse_object(json)?, false)
     }
 
     /// Takes the body of `POST /tasks/batch` apart: `{"tasks": […]}`. Each item answers for itself.
     pub fn of_batch(json: &[u8]) -> Result<Vec<Result<Self, BodyError>>, BodyError> {
-        let fields = Fields::parse(json)?;
+        let fields = parse_object(json)?;
         let mut items = None;
         let mut field_errors = Vec::new();
         for (name, value) in &fields.0 {
@@ -81,13 +78,13 @@ impl TaskBody {
         match items {
             Some(items) if field_errors.is_empty() => Ok(items
                 .into_iter()
-                .map(|item| Fields::parse(item.get().as_bytes()).and_then(|fields| Self::of_fields(&fields, true)))
+                .map(|item| parse_object(item.get().as_bytes()).and_then(|fields| Self::of_fields(&fields, true)))
                 .collect()),
             _ => Err(BodyError::Invalid(field_errors)),
         }
     }
 
-    fn of_fields(fields: &Fields<'_>, in_batch: bool) -> Result<Self, BodyError> {
+    fn of_fields(fields: &RawObject<'_>, in_batch: bool) -> Result<Self, BodyError> {
         let (mut kind, mut args, mut key) = (None, None, None);
         let mut options = OptionsReader::default();
         let mut field_errors = Vec::new();
@@ -123,99 +120,19 @@ fn unknown(name: &str, allowed: &str) -> FieldError {
     FieldError::new(format!("/{}", name.replace('~', "~0").replace('/', "~1")), format!("is unknown; allowed are {allowed}"))
 }
 
-/// The fields of an object, in order, their values unparsed.
-struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'a> Fields<'a> {
-    fn parse(json: &'a [u8]) -> Result<Self, BodyError> {
-        let error = match serde_json::from_slice::<Self>(json) {
-            Ok(fields) => return Ok(fields),
-            Err(error) => error,
-        };
-        if json.iter().all(u8::is_ascii_whitespace) {
-            return Err(BodyError::Malformed("the body is empty; a JSON object is asked for".into()));
-        }
-        if error.is_data() {
-            return Err(BodyError::Invalid(vec![FieldError::new("", parser_words(&error))]));
-        }
-        Err(BodyError::Malformed(format!("the body is not JSON: {error}")))
+/// Parses an object, and keeps the texts of its values.
+pub fn parse_object(json: &[u8]) -> Result<RawObject<'_>, BodyError> {
+    let error = match serde_json::from_slice(json) {
+        Ok(fields) => return Ok(fields),
+        Err(error) => error,
+    };
+    if json.iter().all(u8::is_ascii_whitespace) {
+        return Err(BodyError::Malformed("the body is empty; a JSON object is asked for".into()));
     }
-}
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
-
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::with_capacity(8);
-                while let Some(Name(name)) = map.next_key()? {
-                    if fields.iter().any(|(known, _)| *known == name) {
-                        return Err(serde::de::Error::custom(format!("the field {name:?} is given twice")));
-                    }
-                    fields.push((name, map.next_value()?));
-                }
-                Ok(Fields(fields))
-            }
-        }
-
-        input.deserialize_map(FieldsVisitor)
+    if error.is_data() {
+        return Err(BodyError::Invalid(vec![FieldError::new("", parser_words(&error))]));
     }
-}
-
-/// A key, borrowed where it holds no escapes.
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-
-        impl<'de> Visitor<'de> for NameVisitor {
-            type Value = Name<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a field name")
-            }
-
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Borrowed(name)))
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
-            }
-        }
-
-        input.deserialize_str(NameVisitor)
-    }
-}
-
-/// An object being written from raw values.
-struct Joined(String);
-
-impl Joined {
-    fn new(capacity: usize) -> Self {
-        Self(String::with_capacity(capacity))
-    }
-
-    fn push(&mut self, name: &str, value: &RawValue) {
-        self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        // A string always serializes.
-        self.0.push_str(&serde_json::to_string(name).unwrap_or_default());
-        self.0.push(':');
-        self.0.push_str(value.get());
-    }
-
-    fn finish(mut self) -> String {
-        self.0.push_str(if self.0.is_empty() { "{}" } else { "}" });
-        self.0
-    }
+    Err(BodyError::Malformed(format!("the body is not JSON: {error}")))
 }
 
 /// Options, each read for itself, so that every bad one is told.

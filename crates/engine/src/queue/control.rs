@@ -108,7 +108,8 @@ impl Queue {
         let mut row = self.visible(id, principal).await?;
         let kind = self.runner.kind(&row.kind).ok_or_else(|| ControlError::UnknownKind(row.kind.clone()))?;
         let args = kind.unmask_args(args, &row.args);
-        let mut wrong = self.runner.check(&row.kind, &args).err().unwrap_or_default();
+        let mut wrong = kind.masks_left(&args);
+        wrong.extend(self.runner.check(&row.kind, &args).err().unwrap_or_default());
         if wrong.is_empty() {
             let hidden = self.runner.check_access(&row.kind, &args, &principal.subject).await;
             wrong = hidden.map_err(|reason| ControlError::Queue(crate::store::StoreError::Unavailable(reason).into()))?;

@@ -153,7 +153,7 @@ impl Queue {
     }
 
     /// Makes queues known as far as there is room; the others, with what is wrong with them.
-    async fn know_each(&self, queues: &[QueueName]) -> Result<BTreeMap<QueueName, Vec<FieldError>>, SubmitError> {
+    pub(super) async fn know_each(&self, queues: &[QueueName]) -> Result<BTreeMap<QueueName, Vec<FieldError>>, SubmitError> {
         let mut refused = BTreeMap::new();
         match self.know_queues(queues).await {
             Ok(()) => return Ok(refused),

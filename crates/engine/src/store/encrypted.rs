@@ -30,7 +30,7 @@ use super::{
 };
 use crate::domain::{
     Attempt, Dispatch, FilePath, FiringRow, Maintenance, Page, PageRequest, PriorityBand, Progress, QueueName, ScheduleId,
-    ScheduleRow, ScopeSet, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo, WorkerRow,
+    ScheduleRow, ScopeSet, StoredSchedule, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo, WorkerRow,
 };
 
 /// A store that keeps its texts encrypted. Without keys it writes in clear, and still says what it cannot open.
@@ -336,6 +336,10 @@ as_it_is! {
 /// Args and declarations of a schedule are encrypted for its id, as those of a task are for the task's.
 impl EncryptedStore {
     fn encrypted_schedule(&self, schedule: &ScheduleRow) -> StoreResult<ScheduleRow> {
+        // To encrypt again what could not be opened would destroy it for the process that has the key.
+        if let Some(reason) = unreadable_args(schedule) {
+            return Err(StoreError::Refused(reason));
+        }
         let id = TaskId::from(schedule.id.as_uuid());
         let encrypt = |text: &String| rows::encrypt_args(&self.key_ring, id, text);
         Ok(ScheduleRow {
@@ -345,12 +349,27 @@ impl EncryptedStore {
         })
     }
 
-    fn open_schedule(&self, schedule: &mut ScheduleRow) {
-        let id = TaskId::from(schedule.id.as_uuid());
-        for text in std::iter::once(&mut schedule.args).chain(schedule.declared.as_mut()) {
-            rows::open_args(&self.key_ring, id, &schedule.spec.kind, text);
+    /// Opens what can be opened; the rest stays encrypted, which [`unreadable_args`] tells.
+    fn opened(&self, mut schedule: StoredSchedule) -> StoredSchedule {
+        if let Ok(row) = &mut schedule {
+            let id = TaskId::from(row.id.as_uuid());
+            for text in std::iter::once(&mut row.args).chain(row.declared.as_mut()) {
+                rows::open_args(&self.key_ring, id, &row.spec.kind, text);
+            }
         }
+        schedule
     }
+
+    fn all_opened(&self, schedules: Vec<StoredSchedule>) -> Vec<StoredSchedule> {
+        schedules.into_iter().map(|schedule| self.opened(schedule)).collect()
+    }
+}
+
+/// Why the args of a schedule, or what its pack declared, are still encrypted; `None` where they can be read. Such a schedule makes no tasks and is not
+/// to be changed here.
+pub fn unreadable_args(schedule: &ScheduleRow) -> Option<String> {
+    let declared = || schedule.declared.as_deref().and_then(encrypted_with);
+    encrypted_with(&schedule.args).or_else(declared).map(|key| unreadable("args", key))
 }
 
 #[async_trait]
@@ -359,36 +378,42 @@ impl Schedules for EncryptedStore {
         self.inner.create_schedule(&self.encrypted_schedule(schedule)?).await
     }
 
-    async fn write_schedule(&self, schedule: &ScheduleRow, expected_version: i32) -> StoreResult<ScheduleWrite> {
-        self.inner.write_schedule(&self.encrypted_schedule(schedule)?, expected_version).await
+    async fn write_schedule(
+        &self,
+        schedule: &ScheduleRow,
+        expected_version: i32,
+        firings: &[FiringRow],
+    ) -> StoreResult<ScheduleWrite> {
+        self.inner.write_schedule(&self.encrypted_schedule(schedule)?, expected_version, firings).await
     }
 
-    async fn find_schedule(&self, key: &ScheduleKey) -> StoreResult<Option<ScheduleRow>> {
-        let mut found = self.inner.find_schedule(key).await?;
-        if let Some(row) = &mut found {
-            self.open_schedule(row);
-        }
-        Ok(found)
+    async fn find_schedule(&self, key: &ScheduleKey) -> StoreResult<Option<StoredSchedule>> {
+        Ok(self.inner.find_schedule(key).await?.map(|schedule| self.opened(schedule)))
     }
 
-    async fn schedules(&self, filter: &ScheduleFilter, limit: u32) -> StoreResult<Vec<ScheduleRow>> {
-        let mut found = self.inner.schedules(filter, limit).await?;
-        for row in &mut found {
-            self.open_schedule(row);
-        }
-        Ok(found)
+    async fn schedules(&self, filter: &ScheduleFilter, limit: u32) -> StoreResult<Vec<StoredSchedule>> {
+        Ok(self.all_opened(self.inner.schedules(filter, limit).await?))
+    }
+
+    async fn disable_schedule(&self, id: ScheduleId, reason: &str, now: Timestamp) -> StoreResult<bool> {
+        self.inner.disable_schedule(id, reason, now).await
     }
 
     async fn delete_schedule(&self, id: ScheduleId) -> StoreResult<bool> {
         self.inner.delete_schedule(id).await
     }
 
-    async fn due_schedules(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<ScheduleRow>> {
-        let mut found = self.inner.due_schedules(now, limit).await?;
-        for row in &mut found {
-            self.open_schedule(row);
-        }
-        Ok(found)
+    async fn due_schedules(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, ScheduleId)>,
+        limit: u32,
+    ) -> StoreResult<Vec<StoredSchedule>> {
+        Ok(self.all_opened(self.inner.due_schedules(now, after, limit).await?))
+    }
+
+    async fn queued_schedules(&self, now: Timestamp, after: Option<ScheduleId>, limit: u32) -> StoreResult<Vec<StoredSchedule>> {
+        Ok(self.all_opened(self.inner.queued_schedules(now, after, limit).await?))
     }
 
     async fn unfinished_tasks(&self, schedules: &[ScheduleId]) -> StoreResult<Vec<usize>> {
@@ -406,6 +431,10 @@ impl Schedules for EncryptedStore {
         self.inner.step_schedules(&encrypted.collect::<StoreResult<Vec<_>>>()?).await
     }
 
+    async fn insert_manual_firing(&self, firing: &FiringRow, task: &SubmittedTask) -> StoreResult<bool> {
+        self.inner.insert_manual_firing(firing, &self.encrypted_task(task)?).await
+    }
+
     async fn firings(&self, schedule: ScheduleId, before: Option<Timestamp>, limit: u32) -> StoreResult<Vec<FiringRow>> {
         self.inner.firings(schedule, before, limit).await
     }
@@ -414,8 +443,8 @@ impl Schedules for EncryptedStore {
         self.inner.prune_firings(before, limit).await
     }
 
-    async fn oldest_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
-        self.inner.oldest_due(now).await
+    async fn oldest_due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<(ScheduleId, Timestamp)>> {
+        self.inner.oldest_due(now, limit).await
     }
 
     async fn maintenance(&self) -> StoreResult<Option<Maintenance>> {

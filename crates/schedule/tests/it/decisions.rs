@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use legwork_schedule::{
     Decision, FiringPlan, MAX_MISSED_LISTED, Missed, MissedMode, MissedPolicy, MissedReason, OverlapPolicy, Situation, Timing,
-    TimingDefaults, TimingSpec, Zone, decide, jitter_seed,
+    TimingDefaults, TimingSpec, Zone, decide, jitter_seed, passed_over,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -273,4 +273,19 @@ proptest! {
         prop_assert_eq!(seen, expected);
         prop_assert!(plan.next_occurrence(considered).unwrap().due > now);
     }
+}
+
+#[test]
+fn a_change_passes_over_what_has_come_and_also_what_jitter_has_put_off() {
+    let times = |plan: &FiringPlan, considered: &str, now: &str| {
+        let (listed, older) = passed_over(plan, at(considered), at(now));
+        (listed.iter().map(|one| one.nominal).collect::<Vec<_>>(), older)
+    };
+    let plan = cron("*/5 * * * *").with_jitter(240, 7).unwrap();
+    assert_eq!(times(&plan, "09:00", "09:10"), (vec![at("09:05"), at("09:10")], None), "the instant itself has come");
+    assert_eq!(times(&plan, "09:05", "09:09"), (vec![], None), "the last one considered is decided about");
+    // A long time is summed up.
+    let (listed, older) = passed_over(&plan, at("00:00"), at("23:00"));
+    assert_eq!((listed.len(), listed[0].nominal, older.unwrap().0), (MAX_MISSED_LISTED, at("14:45"), at("00:05")));
+    assert_eq!(older.unwrap().1, at("14:40"));
 }

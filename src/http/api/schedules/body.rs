@@ -1,5 +1,7 @@
 //! What a user sends: a schedule, a part of one, a timing.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use legwork_engine::domain::{FieldError, KindName, Priority, QueueName, ScheduleRow, ScheduleSpec};
 use legwork_engine::queue::schedules::{ScheduleDraft, field_error};
@@ -7,12 +9,19 @@ use legwork_schedule::{
     DEFAULT_CATCH_UP, DstGap, DstOverlap, IntervalUnit, MissedMode, OverlapPolicy, Timing, TimingDefaults, TimingSpec, Zone,
     parse_time,
 };
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::members::Members;
+
 use crate::config::parse_duration;
 
+/// The fields that say when a schedule fires, and how its times are meant.
+pub(super) const TIMING_FIELDS: [&str; 7] = ["crontab", "interval", "clocked", "solar", "timezone", "dst_gap", "dst_overlap"];
 /// The fields of which exactly one says when.
 const TIMINGS: [&str; 4] = ["crontab", "interval", "clocked", "solar"];
 /// The longest description, in characters.
@@ -49,7 +58,7 @@ pub(in crate::http) struct TimingBody {
 }
 
 /// A period.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(in crate::http) enum IntervalBody {
     /// A duration, as in `5m`.
@@ -62,9 +71,44 @@ pub(in crate::http) enum IntervalBody {
         #[schema(value_type = String, example = "minutes", pattern = "^(seconds|minutes|hours|days|weeks)$")]
         unit: IntervalUnit,
         /// The first firing. Default: now.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         from: Option<String>,
     },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IntervalParts {
+    every: i64,
+    unit: IntervalUnit,
+    #[serde(default)]
+    from: Option<String>,
+}
+
+/// By hand, so that an error names the field of the object that is wrong.
+impl<'de> Deserialize<'de> for IntervalBody {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct FormVisitor;
+
+        impl<'de> Visitor<'de> for FormVisitor {
+            type Value = IntervalBody;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a period such as \"5m\", or an object with every, unit and from")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(IntervalBody::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let IntervalParts { every, unit, from } = IntervalParts::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(IntervalBody::Parts { every, unit, from })
+            }
+        }
+
+        input.deserialize_any(FormVisitor)
+    }
 }
 
 /// An event of the sun at a place.
@@ -150,9 +194,27 @@ fn period(text: &str) -> Result<(i64, IntervalUnit), String> {
     };
     let total = match text.strip_suffix('w').map(str::parse::<u64>) {
         Some(Ok(weeks)) => weeks.checked_mul(604_800).ok_or_else(wrong)?,
-        _ => parse_duration(text).map_err(|_| wrong())?.as_secs(),
+        _ => whole_seconds(parse_duration(text).map_err(|_| wrong())?).map_err(|detail| format!("{text:?} {detail}"))?,
     };
+    if total % seconds != 0 {
+        // Half a day is no day of the calendar: such a period is elapsed time.
+        return i64::try_from(total).map(|total| (total, IntervalUnit::Seconds)).map_err(|_| wrong());
+    }
     Ok((i64::try_from(total / seconds).map_err(|_| wrong())?, unit))
+}
+
+/// A duration in seconds; parts of a second are refused.
+pub(in crate::http) fn whole_seconds(duration: std::time::Duration) -> Result<u64, String> {
+    if duration.subsec_nanos() == 0 { Ok(duration.as_secs()) } else { Err("has parts of a second; give whole seconds".into()) }
+}
+
+fn no_args() -> Box<RawValue> {
+    RawValue::from_string("{}".to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// JSON text as it is, or an empty object for what is none.
+fn raw_args(text: &str) -> Box<RawValue> {
+    serde_json::from_str(text).unwrap_or_else(|_| no_args())
 }
 
 fn default_enabled() -> bool {
@@ -160,7 +222,7 @@ fn default_enabled() -> bool {
 }
 
 /// A schedule as a user sends it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = NewSchedule, example = json!({
     "name": "Health check", "kind": "system.health_check", "crontab": "*/30 * * * *", "timezone": "Europe/London", "overlap": "skip"
 }))]
@@ -172,9 +234,9 @@ pub(in crate::http) struct ScheduleBody {
     #[schema(example = "system.health_check")]
     kind: String,
     /// The args of the tasks.
-    #[serde(default)]
+    #[serde(skip_deserializing, default = "no_args")]
     #[schema(value_type = Option<Object>)]
-    args: Option<Map<String, Value>>,
+    args: Box<RawValue>,
     /// The purpose, for people; at most 2,000 characters.
     #[serde(default)]
     #[schema(max_length = 2000)]
@@ -217,7 +279,7 @@ pub(in crate::http) struct ScheduleBody {
     missed_limit: Option<u32>,
     /// A firing that is found more than so many seconds late is not made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 315_360_000)]
     max_lateness: Option<u32>,
     /// What happens while the task of an earlier firing has not ended: `allow` (default), `skip` or `queue_one`.
     #[serde(default)]
@@ -240,19 +302,12 @@ pub(in crate::http) struct SchedulePatch {
     fields: Map<String, Value>,
 }
 
-/// The members of a schedule: [`serde`] cannot refuse unknown ones beside a flattened struct.
-const FIELDS: [&str; 23] = [
+/// The members of a schedule without those of its timing: [`serde`] cannot refuse unknown ones beside a flattened struct.
+const FIELDS: [&str; 16] = [
     "name",
     "kind",
     "args",
     "description",
-    "crontab",
-    "interval",
-    "clocked",
-    "solar",
-    "timezone",
-    "dst_gap",
-    "dst_overlap",
     "enabled",
     "start",
     "end",
@@ -267,21 +322,43 @@ const FIELDS: [&str; 23] = [
     "jitter",
 ];
 
+/// Ten years.
+const LONGEST_SECONDS: i64 = 315_360_000;
+
+/// The numbers of a schedule, with what they may be.
+const NUMBERS: [(&str, i64, i64); 5] = [
+    ("expires", 1, LONGEST_SECONDS),
+    ("priority", 0, 9),
+    ("missed_limit", 1, legwork_schedule::MAX_CATCH_UP),
+    ("max_lateness", 1, LONGEST_SECONDS),
+    ("jitter", 0, legwork_schedule::MAX_JITTER_SECONDS),
+];
+
+impl TimingBody {
+    /// Takes the members of a timing; wrong ones are named.
+    pub(super) fn take(members: &mut Members) -> Result<Self, Vec<FieldError>> {
+        members.take(&TIMING_FIELDS)
+    }
+}
+
 impl ScheduleBody {
-    /// Parses a whole schedule; unknown members and wrong types are named.
-    pub(super) fn parse(fields: Map<String, Value>) -> Result<Self, Vec<FieldError>> {
-        let unknown: Vec<FieldError> = fields
-            .keys()
-            .filter(|name| !FIELDS.contains(&name.as_str()))
-            .map(|name| FieldError::unknown("", name, &FIELDS))
-            .collect();
-        if !unknown.is_empty() {
-            return Err(unknown);
+    /// Parses a whole schedule; unknown members, wrong types and numbers out of range are named.
+    pub(super) fn parse(mut members: Members) -> Result<Self, Vec<FieldError>> {
+        let mut errors = members.unknown(&[&FIELDS[..], &TIMING_FIELDS[..]].concat());
+        let timing = TimingBody::take(&mut members).map_err(|wrong| errors.extend(wrong)).ok();
+        for (name, least, most) in NUMBERS {
+            errors.extend(members.take_bad_number(name, least, most));
         }
-        let present: Map<String, Value> = fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
-        let text = Value::Object(present).to_string();
-        let mut input = serde_json::Deserializer::from_str(&text);
-        serde_path_to_error::deserialize(&mut input).map_err(|error| vec![FieldError::of_parser(&error)])
+        let args = members.args.take();
+        match members.take::<Self>(&FIELDS) {
+            Ok(body) if errors.is_empty() => {
+                let args = args.unwrap_or_else(no_args);
+                return Ok(Self { timing: timing.unwrap_or_default(), args, ..body });
+            }
+            Ok(_) => {}
+            Err(wrong) => errors.extend(wrong),
+        }
+        Err(errors)
     }
 
     /// Checks what needs no engine. All wrong fields are named.
@@ -322,12 +399,7 @@ impl ScheduleBody {
             overlap: self.overlap,
             jitter_seconds: self.jitter,
         };
-        Ok(ScheduleDraft {
-            name: self.name,
-            spec,
-            args: Value::Object(self.args.unwrap_or_default()).to_string(),
-            enabled: self.enabled,
-        })
+        Ok(ScheduleDraft { name: self.name, spec, args: self.args.get().to_owned(), enabled: self.enabled })
     }
 
     /// A stored schedule as a user would send it.
@@ -336,7 +408,7 @@ impl ScheduleBody {
         Self {
             name: row.name.clone(),
             kind: spec.kind.to_string(),
-            args: Some(serde_json::from_str(&row.args).unwrap_or_default()),
+            args: raw_args(&row.args),
             description: spec.description.clone(),
             timing: timing_body(&spec.timing),
             enabled: row.enabled,
@@ -356,7 +428,7 @@ impl ScheduleBody {
 
     /// Hides args that may be secret; `null` hides all of them.
     pub(super) fn with_args(mut self, args: &str) -> Self {
-        self.args = serde_json::from_str(args).unwrap_or_default();
+        self.args = raw_args(args);
         self
     }
 }
@@ -379,20 +451,17 @@ fn timing_body(timing: &Timing) -> TimingBody {
 }
 
 /// A stored schedule with the fields of a patch in place of its own.
-pub(super) fn patched(
-    row: &ScheduleRow,
-    patch: &Map<String, Value>,
-    zone: &Zone,
-    now: Timestamp,
-) -> Result<ScheduleDraft, Vec<FieldError>> {
+pub(super) fn patched(row: &ScheduleRow, patch: &Members, zone: &Zone, now: Timestamp) -> Result<ScheduleDraft, Vec<FieldError>> {
     let Ok(Value::Object(mut fields)) = serde_json::to_value(ScheduleBody::of(row)) else {
         return Err(vec![FieldError::new("", "the stored schedule cannot be read")]);
     };
-    if patch.iter().any(|(name, value)| TIMINGS.contains(&name.as_str()) && !value.is_null()) {
+    fields.remove("args");
+    if patch.values.iter().any(|(name, value)| TIMINGS.contains(&name.as_str()) && !value.is_null()) {
         for name in TIMINGS {
             fields.remove(name);
         }
     }
-    fields.extend(patch.clone());
-    ScheduleBody::parse(fields)?.draft(zone, now)
+    fields.extend(patch.values.clone());
+    let args = if patch.has_args { patch.args.clone() } else { Some(raw_args(&row.args)) };
+    ScheduleBody::parse(Members { values: fields, args, has_args: true })?.draft(zone, now)
 }

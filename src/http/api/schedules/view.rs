@@ -1,7 +1,12 @@
 //! What a user gets to see of a schedule and its firings.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use legwork_engine::domain::{FiringOutcome, FiringRow, FiringTrigger, ScheduleId, ScheduleRow, TaskId};
+use legwork_engine::domain::{
+    FiringOutcome, FiringRow, FiringTrigger, Principal, ScheduleId, ScheduleRow, TaskId, UnreadableSchedule,
+};
+use legwork_engine::store::encrypted::unreadable_args;
 use legwork_schedule::{FiringPlan, Zone};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -51,6 +56,9 @@ pub(in crate::http) struct ScheduleView {
     /// The timing in words.
     #[schema(example = "At 09:00 on Monday (Africa/Accra)")]
     when: String,
+    /// Why `args` is empty though the schedule may have args: it belongs to another principal, its args are encrypted with a key that the server does not have, or
+    /// its kind is not known here, so that nobody can say which args are secret. Null where the args are shown.
+    args_hidden: Option<String>,
     /// Why Legwork disabled it; null where it did not.
     disabled_reason: Option<String>,
     /// The coming firings; empty where it is disabled.
@@ -68,16 +76,42 @@ pub(in crate::http) struct ScheduleView {
 pub(in crate::http) struct ScheduleList {
     /// The schedules, by name.
     pub(super) items: Vec<ScheduleView>,
+    /// The schedules between them whose rows this version cannot read. They do not fire; they can be disabled and deleted.
+    pub(super) unreadable: Vec<UnreadableView>,
     /// Where the next page starts; null on the last.
     pub(super) next_cursor: Option<String>,
 }
 
+/// A stored schedule that this version cannot read.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UnreadableSchedule)]
+pub(in crate::http) struct UnreadableView {
+    /// The id.
+    #[schema(value_type = uuid::Uuid)]
+    id: ScheduleId,
+    /// The name.
+    name: String,
+    /// The pack that declares it; null for one that a user made.
+    #[schema(example = "au-vlp")]
+    pack: Option<String>,
+    /// Whether it would fire.
+    enabled: bool,
+    /// What is wrong with it.
+    reason: String,
+}
+
+impl From<UnreadableSchedule> for UnreadableView {
+    fn from(row: UnreadableSchedule) -> Self {
+        let UnreadableSchedule { id, name, pack, enabled, reason, .. } = row;
+        Self { id, name, pack, enabled, reason }
+    }
+}
+
 impl ScheduleView {
-    pub(super) async fn of(row: ScheduleRow, state: &ApiState) -> Result<Self, ApiError> {
+    pub(super) async fn of(row: ScheduleRow, state: &ApiState, viewer: &Principal) -> Result<Self, ApiError> {
         let last = state.queue.firings(row.id, None, 1).await?.pop();
-        let masked = state.queue.runner().kind(&row.spec.kind).map(|kind| kind.mask_args(row.args.clone()));
-        // Where the kind is not known here, nor is what it keeps secret.
-        let body = ScheduleBody::of(&row).with_args(masked.as_deref().unwrap_or("null"));
+        let (args, args_hidden) = shown_args(&row, state, viewer);
+        let body = ScheduleBody::of(&row).with_args(&args);
         let zone = row.spec.timing.timezone();
         let plan = row.spec.plan(row.id).ok().filter(|_| row.enabled);
         // What was decided about does not come again, also where this process's clock is behind.
@@ -87,12 +121,28 @@ impl ScheduleView {
             pack: row.pack.clone(),
             body,
             when: row.spec.timing.describe(),
+            args_hidden,
             disabled_reason: row.disabled_reason.clone(),
             next_runs: plan.map(|plan| next_runs(&plan, zone, after, NEXT_RUNS)).unwrap_or_default(),
             last_firing: last.map(FiringView::from),
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
+    }
+}
+
+/// The args that a viewer gets to see, and why they are none where they are hidden.
+fn shown_args(row: &ScheduleRow, state: &ApiState, viewer: &Principal) -> (String, Option<String>) {
+    let hidden = |reason: String| ("{}".to_owned(), Some(reason));
+    if viewer.sees_only().is_some_and(|subject| subject != row.principal) {
+        return hidden("the schedule belongs to another principal".to_owned());
+    }
+    if let Some(reason) = unreadable_args(row) {
+        return hidden(reason);
+    }
+    match state.queue.runner().kind(&row.spec.kind) {
+        Some(kind) => (kind.mask_args(row.args.clone()), None),
+        None => hidden(format!("the kind {} is not known here: its pack is not loaded, or it was removed", row.spec.kind)),
     }
 }
 
@@ -118,12 +168,15 @@ pub(in crate::http) struct FiringView {
     task_id: Option<TaskId>,
     /// The first of several missed nominal times that this entry sums up; null where it is about one.
     missed_since: Option<Timestamp>,
+    /// Who asked for a manual firing; null for one that the clock made.
+    #[schema(value_type = Option<String>, example = "ann")]
+    run_by: Option<Arc<str>>,
 }
 
 impl From<FiringRow> for FiringView {
     fn from(row: FiringRow) -> Self {
-        let FiringRow { nominal, trigger, due, at, outcome, reason, task, missed_since, .. } = row;
-        Self { nominal, trigger, due, at, outcome, reason, task_id: task, missed_since }
+        let FiringRow { nominal, trigger, due, at, outcome, reason, task, missed_since, run_by, .. } = row;
+        Self { nominal, trigger, due, at, outcome, reason, task_id: task, missed_since, run_by }
     }
 }
 

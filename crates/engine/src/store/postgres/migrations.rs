@@ -31,6 +31,7 @@ fn migrations() -> Vec<Migration> {
     let schedules = include_str!("../../../../../migrations/postgres/0011_schedules.sql").into_sql_str();
     let effects = include_str!("../../../../../migrations/postgres/0012_effects.sql").into_sql_str();
     let rate_limits = include_str!("../../../../../migrations/postgres/0013_rate_limits.sql").into_sql_str();
+    let schedule_names = include_str!("../../../../../migrations/postgres/0014_schedule_names.sql").into_sql_str();
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine, false),
         Migration::new(2, "files".into(), MigrationType::Simple, files, false),
@@ -45,6 +46,7 @@ fn migrations() -> Vec<Migration> {
         Migration::new(11, "schedules".into(), MigrationType::Simple, schedules, false),
         Migration::new(12, "effects".into(), MigrationType::Simple, effects, false),
         Migration::new(13, "rate limits".into(), MigrationType::Simple, rate_limits, false),
+        Migration::new(14, "schedule names".into(), MigrationType::Simple, schedule_names, false),
     ]
 }
 

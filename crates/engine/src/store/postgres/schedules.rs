@@ -14,39 +14,48 @@ use super::insert::insert_rows;
 use super::rows::{corrupt, json, maybe_time, sql_time, time, word};
 use super::statement_error::StatementError;
 use super::{PgStore, pooled};
-use crate::domain::{FiringRow, Maintenance, ScheduleId, ScheduleRow, TaskId};
-use crate::store::{ScheduleFilter, ScheduleKey, ScheduleStep, ScheduleWrite, Schedules, StoreResult};
-
-macro_rules! columns {
-    () => {
-        "id, name, pack, spec, args, declared, enabled, disabled_reason, principal, version, created_at, updated_at, considered_until,
-    next_nominal, next_due, queued_nominal"
-    };
-}
+use crate::domain::{FiringRow, Maintenance, ScheduleId, ScheduleRow, StoredSchedule, TaskId, UnreadableSchedule};
+use crate::store::schedules::{firing_columns, schedule_columns, schedule_fields};
+use crate::store::{ScheduleFilter, ScheduleKey, ScheduleStep, ScheduleWrite, Schedules, StoreError, StoreResult, SubmittedTask};
 
 const CREATE_SCHEDULE: &str = concat!(
     "-- create_schedule
 INSERT INTO schedules (",
-    columns!(),
-    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING"
+    schedule_columns!(),
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING"
 );
 
-const WRITE_SCHEDULE: &str = "-- write_schedule
+const WRITE_SCHEDULE: &str = concat!(
+    "-- write_schedule
 UPDATE schedules
-SET name = $2, pack = $3, spec = $4, args = $5, declared = $6, enabled = $7, disabled_reason = $8, principal = $9, version = version + 1,
-    created_at = $11, updated_at = $12, considered_until = $13, next_nominal = $14, next_due = $15, queued_nominal = $16
-WHERE id = $1 AND version = $10";
+SET version = version + 1, (",
+    schedule_fields!(),
+    ") = ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+WHERE id = $1 AND version = $2"
+);
 
-const FIND_SCHEDULE: &str = concat!("-- find_schedule\nSELECT ", columns!(), " FROM schedules WHERE id = $1 OR name = $2");
+const FIND_SCHEDULE: &str = concat!(
+    "-- find_schedule\nSELECT ",
+    schedule_columns!(),
+    " FROM schedules WHERE id = $1 OR name = $2 OR (pack = $3 AND declared_name = $4)"
+);
 
 const SCHEDULES: &str = concat!(
     "-- schedules\nSELECT ",
-    columns!(),
+    schedule_columns!(),
     " FROM schedules
 WHERE ($1::bool IS NULL OR enabled = $1) AND ($2::text IS NULL OR pack = $2)
     AND ($3::text IS NULL OR strpos(lower(name), $3) > 0) AND ($4::text IS NULL OR name COLLATE \"C\" > $4)
 ORDER BY name COLLATE \"C\" LIMIT $5"
 );
+
+const DISABLE_SCHEDULE: &str = "-- disable_schedule
+UPDATE schedules
+SET enabled = false, disabled_reason = $2, updated_at = $3, next_nominal = NULL, next_due = NULL, queued_nominal = NULL, version = version + 1
+WHERE id = $1";
+
+const END_QUEUED: &str = "-- end_queued
+UPDATE schedule_firings SET outcome = 'missed', reason = $2, at = $3 WHERE schedule = $1 AND outcome = 'queued'";
 
 const DELETE_FIRINGS: &str = "-- delete_firings
 DELETE FROM schedule_firings WHERE schedule = $1";
@@ -55,18 +64,24 @@ const DELETE_SCHEDULE: &str = "-- delete_schedule
 DELETE FROM schedules WHERE id = $1";
 
 const DUE_SCHEDULES: &str = concat!(
-    "-- due_schedules
-(SELECT ",
-    columns!(),
-    " FROM schedules WHERE enabled AND next_due IS NOT NULL AND next_due <= $1 ORDER BY next_due LIMIT $2)
-UNION
-(SELECT ",
-    columns!(),
-    " FROM schedules WHERE queued_nominal IS NOT NULL ORDER BY id LIMIT $2)"
+    "-- due_schedules\nSELECT ",
+    schedule_columns!(),
+    " FROM schedules
+WHERE enabled AND next_due IS NOT NULL AND next_due <= $1
+    AND ($2::timestamptz IS NULL OR (next_due >= $2 AND (next_due > $2 OR id > $3)))
+ORDER BY next_due, id LIMIT $4"
+);
+
+const QUEUED_SCHEDULES: &str = concat!(
+    "-- queued_schedules\nSELECT ",
+    schedule_columns!(),
+    " FROM schedules
+WHERE queued_nominal IS NOT NULL AND NOT (enabled AND next_due IS NOT NULL AND next_due <= $1) AND ($2::uuid IS NULL OR id > $2)
+ORDER BY id LIMIT $3"
 );
 
 const OLDEST_DUE: &str = "-- oldest_due
-SELECT min(next_due) FROM schedules WHERE enabled AND next_due IS NOT NULL AND next_due <= $1";
+SELECT id, next_due FROM schedules WHERE enabled AND next_due IS NOT NULL AND next_due <= $1 ORDER BY next_due LIMIT $2";
 
 const UNFINISHED_TASKS: &str = "-- unfinished_tasks
 SELECT asked.schedule, count(t.id)
@@ -92,17 +107,36 @@ FROM asked a JOIN locked USING (id)
 WHERE s.id = a.id AND s.version = a.version
 RETURNING s.id";
 
-const WRITE_FIRINGS: &str = "-- write_firings
-INSERT INTO schedule_firings AS f (schedule, nominal, made_by, due, at, outcome, reason, task, missed_since)
-SELECT * FROM UNNEST($1::uuid[], $2::timestamptz[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[], $8::uuid[], $9::timestamptz[])
+const WRITE_FIRINGS: &str = concat!(
+    "-- write_firings
+INSERT INTO schedule_firings AS f (",
+    firing_columns!(),
+    ")
+SELECT * FROM UNNEST($1::uuid[], $2::timestamptz[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[], $8::uuid[],
+    $9::timestamptz[], $10::text[])
 ON CONFLICT (schedule, nominal, made_by) DO UPDATE
 SET at = excluded.at, outcome = excluded.outcome, reason = excluded.reason, task = excluded.task
 WHERE f.outcome = 'queued'
-RETURNING task";
+RETURNING task"
+);
 
-const FIRINGS: &str = "-- firings
-SELECT schedule, nominal, made_by, due, at, outcome, reason, task, missed_since FROM schedule_firings
-WHERE schedule = $1 AND ($2::timestamptz IS NULL OR nominal < $2) ORDER BY nominal DESC, made_by LIMIT $3";
+/// The lock on the schedule makes a deletion wait, so that no firing is left of what is gone. It does not stop changes.
+const MANUAL_FIRING: &str = concat!(
+    "-- manual_firing
+INSERT INTO schedule_firings (",
+    firing_columns!(),
+    ")
+SELECT s.id, $2::timestamptz, $3::text, $4::timestamptz, $5::timestamptz, $6::text, $7::text, $8::uuid, $9::timestamptz, $10::text
+FROM schedules s WHERE s.id = $1 FOR KEY SHARE
+ON CONFLICT DO NOTHING"
+);
+
+const FIRINGS: &str = concat!(
+    "-- firings\nSELECT ",
+    firing_columns!(),
+    " FROM schedule_firings
+WHERE schedule = $1 AND ($2::timestamptz IS NULL OR nominal < $2) ORDER BY nominal DESC, made_by LIMIT $3"
+);
 
 const PRUNE_FIRINGS: &str = "-- prune_firings
 DELETE FROM schedule_firings WHERE ctid = ANY (ARRAY(SELECT ctid FROM schedule_firings WHERE at < $1 ORDER BY at LIMIT $2))";
@@ -119,21 +153,37 @@ DELETE FROM maintenance";
 fn schedule_row(row: &PgRow) -> Result<ScheduleRow, StatementError> {
     Ok(ScheduleRow {
         id: row.try_get::<Uuid, _>(0)?.into(),
-        name: row.try_get(1)?,
-        pack: row.try_get(2)?,
-        spec: serde_json::from_str(row.try_get(3)?).map_err(|error| corrupt("schedules", error))?,
-        args: row.try_get(4)?,
-        declared: row.try_get(5)?,
-        enabled: row.try_get(6)?,
-        disabled_reason: row.try_get(7)?,
-        principal: row.try_get::<&str, _>(8)?.into(),
-        version: row.try_get(9)?,
-        created_at: time(row, 10)?,
-        updated_at: time(row, 11)?,
-        considered_until: time(row, 12)?,
-        next_nominal: maybe_time(row, 13)?,
-        next_due: maybe_time(row, 14)?,
-        queued_nominal: maybe_time(row, 15)?,
+        version: row.try_get(1)?,
+        name: row.try_get(2)?,
+        pack: row.try_get(3)?,
+        declared_name: row.try_get(4)?,
+        spec: serde_json::from_str(row.try_get(5)?).map_err(|error| corrupt("schedules", error))?,
+        args: row.try_get(6)?,
+        declared: row.try_get(7)?,
+        enabled: row.try_get(8)?,
+        disabled_reason: row.try_get(9)?,
+        principal: row.try_get::<&str, _>(10)?.into(),
+        created_at: time(row, 11)?,
+        updated_at: time(row, 12)?,
+        considered_until: time(row, 13)?,
+        next_nominal: maybe_time(row, 14)?,
+        next_due: maybe_time(row, 15)?,
+        queued_nominal: maybe_time(row, 16)?,
+    })
+}
+
+/// A row, or what can be said of one that cannot be read.
+fn stored(row: &PgRow) -> Result<StoredSchedule, StatementError> {
+    schedule_row(row).map(Ok).or_else(|error| {
+        Ok(Err(Box::new(UnreadableSchedule {
+            id: row.try_get::<Uuid, _>(0)?.into(),
+            name: row.try_get(2)?,
+            pack: row.try_get(3)?,
+            declared_name: row.try_get(4)?,
+            enabled: row.try_get(8)?,
+            next_due: maybe_time(row, 15)?,
+            reason: StoreError::from(error).to_string(),
+        })))
     })
 }
 
@@ -148,22 +198,30 @@ fn firing_row(row: &PgRow) -> Result<FiringRow, StatementError> {
         reason: row.try_get(6)?,
         task: row.try_get::<Option<Uuid>, _>(7)?.map(TaskId::from),
         missed_since: maybe_time(row, 8)?,
+        run_by: row.try_get::<Option<&str>, _>(9)?.map(Into::into),
     })
+}
+
+/// A firing, unless a newer version wrote a word that this one does not know: it is left out, so that the others are shown.
+fn readable(row: &PgRow) -> Option<FiringRow> {
+    let warn = |error: StoreError| tracing::warn!(%error, "a firing cannot be read");
+    firing_row(row).map_err(|error| warn(error.into())).ok()
 }
 
 /// Binds all columns of a schedule; the version is `version`.
 fn bound(sql: &'static str, row: &ScheduleRow, version: i32) -> Result<Query<'static, Postgres, PgArguments>, StatementError> {
     Ok(sqlx::query(sql)
         .bind(row.id.as_uuid())
+        .bind(version)
         .bind(row.name.clone())
         .bind(row.pack.clone())
+        .bind(row.declared_name.clone())
         .bind(json(&row.spec)?)
         .bind(row.args.clone())
         .bind(row.declared.clone())
         .bind(row.enabled)
         .bind(row.disabled_reason.clone())
         .bind(row.principal.to_string())
-        .bind(version)
         .bind(sql_time(row.created_at))
         .bind(sql_time(row.updated_at))
         .bind(sql_time(row.considered_until))
@@ -196,6 +254,21 @@ fn bound_firings(firings: &[&FiringRow]) -> Query<'static, Postgres, PgArguments
         .bind(firings.iter().map(|firing| firing.reason.clone()).collect::<Vec<_>>())
         .bind(firings.iter().map(|firing| firing.task.map(TaskId::as_uuid)).collect::<Vec<_>>())
         .bind(firings.iter().map(|firing| firing.missed_since.map(sql_time)).collect::<Vec<_>>())
+        .bind(firings.iter().map(|firing| firing.run_by.as_deref().map(str::to_owned)).collect::<Vec<_>>())
+}
+
+fn bound_manual(firing: &FiringRow) -> Query<'static, Postgres, PgArguments> {
+    sqlx::query(MANUAL_FIRING)
+        .bind(firing.schedule.as_uuid())
+        .bind(sql_time(firing.nominal))
+        .bind(firing.trigger.as_str())
+        .bind(sql_time(firing.due))
+        .bind(sql_time(firing.at))
+        .bind(firing.outcome.as_str())
+        .bind(firing.reason.clone())
+        .bind(firing.task.map(TaskId::as_uuid))
+        .bind(firing.missed_since.map(sql_time))
+        .bind(firing.run_by.as_deref().map(str::to_owned))
 }
 
 #[async_trait]
@@ -206,33 +279,46 @@ impl Schedules for PgStore {
         pooled(create).await
     }
 
-    async fn write_schedule(&self, schedule: &ScheduleRow, expected_version: i32) -> StoreResult<ScheduleWrite> {
+    async fn write_schedule(
+        &self,
+        schedule: &ScheduleRow,
+        expected_version: i32,
+        firings: &[FiringRow],
+    ) -> StoreResult<ScheduleWrite> {
         pooled(async {
-            match bound(WRITE_SCHEDULE, schedule, expected_version)?.execute(&self.pool).await {
-                Ok(done) if done.rows_affected() > 0 => Ok(ScheduleWrite::Done),
-                Ok(_) => Ok(ScheduleWrite::Stale),
+            let mut transaction = self.pool.begin().await?;
+            match bound(WRITE_SCHEDULE, schedule, expected_version)?.execute(&mut *transaction).await {
+                Ok(done) if done.rows_affected() > 0 => {}
+                Ok(_) => return Ok(ScheduleWrite::Stale),
                 Err(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) => {
-                    Ok(ScheduleWrite::NameTaken)
+                    return Ok(ScheduleWrite::NameTaken);
                 }
-                Err(error) => Err(error.into()),
+                Err(error) => return Err(error.into()),
             }
+            if !firings.is_empty() {
+                bound_firings(&firings.iter().collect::<Vec<_>>()).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await?;
+            Ok(ScheduleWrite::Done)
         })
         .await
     }
 
-    async fn find_schedule(&self, key: &ScheduleKey) -> StoreResult<Option<ScheduleRow>> {
-        let (id, name) = match key {
-            ScheduleKey::Id(id) => (Some(id.as_uuid()), None),
-            ScheduleKey::Name(name) => (None, Some(name.as_str())),
+    async fn find_schedule(&self, key: &ScheduleKey) -> StoreResult<Option<StoredSchedule>> {
+        let (id, name, declared) = match key {
+            ScheduleKey::Id(id) => (Some(id.as_uuid()), None, None),
+            ScheduleKey::Name(name) => (None, Some(name.as_str()), None),
+            ScheduleKey::Declared { pack, name } => (None, None, Some((pack.as_str(), name.as_str()))),
         };
         pooled(async {
-            let found = sqlx::query(FIND_SCHEDULE).bind(id).bind(name).fetch_optional(&self.pool).await?;
-            found.as_ref().map(schedule_row).transpose()
+            let find = sqlx::query(FIND_SCHEDULE).bind(id).bind(name);
+            let find = find.bind(declared.map(|(pack, _)| pack)).bind(declared.map(|(_, name)| name));
+            find.fetch_optional(&self.pool).await?.as_ref().map(stored).transpose()
         })
         .await
     }
 
-    async fn schedules(&self, filter: &ScheduleFilter, limit: u32) -> StoreResult<Vec<ScheduleRow>> {
+    async fn schedules(&self, filter: &ScheduleFilter, limit: u32) -> StoreResult<Vec<StoredSchedule>> {
         pooled(async {
             let find = sqlx::query(SCHEDULES)
                 .bind(filter.enabled)
@@ -240,7 +326,19 @@ impl Schedules for PgStore {
                 .bind(filter.text.as_deref().map(str::to_lowercase))
                 .bind(filter.after.as_deref())
                 .bind(i64::from(limit));
-            find.fetch_all(&self.pool).await?.iter().map(schedule_row).collect()
+            find.fetch_all(&self.pool).await?.iter().map(stored).collect()
+        })
+        .await
+    }
+
+    async fn disable_schedule(&self, id: ScheduleId, reason: &str, now: Timestamp) -> StoreResult<bool> {
+        pooled(async {
+            let mut transaction = self.pool.begin().await?;
+            let bind = |sql: &'static str| sqlx::query(sql).bind(id.as_uuid()).bind(reason).bind(sql_time(now));
+            let disabled = bind(DISABLE_SCHEDULE).execute(&mut *transaction).await?.rows_affected() > 0;
+            bind(END_QUEUED).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(disabled)
         })
         .await
     }
@@ -256,10 +354,24 @@ impl Schedules for PgStore {
         .await
     }
 
-    async fn due_schedules(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<ScheduleRow>> {
+    async fn due_schedules(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, ScheduleId)>,
+        limit: u32,
+    ) -> StoreResult<Vec<StoredSchedule>> {
         pooled(async {
-            let find = sqlx::query(DUE_SCHEDULES).bind(sql_time(now)).bind(i64::from(limit));
-            find.fetch_all(&self.pool).await?.iter().map(schedule_row).collect()
+            let find = sqlx::query(DUE_SCHEDULES).bind(sql_time(now)).bind(after.map(|(due, _)| sql_time(due)));
+            let find = find.bind(after.map(|(_, id)| id.as_uuid())).bind(i64::from(limit));
+            find.fetch_all(&self.pool).await?.iter().map(stored).collect()
+        })
+        .await
+    }
+
+    async fn queued_schedules(&self, now: Timestamp, after: Option<ScheduleId>, limit: u32) -> StoreResult<Vec<StoredSchedule>> {
+        pooled(async {
+            let find = sqlx::query(QUEUED_SCHEDULES).bind(sql_time(now)).bind(after.map(ScheduleId::as_uuid));
+            find.bind(i64::from(limit)).fetch_all(&self.pool).await?.iter().map(stored).collect()
         })
         .await
     }
@@ -312,10 +424,23 @@ impl Schedules for PgStore {
         .await
     }
 
+    async fn insert_manual_firing(&self, firing: &FiringRow, task: &SubmittedTask) -> StoreResult<bool> {
+        pooled(async {
+            let mut transaction = self.pool.begin().await?;
+            if bound_manual(firing).execute(&mut *transaction).await?.rows_affected() == 0 {
+                return Ok(false);
+            }
+            insert_rows(&mut transaction, std::iter::once((&task.task, task.dispatched))).await?;
+            transaction.commit().await?;
+            Ok(true)
+        })
+        .await
+    }
+
     async fn firings(&self, schedule: ScheduleId, before: Option<Timestamp>, limit: u32) -> StoreResult<Vec<FiringRow>> {
         pooled(async {
             let find = sqlx::query(FIRINGS).bind(schedule.as_uuid()).bind(before.map(sql_time)).bind(i64::from(limit));
-            find.fetch_all(&self.pool).await?.iter().map(firing_row).collect()
+            Ok(find.fetch_all(&self.pool).await?.iter().filter_map(readable).collect())
         })
         .await
     }
@@ -328,8 +453,12 @@ impl Schedules for PgStore {
         .await
     }
 
-    async fn oldest_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
-        pooled(async { maybe_time(&sqlx::query(OLDEST_DUE).bind(sql_time(now)).fetch_one(&self.pool).await?, 0) }).await
+    async fn oldest_due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<(ScheduleId, Timestamp)>> {
+        pooled(async {
+            let rows = sqlx::query(OLDEST_DUE).bind(sql_time(now)).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+            rows.iter().map(|row| Ok((row.try_get::<Uuid, _>(0)?.into(), time(row, 1)?))).collect()
+        })
+        .await
     }
 
     async fn maintenance(&self) -> StoreResult<Option<Maintenance>> {

@@ -26,6 +26,7 @@ fn all() -> Vec<Migration> {
     let schedules = include_str!("../../../../../migrations/sqlite/0011_schedules.sql");
     let effects = include_str!("../../../../../migrations/sqlite/0012_effects.sql");
     let rate_limits = include_str!("../../../../../migrations/sqlite/0013_rate_limits.sql");
+    let schedule_names = include_str!("../../../../../migrations/sqlite/0014_schedule_names.sql");
     vec![
         Migration::new(1, "engine".into(), MigrationType::Simple, engine.into_sql_str(), false),
         Migration::new(2, "files".into(), MigrationType::Simple, files.into_sql_str(), false),
@@ -40,6 +41,7 @@ fn all() -> Vec<Migration> {
         Migration::new(11, "schedules".into(), MigrationType::Simple, schedules.into_sql_str(), false),
         Migration::new(12, "effects".into(), MigrationType::Simple, effects.into_sql_str(), false),
         Migration::new(13, "rate limits".into(), MigrationType::Simple, rate_limits.into_sql_str(), false),
+        Migration::new(14, "schedule names".into(), MigrationType::Simple, schedule_names.into_sql_str(), false),
     ]
 }
 

@@ -4,48 +4,57 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Sqlite, SqliteConnection};
+use sqlx::{Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::SqliteStore;
 use super::insert::insert_rows;
 use super::rows::Columns;
 use super::statement_error::StatementError;
-use crate::domain::{FiringRow, Maintenance, ScheduleId, ScheduleRow, TaskId};
-use crate::store::{ScheduleFilter, ScheduleKey, ScheduleStep, ScheduleWrite, Schedules, StoreResult};
-
-macro_rules! columns {
-    () => {
-        "id, name, pack, spec, args, declared, enabled, disabled_reason, principal, version, created_at, updated_at, considered_until,
-    next_nominal, next_due, queued_nominal"
-    };
-}
+use crate::domain::{FiringRow, Maintenance, ScheduleId, ScheduleRow, StoredSchedule, TaskId, UnreadableSchedule};
+use crate::store::schedules::{firing_columns, schedule_columns, schedule_fields};
+use crate::store::{ScheduleFilter, ScheduleKey, ScheduleStep, ScheduleWrite, Schedules, StoreError, StoreResult, SubmittedTask};
 
 const CREATE_SCHEDULE: &str = concat!(
     "-- create_schedule
 INSERT INTO schedules (",
-    columns!(),
-    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) ON CONFLICT DO NOTHING"
+    schedule_columns!(),
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) ON CONFLICT DO NOTHING"
 );
 
-const WRITE_SCHEDULE: &str = "-- write_schedule
+const WRITE_SCHEDULE: &str = concat!(
+    "-- write_schedule
 UPDATE schedules
-SET name = ?2, pack = ?3, spec = ?4, args = ?5, declared = ?6, enabled = ?7, disabled_reason = ?8, principal = ?9, version = version + 1,
-    created_at = ?11, updated_at = ?12, considered_until = ?13, next_nominal = ?14, next_due = ?15, queued_nominal = ?16
-WHERE id = ?1 AND version = ?10";
+SET version = version + 1, (",
+    schedule_fields!(),
+    ") = (?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+WHERE id = ?1 AND version = ?2"
+);
 
 const HAS_NAME: &str = "-- has_name
 SELECT count(*) FROM schedules WHERE name = ?1 AND id <> ?2";
 
-const FIND_SCHEDULE: &str = concat!("-- find_schedule\nSELECT ", columns!(), " FROM schedules WHERE id = ?1 OR name = ?2");
+const FIND_SCHEDULE: &str = concat!(
+    "-- find_schedule\nSELECT ",
+    schedule_columns!(),
+    " FROM schedules WHERE id = ?1 OR name = ?2 OR (pack = ?3 AND declared_name = ?4)"
+);
 
 const SCHEDULES: &str = concat!(
     "-- schedules\nSELECT ",
-    columns!(),
+    schedule_columns!(),
     " FROM schedules
 WHERE (?1 IS NULL OR enabled = ?1) AND (?2 IS NULL OR pack = ?2) AND (?3 IS NULL OR instr(lower(name), ?3) > 0) AND (?4 IS NULL OR name > ?4)
 ORDER BY name LIMIT ?5"
 );
+
+const DISABLE_SCHEDULE: &str = "-- disable_schedule
+UPDATE schedules
+SET enabled = 0, disabled_reason = ?2, updated_at = ?3, next_nominal = NULL, next_due = NULL, queued_nominal = NULL, version = version + 1
+WHERE id = ?1";
+
+const END_QUEUED: &str = "-- end_queued
+UPDATE schedule_firings SET outcome = 'missed', reason = ?2, at = ?3 WHERE schedule = ?1 AND outcome = 'queued'";
 
 const DELETE_FIRINGS: &str = "-- delete_firings
 DELETE FROM schedule_firings WHERE schedule = ?1";
@@ -54,18 +63,23 @@ const DELETE_SCHEDULE: &str = "-- delete_schedule
 DELETE FROM schedules WHERE id = ?1";
 
 const DUE_SCHEDULES: &str = concat!(
-    "-- due_schedules
-SELECT * FROM (SELECT ",
-    columns!(),
-    " FROM schedules WHERE enabled AND next_due IS NOT NULL AND next_due <= ?1 ORDER BY next_due LIMIT ?2)
-UNION
-SELECT * FROM (SELECT ",
-    columns!(),
-    " FROM schedules WHERE queued_nominal IS NOT NULL ORDER BY id LIMIT ?2)"
+    "-- due_schedules\nSELECT ",
+    schedule_columns!(),
+    " FROM schedules
+WHERE enabled AND next_due IS NOT NULL AND next_due <= ?1 AND (?2 IS NULL OR (next_due >= ?2 AND (next_due > ?2 OR id > ?3)))
+ORDER BY next_due, id LIMIT ?4"
+);
+
+const QUEUED_SCHEDULES: &str = concat!(
+    "-- queued_schedules\nSELECT ",
+    schedule_columns!(),
+    " FROM schedules
+WHERE queued_nominal IS NOT NULL AND NOT (enabled AND next_due IS NOT NULL AND next_due <= ?1) AND (?2 IS NULL OR id > ?2)
+ORDER BY id LIMIT ?3"
 );
 
 const OLDEST_DUE: &str = "-- oldest_due
-SELECT min(next_due) FROM schedules WHERE enabled AND next_due IS NOT NULL AND next_due <= ?1";
+SELECT id, next_due FROM schedules WHERE enabled AND next_due IS NOT NULL AND next_due <= ?1 ORDER BY next_due LIMIT ?2";
 
 const UNFINISHED_TASKS: &str = "-- unfinished_tasks
 SELECT count(*) FROM tasks WHERE id IN (
@@ -77,16 +91,28 @@ UPDATE schedules
 SET enabled = ?3, disabled_reason = ?4, considered_until = ?5, next_nominal = ?6, next_due = ?7, queued_nominal = ?8, version = version + 1
 WHERE id = ?1 AND version = ?2";
 
-const WRITE_FIRING: &str = "-- write_firing
-INSERT INTO schedule_firings (schedule, nominal, made_by, due, at, outcome, reason, task, missed_since)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+const WRITE_FIRING: &str = concat!(
+    "-- write_firing
+INSERT INTO schedule_firings (",
+    firing_columns!(),
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
 ON CONFLICT (schedule, nominal, made_by) DO UPDATE
 SET at = excluded.at, outcome = excluded.outcome, reason = excluded.reason, task = excluded.task
-WHERE schedule_firings.outcome = 'queued'";
+WHERE schedule_firings.outcome = 'queued'"
+);
 
-const FIRINGS: &str = "-- firings
-SELECT schedule, nominal, made_by, due, at, outcome, reason, task, missed_since FROM schedule_firings
-WHERE schedule = ?1 AND (?2 IS NULL OR nominal < ?2) ORDER BY nominal DESC, made_by LIMIT ?3";
+const MANUAL_FIRING: &str = concat!(
+    "-- manual_firing
+INSERT INTO schedule_firings (",
+    firing_columns!(),
+    ") SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM schedules WHERE id = ?1 ON CONFLICT DO NOTHING"
+);
+
+const FIRINGS: &str = concat!(
+    "-- firings\nSELECT ",
+    firing_columns!(),
+    " FROM schedule_firings WHERE schedule = ?1 AND (?2 IS NULL OR nominal < ?2) ORDER BY nominal DESC, made_by LIMIT ?3"
+);
 
 const PRUNE_FIRINGS: &str = "-- prune_firings
 DELETE FROM schedule_firings WHERE (schedule, nominal, made_by) IN (
@@ -106,21 +132,38 @@ fn schedule_row(row: &SqliteRow) -> Result<ScheduleRow, StatementError> {
     let mut columns = Columns::of("schedules", row);
     Ok(ScheduleRow {
         id: columns.get::<Uuid>()?.into(),
+        version: columns.get()?,
         name: columns.get()?,
         pack: columns.get()?,
+        declared_name: columns.get()?,
         spec: serde_json::from_str(columns.get()?).map_err(|error| columns.corrupt(error))?,
         args: columns.get()?,
         declared: columns.get()?,
         enabled: columns.get()?,
         disabled_reason: columns.get()?,
         principal: columns.get::<&str>()?.into(),
-        version: columns.get()?,
         created_at: columns.time()?,
         updated_at: columns.time()?,
         considered_until: columns.time()?,
         next_nominal: columns.maybe_time()?,
         next_due: columns.maybe_time()?,
         queued_nominal: columns.maybe_time()?,
+    })
+}
+
+/// A row, or what can be said of one that cannot be read.
+fn stored(row: &SqliteRow) -> Result<StoredSchedule, StatementError> {
+    schedule_row(row).map(Ok).or_else(|error| {
+        let next_due = row.try_get::<Option<i64>, _>(15)?;
+        Ok(Err(Box::new(UnreadableSchedule {
+            id: row.try_get::<Uuid, _>(0)?.into(),
+            name: row.try_get(2)?,
+            pack: row.try_get(3)?,
+            declared_name: row.try_get(4)?,
+            enabled: row.try_get(8)?,
+            next_due: next_due.and_then(|micros| Timestamp::from_microsecond(micros).ok()),
+            reason: StoreError::from(error).to_string(),
+        })))
     })
 }
 
@@ -136,6 +179,7 @@ fn firing_row(row: &SqliteRow) -> Result<FiringRow, StatementError> {
         reason: columns.get()?,
         task: columns.get::<Option<Uuid>>()?.map(TaskId::from),
         missed_since: columns.maybe_time()?,
+        run_by: columns.get::<Option<&str>>()?.map(Into::into),
     })
 }
 
@@ -143,26 +187,48 @@ fn micros(at: Option<Timestamp>) -> Option<i64> {
     at.map(Timestamp::as_microsecond)
 }
 
+/// A firing, unless a newer version wrote a word that this one does not know: it is left out, so that the others are shown.
+fn readable(row: &SqliteRow) -> Option<FiringRow> {
+    let warn = |error: StoreError| tracing::warn!(%error, "a firing cannot be read");
+    firing_row(row).map_err(|error| warn(error.into())).ok()
+}
+
 /// Binds all columns of a schedule; the version is `version`.
 fn bound(sql: &'static str, row: &ScheduleRow, version: i32) -> Result<Query<'static, Sqlite, SqliteArguments>, StatementError> {
     let spec = serde_json::to_string(&row.spec).map_err(|error| StatementError::BadValue(error.to_string()))?;
     Ok(sqlx::query(sql)
         .bind(row.id.as_uuid())
+        .bind(version)
         .bind(row.name.clone())
         .bind(row.pack.clone())
+        .bind(row.declared_name.clone())
         .bind(spec)
         .bind(row.args.clone())
         .bind(row.declared.clone())
         .bind(row.enabled)
         .bind(row.disabled_reason.clone())
         .bind(row.principal.to_string())
-        .bind(version)
         .bind(row.created_at.as_microsecond())
         .bind(row.updated_at.as_microsecond())
         .bind(row.considered_until.as_microsecond())
         .bind(micros(row.next_nominal))
         .bind(micros(row.next_due))
         .bind(micros(row.queued_nominal)))
+}
+
+/// Binds all columns of a firing.
+fn bound_firing(sql: &'static str, firing: &FiringRow) -> Query<'static, Sqlite, SqliteArguments> {
+    sqlx::query(sql)
+        .bind(firing.schedule.as_uuid())
+        .bind(firing.nominal.as_microsecond())
+        .bind(firing.trigger.as_str())
+        .bind(firing.due.as_microsecond())
+        .bind(firing.at.as_microsecond())
+        .bind(firing.outcome.as_str())
+        .bind(firing.reason.clone())
+        .bind(firing.task.map(TaskId::as_uuid))
+        .bind(micros(firing.missed_since))
+        .bind(firing.run_by.as_deref().map(str::to_owned))
 }
 
 /// Applies one step within a transaction; `None` where the schedule has another version.
@@ -182,17 +248,7 @@ async fn step(connection: &mut SqliteConnection, step: &ScheduleStep) -> Result<
     }
     let mut made = Vec::with_capacity(step.tasks.len());
     for firing in &step.firings {
-        let write = sqlx::query(WRITE_FIRING)
-            .bind(firing.schedule.as_uuid())
-            .bind(firing.nominal.as_microsecond())
-            .bind(firing.trigger.as_str())
-            .bind(firing.due.as_microsecond())
-            .bind(firing.at.as_microsecond())
-            .bind(firing.outcome.as_str())
-            .bind(firing.reason.as_deref())
-            .bind(firing.task.map(TaskId::as_uuid))
-            .bind(micros(firing.missed_since));
-        if write.execute(&mut *connection).await?.rows_affected() > 0 {
+        if bound_firing(WRITE_FIRING, firing).execute(&mut *connection).await?.rows_affected() > 0 {
             made.extend(firing.task);
         }
     }
@@ -203,6 +259,13 @@ async fn step(connection: &mut SqliteConnection, step: &ScheduleStep) -> Result<
     Ok(Some(made))
 }
 
+impl SqliteStore {
+    async fn stored_schedules(&self, find: Query<'_, Sqlite, SqliteArguments>) -> StoreResult<Vec<StoredSchedule>> {
+        let rows = find.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
+        Ok(rows.iter().map(stored).collect::<Result<_, StatementError>>()?)
+    }
+}
+
 #[async_trait]
 impl Schedules for SqliteStore {
     async fn create_schedule(&self, schedule: &ScheduleRow) -> StoreResult<bool> {
@@ -211,38 +274,61 @@ impl Schedules for SqliteStore {
         Ok(create.execute(writer.connection()?).await.map_err(StatementError::from)?.rows_affected() > 0)
     }
 
-    async fn write_schedule(&self, schedule: &ScheduleRow, expected_version: i32) -> StoreResult<ScheduleWrite> {
+    async fn write_schedule(
+        &self,
+        schedule: &ScheduleRow,
+        expected_version: i32,
+        firings: &[FiringRow],
+    ) -> StoreResult<ScheduleWrite> {
         let mut writer = self.writer().await;
-        let connection = writer.connection()?;
+        let mut transaction = writer.begin().await?;
         let has_name = sqlx::query_scalar(HAS_NAME).bind(schedule.name.as_str()).bind(schedule.id.as_uuid());
-        let others: i64 = has_name.fetch_one(&mut *connection).await.map_err(StatementError::from)?;
+        let others: i64 = has_name.fetch_one(&mut *transaction).await.map_err(StatementError::from)?;
         if others > 0 {
             return Ok(ScheduleWrite::NameTaken);
         }
         let write = bound(WRITE_SCHEDULE, schedule, expected_version)?;
-        let written = write.execute(connection).await.map_err(StatementError::from)?.rows_affected();
-        Ok(if written > 0 { ScheduleWrite::Done } else { ScheduleWrite::Stale })
+        if write.execute(&mut *transaction).await.map_err(StatementError::from)?.rows_affected() == 0 {
+            return Ok(ScheduleWrite::Stale);
+        }
+        for firing in firings {
+            bound_firing(WRITE_FIRING, firing).execute(&mut *transaction).await.map_err(StatementError::from)?;
+        }
+        transaction.commit().await.map_err(StatementError::from)?;
+        Ok(ScheduleWrite::Done)
     }
 
-    async fn find_schedule(&self, key: &ScheduleKey) -> StoreResult<Option<ScheduleRow>> {
-        let (id, name) = match key {
-            ScheduleKey::Id(id) => (Some(id.as_uuid()), None),
-            ScheduleKey::Name(name) => (None, Some(name.as_str())),
+    async fn find_schedule(&self, key: &ScheduleKey) -> StoreResult<Option<StoredSchedule>> {
+        let (id, name, declared) = match key {
+            ScheduleKey::Id(id) => (Some(id.as_uuid()), None, None),
+            ScheduleKey::Name(name) => (None, Some(name.as_str()), None),
+            ScheduleKey::Declared { pack, name } => (None, None, Some((pack.as_str(), name.as_str()))),
         };
         let find = sqlx::query(FIND_SCHEDULE).bind(id).bind(name);
+        let find = find.bind(declared.map(|(pack, _)| pack)).bind(declared.map(|(_, name)| name));
         let found = find.fetch_optional(&mut *self.reader().await?).await.map_err(StatementError::from)?;
-        Ok(found.as_ref().map(schedule_row).transpose()?)
+        Ok(found.as_ref().map(stored).transpose()?)
     }
 
-    async fn schedules(&self, filter: &ScheduleFilter, limit: u32) -> StoreResult<Vec<ScheduleRow>> {
+    async fn schedules(&self, filter: &ScheduleFilter, limit: u32) -> StoreResult<Vec<StoredSchedule>> {
         let find = sqlx::query(SCHEDULES)
             .bind(filter.enabled)
             .bind(filter.pack.as_deref())
             .bind(filter.text.as_deref().map(str::to_lowercase))
             .bind(filter.after.as_deref())
             .bind(limit);
-        let rows = find.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
-        Ok(rows.iter().map(schedule_row).collect::<Result<_, StatementError>>()?)
+        self.stored_schedules(find).await
+    }
+
+    async fn disable_schedule(&self, id: ScheduleId, reason: &str, now: Timestamp) -> StoreResult<bool> {
+        let mut writer = self.writer().await;
+        let mut transaction = writer.begin().await?;
+        let bind = |sql: &'static str| sqlx::query(sql).bind(id.as_uuid()).bind(reason).bind(now.as_microsecond());
+        let disable = bind(DISABLE_SCHEDULE).execute(&mut *transaction);
+        let disabled = disable.await.map_err(StatementError::from)?.rows_affected() > 0;
+        bind(END_QUEUED).execute(&mut *transaction).await.map_err(StatementError::from)?;
+        transaction.commit().await.map_err(StatementError::from)?;
+        Ok(disabled)
     }
 
     async fn delete_schedule(&self, id: ScheduleId) -> StoreResult<bool> {
@@ -255,10 +341,19 @@ impl Schedules for SqliteStore {
         Ok(deleted)
     }
 
-    async fn due_schedules(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<ScheduleRow>> {
-        let find = sqlx::query(DUE_SCHEDULES).bind(now.as_microsecond()).bind(limit);
-        let rows = find.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
-        Ok(rows.iter().map(schedule_row).collect::<Result<_, StatementError>>()?)
+    async fn due_schedules(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, ScheduleId)>,
+        limit: u32,
+    ) -> StoreResult<Vec<StoredSchedule>> {
+        let find = sqlx::query(DUE_SCHEDULES).bind(now.as_microsecond()).bind(after.map(|(due, _)| due.as_microsecond()));
+        self.stored_schedules(find.bind(after.map(|(_, id)| id.as_uuid())).bind(limit)).await
+    }
+
+    async fn queued_schedules(&self, now: Timestamp, after: Option<ScheduleId>, limit: u32) -> StoreResult<Vec<StoredSchedule>> {
+        let find = sqlx::query(QUEUED_SCHEDULES).bind(now.as_microsecond()).bind(after.map(ScheduleId::as_uuid));
+        self.stored_schedules(find.bind(limit)).await
     }
 
     async fn unfinished_tasks(&self, schedules: &[ScheduleId]) -> StoreResult<Vec<usize>> {
@@ -283,10 +378,22 @@ impl Schedules for SqliteStore {
         Ok(answers)
     }
 
+    async fn insert_manual_firing(&self, firing: &FiringRow, task: &SubmittedTask) -> StoreResult<bool> {
+        let mut writer = self.writer().await;
+        let mut transaction = writer.begin().await?;
+        let insert = bound_firing(MANUAL_FIRING, firing).execute(&mut *transaction);
+        if insert.await.map_err(StatementError::from)?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        insert_rows(&mut transaction, std::iter::once((&task.task, task.dispatched))).await?;
+        transaction.commit().await.map_err(StatementError::from)?;
+        Ok(true)
+    }
+
     async fn firings(&self, schedule: ScheduleId, before: Option<Timestamp>, limit: u32) -> StoreResult<Vec<FiringRow>> {
         let find = sqlx::query(FIRINGS).bind(schedule.as_uuid()).bind(micros(before)).bind(limit);
         let rows = find.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
-        Ok(rows.iter().map(firing_row).collect::<Result<_, StatementError>>()?)
+        Ok(rows.iter().filter_map(readable).collect())
     }
 
     async fn prune_firings(&self, before: Timestamp, limit: u32) -> StoreResult<u64> {
@@ -295,10 +402,14 @@ impl Schedules for SqliteStore {
         Ok(prune.execute(writer.connection()?).await.map_err(StatementError::from)?.rows_affected())
     }
 
-    async fn oldest_due(&self, now: Timestamp) -> StoreResult<Option<Timestamp>> {
-        let find = sqlx::query(OLDEST_DUE).bind(now.as_microsecond());
-        let row = find.fetch_one(&mut *self.reader().await?).await.map_err(StatementError::from)?;
-        Ok(Columns::of("schedules", &row).maybe_time()?)
+    async fn oldest_due(&self, now: Timestamp, limit: u32) -> StoreResult<Vec<(ScheduleId, Timestamp)>> {
+        let find = sqlx::query(OLDEST_DUE).bind(now.as_microsecond()).bind(limit);
+        let rows = find.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
+        let read = |row: &SqliteRow| {
+            let mut columns = Columns::of("schedules", row);
+            Ok((columns.get::<Uuid>()?.into(), columns.time()?))
+        };
+        Ok(rows.iter().map(read).collect::<Result<_, StatementError>>()?)
     }
 
     async fn maintenance(&self) -> StoreResult<Option<Maintenance>> {
