@@ -16,7 +16,7 @@ use legwork_engine::clock::{Clock as _, SyncedClock};
 /// Make a key for ENCRYPTION_KEYS, and print it
 ///
 /// A new key goes in front of those that there are: the first encrypts, all decrypt. An old one may go once nothing is kept that it encrypted,
-/// which is after RESULT_RETENTION. Nothing is kept of the key here.
+/// which is after RESULT_RETENTION and when each older schedule was changed. Nothing is kept of the key here.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
