@@ -1,6 +1,8 @@
 //! A source in Postgres. Small reads and writes go over a small pool; what streams has a connection of its own, so that giving it up ends
 //! the statement too.
 
+mod stoppable;
+
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use sqlx::query::Query as Statement;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, Postgres, Row as _};
 use tokio::sync::mpsc;
 
+pub(super) use self::stoppable::Stoppable;
 use super::query::Query;
 use super::record::{Chunk, Collector};
 use super::sql::{Dialect, Sql, select};
@@ -73,19 +76,20 @@ impl Pg {
         self.pool.close().await;
     }
 
-    /// A transaction that reads or writes, whose statements end `limit` after their start.
-    pub(super) async fn begin(
-        &self,
-        access: Access,
-        limit: Option<Duration>,
-    ) -> Result<sqlx::Transaction<'static, Postgres>, sqlx::Error> {
+    /// A transaction that reads or writes, whose statements end `limit` after their start, or when it is dropped.
+    pub(super) async fn begin(&self, access: Access, limit: Option<Duration>) -> Result<Stoppable, sqlx::Error> {
         let begin = match access {
             Access::Read => BEGIN_READ,
             Access::Write => BEGIN_WRITE,
         };
-        let Some(limit) = limit else { return self.pool.begin_with(begin).await };
-        let limit = (limit + LIMIT_SLACK).as_millis().min(i32::MAX as u128);
-        self.pool.begin_with(AssertSqlSafe(format!("{begin}; SET LOCAL statement_timeout TO {limit}"))).await
+        let begin = limit.map_or_else(
+            || begin.to_owned(),
+            |limit| {
+                let limit = (limit + LIMIT_SLACK).as_millis().min(i32::MAX as u128);
+                format!("{begin}; SET LOCAL statement_timeout TO {limit}")
+            },
+        );
+        Stoppable::new(self.pool.begin_with(AssertSqlSafe(begin)).await?, self.options.clone()).await
     }
 
     /// Runs a query and returns its rows with each value as text; NULL is `None`.

@@ -12,6 +12,7 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Column as _, Executor as _, Postgres, SqlSafeStr as _, Sqlite};
 
 use self::wrap::as_json;
+use super::postgres::Stoppable;
 use super::sqlite::Interrupt;
 use super::{Database, Row, Source, SourceError};
 
@@ -63,7 +64,7 @@ pub struct Transaction<'s> {
 }
 
 enum Inner {
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(Stoppable),
     /// The interrupt comes first, so that a statement that still runs ends before it is rolled back.
     Sqlite(Interrupt, sqlx::Transaction<'static, Sqlite>),
 }
@@ -79,8 +80,8 @@ impl Source {
         self.begin_within(access, None).await
     }
 
-    /// Begins a transaction none of whose statements is to run longer than `limit`. In Postgres the server sees to it, also where nobody
-    /// waits for the answer any more; in `SQLite` a statement ends when the transaction is dropped.
+    /// Begins a transaction whose statements end when it is dropped. In Postgres the server ends them `limit` after their start as well,
+    /// also where this process cannot tell it to any more.
     pub async fn begin_within(&self, access: Access, limit: Option<Duration>) -> Result<Transaction<'_>, SourceError> {
         let inner = match &self.database {
             Database::Postgres(database) => database.begin(access, limit).await.map(Inner::Postgres),
@@ -98,7 +99,8 @@ impl Transaction<'_> {
         let names = self.columns(text).await?;
         if let (Inner::Postgres(transaction), Wanted::Rows) = (&mut self.inner, wanted) {
             let wrapped = AssertSqlSafe(as_json(text)).into_sql_str();
-            let prepared = transaction.prepare(wrapped).await.map(drop);
+            let prepared = async { transaction.running()?.prepare(wrapped).await.map(drop) }.await;
+            transaction.ended();
             prepared.map_err(|error| SourceError::of_statement(self.source_name, self.access, error))?;
         }
         Ok(names)
@@ -108,7 +110,11 @@ impl Transaction<'_> {
     pub async fn columns(&mut self, text: &str) -> Result<Vec<String>, SourceError> {
         let text = AssertSqlSafe(text.to_owned()).into_sql_str();
         let names = match &mut self.inner {
-            Inner::Postgres(transaction) => transaction.prepare(text).await.map(|statement| names_of(&statement)),
+            Inner::Postgres(transaction) => {
+                let names = async { Ok(names_of(&transaction.running()?.prepare(text).await?)) }.await;
+                transaction.ended();
+                names
+            }
             Inner::Sqlite(_, transaction) => transaction.prepare(text).await.map(|statement| names_of(&statement)),
         };
         names.map_err(|error| SourceError::of_statement(self.source_name, self.access, error))
@@ -118,7 +124,10 @@ impl Transaction<'_> {
     pub async fn execute(&mut self, statement: &RawStatement) -> Result<u64, SourceError> {
         let changed = match &mut self.inner {
             Inner::Postgres(transaction) => {
-                of_postgres(&statement.text, &statement.values).execute(&mut **transaction).await.map(|done| done.rows_affected())
+                let query = of_postgres(&statement.text, &statement.values);
+                let changed = async { Ok(query.execute(transaction.running()?).await?.rows_affected()) }.await;
+                transaction.ended();
+                changed
             }
             Inner::Sqlite(_, transaction) => {
                 of_sqlite(statement).execute(&mut **transaction).await.map(|done| done.rows_affected())
@@ -144,7 +153,10 @@ impl Transaction<'_> {
         let done = match &mut self.inner {
             Inner::Postgres(transaction) => {
                 let text = as_json(&statement.text);
-                take_each(of_postgres(&text, &statement.values).fetch(&mut **transaction), row::of_postgres, take).await
+                let query = of_postgres(&text, &statement.values);
+                let done = async { take_each(query.fetch(transaction.running()?), row::of_postgres, take).await }.await;
+                transaction.ended();
+                done
             }
             Inner::Sqlite(_, transaction) => {
                 take_each(of_sqlite(statement).fetch(&mut **transaction), row::of_sqlite, take).await

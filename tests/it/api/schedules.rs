@@ -72,7 +72,7 @@ pub async fn args_of_a_kind_that_is_not_loaded_are_not_shown(engine: Engine) {
     for path in ["/api/v1/schedules/Gone", "/api/v1/schedules"] {
         let answer = service.get(path).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer}");
-        assert!(!answer.to_string().contains("s3cret") && answer.to_string().contains(r#""args":null"#), "{answer}");
+        assert!(!answer.to_string().contains("s3cret") && answer.to_string().contains(r#""args": null"#), "{answer}");
     }
 }
 

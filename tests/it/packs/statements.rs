@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use legwork_source::{Access, RawStatement};
 use serde_json::json;
 
 use super::ground::{Ground, Side, on_texts};
@@ -98,6 +99,35 @@ query = "next.sql"
         ground.change("CREATE TABLE counted (id BIGINT GENERATED ALWAYS AS IDENTITY)").await;
         let message = ground.outcome("probe.next", &json!({})).await.unwrap_err();
         assert!(message.starts_with("SourceError: ") && message.contains("read-only transaction"), "{message}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_of_postgres_ends_when_its_transaction_is_dropped() {
+    let statement = |text: &str| RawStatement { text: text.to_owned(), values: Vec::new() };
+    on("", &[], async |ground| {
+        let source = ground.services.sources.get(Some("probe")).unwrap();
+        if !source.is_postgres() {
+            return;
+        }
+        // The key is that of this test's schema, so that no other test waits for it.
+        let key = "hashtext(current_schema())";
+        let mut stopped = source.begin(Access::Write).await.unwrap();
+        stopped.execute(&statement("UPDATE things SET amount = 5 WHERE id = 1")).await.unwrap();
+        stopped.execute(&statement(&format!("SELECT pg_advisory_lock({key})"))).await.unwrap();
+        let long = statement(&format!("SELECT pg_advisory_unlock({key}), pg_sleep(600)"));
+        let mut waiting = source.begin(Access::Write).await.unwrap();
+        let lock = statement(&format!("SELECT pg_advisory_xact_lock({key})"));
+        tokio::select! {
+            ended = stopped.execute(&long) => panic!("{ended:?}"),
+            // The long statement runs: it has given the key up.
+            locked = waiting.execute(&lock) => drop(locked.unwrap()),
+        }
+        drop(stopped);
+        let changed = waiting.execute(&statement("UPDATE things SET amount = 6 WHERE id = 1")).await;
+        assert_eq!(changed, Ok(1), "the row is free, because the stopped transaction is gone");
+        waiting.commit().await.unwrap();
     })
     .await;
 }
