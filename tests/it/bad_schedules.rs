@@ -82,7 +82,7 @@ async fn a_wrong_key_destroys_nothing(clear: Arc<dyn Store>) {
     // Without it, it is disabled and deleted all the same.
     let service = TestService::over(without.clone());
     let shown = service.get("/api/v1/schedules/mine").await.json();
-    assert!(shown["args"] == json!({}) && shown["args_hidden"].as_str().unwrap().contains("k1"), "{shown}");
+    assert!(shown["args"] == json!(null) && shown["args_hidden"].as_str().unwrap().contains("k1"), "{shown}");
     let disabled = service.post("/api/v1/schedules/mine/disable", &json!(null)).await;
     assert_eq!((disabled.status, &disabled.json()["enabled"]), (StatusCode::OK, &json!(false)));
     assert_eq!(row_of(&clear, "mine").await.args, before[0].args);

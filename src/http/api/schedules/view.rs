@@ -50,13 +50,13 @@ pub(in crate::http) struct ScheduleView {
     /// The pack that declares it; null for one that a user made.
     #[schema(example = "au-vlp")]
     pack: Option<String>,
-    /// The schedule as it can be sent. Args that may be secret are hidden; `args` are null where the kind is not known here.
+    /// The schedule as it can be sent. Args that may be secret are hidden; `args_hidden` says why `args` is null.
     #[serde(flatten)]
     body: ScheduleBody,
     /// The timing in words.
     #[schema(example = "At 09:00 on Monday (Africa/Accra)")]
     when: String,
-    /// Why `args` is empty though the schedule may have args: it belongs to another principal, its args are encrypted with a key that the server does not have, or
+    /// Why `args` is null: it belongs to another principal, its args are encrypted with a key that the server does not have, or
     /// its kind is not known here, so that nobody can say which args are secret. Null where the args are shown.
     args_hidden: Option<String>,
     /// Why Legwork disabled it; null where it did not.
@@ -133,7 +133,7 @@ impl ScheduleView {
 
 /// The args that a viewer gets to see, and why they are none where they are hidden.
 fn shown_args(row: &ScheduleRow, state: &ApiState, viewer: &Principal) -> (String, Option<String>) {
-    let hidden = |reason: String| ("{}".to_owned(), Some(reason));
+    let hidden = |reason: String| ("null".to_owned(), Some(reason));
     if viewer.sees_only().is_some_and(|subject| subject != row.principal) {
         return hidden("the schedule belongs to another principal".to_owned());
     }
