@@ -76,6 +76,7 @@ pub(super) fn task_kind(runtime: &Arc<PackRuntime>, kind: &Kind, compiled: &Kind
     TaskKind::declared(DeclaredKind {
         policy: policy_of(&runtime.pack, kind, compiled.as_deref()),
         pack: runtime.pack.name.as_str().into(),
+        celery_task: kind.celery_task.as_deref().map(Into::into),
         description: kind.description.clone(),
         scope: if kind.needs_admin { TokenScope::Admin } else { TokenScope::Submit },
         example: kind.example.clone().into(),

@@ -116,6 +116,7 @@ api! {
             a_schedule_with_mistakes_is_422_and_each_field_is_named,
             a_preview_shows_the_words_and_the_instants_with_their_offsets,
             who_may_read_may_not_change_schedules,
+            schedules_of_packs_are_brought_in_line_on_request,
             maintenance_is_switched_and_seen,
         }
         submit {

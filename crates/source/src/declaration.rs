@@ -40,6 +40,18 @@ pub enum SourcePlace {
     Scripted(PathBuf, DemoScript),
 }
 
+impl SourcePlace {
+    /// The database of a URL: `postgres://user:password@host/database` or `sqlite:path`.
+    pub fn parse(url: &str) -> Option<Self> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return (!path.is_empty()).then(|| Self::Sqlite(path.into()));
+        }
+        let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql") && url.host().is_some());
+        parsed.map(|_| Self::Postgres(url.into()))
+    }
+}
+
 /// The statements that make a demonstration file, as of a time.
 #[derive(Clone)]
 pub struct DemoScript(Arc<dyn Fn(Timestamp) -> Result<Vec<RawStatement>, String> + Send + Sync>);
@@ -180,24 +192,16 @@ impl<'a> Reader<'a> {
                 (value.to_owned(), format!("the environment variable {name}"))
             }
         };
-        if let Some(path) = text.strip_prefix("sqlite:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            if path.is_empty() {
-                self.wrong(at, format!("{place}: names no file, as in sqlite:data/app.db"));
-                return None;
-            }
-            return Some(SourcePlace::Sqlite(path.into()));
-        }
-        match Url::parse(&text) {
-            Ok(url) if matches!(url.scheme(), "postgres" | "postgresql") && url.host().is_some() => {
-                Some(SourcePlace::Postgres(text.into()))
-            }
+        let found = SourcePlace::parse(&text);
+        match (&found, text.starts_with("sqlite:")) {
+            (Some(_), _) => {}
+            (None, true) => self.wrong(at, format!("{place}: names no file, as in sqlite:data/app.db")),
             // The value may hold a password, so it is not told.
-            _ => {
+            (None, false) => {
                 self.wrong(at, format!("{place}: {origin} is neither postgres://user:password@host/database nor sqlite:path"));
-                None
             }
         }
+        found
     }
 
     fn model(&mut self, name: &str, table: &Table<'a>, place: &DeclarationPath, at: usize) -> Model {

@@ -6,6 +6,7 @@
 #![expect(unused_qualifications, reason = "utoipa's macro writes longer paths than it needs to, in our name")]
 
 mod body;
+pub(in crate::http) mod sync;
 mod view;
 
 use axum::Json;
