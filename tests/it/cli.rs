@@ -96,6 +96,8 @@ fn every_command_has_a_help_with_an_example() {
         "queue",
         "suppression",
         "file",
+        "import",
+        "schedule",
         "token create",
         "token revoke",
         "user create",

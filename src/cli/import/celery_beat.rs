@@ -249,7 +249,7 @@ impl Draft<'_> {
         }
         match time_of(self.row, "expires") {
             Ok(Some(end)) if end <= self.now => {
-                self.reasons.push(format!("it expired at {end}; beat does not run it any more either"))
+                self.reasons.push(format!("it expired at {end}; beat does not run it any more either"));
             }
             Ok(end) => self.put("end", end.map(|end| end.to_string())),
             Err(reason) => self.reasons.push(reason),
