@@ -99,6 +99,7 @@ pub struct App {
     tokens: Arc<Tokens>,
     queue: Arc<Queue>,
     kinds: KindSet,
+    packs: Arc<LoadedPacks>,
     services: Arc<Services>,
     files: FileService,
     upkeep: FileUpkeep,
@@ -119,8 +120,8 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let broker = build_broker(&config.broker)?;
     let mut config = config;
     let packs = LoadedPacks::load(&config.packs, &config.render, &mut config.sources)?;
-    let kinds = KindSet::with(packs.kinds());
-    let app = App::assemble(config, store, broker, clock, kinds, shutdown)?;
+    let packs = Arc::new(packs);
+    let app = App::assemble(config, store, broker, clock, packs.clone(), shutdown)?;
     packs.prepare(&app.services.sources).await?;
     packs.lend_templates(&app.services.renderer);
     // Workers alone fire nothing, and may know other packs than the schedulers.
@@ -185,9 +186,10 @@ impl App {
         store: SharedStore,
         broker: SharedBroker,
         clock: Arc<dyn Clock>,
-        kinds: KindSet,
+        packs: Arc<LoadedPacks>,
         shutdown: Shutdown,
     ) -> Result<Self, AppError> {
+        let kinds = KindSet::with(packs.kinds());
         let services = Arc::new(build_services(&config, &clock)?);
         let tokens =
             Tokens::new(&config.auth).map_err(|error| AppError::Service { what: "tokens", reason: error.to_string() })?;
@@ -205,7 +207,20 @@ impl App {
             lease: config.worker.lease,
         };
         let queue = Queue::start(parts, &shutdown);
-        Ok(Self { config, store, broker, clock, tokens: Arc::new(tokens), queue, kinds, services, files, upkeep, shutdown })
+        Ok(Self {
+            config,
+            store,
+            broker,
+            clock,
+            tokens: Arc::new(tokens),
+            queue,
+            kinds,
+            packs,
+            services,
+            files,
+            upkeep,
+            shutdown,
+        })
     }
 
     /// The engine of this process.
@@ -318,6 +333,7 @@ impl App {
         let parts = ApiParts {
             queue: self.queue.clone(),
             kinds: self.kinds.clone(),
+            packs: self.packs.clone(),
             services: self.services.clone(),
             files: self.files.clone(),
             tokens: self.tokens.clone(),

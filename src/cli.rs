@@ -11,6 +11,7 @@ mod encryption_key;
 mod error;
 mod file;
 mod healthcheck;
+mod import;
 mod kind;
 mod kind_args;
 mod migrate;
@@ -83,7 +84,9 @@ enum Command {
     Kind(Asking<kind::KindArgs>),
     Pack(pack::PackArgs),
     Queue(Asking<queue::QueueArgs>),
+    #[command(visible_alias = "schedules")]
     Schedule(Asking<schedule::ScheduleArgs>),
+    Import(Asking<import::ImportArgs>),
     Maintenance(Asking<schedule::MaintenanceArgs>),
     File(Asking<file::FileArgs>),
     Suppression(Asking<suppression::SuppressionArgs>),
@@ -167,6 +170,7 @@ fn dispatch(command: Command, vars: Vars) -> Result<(), CliError> {
         Command::Pack(args) => pack::run(args, vars),
         Command::Queue(asking) => asking.run(vars, queue::run),
         Command::Schedule(asking) => asking.run(vars, schedule::run),
+        Command::Import(asking) => asking.run(vars, import::run),
         Command::Maintenance(asking) => asking.run(vars, schedule::maintenance),
         Command::File(asking) => asking.run(vars, file::run),
         Command::Suppression(asking) => asking.run(vars, suppression::run),

@@ -46,7 +46,8 @@ Examples:
   legwork schedule add 'Health check' system.health_check --interval 30m
   legwork schedule edit 'Health check' --crontab '*/10 * * * *' --overlap skip
   legwork schedule run 'Health check'
-  legwork schedule firings 'Health check'")]
+  legwork schedule firings 'Health check'
+  legwork schedule sync")]
 pub(super) struct ScheduleArgs {
     #[command(subcommand)]
     command: ScheduleCommand,
@@ -114,6 +115,8 @@ enum ScheduleCommand {
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
         limit: u16,
     },
+    /// Bring the schedules of the server's packs in line with what they declare; what an administrator changed stays
+    Sync,
     /// Show the coming instants of a timing
     Preview {
         #[command(flatten)]
@@ -257,6 +260,10 @@ pub(super) async fn run(args: ScheduleArgs, config: Config, output: OutputArgs) 
     let (method, name, verb) = match args.command {
         ScheduleCommand::List { enabled, pack } => return list(&client, enabled, pack, output).await,
         ScheduleCommand::Firings { schedule, limit } => return firings(&client, &schedule.schedule, limit, output).await,
+        ScheduleCommand::Sync => {
+            let answer = client.send(ApiRequest::new(Method::POST, &["schedules", "sync"])).await?;
+            return output.print(&answer, render_sync);
+        }
         ScheduleCommand::Preview { timing, count } => {
             timing.add_to(&mut body);
             body.insert("count".into(), json!(count));
@@ -336,6 +343,19 @@ fn render(schedule: &Value) -> String {
         rendered["last_firing"] = format!("{} {}{reason}", output::cell(&last["nominal"]), output::cell(&last["outcome"])).into();
     }
     output::fields(&rendered, &["name", "kind", "enabled", "disabled_reason", "when", "next_runs", "last_firing", "args", "id"])
+}
+
+/// A line for each schedule: its pack, its name and what was done.
+fn render_sync(answer: &Value) -> String {
+    let mut rows = Vec::new();
+    for pack in answer["packs"].as_array().into_iter().flatten() {
+        for (outcome, names) in pack.as_object().into_iter().flatten() {
+            for name in names.as_array().into_iter().flatten() {
+                rows.push(vec![output::cell(&pack["pack"]), output::cell(name), outcome.clone()]);
+            }
+        }
+    }
+    output::table(&["pack", "name", "outcome"], &rows)
 }
 
 fn render_preview(preview: &Value) -> String {

@@ -47,6 +47,7 @@ fn operations() -> Vec<UtoipaMethodRouter<ApiState>> {
         routes!(queues::purge),
         routes!(schedules::list, schedules::create),
         routes!(schedules::preview),
+        routes!(schedules::sync::sync),
         routes!(schedules::show, schedules::change, schedules::delete),
         routes!(schedules::enable),
         routes!(schedules::disable),

@@ -19,6 +19,7 @@ use crate::config::HttpConfig;
 use crate::dashboard::{Dashboard, DashboardConfig};
 use crate::files::FileService;
 use crate::kinds::KindSet;
+use crate::packs::LoadedPacks;
 use crate::services::Services;
 use legwork_engine::domain::Principal;
 use legwork_engine::queue::Queue;
@@ -33,6 +34,8 @@ pub struct ApiParts {
     pub queue: Arc<Queue>,
     /// The kinds that can be submitted.
     pub kinds: KindSet,
+    /// The packs that were loaded, whose schedules can be brought in line.
+    pub packs: Arc<LoadedPacks>,
     /// What kinds may use.
     pub services: Arc<Services>,
     /// The storage with the table that lists its files.
@@ -55,6 +58,7 @@ pub struct ApiParts {
 pub struct Shared {
     pub(crate) queue: Arc<Queue>,
     pub(crate) kinds: KindSet,
+    pub(crate) packs: Arc<LoadedPacks>,
     pub(crate) services: Arc<Services>,
     pub(crate) files: FileService,
     pub(crate) tokens: Arc<Tokens>,
@@ -80,12 +84,14 @@ pub struct ApiState(Arc<Shared>);
 impl ApiState {
     /// Puts the API together.
     pub fn new(parts: ApiParts) -> Self {
-        let ApiParts { queue, kinds, services, files, tokens, config, readiness, shutdown, dashboard, serves_tasks } = parts;
+        let ApiParts { queue, kinds, packs, services, files, tokens, config, readiness, shutdown, dashboard, serves_tasks } =
+            parts;
         let openapi = if serves_tasks { openapi::json(&kinds).into() } else { Bytes::new() };
         Self(Arc::new(Shared {
             submit_limit: config.rate_limit.map(SubmitLimit::new),
             queue,
             kinds,
+            packs,
             services,
             files,
             tokens,

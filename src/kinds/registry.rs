@@ -79,6 +79,8 @@ pub struct TaskKind {
     validator: Arc<OnceLock<jsonschema::Validator>>,
     /// The pack that declares it; `None` for a compiled kind.
     pub pack: Option<Arc<str>>,
+    /// The name of the task in Celery whose work it does.
+    pub celery_task: Option<Arc<str>>,
     behavior: Arc<dyn Behavior>,
 }
 
@@ -110,6 +112,8 @@ pub struct DeclaredKind {
     pub policy: KindPolicy,
     /// The pack that declares it.
     pub pack: Arc<str>,
+    /// The name of the task in Celery whose work it does.
+    pub celery_task: Option<Arc<str>>,
     /// What it does, in words.
     pub description: String,
     /// What a token must allow that submits it.
@@ -155,13 +159,14 @@ impl TaskKind {
             validator: Arc::default(),
             json_schema: Arc::new(json_schema),
             pack: None,
+            celery_task: None,
             behavior: Arc::new(Compiled::<K>(PhantomData)),
         }
     }
 
     /// A kind that a pack declares.
     pub fn declared(kind: DeclaredKind) -> Self {
-        let DeclaredKind { policy, pack, description, scope, example, json_schema, needs_engine, behavior } = kind;
+        let DeclaredKind { policy, pack, celery_task, description, scope, example, json_schema, needs_engine, behavior } = kind;
         let schema_name = schema_name_of(policy.name.as_str());
         // Keywords that utoipa has no words for are left out there; `/tasks/kinds` has them all.
         let schema = serde_json::from_value(json_schema.clone()).unwrap_or_else(|_| RefOr::T(Object::new().into()));
@@ -179,6 +184,7 @@ impl TaskKind {
             json_schema: Arc::new(json_schema),
             validator: Arc::default(),
             pack: Some(pack),
+            celery_task,
             behavior,
         }
     }

@@ -88,6 +88,7 @@ pub(super) fn task_kind(runtime: &Arc<PackRuntime>, kind: &Kind, compiled_kinds:
     TaskKind::declared(DeclaredKind {
         policy: policy_of(&runtime.pack, kind, compiled.as_deref()),
         pack: runtime.pack.name.as_str().into(),
+        celery_task: kind.celery_task.as_deref().map(Into::into),
         description: kind.description.clone(),
         scope: scope_of(kind, compiled_kinds),
         example: kind.example.clone().into(),

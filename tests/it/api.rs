@@ -120,6 +120,7 @@ api! {
             args_of_a_kind_that_is_not_known_are_not_shown,
             a_preview_shows_the_words_and_the_instants_with_their_offsets,
             who_may_read_may_not_change_schedules,
+            schedules_of_packs_are_brought_in_line_on_request,
             maintenance_is_switched_and_seen,
         }
         submit {

@@ -99,6 +99,8 @@ fn every_command_has_a_help_with_an_example() {
         "maintenance",
         "suppression",
         "file",
+        "import",
+        "schedule",
         "token create",
         "token revoke",
         "user create",

@@ -35,6 +35,7 @@ pages! {
     the_commands_of_authorization: "docs/authorization.md",
     the_commands_of_files: "docs/files.md",
     the_commands_of_schedules: "docs/schedules.md",
+    the_commands_of_coming_from_celery: "docs/from-celery.md",
     the_commands_of_templates: "docs/templates.md",
     the_commands_of_configuration: "docs/configuration.md",
     the_commands_of_security: "docs/security.md",

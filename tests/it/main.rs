@@ -17,6 +17,7 @@ mod engine;
 mod faults;
 mod files;
 mod images;
+mod imports;
 mod layering;
 mod mail;
 mod migrations;

@@ -4,6 +4,7 @@
 //! days as `2026-01-31`. Statements never wait for ever; what streams does so from one snapshot, at the pace of who reads.
 
 mod aggregation;
+mod connect;
 mod declaration;
 mod demo;
 mod error;

@@ -33,6 +33,9 @@ pub(in crate::http) struct KindView {
     /// The most attempts that start in a second, minute, hour or day, over all workers; null is no limit.
     #[schema(example = "10/m")]
     pub rate: Option<String>,
+    /// The Celery task whose work it does, by which `legwork import celery-beat` finds it; null where it names none.
+    #[schema(value_type = Option<String>, example = "shop.tasks.send_invoices")]
+    pub celery_task: Option<std::sync::Arc<str>>,
     /// Args that work.
     pub example: serde_json::Value,
 }
@@ -49,6 +52,7 @@ impl KindView {
             time_limit: kind.policy.hard_limit.as_secs_f64(),
             soft_time_limit: kind.policy.soft_limit.map(|limit| limit.as_secs_f64()),
             rate: kind.policy.rate.map(|rate| rate.to_string()),
+            celery_task: kind.celery_task.clone(),
             example: kind.example.clone(),
         }
     }

@@ -7,6 +7,7 @@
 
 mod body;
 mod members;
+pub(in crate::http) mod sync;
 mod view;
 
 use axum::Json;

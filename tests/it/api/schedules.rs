@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
+use legwork::http::Readiness;
 use legwork_engine::domain::{Declaration, DeclaredSchedule, KindName, ScheduleSpec, Scope};
 use legwork_engine::store::ScheduleKey;
 use serde_json::{Value, json};
@@ -268,6 +269,32 @@ pub async fn who_may_read_may_not_change_schedules(engine: Engine) {
     assert_eq!(service.anonymous(Method::GET, path).send().await.status, StatusCode::UNAUTHORIZED);
     let firings = service.get("/api/v1/schedules/Prune/firings").await.json();
     assert_eq!((&firings["items"][0]["run_by"], firings["items"].as_array().unwrap().len()), (&json!("eve"), 1), "{firings}");
+}
+
+pub async fn schedules_of_packs_are_brought_in_line_on_request(engine: Engine) {
+    let service = TestService::with(engine, &[("PACKS", "au-vlp")], Readiness::new());
+    let sync = async || {
+        let answer = service.post("/api/v1/schedules/sync", &json!(null)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer}");
+        let pack = answer.json()["packs"][0].clone();
+        let count = |field: &str| pack[field].as_array().unwrap().len();
+        (pack["pack"].as_str().unwrap().to_owned(), count("added"), count("changed"), count("unchanged"))
+    };
+    assert_eq!(sync().await, ("au-vlp".to_owned(), 3, 0, 0));
+    assert_eq!(sync().await, ("au-vlp".to_owned(), 0, 0, 3));
+    let listed = service.get("/api/v1/schedules?pack=au-vlp").await.json();
+    let path = |index: usize| format!("/api/v1/schedules/{}", listed["items"][index]["id"].as_str().unwrap());
+    assert_eq!(service.patch(&path(0), &json!({ "crontab": "0 1 * * *" })).await.status, StatusCode::OK);
+    assert_eq!(service.delete(&path(1)).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(sync().await, ("au-vlp".to_owned(), 1, 0, 2));
+    assert_eq!(service.get(&path(0)).await.json()["crontab"], "0 1 * * *", "what an admin changed stays");
+
+    let audit = service.get("/api/v1/audit?action=schedule.sync").await.json();
+    assert_eq!(audit["items"].as_array().unwrap().len(), 3);
+    assert_eq!(audit["items"][0]["detail"], "1 added, 0 changed, 0 disabled");
+    let controller = service.token("bob", &[Scope::Read, Scope::Control]);
+    let refused = service.anonymous(Method::POST, "/api/v1/schedules/sync").bearer(&controller).send().await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{refused}");
 }
 
 pub async fn maintenance_is_switched_and_seen(engine: Engine) {

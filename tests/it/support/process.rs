@@ -81,7 +81,8 @@ pub async fn ended(args: &[&str], vars: &[(&str, String)]) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
-async fn run(args: &[&str], vars: &[(&str, String)]) -> Output {
+/// Runs a command to its end.
+pub async fn run(args: &[&str], vars: &[(&str, String)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_legwork"));
     command.args(args).env_clear().envs(vars.iter().map(|(name, value)| (*name, value.as_str()))).stdin(Stdio::null());
     command.output().await.unwrap()

@@ -11,6 +11,7 @@ use legwork::auth::Tokens;
 use legwork::config::Config;
 use legwork::dashboard::DashboardConfig;
 use legwork::http::{ApiParts, ApiState, Readiness, router};
+use legwork::packs::LoadedPacks;
 use legwork_engine::domain::{Principal, Scope};
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -45,11 +46,18 @@ impl TestService {
 
     fn made(engine: Engine, settings: &[(&str, &str)], readiness: Readiness, first_link: Option<String>) -> Self {
         let vars = settings.iter().chain(&[("JWT_SECRET", SECRET)]).map(|&(name, value)| (name.to_owned(), value.to_owned()));
-        let config = Config::read(vars.collect()).unwrap();
+        let mut config = Config::read(vars.collect()).unwrap();
+        let has_packs = settings.iter().any(|(name, _)| *name == "PACKS");
+        let packs = if has_packs {
+            LoadedPacks::load(&config.packs, &config.render, &mut config.sources).unwrap()
+        } else {
+            LoadedPacks::none(&config.render)
+        };
         let tokens = Arc::new(Tokens::new(&config.auth).unwrap());
         let parts = ApiParts {
             queue: engine.queue.clone(),
             kinds: engine.kinds.clone(),
+            packs: Arc::new(packs),
             services: engine.services.clone(),
             files: engine.files.clone(),
             tokens: tokens.clone(),
