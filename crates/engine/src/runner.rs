@@ -190,6 +190,7 @@ mod tests {
             name: KindName::from_store("a.b"),
             queue: QueueName::from_store("default"),
             retry: RetryPolicy::DEFAULT,
+            rate: None,
             hard_limit: Duration::from_mins(1),
             soft_limit: None,
             args_limit: 0,
