@@ -17,7 +17,7 @@ use crate::dashboard::DashboardConfig;
 use crate::files::{FileService, FileUpkeep};
 use crate::http::{ApiParts, Readiness};
 use crate::kinds::{KindRunner, KindSet};
-use crate::packs::{LoadedPacks, PackError};
+use crate::packs::{PackError, RunningPacks};
 use crate::services::Services;
 use legwork_engine::broker::{BrokerError, SharedBroker, Signal};
 use legwork_engine::clock::{Clock, SyncedClock};
@@ -99,7 +99,7 @@ pub struct App {
     tokens: Arc<Tokens>,
     queue: Arc<Queue>,
     kinds: KindSet,
-    packs: Arc<LoadedPacks>,
+    packs: Arc<RunningPacks>,
     services: Arc<Services>,
     files: FileService,
     upkeep: FileUpkeep,
@@ -119,9 +119,9 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SyncedClock::start());
     let broker = build_broker(&config.broker)?;
     let mut config = config;
-    let packs = LoadedPacks::load(&config.packs, &config.render, &mut config.sources)?;
-    let packs = Arc::new(packs);
+    let packs = Arc::new(RunningPacks::load(&config.packs, &config.render, &mut config.sources)?);
     let app = App::assemble(config, store, broker, clock, packs.clone(), shutdown)?;
+    let packs = packs.current();
     packs.prepare(&app.services.sources).await?;
     packs.lend_templates(&app.services.renderer);
     // Workers alone fire nothing, and may know other packs than the schedulers.
@@ -179,6 +179,30 @@ fn spawn_signal_listener(shutdown: Shutdown) {
     });
 }
 
+/// Reloads the packs at each SIGHUP. Packs that cannot be used are logged, and those that run go on.
+async fn reload_on_hangup(
+    packs: Arc<RunningPacks>,
+    kinds: KindSet,
+    services: Arc<Services>,
+    queue: Arc<Queue>,
+    shutdown: Shutdown,
+) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        return tracing::error!("SIGHUP cannot be listened for; packs are reloaded over the API only");
+    };
+    loop {
+        tokio::select! {
+            () = shutdown.started() => return,
+            received = hangup.recv() => if received.is_none() { return },
+        }
+        match packs.reload(&kinds, &services, &queue).await {
+            Ok(_) => tracing::info!(packs = packs.current().set().packs().len(), "the packs were reloaded"),
+            Err(error) => tracing::error!(%error, "the packs were not reloaded; those that run go on"),
+        }
+    }
+}
+
 impl App {
     /// Puts a process together over a migrated store and a broker.
     pub fn assemble(
@@ -186,10 +210,10 @@ impl App {
         store: SharedStore,
         broker: SharedBroker,
         clock: Arc<dyn Clock>,
-        packs: Arc<LoadedPacks>,
+        packs: Arc<RunningPacks>,
         shutdown: Shutdown,
     ) -> Result<Self, AppError> {
-        let kinds = KindSet::with(packs.kinds());
+        let kinds = KindSet::with(packs.current().kinds());
         let services = Arc::new(build_services(&config, &clock)?);
         let tokens =
             Tokens::new(&config.auth).map_err(|error| AppError::Service { what: "tokens", reason: error.to_string() })?;
@@ -264,6 +288,13 @@ impl App {
         } else {
             self.shutdown.spawn(follow_store_time(self.queue.clone(), self.shutdown.clone()));
         }
+        self.shutdown.spawn(reload_on_hangup(
+            self.packs.clone(),
+            self.kinds.clone(),
+            self.services.clone(),
+            self.queue.clone(),
+            self.shutdown.clone(),
+        ));
         self.upkeep.clone().start(self.config.roles.scheduler, &self.shutdown);
         let pool = self.config.roles.worker.then(|| self.pool());
         let heartbeat_stop = CancellationToken::new();

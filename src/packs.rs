@@ -18,6 +18,7 @@ mod messages;
 mod prepare;
 mod redact;
 mod report;
+mod running;
 mod schedules;
 mod sms;
 mod sources;
@@ -25,4 +26,5 @@ mod steps;
 
 pub use load::{LoadedPacks, PackError, host};
 pub use prepare::rehearse;
+pub use running::{ReloadError, RunningPacks};
 pub use sources::demonstration;

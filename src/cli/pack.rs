@@ -1,11 +1,13 @@
-//! `legwork pack`: checks packs, makes a new one, and shows what those of the configuration declare. It needs no server.
+//! `legwork pack`: checks packs, makes a new one, shows what those of the configuration declare, and reloads those of a running server.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use legwork_pack::{Fault, PackSet, pack_schema, starter};
+use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::client::{ApiRequest, Client, ClientArgs};
 use super::output::{Format, OutputArgs, print};
 use super::{CliError, Vars, in_runtime, output};
 use crate::config::{Config, Purpose, packs_value};
@@ -21,6 +23,7 @@ Examples:
   legwork pack new shop
   legwork pack check shop
   legwork pack list --pack shop
+  legwork pack reload
   legwork pack schema > pack.schema.json")]
 pub(super) struct PackArgs {
     #[command(subcommand)]
@@ -40,6 +43,8 @@ enum PackCommand {
     },
     /// List the packs with their kinds and schedules
     List(ListArgs),
+    /// Read the packs of a running server anew; a mistake changes nothing and is shown
+    Reload(ClientArgs),
     /// Print the JSON Schema of pack.toml, for editors
     Schema,
 }
@@ -67,6 +72,11 @@ pub(super) fn run(args: PackArgs, vars: Vars) -> Result<(), CliError> {
         PackCommand::Check(args) => in_runtime(check(args, vars)),
         PackCommand::New { name } => new(&name),
         PackCommand::List(args) => list(&args, vars),
+        PackCommand::Reload(client) => {
+            let output = client.output;
+            let config = super::configured(Purpose::Command, client.put_into(vars))?;
+            in_runtime(reload(config, output))
+        }
         PackCommand::Schema => print(&format!("{:#}\n", pack_schema())),
     }
 }
@@ -118,6 +128,18 @@ fn new(name: &str) -> Result<(), CliError> {
         std::fs::write(&path, text).map_err(CliError::io(format!("{} could not be written", path.display())))?;
     }
     print(&format!("The pack is in the folder {name}.\n  legwork pack check {name}\n  legwork serve --pack {name}\n"))
+}
+
+async fn reload(config: Config, output: OutputArgs) -> Result<(), CliError> {
+    let answer = Client::new(&config)?.send(ApiRequest::new(Method::POST, &["packs", "reload"])).await?;
+    output.print(&answer, |answer| {
+        let row = |pack: &Value| {
+            let count = |field: &str| pack[field].as_array().map_or(0, Vec::len).to_string();
+            vec![output::cell(&pack["name"]), count("kinds"), count("schedules")]
+        };
+        let rows: Vec<_> = answer["items"].as_array().into_iter().flatten().map(row).collect();
+        output::table(&["pack", "kinds", "schedules"], &rows)
+    })
 }
 
 fn list(args: &ListArgs, mut vars: Vars) -> Result<(), CliError> {

@@ -5,6 +5,7 @@ pub(super) mod auth;
 pub(super) mod events;
 pub(super) mod files;
 pub(super) mod kinds;
+pub(super) mod packs;
 pub(super) mod queues;
 pub(super) mod recipients;
 pub(super) mod schedules;

@@ -65,6 +65,7 @@ const ACTIONS: &[(&str, &str, &str)] = &[
     ("POST", "/api/v1/schedules/{schedule}/disable", "schedule.disable"),
     ("POST", "/api/v1/schedules/{schedule}/run", "schedule.run"),
     ("POST", "/api/v1/schedules/sync", "schedule.sync"),
+    ("POST", "/api/v1/packs/reload", "pack.reload"),
     ("PUT", "/api/v1/maintenance", "maintenance.set"),
     ("POST", "/api/v1/workers/{name}/drain", "worker.drain"),
     ("POST", "/api/v1/workers/{name}/shutdown", "worker.shutdown"),

@@ -47,7 +47,7 @@ pub(super) async fn index() -> Response {
 }
 
 async fn document(State(state): State<ApiState>) -> ([(axum::http::HeaderName, &'static str); 1], Bytes) {
-    ([(CONTENT_TYPE, "application/json")], state.openapi.clone())
+    ([(CONTENT_TYPE, "application/json")], state.openapi())
 }
 
 async fn swagger() -> Response {

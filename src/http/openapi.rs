@@ -43,6 +43,7 @@ const TAGS: &[(&str, &str)] = &[
     ("files", "Images in, results out."),
     ("queues", "Queues: depth, age, pause, resume, limit, purge."),
     ("schedules", "Schedules: kinds that are run by the clock, their firings, and the maintenance switch."),
+    ("packs", "Packs: kinds and schedules that are declared in folders, and their reload."),
     ("suppressions", "Addresses that get no bulk mail, and how their owners get there."),
     ("workers", "The processes that run tasks."),
     ("auth", "Tokens and accounts."),

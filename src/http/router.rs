@@ -10,7 +10,9 @@ use tower_http::normalize_path::NormalizePath;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::api::{PREFIX, audit, auth, events, files, queues, recipients, schedules, submit, suppressions, tasks, workers};
+use super::api::{
+    PREFIX, audit, auth, events, files, packs, queues, recipients, schedules, submit, suppressions, tasks, workers,
+};
 use super::error::ApiError;
 use super::middleware::request_layer;
 use super::state::ApiState;
@@ -54,6 +56,8 @@ fn operations() -> Vec<UtoipaMethodRouter<ApiState>> {
         routes!(schedules::run),
         routes!(schedules::firings),
         routes!(schedules::maintenance, schedules::set_maintenance),
+        routes!(packs::list),
+        routes!(packs::reload),
         routes!(suppressions::list, suppressions::add),
         routes!(suppressions::remove),
         routes!(suppressions::ask, suppressions::unsubscribe),

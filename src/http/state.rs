@@ -19,7 +19,7 @@ use crate::config::HttpConfig;
 use crate::dashboard::{Dashboard, DashboardConfig};
 use crate::files::FileService;
 use crate::kinds::KindSet;
-use crate::packs::LoadedPacks;
+use crate::packs::RunningPacks;
 use crate::services::Services;
 use legwork_engine::domain::Principal;
 use legwork_engine::queue::Queue;
@@ -35,7 +35,7 @@ pub struct ApiParts {
     /// The kinds that can be submitted.
     pub kinds: KindSet,
     /// The packs that were loaded, whose schedules can be brought in line.
-    pub packs: Arc<LoadedPacks>,
+    pub packs: Arc<RunningPacks>,
     /// What kinds may use.
     pub services: Arc<Services>,
     /// The storage with the table that lists its files.
@@ -58,7 +58,7 @@ pub struct ApiParts {
 pub struct Shared {
     pub(crate) queue: Arc<Queue>,
     pub(crate) kinds: KindSet,
-    pub(crate) packs: Arc<LoadedPacks>,
+    pub(crate) packs: Arc<RunningPacks>,
     pub(crate) services: Arc<Services>,
     pub(crate) files: FileService,
     pub(crate) tokens: Arc<Tokens>,
@@ -71,7 +71,8 @@ pub struct Shared {
     /// When the gauges of queues were last refreshed.
     pub(super) gauges_read_at: Mutex<Option<Timestamp>>,
     pub(crate) dashboard: Dashboard,
-    pub(super) openapi: Bytes,
+    /// The document of the kinds as they were at a generation; empty where tasks are not served.
+    openapi: Mutex<(u64, Bytes)>,
     /// The methods of each path of the document; made for the first who asks.
     methods: OnceLock<HashMap<String, String>>,
     pub(super) serves_tasks: bool,
@@ -87,6 +88,7 @@ impl ApiState {
         let ApiParts { queue, kinds, packs, services, files, tokens, config, readiness, shutdown, dashboard, serves_tasks } =
             parts;
         let openapi = if serves_tasks { openapi::json(&kinds).into() } else { Bytes::new() };
+        let openapi = Mutex::new((kinds.generation(), openapi));
         Self(Arc::new(Shared {
             submit_limit: config.rate_limit.map(SubmitLimit::new),
             queue,
@@ -113,9 +115,19 @@ impl ApiState {
         self.queue.clock().now()
     }
 
+    /// The document, made anew after the kinds have changed.
+    pub(super) fn openapi(&self) -> Bytes {
+        let mut document = self.openapi.lock();
+        let generation = self.kinds.generation();
+        if self.serves_tasks && document.0 != generation {
+            *document = (generation, openapi::json(&self.kinds).into());
+        }
+        document.1.clone()
+    }
+
     /// The methods that a path of the document takes, as in `GET, POST`; empty where it has no such path.
     pub(super) fn methods_of(&self, path: &str) -> &str {
-        self.methods.get_or_init(|| openapi::methods(&self.openapi)).get(path).map_or("", String::as_str)
+        self.methods.get_or_init(|| openapi::methods(&self.openapi())).get(path).map_or("", String::as_str)
     }
 
     /// Lets `count` submissions in, or answers 429.

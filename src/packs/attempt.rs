@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::effect::{self, Effect, ReadData, RecordedEffect};
 use super::kind::PackKind;
+use super::redact::Secrets;
 use super::steps::{PackSource, value_failure};
 use super::{builtin, chain, email, export, fan_out, http, report, sms};
 use crate::kinds::{OrFail as _, TaskContext};
@@ -23,6 +24,8 @@ pub(super) struct PackAttempt {
     pub results: Map<String, Value>,
     /// The rows of `query`, where steps behind the effect may refer to them.
     rows: Option<Vec<Value>>,
+    /// What no log and no error may hold.
+    secrets: Secrets,
     source: Option<Arc<Source>>,
 }
 
@@ -64,6 +67,7 @@ fn skipped(reason: &str) -> Value {
 
 impl PackAttempt {
     fn new(kind: Arc<PackKind>, params: Map<String, Value>, cx: TaskContext) -> Result<Self, TaskFailure> {
+        let secrets = kind.secrets_of(&params);
         let pack = &kind.runtime.pack;
         let now = cx.clock.now();
         let mut scope = Scope::new();
@@ -84,7 +88,7 @@ impl PackAttempt {
             Some(name) => Some(cx.services.sources.get(Some(name)).map_err(SourceError::Undeclared).or_fail()?.clone()),
             None => None,
         };
-        Ok(Self { kind, cx, scope, results: Map::new(), rows: None, source })
+        Ok(Self { kind, cx, scope, results: Map::new(), rows: None, secrets, source })
     }
 
     /// The source of the kind, where it has one.
@@ -263,11 +267,14 @@ impl PackAttempt {
         if declared.kind.steps.on_failure.is_empty() {
             return;
         }
-        self.scope.set("error", json!({ "type": error.kind, "message": error.message, "retryable": is_retryable }));
+        self.scope.set(
+            "error",
+            json!({ "type": error.kind, "message": self.secrets.text(error.message.clone()), "retryable": is_retryable }),
+        );
         let mut results = std::mem::take(&mut self.results);
         if let Err(failure) = self.run_steps(&declared.kind.steps.on_failure, &mut results).await {
             let what = match failure {
-                TaskFailure::Retry { error, .. } | TaskFailure::Fail(error) => error.message,
+                TaskFailure::Retry { error, .. } | TaskFailure::Fail(error) => self.secrets.text(error.message),
                 _ => "stopped".to_owned(),
             };
             tracing::warn!(task.id = %self.cx.task, task.kind = %self.cx.kind, error = what, "the steps after a failure failed too");

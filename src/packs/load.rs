@@ -72,11 +72,6 @@ impl LoadedPacks {
         if errors.is_empty() { Ok(Self { set, render: render.clone(), renderers }) } else { Err(PackError::Mistakes(errors)) }
     }
 
-    /// No packs.
-    pub fn none(render: &RenderConfig) -> Self {
-        Self { set: PackSet::default(), render: render.clone(), renderers: BTreeMap::new() }
-    }
-
     /// The packs.
     pub fn set(&self) -> &PackSet {
         &self.set

@@ -14,6 +14,7 @@ mod dashboard;
 mod document;
 mod events;
 mod files;
+mod packs;
 mod pages;
 mod queues;
 mod schedules;
@@ -49,6 +50,9 @@ api! {
             a_revoked_token_is_refused_at_once,
             an_account_is_made_once_and_its_password_set_on_request,
             others_tasks_are_not_to_be_seen_or_touched,
+        }
+        packs {
+            packs_are_listed_and_reloaded_as_a_whole,
         }
         bad_input {
             malformed_json_is_400,

@@ -90,7 +90,7 @@ pub struct Queue {
     clock: Arc<dyn Clock>,
     runner: Arc<dyn TaskRunner>,
     /// The kinds whose starts are limited.
-    rate_limits: Vec<(KindName, RateLimit)>,
+    rate_limits: RwLock<Arc<[(KindName, RateLimit)]>>,
     config: SubmitConfig,
     metrics: Arc<Metrics>,
     inserts: Batcher<SubmittedTask, InsertResult>,
@@ -115,6 +115,11 @@ pub enum QueueError {
     /// The broker could not, and nothing else can.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+}
+
+/// The kinds of a runner whose starts are limited.
+fn rate_limits_of(runner: &dyn TaskRunner) -> Arc<[(KindName, RateLimit)]> {
+    runner.kinds().iter().filter_map(|kind| Some((kind.name.clone(), kind.rate?))).collect()
 }
 
 /// One group commit of submissions: enough for the multi-row rate, few enough for a short lock.
@@ -170,7 +175,7 @@ impl Queue {
             store,
             broker,
             clock,
-            rate_limits: runner.kinds().iter().filter_map(|kind| Some((kind.name.clone(), kind.rate?))).collect(),
+            rate_limits: RwLock::new(rate_limits_of(runner.as_ref())),
             runner,
             config,
             metrics,
@@ -181,6 +186,17 @@ impl Queue {
             unreadable_schedules: Mutex::default(),
             shutdown: shutdown.clone(),
         })
+    }
+
+    /// Takes over the kinds of the runner after they have changed: their rate limits, and their queues, which are made known.
+    pub async fn kinds_changed(&self) {
+        *self.rate_limits.write() = rate_limits_of(self.runner.as_ref());
+        let mut queues: Vec<QueueName> = self.runner.kinds().iter().map(|kind| self.queue_of(kind)).collect();
+        queues.sort_unstable();
+        queues.dedup();
+        if let Err(error) = self.store.ensure_queues(&queues, self.clock.now()).await {
+            tracing::warn!(%error, "the queues of the kinds could not be made known; each is with its first task");
+        }
     }
 
     /// The code that runs tasks.

@@ -43,6 +43,17 @@ pub enum SourcePlace {
 }
 
 impl SourcePlace {
+    /// Whether two places are one database. Of a file that a script makes, the path counts.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Postgres(one), Self::Postgres(another)) => one.expose_secret() == another.expose_secret(),
+            (Self::Sqlite(one), Self::Sqlite(another))
+            | (Self::Demo(one), Self::Demo(another))
+            | (Self::Scripted(one, _), Self::Scripted(another, _)) => one == another,
+            _ => false,
+        }
+    }
+
     /// The database of a URL: `postgres://user:password@host/database` or `sqlite:path`.
     pub fn parse(url: &str) -> Option<Self> {
         if let Some(path) = url.strip_prefix("sqlite:") {
@@ -92,6 +103,15 @@ pub struct SourcesConfig {
 }
 
 impl SourcesConfig {
+    /// The name of a source that is another database, has other models, or is missing in one of the two; `None` where they are the same.
+    pub fn first_difference<'s>(&'s self, other: &'s Self) -> Option<&'s str> {
+        let differs = |name: &&String| match (self.sources.get(*name), other.sources.get(*name)) {
+            (Some(one), Some(another)) => !one.place.is_same(&another.place) || one.models != another.models,
+            _ => true,
+        };
+        self.sources.keys().chain(other.sources.keys()).find(differs).map(String::as_str)
+    }
+
     /// The demonstration source alone, in the file `demo.db` of a folder.
     pub fn demo(data_dir: &Path) -> Self {
         let mut config = Self::parse(DEMO, &BTreeMap::new()).unwrap_or_else(|_| Self { sources: BTreeMap::new() });

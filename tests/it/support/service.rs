@@ -11,7 +11,7 @@ use legwork::auth::Tokens;
 use legwork::config::Config;
 use legwork::dashboard::DashboardConfig;
 use legwork::http::{ApiParts, ApiState, Readiness, router};
-use legwork::packs::LoadedPacks;
+use legwork::packs::RunningPacks;
 use legwork_engine::domain::{Principal, Scope};
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -48,11 +48,10 @@ impl TestService {
         let vars = settings.iter().chain(&[("JWT_SECRET", SECRET)]).map(|&(name, value)| (name.to_owned(), value.to_owned()));
         let mut config = Config::read(vars.collect()).unwrap();
         let has_packs = settings.iter().any(|(name, _)| *name == "PACKS");
-        let packs = if has_packs {
-            LoadedPacks::load(&config.packs, &config.render, &mut config.sources).unwrap()
-        } else {
-            LoadedPacks::none(&config.render)
-        };
+        if !has_packs {
+            config.packs.folders.clear();
+        }
+        let packs = RunningPacks::load(&config.packs, &config.render, &mut config.sources).unwrap();
         let tokens = Arc::new(Tokens::new(&config.auth).unwrap());
         let parts = ApiParts {
             queue: engine.queue.clone(),

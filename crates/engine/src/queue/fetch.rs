@@ -150,7 +150,8 @@ impl Queue {
     ) -> StoreResult<Vec<Decided>> {
         let refs: Vec<TaskRef> = deliveries.iter().map(|delivery| delivery.dispatch.task).collect();
         let timer = self.metrics.store_timer("start");
-        let batch = StartBatch { worker, worker_name, now: self.clock.now(), exclusive, refs: &refs, limits: &self.rate_limits };
+        let limits = self.rate_limits.read().clone();
+        let batch = StartBatch { worker, worker_name, now: self.clock.now(), exclusive, refs: &refs, limits: &limits };
         let answers = self.store.start(&batch).await?;
         drop(timer);
         let mut started = Vec::with_capacity(answers.len());

@@ -1,0 +1,54 @@
+//! The packs of a server, and their reload.
+
+use std::path::Path;
+
+use axum::http::{Method, StatusCode};
+use legwork::http::Readiness;
+use legwork_engine::domain::Scope;
+use serde_json::json;
+
+use crate::support::engine::Engine;
+use crate::support::service::TestService;
+
+fn write(folder: &Path, kinds: &[(&str, &str)]) {
+    let mut text = "[pack]\nname = \"shop\"\ndescription = \"Says hello.\"\n".to_owned();
+    for (name, compiled) in kinds {
+        text.push_str(&format!(
+            "\n[kinds.\"shop.{name}\"]\ndescription = \"Says {name}.\"\nrunner = \"builtin\"\nkind = \"{compiled}\"\nargs = {{ says = \"{name}\" }}\n"
+        ));
+    }
+    std::fs::write(folder.join("pack.toml"), text).unwrap();
+}
+
+pub async fn packs_are_listed_and_reloaded_as_a_whole(engine: Engine) {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("hello", "system.echo")]);
+    let service = TestService::with(engine, &[("PACKS", folder.path().to_str().unwrap())], Readiness::new());
+    let listed = service.get("/api/v1/packs").await.json();
+    assert_eq!(listed["items"][0]["name"], "shop", "{listed}");
+    assert_eq!(listed["items"][0]["kinds"], json!(["shop.hello"]));
+
+    write(folder.path(), &[("hello", "system.echo"), ("goodbye", "system.echo")]);
+    let reloaded = service.post("/api/v1/packs/reload", &json!(null)).await;
+    assert_eq!(reloaded.status, StatusCode::OK, "{reloaded}");
+    assert_eq!(reloaded.json()["items"][0]["kinds"], json!(["shop.hello", "shop.goodbye"]));
+    let kinds = service.get("/api/v1/tasks/kinds").await.json();
+    assert!(kinds["kinds"].as_array().unwrap().iter().any(|kind| kind["kind"] == "shop.goodbye"), "{kinds}");
+    assert!(service.get("/openapi.json").await.to_string().contains("shop.goodbye"), "the document has the new kind");
+    let submitted = service.post("/api/v1/tasks", &json!({ "kind": "shop.goodbye" })).await;
+    assert_eq!(submitted.status, StatusCode::ACCEPTED, "{submitted}");
+
+    write(folder.path(), &[("goodbye", "system.ecco")]);
+    let refused = service.post("/api/v1/packs/reload", &json!(null)).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused}");
+    let detail = refused.text_at("/errors/0/detail");
+    assert!(detail.contains("pack.toml:") && detail.contains("system.ecco"), "{detail}");
+    let listed = service.get("/api/v1/packs").await.json();
+    assert_eq!(listed["items"][0]["kinds"], json!(["shop.hello", "shop.goodbye"]), "those that ran go on");
+
+    let audit = service.get("/api/v1/audit?action=pack.reload").await.json();
+    assert_eq!(audit["items"][0]["detail"], "1 packs, 2 kinds", "{audit}");
+    let reader = service.token("bob", &[Scope::Read]);
+    let denied = service.anonymous(Method::POST, "/api/v1/packs/reload").bearer(&reader).send().await;
+    assert_eq!(denied.status, StatusCode::FORBIDDEN, "{denied}");
+}
