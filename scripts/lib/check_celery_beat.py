@@ -169,9 +169,11 @@ def main():
             if wanted == "not imported" and not report[name]["reasons"]:
                 failures.append(f"{name}: there is no reason")
     compared = 0
-    for name, (row, outcome) in expected.items():
+    for name, (made, outcome) in expected.items():
         if outcome != "added":
             continue
+        # As beat reads it, with the types of the database.
+        row = type(made).objects.get(pk=made.pk)
         schedule = legwork.schedule(name)
         runs = [dt.datetime.fromisoformat(run["nominal"]) for run in schedule["next_runs"]]
         if row.enabled and not runs:
