@@ -115,8 +115,8 @@ class Legwork:
             sys.exit(f"error: the exit code is {done.returncode}, not 1 as where some are not imported: {done.stdout}{done.stderr}")
         return {line["name"]: line for line in json.loads(done.stdout)["items"]}
 
-    def schedule(self, name):
-        return json.loads(self.run("schedule", "show", name).stdout)
+    def schedules(self):
+        return {schedule["name"]: schedule for schedule in json.loads(self.run("schedule", "list").stdout)["items"]}
 
 
 def celery_next(schedule, after):
@@ -168,11 +168,14 @@ def main():
                 failures.append(f"{name}: the report says {report[name]}, not {wanted}")
             if wanted == "not imported" and not report[name]["reasons"]:
                 failures.append(f"{name}: there is no reason")
+    schedules = legwork.schedules()
     compared = 0
-    for name, (row, outcome) in expected.items():
+    for name, (made, outcome) in expected.items():
         if outcome != "added":
             continue
-        schedule = legwork.schedule(name)
+        # As beat reads it, with the types of the database.
+        row = type(made).objects.get(pk=made.pk)
+        schedule = schedules[name]
         runs = [dt.datetime.fromisoformat(run["nominal"]) for run in schedule["next_runs"]]
         if row.enabled and not runs:
             failures.append(f"{name}: no firing is ahead: {schedule}")
@@ -180,7 +183,7 @@ def main():
         compared += len(runs)
         if schedule["enabled"] != row.enabled or schedule["one_off"] != row.one_off:
             failures.append(f"{name}: {schedule}")
-    failures += check_everything(legwork.schedule("everything"))
+    failures += check_everything(schedules["everything"])
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)
     if failures:

@@ -96,7 +96,7 @@ async fn the_periodic_tasks_become_schedules(served: &Served, database: &str) {
         assert_eq!(echo[field], value, "{field}: {echo:#}");
     }
     let health = served.schedule("Health").await;
-    assert_eq!(health["kind"], "system.health_check", "the pack names the Celery task");
+    assert_eq!(health["kind"], "au-vlp.system_health_check", "the pack names the Celery task");
     let next = health["next_runs"][0]["nominal"].as_str().unwrap();
     assert!(next.ends_with("3:00Z"), "the phase of the last run is kept: {next}");
     let dusk = served.schedule("Dusk").await;

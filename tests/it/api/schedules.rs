@@ -284,10 +284,10 @@ pub async fn schedules_of_packs_are_brought_in_line_on_request(engine: Engine) {
     assert_eq!(sync().await, ("au-vlp".to_owned(), 0, 0, 3));
     let listed = service.get("/api/v1/schedules?pack=au-vlp").await.json();
     let path = |index: usize| format!("/api/v1/schedules/{}", listed["items"][index]["id"].as_str().unwrap());
-    assert_eq!(service.patch(&path(0), &json!({ "crontab": "0 1 * * *" })).await.status, StatusCode::OK);
+    assert_eq!(service.post(&format!("{}/disable", path(0)), &json!(null)).await.status, StatusCode::OK);
     assert_eq!(service.delete(&path(1)).await.status, StatusCode::NO_CONTENT);
     assert_eq!(sync().await, ("au-vlp".to_owned(), 1, 0, 2));
-    assert_eq!(service.get(&path(0)).await.json()["crontab"], "0 1 * * *", "what an admin changed stays");
+    assert_eq!(service.get(&path(0)).await.json()["enabled"], false, "what an admin changed stays");
 
     let audit = service.get("/api/v1/audit?action=schedule.sync").await.json();
     assert_eq!(audit["items"].as_array().unwrap().len(), 3);
