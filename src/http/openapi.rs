@@ -19,7 +19,7 @@ use super::router::routes;
 use crate::kinds::KindSet;
 
 pub(super) use parts::{
-    Accepted, AddressParam, BatchKeyParam, Conflict, FileParam, JtiParam, KeyParam, KeyReused, LinkExpired, LinkForged,
+    Accepted, AddressParam, BatchKeyParam, Conflict, FileParam, Invalid, JtiParam, KeyParam, KeyReused, LinkExpired, LinkForged,
     LinkParams, LinkRefused, NotFound, QueueParam, RangeOutside, RateLimited, ScheduleParam, TaskParam, Unauthenticated,
     UnsubscribeParam, WorkerParam,
 };

@@ -1,7 +1,5 @@
 //! The packs that the server runs, and their reload.
 
-#![expect(unused_qualifications, reason = "utoipa's macro writes longer paths than it needs to, in our name")]
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
