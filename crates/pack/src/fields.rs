@@ -170,7 +170,6 @@ pub(crate) const KIND: &[Field] = &[
     LIMITS[4],
     LIMITS[5],
     field("rate", Shape::Rate, "Most starts over all workers, for example 10/m: N/s, N/m, N/h, N/d."),
-    field("concurrency", Shape::Integer(1, 100_000), "Most tasks that run at the same time over all workers."),
     field("scope", Shape::Choice(&["submit", "admin"]), "What a token must allow that submits it. Default: submit."),
     field("example", Shape::Plain, "Args that work. Default: the examples of the params."),
     field("params", Shape::Map(&PARAM_SHAPE), "The args, by name: a type, or a table with a type."),

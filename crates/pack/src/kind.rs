@@ -30,8 +30,6 @@ pub struct Kind {
     pub limits: Limits,
     /// Most starts in a period over all workers; `None` for no limit.
     pub rate: Option<Rate>,
-    /// Most tasks that run at the same time over all workers; `None` for no limit.
-    pub concurrency: Option<u32>,
     /// Whether only a token with the scope `admin` may submit it.
     pub needs_admin: bool,
     /// The typed args of the kind.

@@ -94,7 +94,7 @@ pub(in crate::http) async fn reload(_principal: Admin, State(state): State<ApiSt
     let reports = state.packs.reload(&state.kinds, &state.services, &state.queue).await.map_err(refused)?;
     let schedules: Vec<PackSync> = reports.into_iter().map(|(pack, report)| PackSync::new(pack, report)).collect();
     let items = views(&state);
-    let detail = format!("{} packs, {} kinds", items.len(), items.iter().map(|pack| pack.kinds.len()).sum::<usize>());
+    let detail = format!("packs: {}, kinds: {}", items.len(), items.iter().map(|pack| pack.kinds.len()).sum::<usize>());
     Ok(AuditNote::detail(detail).on(Json(PackReload { items, schedules }).into_response()))
 }
 

@@ -47,7 +47,7 @@ pub async fn packs_are_listed_and_reloaded_as_a_whole(engine: Engine) {
     assert_eq!(listed["items"][0]["kinds"], json!(["shop.hello", "shop.goodbye"]), "those that ran go on");
 
     let audit = service.get("/api/v1/audit?action=pack.reload").await.json();
-    assert_eq!(audit["items"][0]["detail"], "1 packs, 2 kinds", "{audit}");
+    assert_eq!(audit["items"][0]["detail"], "packs: 1, kinds: 2", "{audit}");
     let reader = service.token("bob", &[Scope::Read]);
     let denied = service.anonymous(Method::POST, "/api/v1/packs/reload").bearer(&reader).send().await;
     assert_eq!(denied.status, StatusCode::FORBIDDEN, "{denied}");

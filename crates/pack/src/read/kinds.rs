@@ -77,7 +77,6 @@ impl Reader<'_> {
             source,
             limits: self.limits(node, path, defaults),
             rate: node.get("rate").and_then(Node::text).and_then(Rate::parse),
-            concurrency: node.get("concurrency").and_then(Node::integer).and_then(|number| u32::try_from(number).ok()),
             needs_admin: node.get("scope").and_then(Node::text) == Some("admin"),
             example,
             when,

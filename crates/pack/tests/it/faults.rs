@@ -50,7 +50,7 @@ fn fields_of_the_wrong_form_are_told() {
     sql_line("rate = \"10 a minute\"", "8: kinds.\"p.k\".rate: ", "must be a rate like \"10/m\"");
     sql_line("rate = \"0/m\"", "8: kinds.\"p.k\".rate: ", "must be a rate");
     sql_line("scope = \"admn\"", "9: kinds.\"p.k\".scope: ", "Did you mean \"admin\"?");
-    sql_line("concurrency = 0", "15: kinds.\"p.k\".concurrency: ", "from 1 to");
+    sql_line("concurrency = 2", "1: kinds.\"p.k\".concurrency: ", "is unknown here");
     sql_line("queue = \"Heavy Work\"", "9: kinds.\"p.k\".queue: ", "is not a name of a queue");
     sql_line("max_retries = true", "15: kinds.\"p.k\".max_retries: ", "got true");
     sql_line(
