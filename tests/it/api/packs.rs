@@ -13,9 +13,9 @@ use crate::support::service::TestService;
 fn write(folder: &Path, kinds: &[(&str, &str)]) {
     let mut text = "[pack]\nname = \"shop\"\ndescription = \"Says hello.\"\n".to_owned();
     for (name, compiled) in kinds {
-        text.push_str(&format!(
-            "\n[kinds.\"shop.{name}\"]\ndescription = \"Says {name}.\"\nrunner = \"builtin\"\nkind = \"{compiled}\"\nargs = {{ says = \"{name}\" }}\n"
-        ));
+        let declared =
+            ["[kinds.\"shop.", name, "\"]\ndescription = \"Greets.\"\nrunner = \"builtin\"\nkind = \"", compiled, "\"\n"];
+        text.push_str(&declared.concat());
     }
     std::fs::write(folder.join("pack.toml"), text).unwrap();
 }
