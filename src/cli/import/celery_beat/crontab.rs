@@ -47,7 +47,7 @@ pub(super) fn translate(fields: [&str; 5]) -> Result<Translated, String> {
     let mut note = None;
     if !texts[2].starts_with('*') && !texts[4].starts_with('*') {
         (texts[2], texts[4]) = both_days(&texts[2], &values[2], &texts[4], &values[4])?;
-        if texts[2].contains('/') || texts[4].contains('/') {
+        if texts[2].starts_with("*/") || texts[4].starts_with("*/") {
             note = Some(format!(
                 "Celery requires both day fields; {:?} and {:?} have the same values, and a field that begins with * makes Legwork require both as well",
                 texts[2], texts[4]
@@ -160,11 +160,12 @@ mod tests {
             (["0", "0", "1", "*", "*/2"], "0 0 1 * */2"),
             // What is refused here, or is read by its first letters only.
             (["*/90", "*", "*", "*", "*"], "0 * * * *"),
-            (["10-50/60", "*", "*", "*", "*"], "10 * * * *"),
+            (["10-50/61", "*", "*", "*", "*"], "10 * * * *"),
             (["0", "0", "*", "septem", "mond"], "0 0 * 9 1"),
             // Both day fields, one of which says nothing.
             (["0", "0", "1-31", "*", "mon"], "0 0 * * mon"),
             (["0", "0", "13", "*", "0-6"], "0 0 13 * *"),
+            (["0", "0", "2-31/3", "*", "0-6"], "0 0 2-31/3 * *"),
         ] {
             assert_eq!(translate(fields), Ok(Translated { expression: expression.to_owned(), note: None }), "{fields:?}");
         }
