@@ -397,7 +397,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
         let code = u32::from(hidden);
         return Err(format!("must be one line of visible characters; remove the control or format character U+{code:04X}"));
     }
-    if name == "." || name == ".." || name.eq_ignore_ascii_case("preview") {
+    if [".", "..", "preview", "sync"].iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
         return Err(format!("must not be {name:?}, which has another meaning in a path; choose another name"));
     }
     if name.parse::<ScheduleId>().is_ok() {
