@@ -293,8 +293,8 @@ fn credentials(config: &Config) -> Result<Credentials, CliError> {
         return Err(CliError::Unreachable {
             url: config.client.url.clone(),
             reason: format!(
-                "there is nothing to make a token with. Start `legwork serve` here first (it keeps its secret in {}), \
-                 or set LEGWORK_TOKEN, or JWT_SECRET as the server has it",
+                "it was not asked, because there is nothing to make a token with. Run this in the folder of the server (which keeps its \
+                 secret in {}), or set LEGWORK_TOKEN, or JWT_SECRET as the server has it",
                 config.data_dir.display()
             ),
         });

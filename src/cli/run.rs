@@ -94,7 +94,8 @@ fn find(kinds: &KindSet, name: &str) -> Result<Arc<TaskKind>, CliError> {
     let known = KindName::parse(name).ok().and_then(|name| kinds.get(&name)).filter(|kind| kind.policy.is_public);
     known.ok_or_else(|| {
         let names: Vec<String> = kinds.public().map(|kind| kind.policy.name.to_string()).collect();
-        CliError::Usage(format!("the kind {name:?} is unknown; there are {}", names.join(", ")))
+        let packs = "A kind of a pack needs --pack FOLDER, or PACKS";
+        CliError::Usage(format!("the kind {name:?} is unknown here. {packs}. Known are {}", names.join(", ")))
     })
 }
 

@@ -350,7 +350,10 @@ impl From<SubmitError> for ApiError {
         match error {
             SubmitError::UnknownKind(kind) => {
                 let shortened: String = kind.chars().take(100).collect();
-                Self::field("/kind", format!("{shortened:?} is unknown; GET /api/v1/tasks/kinds lists the kinds"))
+                Self::field(
+                    "/kind",
+                    format!("{shortened:?} is unknown; `legwork kind list` and GET /api/v1/tasks/kinds list the kinds"),
+                )
             }
             SubmitError::Invalid(field_errors) => Self::Invalid(field_errors),
             SubmitError::TooLarge { size, limit } => Self::ArgsTooLarge { size, limit },

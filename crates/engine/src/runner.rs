@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(policy.unmask_args(&masked, args), args);
         let changed = shown.replacen("[sensitive]", "new", 1);
         assert_eq!(policy.unmask_args(&changed, args), args.replacen("\"a\"", "\"new\"", 1));
-        assert_eq!(policy.mask_args(r#"{"o":5,"l":{"*":1}}"#.to_owned()), r#"{"l":{"*":"[sensitive]"},"o":5}"#);
+        assert_eq!(policy.mask_args(r#"{"o":5,"l":{"*":1}}"#.to_owned()), r#"{"o":5,"l":{"*":"[sensitive]"}}"#);
     }
 
     #[test]

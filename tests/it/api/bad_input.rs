@@ -110,10 +110,10 @@ pub async fn an_unknown_kind_is_422(engine: Engine) {
 
     {
       "code": "invalid",
-      "detail": "/kind: \"no.such\" is unknown; GET /api/v1/tasks/kinds lists the kinds",
+      "detail": "/kind: \"no.such\" is unknown; `legwork kind list` and GET /api/v1/tasks/kinds list the kinds",
       "errors": [
         {
-          "detail": "\"no.such\" is unknown; GET /api/v1/tasks/kinds lists the kinds",
+          "detail": "\"no.such\" is unknown; `legwork kind list` and GET /api/v1/tasks/kinds list the kinds",
           "pointer": "/kind"
         }
       ],

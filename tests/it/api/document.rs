@@ -102,9 +102,9 @@ fn every_reference_leads_somewhere_and_operation_ids_are_unique() {
 }
 
 /// The verbs that operation ids begin with, so that the functions of a generated client read alike.
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 20] = [
     "get", "list", "create", "update", "delete", "set", "submit", "retry", "revoke", "pause", "resume", "purge", "enable",
-    "disable", "run", "preview", "upload", "stream", "sync",
+    "disable", "run", "preview", "upload", "stream", "sync", "reload",
 ];
 /// Verbs that only workers take.
 const VERBS_OF_WORKERS: [&str; 2] = ["drain", "shutdown"];

@@ -108,10 +108,10 @@ pub async fn each_item_of_a_batch_answers_for_itself(engine: Engine) {
         {
           "error": {
             "code": "invalid",
-            "detail": "/tasks/2/kind: \"no.such\" is unknown; GET /api/v1/tasks/kinds lists the kinds",
+            "detail": "/tasks/2/kind: \"no.such\" is unknown; `legwork kind list` and GET /api/v1/tasks/kinds list the kinds",
             "errors": [
               {
-                "detail": "\"no.such\" is unknown; GET /api/v1/tasks/kinds lists the kinds",
+                "detail": "\"no.such\" is unknown; `legwork kind list` and GET /api/v1/tasks/kinds list the kinds",
                 "pointer": "/tasks/2/kind"
               }
             ],
@@ -192,10 +192,10 @@ pub async fn a_batch_of_which_nothing_is_accepted_is_422(engine: Engine) {
 
     {
       "code": "none_accepted",
-      "detail": "/tasks/0/kind: \"no.such\" is unknown; GET /api/v1/tasks/kinds lists the kinds; /tasks/1/args/seconds: \"x\" is not of type \"number\"; /tasks/1/priority: must be between 0 and 9; got 10",
+      "detail": "/tasks/0/kind: \"no.such\" is unknown; `legwork kind list` and GET /api/v1/tasks/kinds list the kinds; /tasks/1/args/seconds: \"x\" is not of type \"number\"; /tasks/1/priority: must be between 0 and 9; got 10",
       "errors": [
         {
-          "detail": "\"no.such\" is unknown; GET /api/v1/tasks/kinds lists the kinds",
+          "detail": "\"no.such\" is unknown; `legwork kind list` and GET /api/v1/tasks/kinds list the kinds",
           "pointer": "/tasks/0/kind"
         },
         {

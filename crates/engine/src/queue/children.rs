@@ -57,7 +57,7 @@ impl Children for TaskChildren {
     }
 
     async fn ended(&self, child: TaskId, wait: Duration) -> Result<Option<ChildEnd>, TaskFailure> {
-        let row = self.queue.wait_for_row(child, wait).await;
+        let row = self.queue.wait_for_row(child, wait, |_| true).await;
         let Some(row) = row.map_err(|error| TaskFailure::retry("StoreUnavailable", error))? else {
             return Ok(Some(ChildEnd::Forgotten));
         };

@@ -58,20 +58,25 @@ impl Queue {
 
     /// How a task stands as soon as it has ended, or after `wait`, whichever comes first.
     pub async fn wait(&self, id: TaskId, wait: Duration, principal: &Principal) -> Result<Option<StatusView>, QueueError> {
-        let Some(row) = self.visible_row(id, principal).await? else { return Ok(None) };
-        let row = if row.status.is_ended() { Some(row) } else { self.wait_for_row(id, wait).await? };
+        let only = principal.sees_only();
+        let row = self.wait_for_row(id, wait, |row| Self::is_visible(row, only.as_deref())).await?;
         Ok(match row {
             Some(row) => Some(self.status_of(row).await?),
             None => None,
         })
     }
 
-    /// The row of a task as soon as it has ended, or after `wait`; `None` where no task of the id is known.
-    pub(super) async fn wait_for_row(&self, id: TaskId, wait: Duration) -> Result<Option<TaskRow>, QueueError> {
+    /// The row of a task as soon as it has ended, or after `wait`; `None` where no task of the id is known, or it is not one to be seen.
+    pub(super) async fn wait_for_row(
+        &self,
+        id: TaskId,
+        wait: Duration,
+        is_visible: impl Fn(&TaskRow) -> bool,
+    ) -> Result<Option<TaskRow>, QueueError> {
         let deadline = tokio::time::Instant::now() + wait;
         let mut subscription = self.event_hub.subscribe(id);
         loop {
-            let Some(row) = self.store.find(id).await? else { return Ok(None) };
+            let Some(row) = self.store.find(id).await?.filter(&is_visible) else { return Ok(None) };
             if row.status.is_ended() || tokio::time::Instant::now() >= deadline || self.shutdown.is_started() {
                 return Ok(Some(row));
             }

@@ -292,7 +292,7 @@ impl Queue {
             Ok(_) => {}
             Err(SubmitError::Invalid(errors)) => field_errors.extend(errors),
             Err(SubmitError::UnknownKind(kind)) => {
-                let detail = format!("there is no kind {kind:?}; GET /api/v1/tasks/kinds lists the kinds");
+                let detail = format!("there is no kind {kind:?}; `legwork kind list` and GET /api/v1/tasks/kinds list the kinds");
                 field_errors.push(FieldError::new("/kind", detail));
             }
             Err(error) => return Err(error.into()),

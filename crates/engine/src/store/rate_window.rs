@@ -131,8 +131,11 @@ fn count_starts(answers: &[Admission], late: &[usize], new: &[usize]) -> u32 {
     u32::try_from(starts).unwrap_or(u32::MAX)
 }
 
+/// In whole microseconds, as the databases keep times: a slot that was cut off would come before its start is free.
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
-    at.saturating_add(by).unwrap_or(Timestamp::MAX)
+    let exact = at.saturating_add(by).unwrap_or(Timestamp::MAX);
+    let micros = exact.as_microsecond() + i64::from(exact.subsec_nanosecond() % 1_000 > 0);
+    Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

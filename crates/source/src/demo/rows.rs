@@ -115,11 +115,17 @@ pub(super) fn all(now: Timestamp) -> Vec<(&'static str, Vec<Value>)> {
     let mut maker = Maker { rng: &mut rng, now };
     vec![
         ("users", (1..=USERS).map(|id| maker.user(id)).collect()),
-        ("admins", (1..=ADMINS).map(|id| maker.admin(id)).collect()),
+        ("admins", (1..=ADMINS).map(|id| maker.admin(id)).chain([invited_admin(now)]).collect()),
         ("contents", (1..=CONTENTS).map(|id| maker.content(id)).collect()),
         ("activity_logs", (1..=ACTIVITIES).map(|id| maker.activity(id)).collect()),
         ("notifications", (1..=NOTIFICATIONS).map(|id| maker.notification(id)).collect()),
     ]
+}
+
+/// The admin of the examples of the pack au-vlp, who has not signed in yet.
+fn invited_admin(now: Timestamp) -> Value {
+    let created = sqlite_time(now.saturating_sub(SignedDuration::from_hours(24)).unwrap_or(now));
+    json!([456, "admin456@example.org", "Wairimu", "Njoroge", "support", 0, created, null])
 }
 
 struct Maker<'a> {
