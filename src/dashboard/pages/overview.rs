@@ -15,7 +15,7 @@ use super::super::{format, shell};
 use super::queues::{OLD_SECONDS, problem, queue_url};
 use super::workers::slot_shares;
 use crate::http::ApiState;
-use legwork_engine::domain::{PageRequest, TaskFilter, TaskStatus, WorkerHealth};
+use legwork_engine::domain::{Maintenance, PageRequest, TaskFilter, TaskStatus, WorkerHealth};
 use legwork_engine::queue::statistics::StatisticsRange;
 use legwork_engine::queue::view::{QueueView, StatusView, WorkersView};
 
@@ -90,8 +90,19 @@ fn reasons(queues: &[QueueView], workers: &WorkersView) -> Vec<Reason> {
     reasons
 }
 
-fn health(queues: &[QueueView], workers: &WorkersView) -> Health {
-    let reasons = reasons(queues, workers);
+/// The maintenance as a reason: nothing is fetched and nothing fires.
+fn paused_by(maintenance: &Maintenance) -> Reason {
+    let Maintenance { since, reason, principal } = maintenance;
+    let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    let text = format!(
+        "Maintenance is on since {since} by {principal}{why}. Tasks wait and no schedule fires; `legwork maintenance off` ends it."
+    );
+    Reason { tone: Tone::Warn, text, url: None, link: None }
+}
+
+fn health(queues: &[QueueView], workers: &WorkersView, maintenance: Option<&Maintenance>) -> Health {
+    let mut reasons = reasons(queues, workers);
+    reasons.splice(..0, maintenance.map(paused_by));
     let is_bad = reasons.iter().any(|reason| reason.tone == Tone::Bad);
     let tone = match (reasons.is_empty(), is_bad) {
         (true, _) => Tone::Ok,
@@ -230,6 +241,7 @@ pub(in crate::dashboard) async fn overview(
         shares: slot_shares(worker),
     });
     let history = History::new(&statistics, range);
+    let maintenance = state.queue.maintenance().await?;
     let (due, oldest) = (queues.iter().map(|queue| queue.depth).sum(), oldest_due(&queues));
     let order_url = |order: &str| with_query("/", [("order", order), ("range", query.text("range"))]);
     let kinds = view! {
@@ -242,7 +254,7 @@ pub(in crate::dashboard) async fn overview(
         ranges => ranges("/", range_word, &[("order", query.text("order"))]),
         charts => [history.throughput(None), history.run_time(None), history.failures(), history.waiting(None, due, oldest)],
         kinds,
-        health => health(&queues, &workers),
+        health => health(&queues, &workers, maintenance.as_ref()),
         stats => stats(&queues, &workers, &history, range),
         failures => groups(failures.items, now),
         workers => rows.collect::<Vec<_>>(),
