@@ -8,6 +8,7 @@ mod parts;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Tokens;
@@ -74,6 +75,9 @@ pub enum AppError {
         /// The part's own error, as text.
         reason: String,
     },
+    /// Signals could not be listened for.
+    #[error("signals cannot be listened for: {0}")]
+    Signal(std::io::Error),
     /// The address could not be listened on.
     #[error("{address} cannot be listened on: {source}; set LISTEN to another address")]
     Listen {
@@ -110,6 +114,8 @@ pub struct App {
 pub async fn serve(config: Config) -> Result<(), AppError> {
     let shutdown = Shutdown::new();
     spawn_signal_listener(shutdown.clone());
+    // From the start: without a listener, a SIGHUP ends the process.
+    let hangups = signal(SignalKind::hangup()).map_err(AppError::Signal)?;
     let config = with_secrets(config)?;
     let listener = if config.roles.api || config.listen_is_set { Some(listen(&config).await?) } else { None };
     let store = build_store(&config.store).await?;
@@ -119,15 +125,21 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SyncedClock::start());
     let broker = build_broker(&config.broker)?;
     let mut config = config;
-    let packs = Arc::new(RunningPacks::load(&config.packs, &config.render, &mut config.sources)?);
+    let keeps_schedules = config.roles.scheduler || config.roles.api;
+    let packs = Arc::new(RunningPacks::load(&config.packs, &config.render, &mut config.sources, keeps_schedules)?);
     let app = App::assemble(config, store, broker, clock, packs.clone(), shutdown)?;
-    let packs = packs.current();
-    packs.prepare(&app.services.sources).await?;
-    packs.lend_templates(&app.services.renderer);
-    // Workers alone fire nothing, and may know other packs than the schedulers.
-    if app.config.roles.scheduler || app.config.roles.api {
-        packs.sync_schedules(&app.queue).await?;
-    }
+    let loaded = packs.current();
+    loaded.prepare(&app.services.sources).await?;
+    loaded.lend_templates(&app.services.renderer);
+    packs.sync_schedules(&app.queue).await?;
+    app.shutdown.spawn(reload_on_hangup(
+        hangups,
+        packs,
+        app.kinds.clone(),
+        app.services.clone(),
+        app.queue.clone(),
+        app.shutdown.clone(),
+    ));
     app.run(listener).await
 }
 
@@ -159,7 +171,6 @@ async fn wait_for(store: &SharedStore, shutdown: &Shutdown) -> bool {
 
 /// The first SIGTERM or SIGINT starts the shutdown; a second one ends the process at once.
 fn spawn_signal_listener(shutdown: Shutdown) {
-    use tokio::signal::unix::{SignalKind, signal};
     tokio::spawn(async move {
         let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
             return tracing::error!("signals cannot be listened for");
@@ -181,20 +192,17 @@ fn spawn_signal_listener(shutdown: Shutdown) {
 
 /// Reloads the packs at each SIGHUP. Packs that cannot be used are logged, and those that run go on.
 async fn reload_on_hangup(
+    mut hangups: tokio::signal::unix::Signal,
     packs: Arc<RunningPacks>,
     kinds: KindSet,
     services: Arc<Services>,
     queue: Arc<Queue>,
     shutdown: Shutdown,
 ) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        return tracing::error!("SIGHUP cannot be listened for; packs are reloaded over the API only");
-    };
     loop {
         tokio::select! {
             () = shutdown.started() => return,
-            received = hangup.recv() => if received.is_none() { return },
+            received = hangups.recv() => if received.is_none() { return },
         }
         match packs.reload(&kinds, &services, &queue).await {
             Ok(_) => tracing::info!(packs = packs.current().set().packs().len(), "the packs were reloaded"),
@@ -288,13 +296,6 @@ impl App {
         } else {
             self.shutdown.spawn(follow_store_time(self.queue.clone(), self.shutdown.clone()));
         }
-        self.shutdown.spawn(reload_on_hangup(
-            self.packs.clone(),
-            self.kinds.clone(),
-            self.services.clone(),
-            self.queue.clone(),
-            self.shutdown.clone(),
-        ));
         self.upkeep.clone().start(self.config.roles.scheduler, &self.shutdown);
         let pool = self.config.roles.worker.then(|| self.pool());
         let heartbeat_stop = CancellationToken::new();

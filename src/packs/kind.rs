@@ -1,5 +1,6 @@
 //! A kind of a pack as a kind of the process.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use legwork_engine::domain::{
     Backoff, FieldError, KindName, QueueName, RateLimit, RetryPolicy, Scope as TokenScope, TaskFailure,
 };
 use legwork_engine::{KindPolicy, RunFuture};
-use legwork_pack::{Kind, Pack, Runner};
+use legwork_pack::{Kind, Pack, PackSet, Runner};
 use serde_json::{Map, Value};
 
 use super::attempt;
@@ -79,7 +80,7 @@ impl Behavior for PackBehavior {
 }
 
 /// Makes a kind of the process of a kind of a pack.
-pub(super) fn task_kind(runtime: &Arc<PackRuntime>, kind: &Kind, compiled_kinds: &KindSet) -> TaskKind {
+pub(super) fn task_kind(runtime: &Arc<PackRuntime>, kind: &Kind, compiled_kinds: &KindSet, is_for_admins: bool) -> TaskKind {
     let compiled = match &kind.runner {
         Runner::Builtin(builtin) => compiled_kinds.get(&KindName::from_store(&builtin.kind)),
         _ => None,
@@ -90,7 +91,7 @@ pub(super) fn task_kind(runtime: &Arc<PackRuntime>, kind: &Kind, compiled_kinds:
         pack: runtime.pack.name.as_str().into(),
         celery_task: kind.celery_task.as_deref().map(Into::into),
         description: kind.description.clone(),
-        scope: scope_of(kind, compiled_kinds),
+        scope: if is_for_admins { TokenScope::Admin } else { TokenScope::Submit },
         example: kind.example.clone().into(),
         json_schema: kind.params.json_schema(),
         needs_engine,
@@ -98,17 +99,32 @@ pub(super) fn task_kind(runtime: &Arc<PackRuntime>, kind: &Kind, compiled_kinds:
     })
 }
 
-/// What a token must allow that submits it. What a compiled kind asks for is asked for by the kinds that run it or submit it as well: else a
-/// pack would open to everybody what is for administrators.
-fn scope_of(kind: &Kind, compiled: &KindSet) -> TokenScope {
-    let names: Vec<&str> = match &kind.runner {
+/// The kinds that a kind runs or submits.
+fn kinds_within(kind: &Kind) -> Vec<&str> {
+    match &kind.runner {
         Runner::Builtin(builtin) => vec![&builtin.kind],
         Runner::FanOut(fan_out) => fan_out.children.iter().map(|child| child.kind.as_str()).collect(),
         Runner::Chain(links) => links.iter().map(|link| link.kind.as_str()).collect(),
         _ => Vec::new(),
-    };
-    let is_admins = |name: &str| compiled.get(&KindName::from_store(name)).is_some_and(|kind| kind.scope == TokenScope::Admin);
-    if kind.needs_admin || names.into_iter().any(is_admins) { TokenScope::Admin } else { TokenScope::Submit }
+    }
+}
+
+/// The kinds of packs that only administrators may submit. What a kind asks for is asked for by the kinds that run or submit it as well,
+/// however many lie between: else a pack would open to everybody what is for administrators.
+pub(super) fn for_admins(set: &PackSet, compiled: &KindSet) -> BTreeSet<String> {
+    let is_compiled = |name: &str| compiled.get(&KindName::from_store(name)).is_some_and(|kind| kind.scope == TokenScope::Admin);
+    let mut admins: BTreeSet<String> = BTreeSet::new();
+    loop {
+        let is_admins = |kind: &Kind| {
+            kind.needs_admin || kinds_within(kind).into_iter().any(|name| is_compiled(name) || admins.contains(name))
+        };
+        let found: BTreeSet<String> =
+            set.kinds().filter(|(_, kind)| is_admins(kind)).map(|(_, kind)| kind.name.clone()).collect();
+        if found.len() == admins.len() {
+            return admins;
+        }
+        admins = found;
+    }
 }
 
 /// What the engine has to know: what the pack says, else what the compiled kind says, else the defaults.

@@ -9,7 +9,7 @@ use legwork_pack::{ArgFault, ArgsCheck, Fault, Host, HostKind, PackFiles, PackSe
 use legwork_source::{Sources, SourcesConfig};
 use serde_json::Value;
 
-use super::kind::{PackRuntime, task_kind};
+use super::kind::{PackRuntime, for_admins, task_kind};
 use super::prepare::Refusals;
 use super::{built_in, sources};
 use crate::config::{PacksConfig, RenderConfig};
@@ -85,11 +85,13 @@ impl LoadedPacks {
     /// Their kinds, ready to run.
     pub fn kinds(&self) -> Vec<TaskKind> {
         let compiled = KindSet::compiled();
+        let for_admins = for_admins(&self.set, &compiled);
         let mut kinds = Vec::new();
         for pack in self.set.packs() {
             let Some(renderer) = self.renderers.get(&pack.name) else { continue };
             let runtime = Arc::new(PackRuntime::new(pack.clone(), renderer.clone(), &self.render));
-            kinds.extend(pack.kinds.iter().map(|kind| task_kind(&runtime, kind, &compiled)));
+            let made = pack.kinds.iter().map(|kind| task_kind(&runtime, kind, &compiled, for_admins.contains(&kind.name)));
+            kinds.extend(made);
         }
         kinds
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use legwork_engine::queue::Queue;
 use legwork_engine::queue::declared::SyncReport;
-use legwork_engine::store::StoreError;
+use legwork_engine::store::{StoreError, StoreResult};
 use legwork_source::SourcesConfig;
 use parking_lot::RwLock;
 
@@ -22,6 +22,8 @@ pub struct RunningPacks {
     /// The sources that the process has opened.
     opened: SourcesConfig,
     current: RwLock<Arc<LoadedPacks>>,
+    /// Whether the process keeps the schedules of its packs. A worker does not: it may know other packs than the schedulers.
+    keeps_schedules: bool,
     /// One reload at a time.
     reloading: tokio::sync::Mutex<()>,
 }
@@ -42,7 +44,12 @@ pub enum ReloadError {
 
 impl RunningPacks {
     /// Reads the packs of the configuration, and adds their sources and models to `sources`.
-    pub fn load(config: &PacksConfig, render: &RenderConfig, sources: &mut SourcesConfig) -> Result<Self, PackError> {
+    pub fn load(
+        config: &PacksConfig,
+        render: &RenderConfig,
+        sources: &mut SourcesConfig,
+        keeps_schedules: bool,
+    ) -> Result<Self, PackError> {
         let declared = sources.clone();
         let packs = LoadedPacks::load(config, render, sources)?;
         Ok(Self {
@@ -51,6 +58,7 @@ impl RunningPacks {
             declared,
             opened: sources.clone(),
             current: RwLock::new(Arc::new(packs)),
+            keeps_schedules,
             reloading: tokio::sync::Mutex::default(),
         })
     }
@@ -78,8 +86,12 @@ impl RunningPacks {
         fresh.lend_templates(&services.renderer);
         kinds.replace_declared(fresh.kinds());
         queue.kinds_changed().await;
-        let fresh = Arc::new(fresh);
-        *self.current.write() = fresh.clone();
-        Ok(fresh.sync_schedules(queue).await?)
+        *self.current.write() = Arc::new(fresh);
+        self.sync_schedules(queue).await.map_err(ReloadError::Schedules)
+    }
+
+    /// Brings the schedules in line with what the packs declare, where this process keeps them. Returns what was done for each pack.
+    pub async fn sync_schedules(&self, queue: &Queue) -> StoreResult<Vec<(String, SyncReport)>> {
+        if self.keeps_schedules { self.current().sync_schedules(queue).await } else { Ok(Vec::new()) }
     }
 }

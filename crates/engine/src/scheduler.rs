@@ -42,6 +42,8 @@ const DISPATCH_GRACE: Duration = Duration::from_secs(10);
 const REDISPATCH_BATCHES: usize = 20;
 /// How long past its hard limit an attempt is left to its worker.
 const OVERRUN_GRACE: Duration = Duration::from_secs(30);
+/// How often the lines of rate limits are looked at.
+const ADVANCE_LINES_EVERY: Duration = Duration::from_secs(2);
 /// How often due schedules are looked for; also the most that a firing is late by where nothing holds it up.
 const FIRE_EVERY: Duration = Duration::from_millis(500);
 /// How often old rows are looked for.
@@ -143,6 +145,19 @@ impl Scheduler {
         self.queue.count_once().await
     }
 
+    /// Moves tasks that wait for a rate limit up where others before them have ended, or the limit has changed.
+    pub async fn advance_lines(&self) -> StoreResult<usize> {
+        let now = self.queue.clock().now();
+        let mut advanced = 0;
+        for kind in self.queue.store().limited_kinds(now).await? {
+            // The kind may be one of another process's packs.
+            if let Some(policy) = self.queue.runner().kind(&kind) {
+                advanced += self.queue.store().advance_line(&kind, policy.rate, now).await?;
+            }
+        }
+        Ok(usize::try_from(advanced).unwrap_or(usize::MAX))
+    }
+
     /// Runs every duty until `shutdown`.
     pub fn start(self: &Arc<Self>, shutdown: &Shutdown) {
         macro_rules! duty {
@@ -159,6 +174,7 @@ impl Scheduler {
         duty!("expire", EXPIRE_EVERY, expire);
         duty!("redispatch_lost", REDISPATCH_EVERY, redispatch_lost);
         duty!("prune", PRUNE_EVERY, prune);
+        duty!("advance_lines", ADVANCE_LINES_EVERY, advance_lines);
         duty!("count", COUNT_EVERY, count);
         duty!("fire_schedules", FIRE_EVERY, fire_schedules);
     }

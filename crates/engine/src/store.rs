@@ -33,8 +33,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Attempt, Dispatch, Page, PageRequest, PriorityBand, Progress, QueueName, ScopeSet, TaskFilter, TaskId, TaskRef, TaskRow,
-    WorkerId, WorkerInfo, WorkerRow,
+    Attempt, Dispatch, KindName, Page, PageRequest, PriorityBand, Progress, QueueName, RateLimit, ScopeSet, TaskFilter, TaskId,
+    TaskRef, TaskRow, WorkerId, WorkerInfo, WorkerRow,
 };
 
 pub use answers::{
@@ -288,6 +288,17 @@ pub trait MailLedger: Send + Sync {
     async fn read_ledger(&self, task: TaskId) -> StoreResult<Vec<LedgerEntry>>;
 }
 
+/// The lines of tasks that wait for the rate limits of their kinds.
+#[async_trait]
+pub trait RateLines: Send + Sync {
+    /// The kinds of which tasks have a slot in the future.
+    async fn limited_kinds(&self, now: Timestamp) -> StoreResult<Vec<KindName>>;
+
+    /// Dispatches the first tasks of a kind's line now, as many as may start: those before them may have ended, or the limit may have become
+    /// wider. Without a limit, all of them. Returns how many.
+    async fn advance_line(&self, kind: &KindName, limit: Option<RateLimit>, now: Timestamp) -> StoreResult<u64>;
+}
+
 /// Everything that a store can do.
 #[async_trait]
 pub trait Store:
@@ -299,6 +310,7 @@ pub trait Store:
     + Accounts
     + MailLedger
     + EffectRecords
+    + RateLines
     + RecipientLedger
     + Suppressions
     + FileRegistry

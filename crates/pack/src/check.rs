@@ -80,6 +80,11 @@ impl<'a> Checks<'a> {
                 }
             }
             Runner::Chain(links) => {
+                if kind.rate.is_some() {
+                    let message =
+                        "is not allowed for a chain, which looks at its links many times. Give the kinds of the links a rate.";
+                    self.fault(&kind.place, format!("{field}.rate"), message);
+                }
                 for (index, link) in links.iter().enumerate() {
                     self.call(&link.kind, &link.args, &kind.place, &format!("{field}.links[{index}]"));
                 }

@@ -85,7 +85,7 @@ pub(in crate::http) async fn list(_principal: Reader, State(state): State<ApiSta
 /// Reload the packs
 ///
 /// Reads the folders of the packs anew. If all of them are right, their kinds, templates and schedules replace those that run; running attempts keep
-/// theirs. If there is a mistake, nothing changes, and the answer is 422 with every mistake and its place. Sources and models need a restart. Only the process
+/// theirs. If there is a mistake, nothing changes, and the answer is 422 with every mistake and its place; where a database does not answer, it is 409 (`source_away`). Sources and models need a restart. Only the process
 /// that answers reloads: send SIGHUP to the others.
 #[utoipa::path(post, path = "/api/v1/packs/reload", tag = "packs", operation_id = "reloadPacks",
     security(("bearer" = ["admin"])), responses((status = 200, description = "The packs that run now.", body = PackReload),
@@ -103,8 +103,8 @@ fn refused(error: ReloadError) -> ApiError {
         ReloadError::Packs(PackError::Mistakes(mistakes)) => {
             ApiError::Invalid(mistakes.into_iter().map(|mistake| FieldError::new("", mistake)).collect())
         }
-        ReloadError::Packs(error @ PackError::Away(_)) => ApiError::Unavailable(error.to_string()),
+        ReloadError::Packs(error @ PackError::Away(_)) => ApiError::Conflict { code: "source_away", detail: error.to_string() },
         ReloadError::Source(_) => ApiError::Conflict { code: "source_changed", detail: error.to_string() },
-        ReloadError::Schedules(_) => ApiError::Unavailable(error.to_string()),
+        ReloadError::Schedules(_) => ApiError::Conflict { code: "schedules_not_kept", detail: error.to_string() },
     }
 }

@@ -51,6 +51,31 @@ pub async fn packs_are_listed_and_reloaded_as_a_whole(engine: Engine) {
         audit["items"].as_array().unwrap().iter().map(|entry| (&entry["outcome"], &entry["detail"])).collect();
     details.sort_by_key(|(outcome, _)| outcome.to_string());
     assert_eq!(details, [(&json!("done"), &json!("packs: 1, kinds: 2")), (&json!("failed"), &json!(""))]);
+    // What is for administrators stays so behind a chain of kinds.
+    write(folder.path(), &[("prune", "results.prune")]);
+    let mut text = std::fs::read_to_string(folder.path().join("pack.toml")).unwrap();
+    for (name, link) in [("outer", "inner"), ("inner", "prune")] {
+        let declared = [
+            "\n[kinds.\"shop.",
+            name,
+            "\"]\ndescription = \"Runs another one.\"\nrunner = \"chain\"\n[[kinds.\"shop.",
+            name,
+            "\".links]]\nname = \"only\"\nkind = \"shop.",
+            link,
+            "\"\n",
+        ];
+        text.push_str(&declared.concat());
+    }
+    std::fs::write(folder.path().join("pack.toml"), text).unwrap();
+    let reloaded = service.post("/api/v1/packs/reload", &json!(null)).await;
+    assert_eq!(reloaded.status, StatusCode::OK, "{reloaded}");
+    let submitter = service.token("bob", &[Scope::Submit]);
+    for kind in ["shop.prune", "shop.inner", "shop.outer"] {
+        let body = json!({ "kind": kind });
+        let denied = service.anonymous(Method::POST, "/api/v1/tasks").bearer(&submitter).json(&body).send().await;
+        assert_eq!(denied.status, StatusCode::FORBIDDEN, "{kind}: {denied}");
+    }
+
     let reader = service.token("bob", &[Scope::Read]);
     let denied = service.anonymous(Method::POST, "/api/v1/packs/reload").bearer(&reader).send().await;
     assert_eq!(denied.status, StatusCode::FORBIDDEN, "{denied}");

@@ -85,6 +85,8 @@ conformance! {
             what_cannot_start_anyway_uses_nothing_up,
             a_long_backlog_is_spread_over_time,
             a_line_that_was_revoked_holds_up_nobody,
+            a_line_moves_up_where_starts_have_become_free,
+            a_task_that_is_moved_to_another_time_leaves_the_line,
         }
         settle {
             a_success_is_kept_with_its_result,

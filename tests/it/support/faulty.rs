@@ -9,13 +9,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use legwork_engine::broker::{Broker, BrokerError, Delivery, FetchRequest, SharedBroker, Signal};
 use legwork_engine::domain::{
-    Attempt, Dispatch, FilePath, FiringRow, Maintenance, Page, PageRequest, PriorityBand, Progress, QueueName, ScheduleId,
-    ScheduleRow, ScopeSet, StoredSchedule, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo, WorkerRow,
+    Attempt, Dispatch, FilePath, FiringRow, KindName, Maintenance, Page, PageRequest, PriorityBand, Progress, QueueName,
+    RateLimit, ScheduleId, ScheduleRow, ScopeSet, StoredSchedule, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo,
+    WorkerRow,
 };
 use legwork_engine::store::{
     AccountInfo, AccountRow, Accounts, AttemptRow, AttemptStanding, AuditEntry, AuditFilter, AuditLog, ChangeAnswer,
     EffectRecord, EffectRecords, Ended, EndedGroup, FileRegistry, FileRow, HeartbeatAnswer, InsertAnswer, LedgerEntry,
-    MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts, QueueRow, RecipientCounts, RecipientFilter,
+    MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts, QueueRow, RateLines, RecipientCounts, RecipientFilter,
     RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend, RetryAnswer, RevokeAnswer, RevokeOrder, SampleStep,
     Samples, ScheduleFilter, ScheduleKey, ScheduleStep, ScheduleWrite, Schedules, Settled, Settlement, StartAnswer, StartBatch,
     StartedRow, Store, StoreError, StoreResult, SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps, TaskChange,
@@ -163,6 +164,10 @@ through! {
         ensure_queues(queues: &[QueueName], now: Timestamp) -> bool;
         change_queue(queue: &QueueName, change: &QueueChange, now: Timestamp) -> QueueRow;
         write_progress(id: TaskId, attempt: Attempt, progress: &Progress, now: Timestamp) -> bool;
+    }
+    RateLines true {
+        limited_kinds(now: Timestamp) -> Vec<KindName>;
+        advance_line(kind: &KindName, limit: Option<RateLimit>, now: Timestamp) -> u64;
     }
     EffectRecords true {
         record_effect(effect: &EffectRecord) -> ();

@@ -51,7 +51,7 @@ impl TestService {
         if !has_packs {
             config.packs.folders.clear();
         }
-        let packs = RunningPacks::load(&config.packs, &config.render, &mut config.sources).unwrap();
+        let packs = RunningPacks::load(&config.packs, &config.render, &mut config.sources, true).unwrap();
         let tokens = Arc::new(Tokens::new(&config.auth).unwrap());
         let parts = ApiParts {
             queue: engine.queue.clone(),

@@ -22,15 +22,16 @@ pub use key_ring::{EncryptionKey, KeyError, KeyRing, encrypted_with, unreadable}
 use super::{
     AccountInfo, AccountRow, Accounts, AttemptRow, AttemptStanding, AuditEntry, AuditFilter, AuditLog, ChangeAnswer,
     EffectRecord, EffectRecords, Ended, EndedGroup, FileRegistry, FileRow, HeartbeatAnswer, InsertAnswer, LedgerEntry,
-    MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts, QueueRow, RecipientCounts, RecipientFilter,
+    MailLedger, NewAccount, NewRecipient, Prune, QueueChange, QueueCounts, QueueRow, RateLines, RecipientCounts, RecipientFilter,
     RecipientLedger, RecipientRow, RecipientState, RecipientStep, Resend, RetryAnswer, RevokeAnswer, RevokeOrder, SampleStep,
     Samples, ScheduleFilter, ScheduleKey, ScheduleStep, ScheduleWrite, Schedules, Settled, Settlement, SharedStore, StartAnswer,
     StartBatch, StartedRow, Store, StoreError, StoreResult, SubmittedTask, Suppression, SuppressionFilter, Suppressions, Sweeps,
     TaskChange, TaskControl, TaskReads, TaskStats, TaskWrites, WorkerCommand, Workers,
 };
 use crate::domain::{
-    Attempt, Dispatch, FilePath, FiringRow, Maintenance, Page, PageRequest, PriorityBand, Progress, QueueName, ScheduleId,
-    ScheduleRow, ScopeSet, StoredSchedule, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo, WorkerRow,
+    Attempt, Dispatch, FilePath, FiringRow, KindName, Maintenance, Page, PageRequest, PriorityBand, Progress, QueueName,
+    RateLimit, ScheduleId, ScheduleRow, ScopeSet, StoredSchedule, TaskFilter, TaskId, TaskRef, TaskRow, WorkerId, WorkerInfo,
+    WorkerRow,
 };
 
 /// A store that keeps its texts encrypted. Without keys it writes in clear, and still says what it cannot open.
@@ -181,6 +182,17 @@ impl MailLedger for EncryptedStore {
             rows::open_entry(&self.key_ring, entry);
         }
         Ok(entries)
+    }
+}
+
+#[async_trait]
+impl RateLines for EncryptedStore {
+    async fn limited_kinds(&self, now: Timestamp) -> StoreResult<Vec<KindName>> {
+        self.inner.limited_kinds(now).await
+    }
+
+    async fn advance_line(&self, kind: &KindName, limit: Option<RateLimit>, now: Timestamp) -> StoreResult<u64> {
+        self.inner.advance_line(kind, limit, now).await
     }
 }
 

@@ -11,8 +11,9 @@ use crate::domain::RateLimit;
 
 /// Added to the span of a limit: the clocks of two workers differ by less.
 const SLACK: SignedDuration = SignedDuration::from_millis(250);
-/// Entries of a window. Beyond that, neighbours are merged into the later of the two, which only makes the limit stricter for a moment.
-const MOST_ENTRIES: usize = 200;
+/// Parts of a span. Starts within one part are kept as one entry at the latest of their times, so that a window has not many more entries than
+/// this; a start is then forgotten later by a part at most, never earlier.
+const PARTS: i64 = 200;
 
 /// The recent starts of a kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,8 +55,7 @@ impl RateWindow {
         let span = span(limit);
         let now = self.latest().map_or(now, |latest| latest.max(now));
         self.0.retain(|entry| entry.at > later(now, -span));
-        let used: u32 = self.0.iter().map(|entry| entry.starts).sum();
-        let mut free = limit.starts.saturating_sub(used);
+        let mut free = self.free(limit, now);
         let mut answers = vec![Admission::Start; slots.len()];
         // Tasks whose slot has come go first, then those that are early for their slot keep it, then come new ones.
         let (mut late, mut new) = (Vec::new(), Vec::new());
@@ -75,7 +75,7 @@ impl RateWindow {
         });
         // Those that are admitted are taken for started.
         let mut ahead = self.clone();
-        ahead.count(now, count_starts(&answers, &late, &new));
+        ahead.count(limit, now, count_starts(&answers, &late, &new));
         let spacing = span / i32::try_from(limit.starts.max(1)).unwrap_or(i32::MAX);
         for (count, place) in (1..).zip(&late) {
             answers[*place] = Admission::Wait(ahead.free_at(count, span, spacing, now));
@@ -91,19 +91,27 @@ impl RateWindow {
     }
 
     /// Counts attempts that have started.
-    pub(super) fn count(&mut self, now: Timestamp, starts: u32) {
+    pub(super) fn count(&mut self, limit: RateLimit, now: Timestamp, starts: u32) {
         if starts == 0 {
             return;
         }
         let at = self.latest().map_or(now, |latest| latest.max(now));
+        let part = (i64::try_from(span(limit).as_millis()).unwrap_or(i64::MAX) / PARTS).max(1);
+        let part_of = |at: Timestamp| at.as_millisecond().div_euclid(part);
         match self.0.last_mut() {
-            Some(last) if last.at == at => last.starts = last.starts.saturating_add(starts),
+            Some(last) if part_of(last.at) == part_of(at) => {
+                *last = Entry { at, starts: last.starts.saturating_add(starts) };
+            }
             _ => self.0.push(Entry { at, starts }),
         }
-        while self.0.len() > MOST_ENTRIES {
-            let first = self.0.remove(0);
-            self.0[0].starts = self.0[0].starts.saturating_add(first.starts);
-        }
+    }
+
+    /// How many attempts may start now.
+    pub(super) fn free(&self, limit: RateLimit, now: Timestamp) -> u32 {
+        let now = self.latest().map_or(now, |latest| latest.max(now));
+        let since = later(now, -span(limit));
+        let used: u32 = self.0.iter().filter(|entry| entry.at > since).map(|entry| entry.starts).sum();
+        limit.starts.saturating_sub(used)
     }
 
     fn latest(&self) -> Option<Timestamp> {
@@ -160,7 +168,7 @@ mod tests {
         let answers = window.admit(TEN_A_MINUTE, at(0), Line::default(), &[None; 12]);
         assert_eq!(started(&answers), 10);
         assert_eq!(answers[10..], [60_250, 66_275].map(|millis| Admission::Wait(at(millis))));
-        window.count(at(0), 10);
+        window.count(TEN_A_MINUTE, at(0), 10);
         let answers = window.admit(TEN_A_MINUTE, at(1_000), Line::default(), &[None; 3]);
         let slots = [60_250, 66_275, 72_300].map(|millis| Admission::Wait(at(millis)));
         assert_eq!(answers, slots);
@@ -171,7 +179,7 @@ mod tests {
     #[test]
     fn a_task_whose_slot_has_come_goes_before_new_ones_and_an_early_one_keeps_its_slot() {
         let mut window = RateWindow::default();
-        window.count(at(0), 9);
+        window.count(TEN_A_MINUTE, at(0), 9);
         let slots = [None, Some(at(5_000)), Some(at(900)), Some(at(800))];
         let answers = window.admit(TEN_A_MINUTE, at(1_000), Line { soon: 1, end: Some(at(5_000)) }, &slots);
         assert_eq!(answers[1..], [Admission::Wait(at(5_000)), Admission::Start, Admission::Wait(at(60_250))]);
@@ -188,10 +196,23 @@ mod tests {
     #[test]
     fn a_clock_that_lags_does_not_count_a_start_as_older() {
         let mut window = RateWindow::default();
-        window.count(at(10_000), 10);
-        window.count(at(0), 1);
+        window.count(TEN_A_MINUTE, at(10_000), 10);
+        window.count(TEN_A_MINUTE, at(0), 1);
         assert_eq!(started(&window.admit(TEN_A_MINUTE, at(60_300), Line::default(), &[None])), 0);
         assert_eq!(started(&window.admit(TEN_A_MINUTE, at(70_300), Line::default(), &[None])), 1);
+    }
+
+    /// Arrivals that stay below the limit are never held up, however many starts a window has.
+    #[test]
+    fn a_steady_stream_below_the_limit_never_waits() {
+        let limit = RateLimit { starts: 900, per: Duration::from_mins(1) };
+        let mut window = RateWindow::default();
+        for start in 0..5_000 {
+            let now = at(start * 83);
+            assert_eq!(started(&window.admit(limit, now, Line::default(), &[None])), 1, "start {start}");
+            window.count(limit, now, 1);
+            assert!(window.0.len() <= 210, "{} entries", window.0.len());
+        }
     }
 
     /// Random tasks, random times at which they are tried, random workers' clocks: whatever comes, no span holds more starts than allowed, and
@@ -217,7 +238,7 @@ mod tests {
                     Line { soon: u32::try_from(ahead().filter(|slot| *slot <= soon).count()).unwrap(), end: ahead().max() };
                 let slots: Vec<_> = due.iter().map(|(_, slot)| *slot).collect();
                 let answers = window.admit(limit, at(now + skew), line, &slots);
-                window.count(at(now + skew), started(&answers));
+                window.count(limit, at(now + skew), started(&answers));
                 waiting = rest;
                 for answer in answers {
                     match answer {

@@ -43,7 +43,7 @@ pub(in crate::http) struct ScheduleSync {
 #[utoipa::path(post, path = "/api/v1/schedules/sync", tag = "schedules", operation_id = "syncSchedules",
     security(("bearer" = ["admin"])), responses((status = 200, description = "What was done.", body = ScheduleSync)))]
 pub(in crate::http) async fn sync(_principal: Admin, State(state): State<ApiState>) -> Result<Response, ApiError> {
-    let reports = state.packs.current().sync_schedules(&state.queue).await?;
+    let reports = state.packs.sync_schedules(&state.queue).await?;
     let packs: Vec<PackSync> = reports.into_iter().map(|(pack, report)| PackSync { pack, report }).collect();
     let count = |names: fn(&SyncReport) -> &Vec<String>| packs.iter().map(|one| names(&one.report).len()).sum::<usize>();
     let detail = format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use legwork_engine::domain::{KindName, NewTask, Priority, QueueName, RateLimit, TaskId, TaskRef};
-use legwork_engine::store::{QueueChange, RevokeOrder, StartAnswer, StartBatch, Store};
+use legwork_engine::store::{QueueChange, RevokeOrder, StartAnswer, StartBatch, Store, TaskChange};
 
 use crate::support::tasks::{at, default_queue, dispatched, insert, reference, row, task, worker};
 
@@ -150,4 +150,44 @@ pub async fn a_line_that_was_revoked_holds_up_nobody(store: Arc<dyn Store>) {
         store.revoke(&RevokeOrder { id: reference.id, terminate: false, now: at(1) }).await.unwrap();
     }
     assert_eq!(count_started(&start(&store, 1, &backlog(&store, 4).await, 62).await), 3);
+}
+
+pub async fn a_line_moves_up_where_starts_have_become_free(store: Arc<dyn Store>) {
+    let refs = backlog(&store, 9).await;
+    start(&store, 1, &refs, 0).await;
+    let mut line = Vec::new();
+    for reference in &refs {
+        line.extend(slot(&store, reference.id).await.map(|slot| (slot, reference.id)));
+    }
+    line.sort_unstable();
+    assert_eq!(store.advance_line(&limited_kind(), Some(LIMIT), at(30)).await.unwrap(), 0, "nothing is free");
+    for (_, id) in &line[..4] {
+        store.revoke(&RevokeOrder { id: *id, terminate: false, now: at(31) }).await.unwrap();
+    }
+    assert_eq!(store.limited_kinds(at(62)).await.unwrap(), [limited_kind()]);
+    assert_eq!(store.advance_line(&limited_kind(), Some(LIMIT), at(62)).await.unwrap(), 2);
+    assert_eq!(store.advance_line(&limited_kind(), Some(LIMIT), at(63)).await.unwrap(), 0, "they are on their way");
+    let due: Vec<_> = store.take_due(at(63), 10).await.unwrap().iter().map(|dispatch| dispatch.task).collect();
+    assert_eq!((due.len(), count_started(&start(&store, 1, &due, 63).await)), (2, 2));
+    // Of a kind that has no limit any more, all go on.
+    start(&store, 1, &backlog(&store, 6).await, 64).await;
+    assert_eq!(store.advance_line(&limited_kind(), None, at(65)).await.unwrap(), 5);
+    assert_eq!(store.limited_kinds(at(65)).await.unwrap(), []);
+    assert_eq!(store.take_due(at(65), 10).await.unwrap().len(), 5);
+}
+
+pub async fn a_task_that_is_moved_to_another_time_leaves_the_line(store: Arc<dyn Store>) {
+    let refs = backlog(&store, 4).await;
+    start(&store, 1, &refs, 0).await;
+    let mut waits = refs[0].id;
+    for reference in &refs {
+        if slot(&store, reference.id).await.is_some() {
+            waits = reference.id;
+        }
+    }
+    let later = TaskChange { due_at: Some(at(86_400)), ..TaskChange::default() };
+    store.change(waits, &later, at(1)).await.unwrap();
+    assert_eq!(slot(&store, waits).await, None);
+    start(&store, 1, &backlog(&store, 1).await, 2).await;
+    assert_eq!(store.take_due(at(61), 10).await.unwrap().len(), 1, "the next one is not behind it");
 }

@@ -45,7 +45,8 @@ const CHANGE_TASK: &str = concat!(
     "-- change_task
 UPDATE tasks
 SET version = version + 1, due_at = COALESCE($2, due_at), queue = COALESCE($3, queue), priority = COALESCE($4, priority),
-    dispatch_at = COALESCE($2, due_at), dispatched_at = NULL
+    dispatch_at = COALESCE($2, due_at), dispatched_at = NULL,
+    limited_until = CASE WHEN $2 IS NULL THEN limited_until END
 WHERE id = $1 AND status <> 'STARTED'
 RETURNING ",
     live_columns!()

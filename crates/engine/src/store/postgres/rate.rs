@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 
-use super::PgStore;
 use super::hot_connections::HOT_LIMIT;
 use super::rows::{corrupt, json, maybe_time, sql_time};
 use super::start::{Decision, start_once};
 use super::statement_error::{StatementError, within};
+use super::{PgStore, pooled};
 use crate::domain::{KindName, RateLimit, TaskRef};
 use crate::store::rate_window::{Admission, Line, RateWindow, span};
-use crate::store::{StartAnswer, StartBatch};
+use crate::store::{RateLines, StartAnswer, StartBatch, StoreResult};
 
 /// The references to tasks of limited kinds, most urgent first. Those that have expired are ended whatever their limit.
 const LIMITED_REFS: &str = "-- limited_refs
@@ -42,6 +43,18 @@ const POSTPONE: &str = "-- postpone_limited
 UPDATE tasks SET dispatch_at = o.at, dispatched_at = NULL, limited_until = o.at
 FROM UNNEST($1::uuid[], $2::int4[], $3::timestamptz[]) AS o (id, version, at)
 WHERE tasks.id = ANY (ARRAY[o.id]) AND tasks.version = o.version AND tasks.status <> 'STARTED'";
+
+const LIMITED_KINDS: &str = "-- limited_kinds
+SELECT DISTINCT kind FROM tasks WHERE limited_until > $1";
+
+/// `$3` as many as may start, less those whose slot has just come: these are on their way. `$4` is their slot then, null without a limit.
+const ADVANCE_LINE: &str = "-- advance_line
+UPDATE tasks SET dispatch_at = $2, dispatched_at = NULL, limited_until = $4
+WHERE id = ANY (ARRAY(
+    SELECT id FROM tasks WHERE kind = $1 AND limited_until > $2 AND status <> 'STARTED'
+    ORDER BY limited_until
+    LIMIT GREATEST($3 - (SELECT count(*) FROM tasks WHERE kind = $1 AND limited_until <= $2 AND limited_until > $2 - interval '10 seconds'), 0)
+    FOR UPDATE SKIP LOCKED))";
 
 /// A reference to a task of a limited kind: its place in the batch, and the slot of the task.
 pub(super) type Candidate = (usize, Option<Timestamp>);
@@ -88,6 +101,41 @@ impl PgStore {
     }
 }
 
+#[async_trait]
+impl RateLines for PgStore {
+    async fn limited_kinds(&self, now: Timestamp) -> StoreResult<Vec<KindName>> {
+        pooled(async {
+            let kinds: Vec<String> = sqlx::query_scalar(LIMITED_KINDS).bind(sql_time(now)).fetch_all(&self.pool).await?;
+            Ok(kinds.iter().map(|kind| KindName::from_store(kind)).collect())
+        })
+        .await
+    }
+
+    async fn advance_line(&self, kind: &KindName, limit: Option<RateLimit>, now: Timestamp) -> StoreResult<u64> {
+        pooled(async {
+            let mut transaction = self.pool.begin().await?;
+            let free = match limit {
+                None => i64::from(i32::MAX),
+                Some(limit) => {
+                    let text: Option<String> =
+                        sqlx::query_scalar(LOCK_WINDOW).bind(kind.as_str()).fetch_optional(&mut *transaction).await?;
+                    let window: Option<RateWindow> = text
+                        .map(|text| serde_json::from_str(&text))
+                        .transpose()
+                        .map_err(|error| corrupt("rate_windows", error))?;
+                    i64::from(window.map_or(limit.starts, |window| window.free(limit, now)))
+                }
+            };
+            let advance =
+                sqlx::query(ADVANCE_LINE).bind(kind.as_str()).bind(sql_time(now)).bind(free).bind(limit.map(|_| sql_time(now)));
+            let advanced = advance.execute(&mut *transaction).await?.rows_affected();
+            transaction.commit().await?;
+            Ok(advanced)
+        })
+        .await
+    }
+}
+
 async fn start_within_limit(
     connection: &mut PgConnection,
     batch: &StartBatch<'_>,
@@ -117,7 +165,7 @@ async fn start_within_limit(
         starts += u32::from(matches!(answer, Some(StartAnswer::Started(_))));
         decisions.push((admitted[at], answer));
     }
-    window.count(batch.now, starts);
+    window.count(limit, batch.now, starts);
     sqlx::query(WRITE_WINDOW).bind(kind.as_str()).bind(json(&window)?).execute(&mut *transaction).await?;
     postpone(&mut transaction, &postponed).await?;
     transaction.commit().await?;

@@ -42,7 +42,8 @@ WHERE r.id = ?1";
 
 const CHANGE_TASK: &str = "-- change_task
 UPDATE tasks SET version = version + 1, due_at = coalesce(?2, due_at), queue = coalesce(?3, queue),
-    priority = coalesce(?4, priority), dispatch_at = coalesce(?2, due_at), dispatched_at = NULL
+    priority = coalesce(?4, priority), dispatch_at = coalesce(?2, due_at), dispatched_at = NULL,
+    limited_until = iif(?2 IS NULL, limited_until, NULL)
 WHERE id = ?1 AND status <> 'STARTED'
 RETURNING id";
 

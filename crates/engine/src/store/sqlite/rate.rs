@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
+use super::SqliteStore;
 use super::json::JsonRows;
 use super::rows::Columns;
 use super::start::references;
 use super::statement_error::StatementError;
 use crate::domain::{KindName, RateLimit, TaskRef};
-use crate::store::StartBatch;
 use crate::store::rate_window::{Admission, Line, RateWindow, span};
+use crate::store::{RateLines, StartBatch, StoreResult};
 
 /// The references to tasks of limited kinds, most urgent first. Those that have expired are ended whatever their limit.
 const LIMITED_REFS: &str = "-- limited_refs
@@ -20,6 +22,9 @@ FROM jsonb_each(?1) o
 CROSS JOIN tasks t ON t.id = unhex(o.value ->> 0) AND t.version = o.value ->> 1
 WHERE t.kind IN (SELECT value FROM jsonb_each(?2)) AND t.status <> 'STARTED' AND (t.expires_at IS NULL OR t.expires_at > ?3)
 ORDER BY t.priority DESC, t.id";
+
+/// A task whose slot came within this is on its way to a worker.
+const ON_THEIR_WAY_MICROS: i64 = 10_000_000;
 
 const FIND_WINDOW: &str = "-- find_window
 SELECT starts FROM rate_windows WHERE kind = ?1";
@@ -37,8 +42,54 @@ UPDATE tasks SET dispatch_at = o.value ->> 2, dispatched_at = NULL, limited_unti
 FROM jsonb_each(?1) o
 WHERE tasks.id = unhex(o.value ->> 0) AND tasks.version = o.value ->> 1 AND tasks.status <> 'STARTED'";
 
+const LIMITED_KINDS: &str = "-- limited_kinds
+SELECT DISTINCT kind FROM tasks WHERE limited_until > ?1";
+
+/// `?3` as many as may start, less those whose slot has just come (after `?5`): these are on their way. `?4` is their slot then, null without a
+/// limit.
+const ADVANCE_LINE: &str = "-- advance_line
+UPDATE tasks SET dispatch_at = ?2, dispatched_at = NULL, limited_until = ?4
+WHERE id IN (
+    SELECT id FROM tasks WHERE kind = ?1 AND limited_until > ?2 AND status <> 'STARTED'
+    ORDER BY limited_until
+    LIMIT max(?3 - (SELECT count(*) FROM tasks WHERE kind = ?1 AND limited_until <= ?2 AND limited_until > ?5), 0))";
+
 /// A reference to a task of a limited kind: its place in the batch, and the slot of the task.
 pub(super) type Candidate = (usize, Option<Timestamp>);
+
+#[async_trait]
+impl RateLines for SqliteStore {
+    async fn limited_kinds(&self, now: Timestamp) -> StoreResult<Vec<KindName>> {
+        let find = sqlx::query_scalar(LIMITED_KINDS).bind(now.as_microsecond());
+        let kinds: Vec<String> = find.fetch_all(&mut *self.reader().await?).await.map_err(StatementError::from)?;
+        Ok(kinds.iter().map(|kind| KindName::from_store(kind)).collect())
+    }
+
+    async fn advance_line(&self, kind: &KindName, limit: Option<RateLimit>, now: Timestamp) -> StoreResult<u64> {
+        let mut writer = self.writer().await;
+        let connection = writer.connection()?;
+        let free = match limit {
+            None => u32::MAX,
+            Some(limit) => find_window(connection, kind).await?.free(limit, now),
+        };
+        let micros = now.as_microsecond();
+        let advance = sqlx::query(ADVANCE_LINE)
+            .bind(kind.as_str())
+            .bind(micros)
+            .bind(free)
+            .bind(limit.map(|_| micros))
+            .bind(micros - ON_THEIR_WAY_MICROS);
+        Ok(advance.execute(connection).await.map_err(StatementError::from)?.rows_affected())
+    }
+}
+
+async fn find_window(connection: &mut SqliteConnection, kind: &KindName) -> Result<RateWindow, StatementError> {
+    let text: Option<String> = sqlx::query_scalar(FIND_WINDOW).bind(kind.as_str()).fetch_optional(connection).await?;
+    match text {
+        Some(text) => serde_json::from_str(&text).map_err(|error| StatementError::BadValue(error.to_string())),
+        None => Ok(RateWindow::default()),
+    }
+}
 
 /// The references of a batch to tasks of limited kinds, by kind.
 pub(super) async fn limited_refs(
@@ -74,11 +125,7 @@ pub(super) async fn admit(
     limit: RateLimit,
     candidates: &[Candidate],
 ) -> Result<(RateWindow, Vec<usize>, Vec<usize>), StatementError> {
-    let text: Option<String> = sqlx::query_scalar(FIND_WINDOW).bind(kind.as_str()).fetch_optional(&mut *connection).await?;
-    let mut window = match text {
-        Some(text) => serde_json::from_str(&text).map_err(|error| StatementError::BadValue(error.to_string()))?,
-        None => RateWindow::default(),
-    };
+    let mut window = find_window(&mut *connection, kind).await?;
     let line = find_line(connection, kind, limit, batch.now).await?;
     let slots: Vec<_> = candidates.iter().map(|(_, slot)| *slot).collect();
     let (mut admitted, mut denied, mut postponed) = (Vec::new(), Vec::new(), JsonRows::new());

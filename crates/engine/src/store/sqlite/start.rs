@@ -67,7 +67,7 @@ impl SqliteStore {
             }
             let of_kind = admitted.into_iter().filter_map(|place| places.remove_entry(&batch.refs[place])).collect();
             let starts = start_some(connection, batch, of_kind, &mut answers).await?;
-            window.count(batch.now, starts);
+            window.count(*limit, batch.now, starts);
             rate::write_window(connection, &kind, &window).await?;
         }
         start_some(connection, batch, places, &mut answers).await?;
