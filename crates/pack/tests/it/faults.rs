@@ -297,6 +297,7 @@ fn runners_say_what_they_need() {
         "not both",
     );
     is("chain", "links = []", "Give at least one link.");
+    is("chain", "rate = \"3/m\"\nlinks = [{ name = \"a\", kind = \"notifications.cleanup\" }]", "is not allowed for a chain");
     is(
         "chain",
         "links = [{ name = \"a\", kind = \"notifications.cleanup\", args = { days = \"{{ results.a }}\" } }]",
