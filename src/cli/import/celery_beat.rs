@@ -260,7 +260,7 @@ impl Draft<'_> {
     fn options(&mut self) {
         self.put("queue", self.row.text("queue"));
         // Without a value or with 0, Celery sets no expiry.
-        self.put("expires", self.row.number::<u32>("expire_seconds").filter(|seconds| *seconds > 0));
+        self.put("expires", self.row.number::<u64>("expire_seconds").filter(|seconds| *seconds > 0));
         if let Some(priority) = self.row.number::<u32>("priority") {
             self.put("priority", Some(priority.min(MOST_URGENT)));
             self.notes.push(if priority > MOST_URGENT {
