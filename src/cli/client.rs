@@ -290,14 +290,12 @@ fn credentials(config: &Config) -> Result<Credentials, CliError> {
     }
     let secret_is_kept = config.is_embedded() && config.data_dir.join(JWT_SECRET_FILE).exists();
     if config.auth.secrets.is_empty() && !secret_is_kept {
-        return Err(CliError::Unreachable {
-            url: config.client.url.clone(),
-            reason: format!(
-                "it was not asked, because there is nothing to make a token with. Run this in the folder of the server (which keeps its \
-                 secret in {}), or set LEGWORK_TOKEN, or JWT_SECRET as the server has it",
-                config.data_dir.display()
-            ),
-        });
+        return Err(CliError::Usage(format!(
+            "there is no token for {}. Set LEGWORK_TOKEN, or JWT_SECRET as the server has it, or run this in the folder where \
+             `legwork serve` runs (it keeps its secret in {})",
+            config.client.url,
+            config.data_dir.display()
+        )));
     }
     Ok(Credentials::Tokens(Box::new(Tokens::new(&app::with_secrets(config.clone())?.auth)?)))
 }

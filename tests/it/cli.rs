@@ -408,7 +408,7 @@ fn a_command_without_a_server_says_where_it_looked_and_exits_with_3() {
 fn a_command_without_a_secret_says_how_to_come_by_a_token() {
     let place = Place::new();
     let ended = place.legwork(&["queue", "list"]);
-    assert_eq!(ended.code, 3, "{ended}");
+    assert_eq!(ended.code, 2, "{ended}");
     assert!(ended.err.contains("LEGWORK_TOKEN") && ended.err.contains("legwork serve"), "{ended}");
     assert!(place.path().read_dir().unwrap().next().is_none(), "asking leaves nothing behind");
 }

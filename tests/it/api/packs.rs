@@ -35,8 +35,8 @@ pub async fn packs_are_listed_and_reloaded_as_a_whole(engine: Engine) {
     let kinds = service.get("/api/v1/tasks/kinds").await.json();
     assert!(kinds["kinds"].as_array().unwrap().iter().any(|kind| kind["kind"] == "shop.goodbye"), "{kinds}");
     assert!(service.get("/openapi.json").await.to_string().contains("shop.goodbye"), "the document has the new kind");
-    let submitted = service.post("/api/v1/tasks", &json!({ "kind": "shop.goodbye" })).await;
-    assert_eq!(submitted.status, StatusCode::ACCEPTED, "{submitted}");
+    let accepted = service.post("/api/v1/tasks", &json!({ "kind": "shop.goodbye" })).await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED, "{accepted}");
 
     write(folder.path(), &[("goodbye", "system.ecco")]);
     let refused = service.post("/api/v1/packs/reload", &json!(null)).await;
