@@ -24,10 +24,10 @@
 //! assert_eq!(timing.describe(), "At 09:00 on Monday (Europe/London)");
 //!
 //! let plan = FiringPlan::new(timing);
-//! let now = "2026-03-26T00:00:00Z".parse()?;
+//! let now = "2026-03-26T00:00:00Z".parse().unwrap();
 //! let next: Vec<String> = plan.upcoming(now, 2).iter().map(|next| next.nominal.to_string()).collect();
 //! assert_eq!(next, ["2026-03-30T08:00:00Z", "2026-04-06T08:00:00Z"]);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), legwork_schedule::ScheduleError>(())
 //! ```
 //!
 //! # Where the clocks change

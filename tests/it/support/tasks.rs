@@ -69,7 +69,7 @@ pub fn dispatched(task: NewTask) -> SubmittedTask {
 }
 
 /// A submission that the sweep of due tasks dispatches at its time.
-pub fn unrung(task: NewTask) -> SubmittedTask {
+pub fn undispatched(task: NewTask) -> SubmittedTask {
     SubmittedTask { task, dispatched: false, key: None }
 }
 

@@ -12,7 +12,7 @@ use legwork_engine::store::{
 
 use crate::support::tasks::{
     at, default_queue, dispatched, end_of, ended, insert, inserted, mishap, queue, reference, row, settle, settle_all,
-    settlement, start_ref, start_refs, started, status, task, task_with_callback, unrung, worker,
+    settlement, start_ref, start_refs, started, status, task, task_with_callback, undispatched, worker,
 };
 
 pub async fn a_waiting_task_is_revoked_at_once(store: Arc<dyn Store>) {
@@ -132,7 +132,7 @@ pub async fn a_change_moves_a_waiting_task_and_makes_old_references_stale(store:
 
 pub async fn a_change_of_one_thing_leaves_the_others(store: Arc<dyn Store>) {
     let new = NewTask { due_at: at(60), ..task(0) };
-    insert(&store, &[unrung(new.clone())]).await;
+    insert(&store, &[undispatched(new.clone())]).await;
     let change = TaskChange { priority: Some(Priority::new(1).unwrap()), ..TaskChange::default() };
     store.change(new.id, &change, at(1)).await.unwrap();
     let row = row(&store, new.id).await;
@@ -173,7 +173,7 @@ pub async fn a_purge_ends_what_waits_in_the_queue_oldest_first_up_to_its_limit(s
 
 pub async fn a_purge_takes_what_waits_for_its_time_too(store: Arc<dyn Store>) {
     let later = NewTask { due_at: at(500), ..task(2) };
-    insert(&store, &[unrung(later.clone())]).await;
+    insert(&store, &[undispatched(later.clone())]).await;
     let now = inserted(&store, task(3)).await;
     let retrying = started(&store, task(1), 1).await;
     settle(&store, &retrying, at(4), Next::Retry { due_at: at(60), error: mishap() }).await;

@@ -6,7 +6,7 @@ use legwork_engine::domain::{Attempt, NewTask, Priority, TaskId, TaskRow, TaskSt
 use legwork_engine::store::{InsertAnswer, Store, StoreError};
 use std::time::Duration;
 
-use crate::support::tasks::{at, dispatched, insert, inserted, queue, row, task, unrung};
+use crate::support::tasks::{at, dispatched, insert, inserted, queue, row, task, undispatched};
 
 pub async fn an_inserted_task_is_read_back_as_it_was_submitted(store: Arc<dyn Store>) {
     let new = NewTask {
@@ -21,7 +21,7 @@ pub async fn an_inserted_task_is_read_back_as_it_was_submitted(store: Arc<dyn St
         retry_of: Some(TaskId::made(at(-5))),
         ..task(0)
     };
-    insert(&store, &[unrung(new.clone())]).await;
+    insert(&store, &[undispatched(new.clone())]).await;
     let expected = TaskRow {
         id: new.id,
         kind: new.kind,
@@ -65,7 +65,7 @@ pub async fn a_task_that_its_submitter_dispatches_is_not_dispatched_by_the_due_s
 
 pub async fn a_task_that_nobody_dispatches_is_dispatched_by_the_due_sweep_at_its_time(store: Arc<dyn Store>) {
     let new = NewTask { due_at: at(60), ..task(0) };
-    insert(&store, &[unrung(new.clone())]).await;
+    insert(&store, &[undispatched(new.clone())]).await;
     assert_eq!(store.next_dispatch_at().await.unwrap(), Some(at(60)));
     assert_eq!(store.take_due(at(59), 10).await.unwrap(), []);
     let dispatched = store.take_due(at(61), 10).await.unwrap();

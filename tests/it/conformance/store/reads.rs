@@ -7,7 +7,7 @@ use legwork_engine::store::{QueueCounts, Store};
 
 use crate::support::tasks::{
     at, default_queue, dispatched, ended, insert, inserted, mishap, queue, reference, settle, settlement, start_ref, started,
-    task, unrung,
+    task, undispatched,
 };
 
 pub async fn an_unknown_id_is_nothing(store: Arc<dyn Store>) {
@@ -135,7 +135,7 @@ pub async fn queues_are_counted_by_what_their_tasks_wait_for(store: Arc<dyn Stor
     store.ensure_queues(&[default_queue(), queue("idle")], at(0)).await.unwrap();
     inserted(&store, task(5)).await;
     inserted(&store, task(3)).await;
-    insert(&store, &[unrung(NewTask { due_at: at(500), ..task(0) })]).await;
+    insert(&store, &[undispatched(NewTask { due_at: at(500), ..task(0) })]).await;
     started(&store, task(0), 6).await;
     ended(&store, task(0), 7, Next::failure(mishap())).await;
     ended(&store, task(-90), -90, Next::success("1".into())).await;

@@ -7,7 +7,7 @@ use legwork_engine::store::{QueueChange, StartAnswer, StartBatch, Store, TaskCha
 
 use crate::support::tasks::{
     at, default_queue, dispatched, insert, inserted, mishap, reference, row, settle, start_ref, start_refs, started, task,
-    task_with_callback, unrung, worker,
+    task_with_callback, undispatched, worker,
 };
 
 pub async fn a_started_attempt_carries_all_that_it_needs(store: Arc<dyn Store>) {
@@ -135,7 +135,7 @@ pub async fn a_task_of_a_paused_queue_waits_and_is_dispatched_again(store: Arc<d
 
 pub async fn a_task_that_is_not_due_waits_for_its_time(store: Arc<dyn Store>) {
     let new = NewTask { due_at: at(60), ..task(0) };
-    insert(&store, &[unrung(new.clone())]).await;
+    insert(&store, &[undispatched(new.clone())]).await;
     assert_eq!(start_refs(&store, 1, &[reference(new.id, 0)], at(1)).await, [StartAnswer::Postponed]);
     assert_eq!(store.next_dispatch_at().await.unwrap(), Some(at(60)));
     start_ref(&store, 1, reference(new.id, 0), at(60)).await;
@@ -146,7 +146,7 @@ pub async fn a_task_that_was_dispatched_at_its_time_starts_by_a_clock_that_lags(
     let fresh = inserted(&store, task(10)).await;
     start_ref(&store, 1, reference(fresh, 0), at(9)).await;
     let later = NewTask { due_at: at(60), ..task(0) };
-    insert(&store, &[unrung(later.clone())]).await;
+    insert(&store, &[undispatched(later.clone())]).await;
     let dispatch = store.take_due(at(60), 1).await.unwrap().remove(0);
     start_ref(&store, 1, dispatch.task, at(59)).await;
     // Dispatched before its time, it waits.
@@ -170,7 +170,7 @@ pub async fn a_task_that_has_seen_two_workers_die_starts_alone(store: Arc<dyn St
 
 pub async fn a_started_task_is_not_dispatched(store: Arc<dyn Store>) {
     let new = task(0);
-    insert(&store, &[unrung(new.clone())]).await;
+    insert(&store, &[undispatched(new.clone())]).await;
     start_ref(&store, 1, reference(new.id, 0), at(1)).await;
     assert_eq!(store.take_due(at(10), 10).await.unwrap(), []);
     store.mark_undispatched(&[reference(new.id, 0), reference(new.id, 1)], at(11)).await.unwrap();

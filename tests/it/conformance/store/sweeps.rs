@@ -7,12 +7,12 @@ use legwork_engine::domain::{EndReason, NewTask, Next, Priority, PriorityBand, T
 use legwork_engine::store::{QueueChange, Store};
 
 use crate::support::tasks::{
-    at, default_queue, insert, inserted, mishap, queue, reference, row, settle, start_ref, started, status, task, unrung,
+    at, default_queue, insert, inserted, mishap, queue, reference, row, settle, start_ref, started, status, task, undispatched,
 };
 
 pub async fn due_rows_are_taken_once_by_their_time_up_to_the_limit(store: Arc<dyn Store>) {
     let tasks: Vec<_> = [30, 10, 20, 40].into_iter().map(|due| NewTask { due_at: at(due), ..task(0) }).collect();
-    insert(&store, &tasks.iter().cloned().map(unrung).collect::<Vec<_>>()).await;
+    insert(&store, &tasks.iter().cloned().map(undispatched).collect::<Vec<_>>()).await;
     assert_eq!(taken(&store, 35, 2).await, [tasks[1].id, tasks[2].id]);
     assert_eq!(taken(&store, 35, 2).await, [tasks[0].id]);
     assert_eq!(taken(&store, 35, 2).await, []);
@@ -20,7 +20,7 @@ pub async fn due_rows_are_taken_once_by_their_time_up_to_the_limit(store: Arc<dy
 }
 
 pub async fn two_due_sweeps_at_once_dispatch_each_row_once(store: Arc<dyn Store>) {
-    let tasks: Vec<_> = (0..40).map(|_| unrung(task(0))).collect();
+    let tasks: Vec<_> = (0..40).map(|_| undispatched(task(0))).collect();
     insert(&store, &tasks).await;
     let (one, two) = tokio::join!(taken(&store, 1, 30), taken(&store, 1, 30));
     let mut ids = [one, two, taken(&store, 1, 30).await].concat();
@@ -47,7 +47,7 @@ pub async fn a_lost_dispatch_is_sent_again_in_its_lane_only(store: Arc<dyn Store
     let newer = inserted(&store, task(50)).await;
     inserted(&store, NewTask { priority: Priority::new(9).unwrap(), ..task(0) }).await;
     inserted(&store, NewTask { queue: queue("slow"), ..task(0) }).await;
-    insert(&store, &[unrung(NewTask { due_at: at(1_000), ..task(0) })]).await;
+    insert(&store, &[undispatched(NewTask { due_at: at(1_000), ..task(0) })]).await;
     started(&store, task(0), 1).await;
     let bells = take_lost(&store, 30, 100, 10).await;
     assert_eq!(bells, [lost]);
@@ -65,7 +65,7 @@ pub async fn lost_dispatches_are_taken_up_to_the_limit_oldest_dispatch_first(sto
 }
 
 pub async fn what_the_due_sweep_has_yet_to_dispatch_is_not_lost(store: Arc<dyn Store>) {
-    insert(&store, &[unrung(task(0))]).await;
+    insert(&store, &[undispatched(task(0))]).await;
     assert_eq!(take_lost(&store, 60, 100, 10).await, []);
     let id = inserted(&store, task(0)).await;
     store.mark_undispatched(&[reference(id, 0)], at(10)).await.unwrap();
@@ -87,7 +87,7 @@ pub async fn a_poll_finds_what_is_due_most_urgent_first_and_changes_nothing(stor
     let urgent = inserted(&store, NewTask { priority: Priority::new(9).unwrap(), ..task(2) }).await;
     let low = inserted(&store, NewTask { priority: Priority::new(0).unwrap(), queue: queue("slow"), ..task(0) }).await;
     inserted(&store, NewTask { queue: queue("other"), ..task(0) }).await;
-    insert(&store, &[unrung(NewTask { due_at: at(60), ..task(0) })]).await;
+    insert(&store, &[undispatched(NewTask { due_at: at(60), ..task(0) })]).await;
     started(&store, task(0), 1).await;
     let queues = [default_queue(), queue("slow")];
     for _ in 0..2 {
@@ -101,7 +101,7 @@ pub async fn a_poll_finds_what_is_due_most_urgent_first_and_changes_nothing(stor
 
 pub async fn a_poll_finds_what_the_due_sweep_has_yet_to_dispatch(store: Arc<dyn Store>) {
     let unheard = task(1);
-    insert(&store, &[unrung(unheard.clone())]).await;
+    insert(&store, &[undispatched(unheard.clone())]).await;
     let handed = inserted(&store, task(2)).await;
     store.mark_undispatched(&[reference(handed, 0)], at(5)).await.unwrap();
     let retrying = started(&store, task(3), 3).await;
@@ -135,7 +135,7 @@ pub async fn an_attempt_past_its_hard_limit_and_grace_is_found(store: Arc<dyn St
 pub async fn what_has_expired_is_ended_up_to_the_limit(store: Arc<dyn Store>) {
     let expiring = |due, expires| NewTask { due_at: at(due), expires_at: Some(at(expires)), ..task(0) };
     for _ in 0..3 {
-        insert(&store, &[unrung(expiring(20, 10))]).await;
+        insert(&store, &[undispatched(expiring(20, 10))]).await;
     }
     let later = inserted(&store, expiring(0, 100)).await;
     let never = inserted(&store, task(0)).await;
@@ -172,7 +172,7 @@ pub async fn sweeps_of_an_empty_store_find_nothing(store: Arc<dyn Store>) {
 }
 
 pub async fn a_backlog_is_dispatched_in_the_order_it_is_due(store: Arc<dyn Store>) {
-    let tasks: Vec<_> = (0..100).map(|n| unrung(NewTask { due_at: at(n), ..task(0) })).collect();
+    let tasks: Vec<_> = (0..100).map(|n| undispatched(NewTask { due_at: at(n), ..task(0) })).collect();
     insert(&store, &tasks).await;
     let expected: Vec<_> = tasks.iter().map(|submitted| submitted.task.id).collect();
     assert_eq!(taken(&store, 99, 100).await, expected);

@@ -10,7 +10,7 @@ use legwork_engine::store::{
 };
 
 use crate::support::tasks::{
-    at, default_queue, dispatched, mishap, settle_all, settlement, task, task_with_callback, unrung, worker,
+    at, default_queue, dispatched, mishap, settle_all, settlement, task, task_with_callback, undispatched, worker,
 };
 
 pub async fn migrating_twice_changes_nothing(store: Arc<dyn Store>) {
@@ -80,7 +80,7 @@ impl History {
                     expires_at,
                     ..new
                 };
-                if self.rng.bool() { dispatched(new) } else { unrung(new) }
+                if self.rng.bool() { dispatched(new) } else { undispatched(new) }
             })
             .collect();
         crate::support::tasks::insert(&self.store, &tasks).await;
